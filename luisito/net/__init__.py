@@ -1,0 +1,1 @@
+"""Connections: the Switchboard, Streams, listeners and deadlines."""

@@ -1,0 +1,1 @@
+"""The network process's side of the spawner: orders out, facts back."""

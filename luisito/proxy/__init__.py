@@ -1,0 +1,1 @@
+"""HTTP between clients and app servers, one exchange at a time."""

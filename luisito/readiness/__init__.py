@@ -1,0 +1,1 @@
+"""How a starting app server is found to be ready."""
