@@ -1,1 +1,1 @@
-"""The small, separate process that may be root: it starts and stops app servers and nothing else."""
+"""The small, separate process that may be root: it starts and stops app servers, no more."""

@@ -1,0 +1,75 @@
+# `make` alone lists the targets.
+.DEFAULT_GOAL := help
+.PHONY: help run test check lint types layers coverage bench clean
+
+# The interpreter that .venv is made with. sys.executable, so that a shim (pyenv's) is looked through.
+PYTHON ?= $(shell for python in /usr/bin/python3 python3; do \
+	"$$python" -c 'import sys; sys.version_info >= (3, 11) or sys.exit(1); print(sys.executable)' 2>/dev/null && break; done)
+
+# Where `make run` listens, on the loopback interface: make run PORT=8081
+PORT = 8080
+# How the tests are run: make test PYTEST='-k policy'
+PYTEST = -n auto
+
+BIN := .venv/bin
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+
+run: .venv/.has-examples ## start Luisito on 127.0.0.1:8080 in front of the examples
+	@examples/addresses $(PORT)
+	@exec env "PATH=$(CURDIR)/$(BIN):$$PATH" luisito run --max-servers 3 \
+		--listen tcp:$(PORT):interface=127.0.0.1 -- examples/%HOST/run %PORT
+
+test: .venv/.has-test ## run the tests
+	$(BIN)/python -m pytest $(PYTEST)
+
+check: lint types layers coverage test ## all that a change must pass
+
+lint: .venv/.has-test ## style and format
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: .venv/.has-test ## mypy --strict
+	$(BIN)/python -m mypy
+
+layers: .venv/.has-test ## imports go downwards only
+	$(BIN)/lint-imports
+
+coverage: .venv/.has-test ## the core, covered wholly by tests of its own
+	$(BIN)/python -m pytest $(PYTEST) -q tests/core --cov --cov-report=term-missing:skip-covered
+
+bench: .venv/.has-examples ## measure against nginx, haproxy and ReverseProxyResource
+	$(BIN)/python -m bench
+
+clean: ## remove .venv and all that was built, cached or recorded
+	rm -rf .venv .venv.partial build *.egg-info .coverage* .mypy_cache .ruff_cache .import_linter_cache \
+		.hypothesis _trial_temp* twisted/plugins/dropin.cache examples/*.localhost/var
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# .venv/.has-EXTRA: .venv is there, with what setup.cfg lists under EXTRA. It is made in .venv.partial and
+# renamed when whole, so that an interrupted run leaves nothing that looks finished.
+INSTALL := -m pip install --quiet --disable-pip-version-check --editable
+
+.venv/.has-%: setup.cfg
+	@set -eu; \
+	if [ -x $(BIN)/python ]; then \
+		echo 'Bringing .venv up to date ...'; \
+		$(BIN)/python $(INSTALL) '.[$*]'; \
+	else \
+		python='$(PYTHON)'; \
+		if [ -z "$$python" ]; then \
+			echo 'No Python 3.11 or later was found. Debian 12, Ubuntu 24.04: apt install -y python3-venv' >&2; exit 1; \
+		fi; \
+		if ! "$$python" -c 'import ensurepip' 2>/dev/null; then \
+			echo "$$python cannot make a virtual environment (no ensurepip). Install it: apt install -y python3-venv" >&2; exit 1; \
+		fi; \
+		echo "Making .venv with $$python (about a minute) ..."; \
+		rm -rf .venv .venv.partial; \
+		trap 'rm -rf .venv.partial' EXIT; trap 'exit 130' INT; trap 'exit 143' HUP TERM; \
+		"$$python" -m venv .venv.partial; \
+		.venv.partial/bin/python $(INSTALL) '.[$*]'; \
+		grep -lIF .venv.partial .venv.partial/pyvenv.cfg .venv.partial/bin/* | xargs sed -i 's|\.venv\.partial|.venv|g'; \
+		mv .venv.partial .venv; \
+	fi; \
+	touch $@

@@ -1,0 +1,1 @@
+"""Measures Luisito beside nginx, haproxy and ReverseProxyResource: `python -m bench`."""

@@ -1,0 +1,2 @@
+-- wrk's own request, which is as short as one can be.
+require "report"

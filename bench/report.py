@@ -1,0 +1,56 @@
+"""What was measured beside what was promised, as a markdown table and as JSON."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+PROXIES = ("Luisito", "nginx", "haproxy", "ReverseProxyResource")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One figure beside its goal; `unit` follows the figure (" of nginx", " ms")."""
+
+    figure: float
+    limit: float
+    unit: str
+
+    @property
+    def met(self) -> bool:
+        """Whether the figure keeps to its goal."""
+        return self.figure <= self.limit
+
+
+@dataclass(frozen=True)
+class Row:
+    """A work: what each proxy took (as printed), the verdicts, and the samples behind them."""
+
+    work: str
+    cells: dict[str, str]
+    verdicts: list[Verdict]
+    samples: dict[str, object] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, object]:
+        """The row for --json."""
+        goals = [
+            {"figure": v.figure, "limit": v.limit, "unit": v.unit.strip(), "met": v.met}
+            for v in self.verdicts
+        ]
+        return {"work": self.work, "cells": self.cells, "goals": goals, "samples": self.samples}
+
+
+def table(rows: list[Row]) -> str:
+    """The rows as a markdown table."""
+    head = ["work", *PROXIES, "measured", "goal", "met"]
+    lines = [head, ["---"] * len(head), *map(_line, rows)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _line(row: Row) -> list[str]:
+    return [
+        row.work,
+        *(row.cells.get(name, "") for name in PROXIES),
+        "; ".join(f"{v.figure:.2f}{v.unit}" for v in row.verdicts),
+        "; ".join(f"≤ {v.limit:.2f}" for v in row.verdicts),
+        "; ".join("yes" if v.met else "**no**" for v in row.verdicts),
+    ]

@@ -1,0 +1,122 @@
+"""Finds the end of a chunked body without taking it apart (RFC 9112 section 7.1)."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from luisito.errors import BadMessage
+
+MAX_LINE: Final = 4096
+"""A chunk's size line with its extensions, or one trailer line, in bytes."""
+MAX_OVERHEAD: Final = 65536
+"""All extensions and trailers of one body together, in bytes."""
+
+# Hex digits only: int(x, 16) would take "1_0", "+5" and "0x5".
+_size_line = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[\t -~\x80-\xff]*+)?\r\n").fullmatch
+_trailer_line = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]++):[\t -~\x80-\xff]*+\r\n").fullmatch
+# A recipient that merged these into the head would read another message (RFC 9110 section 6.5.1).
+_NO_TRAILER: Final = frozenset(
+    b"host content-length transfer-encoding connection trailer te upgrade expect".split()
+)
+
+_SIZE, _DATA, _DATA_END, _TRAILER, _DONE = range(5)
+
+
+class ChunkScanner:
+    """Follows a chunked body through the pieces in which it arrives.
+
+    Attributes:
+        payload: where set, the decoded bytes of the piece last fed are appended to it; for
+            clients that do not know the chunked coding.
+    """
+
+    __slots__ = ("_left", "_overhead", "_part", "_state", "payload")
+
+    def __init__(self, *, decode: bool = False) -> None:
+        self._state = _SIZE
+        self._left = 0
+        self._part = b""
+        self._overhead = 0
+        self.payload: list[bytes] | None = [] if decode else None
+
+    @property
+    def left(self) -> int:
+        """Bytes of the current chunk's data that are still to come."""
+        return self._left if self._state == _DATA else 0
+
+    def passed(self, count: int) -> None:
+        """`count` bytes of the current chunk's data, at most `left`, went by unseen."""
+        self._left -= count
+        if not self._left:
+            self._state = _DATA_END
+
+    def feed(self, data: bytes, start: int = 0) -> int:
+        """Reads on.
+
+        Args:
+            data: the next piece.
+            start: where in it the body goes on.
+
+        Returns:
+            The index just past the end of the body, or -1 while it goes on.
+
+        Raises:
+            BadMessage: 400 for whatever two parsers could read differently.
+        """
+        at, size = start, len(data)
+        while at < size:
+            if self._state == _DATA:
+                step = min(self._left, size - at)
+                if self.payload is not None:
+                    self.payload.append(data[at : at + step])
+                self.passed(step)
+                at += step
+                continue
+            line, at = self._line(data, at)
+            if line is None:
+                return -1
+            if self._take(line):
+                return at
+        return -1
+
+    def _line(self, data: bytes, at: int) -> tuple[bytes | None, int]:
+        end = data.find(b"\n", at) + 1
+        piece = data[at:end] if end else data[at:]
+        if self._part:
+            piece = self._part + piece
+            self._part = b""
+        if len(piece) > MAX_LINE:
+            raise BadMessage(400, f"a chunk's size line or trailer is over {MAX_LINE} bytes")
+        if not end:
+            self._part = piece
+            return None, len(data)
+        return piece, end
+
+    def _take(self, line: bytes) -> bool:
+        if self._state == _SIZE:
+            match = _size_line(line)
+            if match is None:
+                raise BadMessage(400, "a chunk's size line is malformed")
+            digits = match.group(1)
+            self._count(len(line) - len(digits) - 2)
+            self._left = int(digits, 16)
+            self._state = _DATA if self._left else _TRAILER
+        elif self._state == _DATA_END:
+            if line != b"\r\n":
+                raise BadMessage(400, "a chunk does not end where its size says")
+            self._state = _SIZE
+        elif line == b"\r\n":
+            self._state = _DONE
+            return True
+        else:
+            match = _trailer_line(line)
+            if match is None or match.group(1).lower() in _NO_TRAILER:
+                raise BadMessage(400, "a trailer line is malformed")
+            self._count(len(line))
+        return False
+
+    def _count(self, overhead: int) -> None:
+        self._overhead += overhead
+        if self._overhead > MAX_OVERHEAD:
+            raise BadMessage(400, f"chunk extensions and trailers are over {MAX_OVERHEAD} bytes")

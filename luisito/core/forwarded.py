@@ -1,0 +1,52 @@
+"""The fields that tell an app server who its client is (RFC 7239 and its X- forerunners)."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+_COMBINED: Final = (b"x-forwarded-for", b"forwarded")
+_NODE: Final = re.compile(rb"[A-Za-z0-9._-]+").fullmatch
+
+
+def _quoted(value: bytes) -> bytes:
+    """A value of Forwarded: a token as it is, anything else as a quoted-string."""
+    return value if _NODE(value) else b'"%s"' % value.replace(b"\\", b"\\\\").replace(b'"', b'\\"')
+
+
+def forwarded_lines(
+    peer: bytes,
+    scheme: bytes,
+    host: bytes,
+    port: int,
+    sent: tuple[tuple[bytes, bytes], ...] = (),
+) -> bytes:
+    """The header lines to add to a request, each ended by CRLF.
+
+    Args:
+        peer: the address of whoever is connected; empty for a unix socket.
+        scheme: b"http" or b"https".
+        host: Host as the client sent it.
+        port: the port at which the request came in; 0 for a unix socket.
+        sent: the forwarded fields that a trusted peer sent: lists are extended, the rest stands.
+    """
+    theirs: dict[bytes, bytes] = {}
+    for name, value in sent:
+        if name in _COMBINED and name in theirs:
+            theirs[name] += b", " + value
+        else:
+            theirs[name] = value
+    known = [theirs.pop(b"x-forwarded-for")] if b"x-forwarded-for" in theirs else []
+    chain = b", ".join(known + ([peer] if peer else []))
+    node = _quoted(b"[%s]" % peer if b":" in peer else peer or b"unknown")
+    element = b"for=%s;host=%s;proto=%s" % (node, _quoted(host), scheme)
+    earlier = theirs.pop(b"forwarded", b"")
+    lines = [
+        b"X-Forwarded-For: " + chain if chain else b"",
+        b"X-Forwarded-Proto: " + theirs.pop(b"x-forwarded-proto", scheme),
+        b"X-Forwarded-Host: " + theirs.pop(b"x-forwarded-host", host),
+        b"X-Forwarded-Port: " + theirs.pop(b"x-forwarded-port", b"%d" % port) if port else b"",
+        b"Forwarded: " + (earlier + b", " + element if earlier else element),
+        *(name.title() + b": " + value for name, value in theirs.items()),
+    ]
+    return b"".join(line + b"\r\n" for line in lines if line)

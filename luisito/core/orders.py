@@ -1,0 +1,107 @@
+"""What the pool's policy is told once (limits) and what it says (orders)."""
+
+from __future__ import annotations
+
+import enum
+from typing import TYPE_CHECKING
+
+import attrs
+from attrs.validators import ge, gt, optional
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+    from luisito.core.lifecycle import Server
+
+
+@attrs.frozen
+class Limits:
+    """The bounds of the pool; times in seconds.
+
+    Attributes:
+        max_servers: servers STARTING, READY or DRAINING at any time.
+        overlap: how many more may exist while others are STOPPING.
+        max_starting: servers STARTING at a time.
+        queue_limit: requests of one site that may wait.
+        queue_total: requests of all sites that may wait.
+        queue_timeout: how long a request waits for its server to be spawned.
+        start_timeout: how long a server may take from the spawn until it is ready.
+        stop_timeout: from SIGTERM to SIGKILL, and from each SIGKILL to the next.
+        idle_timeout: a server unused for so long is stopped; None lets the pool stay full.
+        min_alive: a server is not evicted before it was ready for so long.
+        abandon_grace: a server that starts for nobody any more is stopped after so long.
+    """
+
+    max_servers: int = attrs.field(default=10, validator=ge(1))
+    overlap: int = attrs.field(default=1, validator=ge(0))
+    max_starting: int = attrs.field(default=4, validator=ge(1))
+    queue_limit: int = attrs.field(default=100, validator=ge(1))
+    queue_total: int = attrs.field(default=1000, validator=ge(1))
+    queue_timeout: float = attrs.field(default=45.0, validator=ge(0))
+    start_timeout: float = attrs.field(default=60.0, validator=gt(0))
+    stop_timeout: float = attrs.field(default=10.0, validator=gt(0))
+    idle_timeout: float | None = attrs.field(default=None, validator=optional(gt(0)))
+    min_alive: float = attrs.field(default=0.0, validator=ge(0))
+    abandon_grace: float = attrs.field(default=5.0, validator=ge(0))
+
+
+class Refusal(enum.Enum):
+    """Why a request gets no server."""
+
+    QUEUE_FULL = "too many requests wait"
+    QUEUE_TIMEOUT = "no room became free in time"
+    START_FAILED = "the server ended before it was ready"
+    START_TIMEOUT = "the server was not ready in time"
+    BACKING_OFF = "the server failed a moment ago"
+    OVERLOADED = "the system could not make a process"
+    SHUTTING_DOWN = "Luisito is shutting down"
+
+
+@attrs.frozen
+class Spawn:
+    """Start the process of `server`; answer with `started`, `ready`, `failed` or `exited`."""
+
+    server: Server
+
+
+@attrs.frozen
+class Terminate:
+    """Send SIGTERM to the session of `server`, even where its `started` is still to come."""
+
+    server: Server
+    reason: str
+
+
+@attrs.frozen
+class Kill:
+    """Send SIGKILL to all that is left of `server`; comes again until `exited`."""
+
+    server: Server
+
+
+@attrs.frozen
+class Grant:
+    """Give `waiter` a lease on `server`; it is counted already."""
+
+    waiter: Hashable
+    server: Server
+
+
+@attrs.frozen
+class Refuse:
+    """Tell `waiter` that it gets no server.
+
+    Attributes:
+        waiter: as given to `requested`.
+        refusal: why.
+        retry_after: seconds after which another try makes sense; None where that is unknown.
+        detail: the last failure of the site, or "".
+    """
+
+    waiter: Hashable
+    refusal: Refusal
+    retry_after: float | None
+    detail: str
+
+
+Order = Spawn | Terminate | Kill | Grant | Refuse

@@ -1,0 +1,90 @@
+"""The answers that Luisito gives itself: short pages, as HTML or JSON."""
+
+from __future__ import annotations
+
+import html
+import json
+from typing import Final
+
+REASONS: Final = {
+    400: "Bad Request",
+    404: "Not Found",
+    408: "Request Timeout",
+    413: "Content Too Large",
+    414: "URI Too Long",
+    431: "Request Header Fields Too Large",
+    501: "Not Implemented",
+    502: "Bad Gateway",
+    503: "Service Unavailable",
+    504: "Gateway Timeout",
+    505: "HTTP Version Not Supported",
+}
+
+_WORDS: Final = {
+    400: "The request could not be understood.",
+    404: "There is no such site here.",
+    408: "The request took too long to arrive.",
+    413: "The request is larger than is accepted here.",
+    414: "The address of the request is too long.",
+    431: "The header of the request is too large.",
+    501: "The request asks for something that is not spoken here.",
+    502: "The site could not answer.",
+    503: "The site is busy. Please try again in a moment.",
+    504: "The site did not answer in time.",
+    505: "Only HTTP/1.0 and HTTP/1.1 are spoken here.",
+}
+
+_HTML: Final = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>{status} {reason}</title>
+<style>body{{font:1.1em/1.5 system-ui,sans-serif;max-width:36em;margin:15vh auto;padding:0 1em;\
+color-scheme:light dark}}pre{{white-space:pre-wrap;overflow-wrap:anywhere}}</style>
+<h1>{status} {reason}</h1>
+<p>{words}</p>
+{detail}</html>
+"""
+
+
+def page(
+    status: int,
+    *,
+    as_json: bool,
+    close: bool,
+    detail: str = "",
+    retry_after: float | None = None,
+    body: bool = True,
+) -> bytes:
+    """A whole response.
+
+    Args:
+        status: one of REASONS.
+        as_json: the client prefers JSON.
+        close: the connection ends with this response.
+        detail: what went wrong; only for the eyes of an operator.
+        retry_after: seconds; rounded up, at least 1.
+        body: False in answer to HEAD.
+    """
+    reason = REASONS[status]
+    if as_json:
+        content = {"status": status, "error": reason, "message": _WORDS[status]}
+        if detail:
+            content["detail"] = detail
+        text, kind = json.dumps(content) + "\n", "application/json"
+    else:
+        shown = f"<pre>{html.escape(detail)}</pre>\n" if detail else ""
+        text = _HTML.format(status=status, reason=reason, words=_WORDS[status], detail=shown)
+        kind = "text/html; charset=utf-8"
+    content_bytes = text.encode("utf-8", "backslashreplace")
+    head = [
+        f"HTTP/1.1 {status} {reason}",
+        f"Content-Type: {kind}",
+        f"Content-Length: {len(content_bytes)}",
+        "Cache-Control: no-store",
+    ]
+    if retry_after is not None:
+        head.append(f"Retry-After: {max(1, int(retry_after + 0.999))}")
+    if close:
+        head.append("Connection: close")
+    return "\r\n".join([*head, "", ""]).encode() + (content_bytes if body else b"")

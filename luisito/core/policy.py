@@ -1,0 +1,494 @@
+"""Who may start, who must go, who waits: the decisions of the pool, without a clock or I/O."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from itertools import takewhile
+from math import inf
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from luisito.core.backoff import BackOff
+from luisito.core.idle import Idle
+from luisito.core.lifecycle import Server, State, move
+from luisito.core.orders import Grant, Kill, Limits, Order, Refusal, Refuse, Spawn, Terminate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Mapping, Sequence
+
+__all__ = [
+    "NOTHING",
+    "BackOff",
+    "Grant",
+    "Kill",
+    "Limits",
+    "Order",
+    "Policy",
+    "Refusal",
+    "Refuse",
+    "Server",
+    "Spawn",
+    "State",
+    "Terminate",
+]
+
+NOTHING: Final[tuple[Order, ...]] = ()
+_READY = State.READY  # a global is cheaper than an attribute of an enum
+_RETRY_AFTER = 5.0  # seconds; nobody knows when a busy pool gets room, so this is a guess
+
+K = TypeVar("K")
+
+
+class _Site:
+    """A site that has a server, waiters or failures; the others are not remembered."""
+
+    __slots__ = ("detail", "failures", "name", "server", "until", "waiters")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.server: Server | None = None  # STARTING or READY
+        self.waiters: dict[Hashable, None] = {}  # first come first
+        self.failures = 0
+        self.until = 0.0  # no start before
+        self.detail = ""
+
+
+class Policy:
+    """The pool: facts come in as method calls, orders go out as their results.
+
+    Always true: STARTING + READY + DRAINING <= max_servers, and with STOPPING <= max_servers +
+    overlap. Facts about a server that has gone meanwhile are harmless. `now` is in seconds of a
+    monotonic clock and never goes back. All timeouts of a kind are equally long, so each kind is a
+    queue with the earliest in front, and no operation grows with the number of servers.
+
+    Args:
+        limits: the bounds.
+        random: gives a number from 0 to 1, for the jitter of back-off.
+        back_off: how long a site that failed is left alone.
+    """
+
+    def __init__(
+        self, limits: Limits, random: Callable[[], float], back_off: BackOff | None = None
+    ) -> None:
+        self.limits = limits
+        self._random = random
+        self._back_off = back_off or BackOff()
+        self._sites: dict[str, _Site] = {}
+        self._servers: dict[int, Server] = {}
+        self._next_id = 1
+        self._waiting: dict[Hashable, _Site] = {}
+        self._ready: dict[str, Server] = {}
+        self._idle = Idle(limits.min_alive)
+        self._draining: dict[Server, str] = {}  # with the reason
+        self._ticked = 0.0
+        self._closing = False
+        # These have the time when they are due as values, in rising order.
+        self._parked: OrderedDict[Hashable, float] = OrderedDict()  # wait for room: queue_timeout
+        self._starting: OrderedDict[Server, float] = OrderedDict()  # start_timeout
+        self._abandoned: OrderedDict[Server, float] = OrderedDict()  # of these: abandon_grace
+        self._stopping: OrderedDict[Server, float] = OrderedDict()  # stop_timeout
+        self._failed: OrderedDict[_Site, float] = OrderedDict()  # to be forgotten
+
+    # The warm path: no call into Python code, no allocation.
+
+    def take(self, site: str) -> Server | None:
+        """Lease the READY server of a site at once; None means: ask `requested`."""
+        server = self._ready.get(site)
+        if server is None:
+            return None
+        if not server.leases:
+            server.order.pop(server, None)
+        server.leases += 1
+        return server
+
+    def release(self, server: Server, now: float) -> Sequence[Order]:
+        """Give a lease back; NOTHING where that changes nothing for anybody else."""
+        leases = server.leases
+        if leases > 1:
+            server.leases = leases - 1
+            server.used_at = now
+            return NOTHING
+        if leases and server.state is _READY:
+            server.leases = 0
+            server.used_at = now
+            server.order[server] = None
+            return self._fill(now, []) if self._parked else NOTHING
+        return self._released_last(server, now) if leases else NOTHING
+
+    # Facts about requests
+
+    def requested(self, site: str, waiter: Hashable, now: float) -> Sequence[Order]:
+        """Queue a request that `take` had no server for; it gets one Grant or one Refuse.
+
+        Args:
+            site: the site asked for.
+            waiter: names the request in the orders; unique among those that wait.
+            now: seconds.
+
+        Raises:
+            ValueError: the waiter waits already.
+        """
+        if waiter in self._waiting:
+            raise ValueError(f"waiter {waiter!r} waits already; each request needs its own")
+        if self._closing:
+            return [Refuse(waiter, Refusal.SHUTTING_DOWN, _RETRY_AFTER, "")]
+        if (ready := self.take(site)) is not None:
+            ready.used_at = now
+            return [Grant(waiter, ready)]
+        record = self._sites.get(site)
+        if record is not None and now < record.until:
+            return [Refuse(waiter, Refusal.BACKING_OFF, record.until - now, record.detail)]
+        queue = 0 if record is None else len(record.waiters)
+        if queue >= self.limits.queue_limit or len(self._waiting) >= self.limits.queue_total:
+            return [Refuse(waiter, Refusal.QUEUE_FULL, _RETRY_AFTER, "")]
+        if record is None:
+            record = self._sites[site] = _Site(site)
+        record.waiters[waiter] = None
+        self._waiting[waiter] = record
+        if record.server is None:
+            self._parked[waiter] = now + self.limits.queue_timeout
+            return self._fill(now, [])
+        self._abandoned.pop(record.server, None)
+        return self._grant_early(record, record.server, now, [])
+
+    def cancelled(self, waiter: Hashable, now: float) -> Sequence[Order]:
+        """Forget a request whose client left while it waited; an unknown one is harmless."""
+        record = self._waiting.get(waiter)
+        if record is None:
+            return NOTHING
+        self._dequeue(waiter, record)
+        self._look_after(record, now)
+        return self._fill(now, [])
+
+    # Facts about servers
+
+    def started(self, server: Server, now: float, *, early: bool) -> Sequence[Order]:
+        """Hear that the process exists; `early`: one request may be connected before it is ready.
+
+        That lease returned without `ready` goes to the next waiter.
+        """
+        if server.state is not State.STARTING:
+            return NOTHING
+        server.early = early
+        return self._grant_early(self._sites[server.site], server, now, [])
+
+    def ready(self, server: Server, now: float) -> Sequence[Order]:
+        """Hear that the server is ready: all its waiters get their lease."""
+        if server.state is not State.STARTING:
+            return NOTHING
+        record = self._sites[server.site]
+        del self._starting[server]
+        self._abandoned.pop(server, None)
+        server.state = move(server.state, State.READY)
+        server.ready_at = server.used_at = now
+        self._ready[server.site] = server
+        self._idle.admit(server)
+        orders: list[Order] = []
+        for waiter in list(record.waiters):
+            self._grant(waiter, record, server, now, orders)
+        if not server.leases:
+            server.order[server] = None
+        if self._closing:
+            self._retire(server, "shutting down", now, orders)
+        return self._fill(now, orders)
+
+    def failed(
+        self, server: Server, now: float, detail: str, *, overloaded: bool = False
+    ) -> Sequence[Order]:
+        """Hear that no process came to be.
+
+        Args:
+            server: as in its Spawn.
+            now: seconds.
+            detail: the cause, for the operator.
+            overloaded: the system's fault (fork gave EAGAIN), not the site's: no back-off.
+        """
+        orders: list[Order] = []
+        if server.state is State.STARTING and overloaded:
+            record = self._sites[server.site]
+            self._refuse_all(record, Refusal.OVERLOADED, _RETRY_AFTER, detail, orders)
+            self._gone(server, State.FAILED, now)
+            return self._fill(now, orders)
+        return self.exited(server, now, detail)
+
+    def exited(self, server: Server, now: float, detail: str) -> Sequence[Order]:
+        """Hear that the process is reaped; before it was ready that is a failure of its site."""
+        if server.id not in self._servers:
+            return NOTHING
+        orders: list[Order] = []
+        if server.state is State.STARTING:
+            self._fail(self._sites[server.site], Refusal.START_FAILED, detail, now, orders)
+            self._gone(server, State.FAILED, now)
+        else:
+            self._gone(server, State.ABSENT, now)
+        return self._fill(now, orders)
+
+    # Facts about time and the operator
+
+    def stop(self, site: str, now: float, reason: str) -> Sequence[Order]:
+        """Let the server of a site go: at once, or when its last lease is released.
+
+        Requests that waited for it wait for a new one, and their queue_timeout begins anew.
+        """
+        record = self._sites.get(site)
+        if record is None or record.server is None:
+            return NOTHING
+        orders: list[Order] = []
+        for waiter in record.waiters:
+            self._parked[waiter] = now + self.limits.queue_timeout
+        self._retire(record.server, reason, now, orders)
+        return self._fill(now, orders)
+
+    def tick(self, now: float) -> Sequence[Order]:
+        """Do whatever is due."""
+        orders: list[Order] = []
+        self._ticked = now
+        for waiter in _due(self._parked, now):
+            record = self._waiting[waiter]
+            self._dequeue(waiter, record)
+            self._forget(record)
+            orders.append(Refuse(waiter, Refusal.QUEUE_TIMEOUT, _RETRY_AFTER, ""))
+        for server in _due(self._stopping, now):
+            self._stopping[server] = now + self.limits.stop_timeout
+            self._stopping.move_to_end(server)
+            orders.append(Kill(server))
+        for server in _due(self._abandoned, now):
+            self._terminate(server, "nobody waits for it any more", now, orders)
+        for server in _due(self._starting, now):
+            detail = f"not ready after {self.limits.start_timeout:g} s"
+            self._fail(self._sites[server.site], Refusal.START_TIMEOUT, detail, now, orders)
+            self._terminate(server, detail, now, orders)
+        while (unused := self._unused_at()) is not None and unused[0] <= now:
+            self._terminate(unused[1], "unused for idle_timeout", now, orders)
+        for record in _due(self._failed, now):
+            if record.waiters or record.server in self._starting:
+                self._failed[record] = now + self._back_off.forget
+                self._failed.move_to_end(record)
+            else:
+                self._forgive(record)
+        self._idle.grow(now)
+        return self._fill(now, orders)
+
+    def deadline(self) -> float | None:
+        """Tell when `tick` is next worth a call, in seconds as `now`; may be early, never late.
+
+        Ask again after each call but `take` and a `release` that returned NOTHING.
+        """
+        clocks = (self._parked, self._starting, self._abandoned, self._stopping, self._failed)
+        due = min(next(iter(clock.values()), inf) for clock in clocks)
+        if self.limits.idle_timeout is not None and self._ready:
+            # A busy server cannot have been released before the last tick.
+            unused = self._unused_at()
+            due = min(due, unused[0] if unused else self._ticked + self.limits.idle_timeout)
+        if self._parked and (maturity := self._idle.maturity()) is not None:
+            due = min(due, maturity)
+        return None if due == inf else due
+
+    def shutdown(self, now: float) -> Sequence[Order]:
+        """Refuse new requests from now on, and let each server go once it is idle.
+
+        Those that wait already are still served.
+        """
+        self._closing = True
+        orders: list[Order] = []
+        for server in [*self._starting, *self._ready.values()]:
+            if not self._sites[server.site].waiters:
+                self._retire(server, "shutting down", now, orders)
+        return self._fill(now, orders)
+
+    def terminate_all(self, now: float) -> Sequence[Order]:
+        """End the drain: refuse who still waits, and stop every server, busy or not."""
+        self._closing = True
+        orders: list[Order] = []
+        for record in list(self._sites.values()):
+            self._refuse_all(record, Refusal.SHUTTING_DOWN, _RETRY_AFTER, "", orders)
+        for server in [*self._starting, *self._ready.values(), *self._draining]:
+            self._terminate(server, "shutting down", now, orders)
+        return orders
+
+    # What operators, metrics and tests may see
+
+    @property
+    def servers(self) -> Mapping[int, Server]:
+        """All servers that hold a slot, STOPPING ones too, by id."""
+        return MappingProxyType(self._servers)
+
+    @property
+    def waiting(self) -> int:
+        """Requests that have neither a lease nor a refusal."""
+        return len(self._waiting)
+
+    def counts(self) -> dict[State, int]:
+        """Tell how many servers are in each state that holds a slot."""
+        return {
+            State.STARTING: len(self._starting),
+            State.READY: len(self._ready),
+            State.DRAINING: len(self._draining),
+            State.STOPPING: len(self._stopping),
+        }
+
+    def failure(self, site: str) -> str:
+        """Tell the last failure of a site that is not forgiven yet, or ""."""
+        record = self._sites.get(site)
+        return "" if record is None else record.detail
+
+    # Room
+
+    def _fill(self, now: float, orders: list[Order]) -> list[Order]:
+        """Start servers for those who wait, first come first served, as far as there is room.
+
+        One victim makes room for one start. Without overlap the start then waits until the victim
+        is reaped, and no second one goes meanwhile, as the pool is one short.
+        """
+        limits = self.limits
+        while self._parked:
+            alive = len(self._starting) + len(self._ready) + len(self._draining)
+            full = alive >= limits.max_servers
+            crowded = len(self._starting) >= limits.max_starting
+            if alive + len(self._stopping) >= limits.max_servers + limits.overlap and (
+                limits.overlap or not full
+            ):
+                break
+            if not full and not crowded:
+                self._spawn(self._waiting[next(iter(self._parked))], now, orders)
+                continue
+            victim = None if crowded else self._idle.victim(now)
+            victim = victim or next(iter(self._abandoned), None)
+            if victim is None:
+                break
+            self._terminate(victim, "its room is needed", now, orders)
+        return orders
+
+    def _spawn(self, record: _Site, now: float, orders: list[Order]) -> None:
+        server = Server(self._next_id, record.name, now)
+        self._next_id += 1
+        server.state = move(server.state, State.STARTING)
+        self._servers[server.id] = server
+        self._starting[server] = now + self.limits.start_timeout
+        record.server = server
+        for waiter in record.waiters:
+            del self._parked[waiter]
+        orders.append(Spawn(server))
+
+    # Waiters
+
+    def _grant(
+        self, waiter: Hashable, record: _Site, server: Server, now: float, orders: list[Order]
+    ) -> None:
+        self._dequeue(waiter, record)
+        server.leases += 1
+        server.used_at = now
+        orders.append(Grant(waiter, server))
+
+    def _grant_early(
+        self, record: _Site, server: Server, now: float, orders: list[Order]
+    ) -> list[Order]:
+        if server.early and not server.leases and record.waiters:
+            self._grant(next(iter(record.waiters)), record, server, now, orders)
+        return orders
+
+    def _refuse_all(
+        self,
+        record: _Site,
+        refusal: Refusal,
+        retry_after: float,
+        detail: str,
+        orders: list[Order],
+    ) -> None:
+        for waiter in list(record.waiters):
+            self._dequeue(waiter, record)
+            orders.append(Refuse(waiter, refusal, retry_after, detail))
+        self._forget(record)
+
+    def _dequeue(self, waiter: Hashable, record: _Site) -> None:
+        del self._waiting[waiter]
+        del record.waiters[waiter]
+        self._parked.pop(waiter, None)
+
+    def _released_last(self, server: Server, now: float) -> list[Order]:
+        orders: list[Order] = []
+        server.leases = 0
+        server.used_at = now
+        if server.state is State.STARTING:
+            record = self._sites[server.site]
+            self._grant_early(record, server, now, orders)
+            self._look_after(record, now)
+        elif server.state is State.DRAINING:
+            self._terminate(server, self._draining[server], now, orders)
+        return self._fill(now, orders)
+
+    def _look_after(self, record: _Site, now: float) -> None:
+        """Note that a site may have lost its last waiter."""
+        server = record.server
+        if server is None:
+            self._forget(record)
+        elif server.state is State.STARTING and not server.leases and not record.waiters:
+            self._abandoned[server] = now + self.limits.abandon_grace
+
+    # Ends of servers
+
+    def _retire(self, server: Server, reason: str, now: float, orders: list[Order]) -> None:
+        if server.leases:
+            self._leave(server, State.DRAINING, now)
+            self._draining[server] = reason
+        else:
+            self._terminate(server, reason, now, orders)
+
+    def _terminate(self, server: Server, reason: str, now: float, orders: list[Order]) -> None:
+        self._leave(server, State.STOPPING, now)
+        self._stopping[server] = now + self.limits.stop_timeout
+        orders.append(Terminate(server, reason))
+
+    def _gone(self, server: Server, state: State, now: float) -> None:
+        self._leave(server, state, now)
+        del self._servers[server.id]
+        server.leases = 0  # so that a late release is harmless
+
+    def _leave(self, server: Server, to: State, now: float) -> None:
+        """Move a server on, out of every order it stood in, and off its site."""
+        record = self._sites.get(server.site)
+        if server.state is _READY:
+            del self._ready[server.site]
+            server.order.pop(server, None)
+            if record is not None and now - server.ready_at >= self._back_off.steady:
+                self._forgive(record)
+        server.state = move(server.state, to)
+        self._starting.pop(server, None)
+        self._abandoned.pop(server, None)
+        self._draining.pop(server, None)
+        self._stopping.pop(server, None)
+        if record is not None and record.server is server:
+            record.server = None
+            self._forget(record)
+
+    # Failures
+
+    def _fail(
+        self, record: _Site, refusal: Refusal, detail: str, now: float, orders: list[Order]
+    ) -> None:
+        record.failures += 1
+        delay = self._back_off.delay(record.failures, self._random)
+        record.until = now + delay
+        record.detail = detail
+        self._failed.pop(record, None)
+        self._failed[record] = now + self._back_off.forget
+        self._refuse_all(record, refusal, delay, detail, orders)
+
+    def _forgive(self, record: _Site) -> None:
+        record.failures, record.until, record.detail = 0, 0.0, ""
+        self._failed.pop(record, None)
+        self._forget(record)
+
+    def _forget(self, record: _Site) -> None:
+        if record.server is None and not record.waiters and not record.failures:
+            self._sites.pop(record.name, None)
+
+    def _unused_at(self) -> tuple[float, Server] | None:
+        """Tell which idle server reaches its idle_timeout first, and when."""
+        if self.limits.idle_timeout is None or (server := self._idle.oldest()) is None:
+            return None
+        return server.used_at + self.limits.idle_timeout, server
+
+
+def _due(clock: OrderedDict[K, float], now: float) -> list[K]:
+    return [key for key, _ in takewhile(lambda item: item[1] <= now, clock.items())]

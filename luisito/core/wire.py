@@ -1,0 +1,319 @@
+"""What the network process and the spawner say to each other: orders out, facts back.
+
+A message is one JSON object in one SOCK_SEQPACKET packet; descriptors travel beside it
+(SCM_RIGHTS, unix(7)). Each kind of message is declared once, as a class; reading is strict.
+"""
+
+import json
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar
+
+from luisito.errors import WireError
+
+VERSION = 1
+MAX_MESSAGE = 64 * 1024  # bytes; well below the default socket buffer (208 KiB)
+MAX_DESCRIPTORS = 4
+MAX_TEXT = 4096  # characters of an error message
+SERVERS_IN_A_MESSAGE = 100
+SIGNALS = ("TERM", "KILL", "USR1", "HUP")
+
+Scalar = str | int | None
+
+
+# -- orders --------------------------------------------------------------------------------------
+class Configure(NamedTuple):
+    """Everything the spawner will ever know; sent once, first, before privileges drop."""
+
+    version: int
+    max_servers: int
+    overlap: int
+    command: str | list[str]
+    env: dict[str, str]
+    project_path: str | None
+    cwd: str
+    run_as: str | int | None
+    allow_root: bool
+    min_uid: int
+    umask: int
+    output_log_dir: str | None
+    access_log: str | None
+    runtime_dir: str | None
+    network_gid: int
+
+
+class Start(NamedTuple):
+    """Start a server of a site; the listening socket travels beside it when the way is "fd"."""
+
+    server: int
+    site: str
+    port: int | None
+
+
+class Signal(NamedTuple):
+    """Signal every process of a server."""
+
+    server: int
+    signal: str
+
+
+class AskFolder(NamedTuple):
+    """Ask whether a site's PROJECT_PATH exists, and whose it is."""
+
+    ask: int
+    site: str
+
+
+class AskOwns(NamedTuple):
+    """Ask whether a socket inode belongs to a process of a server."""
+
+    ask: int
+    server: int
+    inode: int
+
+
+class AskLog(NamedTuple):
+    """Ask for an open log file: a site's, or the access log when site is null."""
+
+    ask: int
+    site: str | None
+
+
+class AskList(NamedTuple):
+    """Ask which servers there are."""
+
+    ask: int
+
+
+class Adopt(NamedTuple):
+    """Ask for the descriptors of a server that somebody else had started."""
+
+    ask: int
+    server: int
+
+
+class Quit(NamedTuple):
+    """Kill what is left and exit."""
+
+
+# -- facts ---------------------------------------------------------------------------------------
+class Hello(NamedTuple):
+    """The answer to Configure: what is in force. `words` is for the log, `way` from the words."""
+
+    version: int
+    containment: str
+    words: str
+    runtime_dir: str
+    way: str
+
+
+class Started(NamedTuple):
+    """A process exists. Beside it: the output's read end, the notify datagram socket."""
+
+    server: int
+    pid: int
+
+
+class Running(NamedTuple):
+    """The command was executed."""
+
+    server: int
+    uid: int
+    gid: int
+
+
+class Failed(NamedTuple):
+    """No command came to run; `overloaded` when the machine lacked something for the moment."""
+
+    server: int
+    overloaded: bool
+    message: str
+
+
+class Exited(NamedTuple):
+    """A server's first process was reaped and the rest of its tree is gone."""
+
+    server: int
+    code: int | None
+    signal: int | None
+
+
+class Folder(NamedTuple):
+    """Answers AskFolder; message says why when it does not exist or may not be used."""
+
+    ask: int
+    exists: bool
+    uid: int | None
+    gid: int | None
+    message: str
+
+
+class Owns(NamedTuple):
+    """Answers AskOwns."""
+
+    ask: int
+    yes: bool
+
+
+class Log(NamedTuple):
+    """Answers AskLog, with the descriptor beside it, or with a message and none."""
+
+    ask: int
+    message: str
+
+
+class Servers(NamedTuple):
+    """Answers AskList, in as many messages as needed: `more` is false in the last one."""
+
+    ask: int
+    servers: list[dict[str, Scalar]]
+    more: bool
+
+
+class Adopted(NamedTuple):
+    """Answers Adopt: beside it output, notify and, for the way "fd", the listening socket."""
+
+    ask: int
+    server: int
+    message: str
+
+
+class Refused(NamedTuple):
+    """An order could not be understood or is not allowed; nothing was done."""
+
+    message: str
+
+
+Order = Configure | Start | Signal | AskFolder | AskOwns | AskLog | AskList | Adopt | Quit
+Fact = (
+    Hello | Started | Running | Failed | Exited | Folder | Owns | Log | Servers | Adopted | Refused
+)
+_Message = TypeVar("_Message", bound=tuple[object, ...])
+
+_ORDERS: dict[str, type[Order]] = {
+    "configure": Configure,
+    "start": Start,
+    "signal": Signal,
+    "folder": AskFolder,
+    "owns": AskOwns,
+    "log": AskLog,
+    "list": AskList,
+    "adopt": Adopt,
+    "quit": Quit,
+}
+_FACTS: dict[str, type[Fact]] = {
+    "hello": Hello,
+    "started": Started,
+    "running": Running,
+    "failed": Failed,
+    "exited": Exited,
+    "folder": Folder,
+    "owns": Owns,
+    "log": Log,
+    "servers": Servers,
+    "adopted": Adopted,
+    "refused": Refused,
+}
+_NAMES = {kind: name for table in (_ORDERS, _FACTS) for name, kind in table.items()}
+
+
+def _is_int(value: object) -> bool:
+    # A bool is an int to Python, not to us.
+    return type(value) is int and 0 <= value < 2**63
+
+
+def _is_str(value: object) -> bool:
+    return type(value) is str
+
+
+def _is_texts(value: object) -> bool:
+    return type(value) is list and all(type(item) is str for item in value)
+
+
+def _is_row(value: object) -> bool:
+    return type(value) is dict and all(
+        item is None or _is_str(item) or _is_int(item) for item in value.values()
+    )
+
+
+_CHECKS: dict[object, Callable[[object], bool]] = {
+    int: _is_int,
+    str: _is_str,
+    bool: lambda value: type(value) is bool,
+    int | None: lambda value: value is None or _is_int(value),
+    str | None: lambda value: value is None or _is_str(value),
+    str | int | None: lambda value: value is None or _is_str(value) or _is_int(value),
+    str | list[str]: lambda value: _is_str(value) or _is_texts(value),
+    dict[str, str]: lambda value: type(value) is dict and all(map(_is_str, value.values())),
+    list[dict[str, Scalar]]: lambda value: type(value) is list and all(map(_is_row, value)),
+}
+
+
+def encode(message: Order | Fact) -> bytes:
+    """Write a message.
+
+    Raises:
+        WireError: it is too long.
+    """
+    name = _NAMES[type(message)]
+    data = json.dumps({"op": name, **message._asdict()}).encode("ascii")
+    if len(data) > MAX_MESSAGE:
+        raise WireError(f"{name} of {len(data)} bytes: at most {MAX_MESSAGE} can be sent")
+    return data
+
+
+def decode_order(data: bytes) -> Order:
+    """Read an order.
+
+    Raises:
+        WireError: it is not exactly one of the known orders.
+    """
+    return _decode(data, _ORDERS)
+
+
+def decode_fact(data: bytes) -> Fact:
+    """Read a fact.
+
+    Raises:
+        WireError: it is not exactly one of the known facts.
+    """
+    return _decode(data, _FACTS)
+
+
+def _decode(data: bytes, table: dict[str, type[_Message]]) -> _Message:
+    if len(data) > MAX_MESSAGE:
+        raise WireError(f"a message of {len(data)} bytes: at most {MAX_MESSAGE} are read")
+    try:
+        fields = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise WireError(f"a message is not JSON: {error}") from None
+    if type(fields) is not dict:
+        raise WireError(f"a message is {type(fields).__name__}, not an object")
+    name = fields.pop("op", None)
+    kind = table.get(name) if type(name) is str else None
+    if kind is None:
+        raise WireError(f"unknown message {name!r:.100}")
+    types = kind.__annotations__
+    if fields.keys() != types.keys():
+        odd = sorted(fields.keys() ^ types.keys())
+        raise WireError(f"{name}: fields missing or unknown: {', '.join(odd):.200}")
+    for field, value in fields.items():
+        if not _CHECKS[types[field]](value):
+            raise WireError(f"{name}: {field} = {value!r:.100} is not {types[field]}")
+    if kind is Signal and fields["signal"] not in SIGNALS:
+        raise WireError(f"signal {fields['signal']!r:.100} is none of {', '.join(SIGNALS)}")
+    return kind(**fields)
+
+
+def server_folder(runtime_dir: str, server: int) -> str:
+    """Name the folder that holds a server's sockets."""
+    return f"{runtime_dir}/{server}"
+
+
+def socket_path(runtime_dir: str, server: int) -> str:
+    """Name the unix socket that %SOCKET stands for."""
+    return f"{runtime_dir}/{server}/socket"
+
+
+def notify_path(runtime_dir: str, server: int) -> str:
+    """Name the datagram socket of NOTIFY_SOCKET (sd_notify(3))."""
+    return f"{runtime_dir}/{server}/notify"

@@ -1,0 +1,86 @@
+"""Where an app server listens, and the idle connections to it."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Idle(Protocol):
+    """An idle connection."""
+
+    idle_since: float
+
+    def close(self) -> None:
+        """Closes it."""
+
+
+class Backend:
+    """One app server's address.
+
+    Attributes:
+        first: a connection that was made to see whether the server is ready, for its first use.
+        idle: connections that wait for their next request, the one used last at the end.
+        retired: its server is on its way out; nothing is kept for it any more.
+    """
+
+    __slots__ = ("_address", "_check", "_family", "first", "idle", "retired")
+
+    def __init__(
+        self, address: str | tuple[str, int], check: Callable[[], bool] | None = None
+    ) -> None:
+        """Takes an address.
+
+        Args:
+            address: the path of a unix socket, or (loopback address, port).
+            check: asked before each new connection whether still the same user listens there.
+        """
+        self._address = address
+        self._check = check
+        if isinstance(address, str):
+            self._family = socket.AF_UNIX
+        else:
+            self._family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        self.first: socket.socket | None = None
+        self.idle: list[Idle] = []
+        self.retired = False
+
+    def connect(self) -> tuple[socket.socket, bool]:
+        """A non-blocking socket that is connected or, where the second value says so, connecting.
+
+        Raises:
+            OSError: BlockingIOError where the backlog of a unix socket is full.
+        """
+        if self.first is not None:
+            first, self.first = self.first, None
+            return first, False
+        if self._check is not None and not self._check():
+            raise ConnectionRefusedError(errno.ECONNREFUSED, "another process listens there")
+        sock = socket.socket(self._family)
+        sock.setblocking(False)
+        if self._family != socket.AF_UNIX:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        try:
+            sock.connect(self._address)
+        except BlockingIOError as error:
+            if error.errno == errno.EINPROGRESS:
+                return sock, True
+            sock.close()
+            raise
+        except OSError:
+            sock.close()
+            raise
+        return sock, False
+
+    def retire(self) -> None:
+        """The server is on its way out: closes what is idle."""
+        self.retired = True
+        if self.first is not None:
+            self.first.close()
+            self.first = None
+        while self.idle:
+            self.idle.pop().close()

@@ -1,0 +1,272 @@
+"""Listening sockets on the Switchboard, made from Twisted's endpoint strings."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import (
+    IListeningPort,
+    IReactorSocket,
+    IReactorTCP,
+    IReactorTime,
+    IReactorUNIX,
+)
+from twisted.internet.protocol import Factory
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from luisito.errors import SettingsError
+from luisito.net.stream import SocketStream
+from luisito.net.switchboard import IN
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from twisted.internet.interfaces import IAddress
+
+    from luisito.net.stream import Receiver
+    from luisito.net.switchboard import Switchboard
+
+BACKLOG: Final = 4096
+_ACCEPTS: Final = 64
+_PAUSE: Final = 0.1
+# Errors of accept(2) that say something of one connection, not of the listener.
+_PASSING: Final = frozenset(
+    [errno.ECONNABORTED, errno.EPROTO, errno.ENETDOWN, errno.EHOSTDOWN, errno.EHOSTUNREACH,
+     errno.EOPNOTSUPP, errno.ENETUNREACH, errno.ENOPROTOOPT, errno.ENONET, errno.EPERM]
+)  # fmt: skip
+
+
+class Peer(Protocol):
+    """The receiver of a client's stream, told of the stream once there is one."""
+
+    def connected(self, stream: SocketStream) -> None:
+        """The stream is there; called once, before anything is received."""
+
+
+class Acceptor(Protocol):
+    """Who takes new connections."""
+
+    def accept(self, peer: bytes, port: int) -> Receiver:
+        """A client has connected.
+
+        Args:
+            peer: its address; empty for a unix socket.
+            port: the port at which it came in; 0 for a unix socket.
+        """
+
+    def connected(self, receiver: Receiver, stream: SocketStream) -> None:
+        """Its stream is there."""
+
+
+@implementer(IListeningPort)
+class Listener:
+    """Accepts connections on one listening socket."""
+
+    _log = Logger()
+
+    def __init__(
+        self, board: Switchboard, clock: IReactorTime, sock: socket.socket, acceptor: Acceptor
+    ) -> None:
+        self._board, self._clock, self.socket, self._acceptor = board, clock, sock, acceptor
+        self._tcp = sock.family != socket.AF_UNIX
+        self._port = sock.getsockname()[1] if self._tcp else 0
+        self._path: str | None = None
+        self._resume: Any = None
+        self.open = False
+
+    @property
+    def name(self) -> str:
+        """Where it listens, for people."""
+        address = self.socket.getsockname()
+        if not self._tcp:
+            return f"unix:{os.fsdecode(address)}"
+        host = f"[{address[0]}]" if ":" in address[0] else address[0]
+        return f"http://{host}:{address[1]}/"
+
+    def startListening(self) -> None:
+        """See IListeningPort."""
+        self.open = True
+        self._board.register(self.socket.fileno(), self, IN)
+
+    def stopListening(self) -> None:
+        """See IListeningPort."""
+        if self.open:
+            self.open = False
+            if self._resume is None:
+                self._board.unregister(self.socket.fileno())
+            else:
+                self._resume.cancel()
+            self.socket.close()
+            if self._path is not None:
+                try:
+                    os.unlink(self._path)
+                except OSError:
+                    pass
+
+    def getHost(self) -> IAddress:
+        """See IListeningPort."""
+        raise NotImplementedError("ask for .name")
+
+    def unlink_at_stop(self, path: str) -> None:
+        """The unix socket's file is ours to remove."""
+        self._path = path
+
+    def readable(self) -> None:
+        """See Handler: clients are waiting."""
+        for _ in range(_ACCEPTS):
+            try:
+                sock, address = self.socket.accept()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno in _PASSING:
+                    continue
+                self._pause(error)
+                return
+            sock.setblocking(False)
+            if self._tcp:
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                host = address[0]
+                peer = host[7:] if host.startswith("::ffff:") else host
+                receiver = self._acceptor.accept(peer.encode(), self._port)
+            else:
+                receiver = self._acceptor.accept(b"", 0)
+            self._acceptor.connected(receiver, SocketStream(self._board, sock, receiver))
+
+    def writable(self) -> None:
+        """See Handler."""
+
+    def gone(self) -> None:
+        """See Handler."""
+
+    def _pause(self, error: OSError) -> None:
+        """Out of descriptors or memory: those who wait stay in the backlog for a moment."""
+        self._log.warn(
+            "Cannot accept a connection: {error}; trying again in {pause} s. Where this comes"
+            " often, raise the limit on open files (LimitNOFILE= or ulimit -n).",
+            error=error,
+            pause=_PAUSE,
+        )
+        self._board.unregister(self.socket.fileno())
+        self._resume = self._clock.callLater(_PAUSE, self._go_on)
+
+    def _go_on(self) -> None:
+        self._resume = None
+        self._board.register(self.socket.fileno(), self, IN)
+
+
+@implementer(IReactorTCP, IReactorUNIX, IReactorSocket)
+class _Sockets:
+    """What an endpoint takes for a reactor: makes Listeners where a reactor would make Ports."""
+
+    def __init__(self, make: Callable[[socket.socket], Listener]) -> None:
+        self._make = make
+
+    def listenTCP(
+        self, port: int, _factory: object, backlog: int = BACKLOG, interface: str = ""
+    ) -> Listener:
+        family = socket.AF_INET6 if ":" in interface else socket.AF_INET
+        sock = socket.socket(family)
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind((interface, port))
+            sock.listen(max(backlog, BACKLOG))
+        except OSError as error:
+            sock.close()
+            raise CannotListenError(interface, port, error) from None
+        return self._make(sock)
+
+    def listenUNIX(
+        self,
+        address: str,
+        _factory: object,
+        backlog: int = BACKLOG,
+        mode: int = 0o666,
+        wantPID: int = 0,  # noqa: N803 - Twisted's name
+    ) -> Listener:
+        sock = socket.socket(socket.AF_UNIX)
+        try:
+            _remove_stale(address)
+            sock.bind(address)
+            os.chmod(address, mode)
+            sock.listen(max(backlog, BACKLOG))
+        except OSError as error:
+            sock.close()
+            raise CannotListenError(address, None, error) from None
+        listener = self._make(sock)
+        listener.unlink_at_stop(address)
+        return listener
+
+    def adoptStreamPort(self, fd: int, family: int, _factory: object) -> Listener:
+        sock = socket.socket(family, socket.SOCK_STREAM, fileno=os.dup(fd))
+        return self._make(sock)
+
+    def connectTCP(self, *_args: object, **_kwargs: object) -> Any:
+        raise NotImplementedError
+
+    def connectUNIX(self, *_args: object, **_kwargs: object) -> Any:
+        raise NotImplementedError
+
+    def adoptStreamConnection(self, *_args: object, **_kwargs: object) -> Any:
+        raise NotImplementedError
+
+    def adoptDatagramPort(self, *_args: object, **_kwargs: object) -> Any:
+        raise NotImplementedError
+
+
+def _remove_stale(path: str) -> None:
+    """Removes a unix socket that nobody listens on any more."""
+    probe = socket.socket(socket.AF_UNIX)
+    try:
+        probe.connect(path)
+    except ConnectionRefusedError:
+        os.unlink(path)
+    except OSError:
+        pass
+    finally:
+        probe.close()
+
+
+def listen(
+    description: str, board: Switchboard, clock: IReactorTime, acceptor: Acceptor
+) -> Listener:
+    """Binds the socket that an endpoint string describes; `startListening` begins to accept.
+
+    Args:
+        description: `tcp:8080`, `tcp:80:interface=127.0.0.1`, `tcp6:...`, `unix:/run/x.sock` or
+            `systemd:domain=INET:index=0`.
+        board: where it is registered.
+        clock: for pauses.
+        acceptor: who takes the connections.
+
+    Raises:
+        SettingsError: the string is not understood, or it cannot be listened on.
+    """
+
+    def make(sock: socket.socket) -> Listener:
+        sock.setblocking(False)
+        return Listener(board, clock, sock, acceptor)
+
+    try:
+        endpoint = serverFromString(_Sockets(make), description)
+    except Exception as error:  # noqa: BLE001 - endpoint parsers raise whatever they like
+        raise SettingsError(
+            f"LISTEN: {description!r} is not an endpoint ({error});"
+            " write for example 'tcp:8080:interface=127.0.0.1' or 'unix:/run/luisito.sock'"
+        ) from None
+    listeners: list[Listener] = []
+    errors: list[BaseException] = []
+    waiting = endpoint.listen(Factory())
+    waiting.addCallbacks(listeners.append, lambda failure: errors.append(failure.value))
+    if listeners:
+        return listeners[0]
+    reason = errors[0] if errors else "this kind of endpoint is not supported"
+    if isinstance(reason, CannotListenError):
+        reason = reason.socketError
+    raise SettingsError(f"LISTEN: cannot listen on {description!r}: {reason}")

@@ -1,0 +1,346 @@
+"""Carries out what the policy orders: starts, signals, grants and refusals."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING, Final, Protocol
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from luisito.core.orders import Grant, Kill, Refusal, Refuse, Spawn, Terminate
+from luisito.core.policy import NOTHING, Policy, Server, State
+from luisito.process.start import Start
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+    from luisito.core.orders import Limits, Order
+    from luisito.process.client import Spawner
+    from luisito.process.start import Ways
+
+__all__ = ["Pool", "Refused", "Server", "Waiter"]
+
+_STATUS: Final = {
+    Refusal.QUEUE_FULL: 503,
+    Refusal.QUEUE_TIMEOUT: 503,
+    Refusal.START_FAILED: 502,
+    Refusal.START_TIMEOUT: 504,
+    Refusal.BACKING_OFF: 502,
+    Refusal.OVERLOADED: 503,
+    Refusal.SHUTTING_DOWN: 503,
+}
+_LAST_WORDS: Final = 1000
+# How often a server whose port was taken by somebody else is started again on another one.
+_PORT_TRIES: Final = 5
+
+
+@attrs.frozen
+class Refused:
+    """Why a waiter gets no server.
+
+    Attributes:
+        status: to answer with.
+        detail: for an operator.
+        retry_after: seconds; None where that is unknown.
+    """
+
+    status: int
+    detail: str
+    retry_after: float | None = None
+
+
+class Waiter(Protocol):
+    """Who asks for a lease."""
+
+    def granted(self, server: Server) -> None:
+        """Here it is; give it back with `Pool.release`."""
+
+    def refused(self, refused: Refused) -> None:
+        """There is none."""
+
+    def withdrawn(self, server: Server, refused: Refused) -> None:
+        """The lease was given before the server was ready, and it never will be."""
+
+
+class Pool:
+    """The servers that are awake, and those who wait for one.
+
+    Attributes:
+        take: leases the server of a site that is awake, at once; else None (Policy.take).
+    """
+
+    _log = Logger()
+
+    def __init__(self, reactor: IReactorTime, limits: Limits, ways: Ways) -> None:
+        self._reactor, self._ways = reactor, ways
+        self._clock = reactor.seconds
+        self._policy = Policy(limits, random.random)
+        self.take = self._policy.take
+        self._limits = limits
+        self._spawner: Spawner
+        # by the number the spawner knows it by, which is new for each try
+        self._starts: dict[int, Start] = {}
+        self._of: dict[Server, Start] = {}
+        self._early: dict[Server, Waiter] = {}
+        self._last = 0
+        self._call: IDelayedCall | None = None
+        self._empty: Deferred[None] | None = None
+        self.lost: Deferred[str] = Deferred()
+
+    def attach(self, spawner: Spawner) -> None:
+        """Gives the spawner, whose facts come here."""
+        self._spawner = spawner
+
+    # ------------------------------------------------------------------ leases
+
+    def request(self, site: str, waiter: Waiter) -> None:
+        """Asks for a lease on a site's server; the answer may come before this returns."""
+        self._carry_out(self._policy.requested(site, waiter, self._clock()))
+
+    def cancel(self, waiter: Waiter) -> None:
+        """`waiter` waits no longer."""
+        self._carry_out(self._policy.cancelled(waiter, self._clock()))
+
+    def release(self, server: Server) -> None:
+        """Gives a lease back."""
+        orders = self._policy.release(server, self._clock())
+        if orders is not NOTHING:
+            self._early.pop(server, None)
+            self._carry_out(orders)
+
+    def answered(self, server: Server) -> None:
+        """A server that counts as starting has answered, so it is ready."""
+        if server.state is State.STARTING:
+            self._now_ready(server)
+
+    def folder_exists(self, site: str) -> Deferred[bool]:
+        """Whether the site's PROJECT_PATH is there."""
+        return self._spawner.folder(site).addCallback(lambda folder: folder.exists)
+
+    # ------------------------------------------------------------------ the end
+
+    def shutdown(self) -> Deferred[None]:
+        """Takes no more requests; called back when every server has gone."""
+        self._empty = empty = Deferred()
+        self._carry_out(self._policy.shutdown(self._clock()))
+        self._check_empty()
+        return empty
+
+    def terminate_all(self) -> None:
+        """Ends the drain: every server is told to stop, busy or not."""
+        self._carry_out(self._policy.terminate_all(self._clock()))
+        self._check_empty()
+
+    def close(self) -> None:
+        """Lets go of whatever is left, after the spawner has gone."""
+        if self._call is not None:
+            self._call.cancel()
+            self._call = None
+        for start in list(self._starts.values()):
+            start.close()
+        self._starts.clear()
+        self._of.clear()
+
+    @property
+    def policy(self) -> Policy:
+        """For those who look: counts, servers, waiting."""
+        return self._policy
+
+    def _check_empty(self) -> None:
+        if self._empty is not None and not self._policy.servers and not self._policy.waiting:
+            empty, self._empty = self._empty, None
+            empty.callback(None)
+
+    # ------------------------------------------------------------------ orders
+
+    def _carry_out(self, orders: Sequence[Order]) -> None:
+        for order in orders:
+            if isinstance(order, Grant):
+                self._grant(order)
+            elif isinstance(order, Refuse):
+                refused = Refused(
+                    _STATUS[order.refusal],
+                    order.refusal.value + (f": {order.detail}" if order.detail else ""),
+                    order.retry_after,
+                )
+                order.waiter.refused(refused)  # type: ignore[attr-defined]
+            elif isinstance(order, Spawn):
+                self._spawn(order.server)
+            elif isinstance(order, Terminate):
+                self._terminate(order)
+            elif isinstance(order, Kill):
+                self._signal(order.server, "KILL")
+        self._arm()
+
+    def _arm(self) -> None:
+        due = self._policy.deadline()
+        call = self._call
+        if due is None:
+            if call is not None:
+                call.cancel()
+                self._call = None
+        elif call is None:
+            self._call = self._reactor.callLater(max(0.0, due - self._clock()), self._tick)
+        elif due < call.getTime():
+            call.reset(max(0.0, due - self._clock()))
+
+    def _tick(self) -> None:
+        self._call = None
+        self._carry_out(self._policy.tick(self._clock()))
+
+    def _grant(self, order: Grant) -> None:
+        server = order.server
+        waiter: Waiter = order.waiter  # type: ignore[assignment]
+        early = server.state is State.STARTING
+        if early:
+            self._early[server] = waiter
+        waiter.granted(server)
+        if early and server in self._of:
+            self._of[server].connected()
+
+    def _spawn(self, server: Server, tries: int = 1) -> None:
+        self._last += 1
+        start = Start(self._ways, self._last, server, tries)
+        try:
+            start.prepare()
+        except (OSError, LookupError, RuntimeError) as error:
+            self._reactor.callLater(0, self._failed, server, str(error))
+            return
+        self._starts[start.number] = self._of[server] = start
+        server.data = start.backend
+        self._spawner.start(start.number, server.site, start.port, start.listener_fd)
+
+    def _failed(self, server: Server, detail: str) -> None:
+        self._carry_out(self._policy.failed(server, self._clock(), detail, overloaded=True))
+        self._check_empty()
+
+    def _terminate(self, order: Terminate) -> None:
+        server = order.server
+        start = self._of.get(server)
+        if start is not None:
+            if not start.ready:
+                self._withdraw(server, Refused(504, order.reason))
+                detail = start.forget()
+                if detail:
+                    self._log.warn(
+                        "{site}: stopped while starting: {reason}; {detail}",
+                        site=server.site,
+                        reason=order.reason,
+                        detail=detail,
+                    )
+            start.retire()
+        self._log.info("{site}: stopping: {reason}", site=server.site, reason=order.reason)
+        self._signal(server, "TERM")
+
+    def _signal(self, server: Server, name: str) -> None:
+        start = self._of.get(server)
+        if start is not None:
+            self._spawner.signal(start.number, name)
+
+    def _withdraw(self, server: Server, refused: Refused) -> None:
+        waiter = self._early.pop(server, None)
+        if waiter is not None:
+            waiter.withdrawn(server, refused)
+
+    # ------------------------------------------------------------------ facts
+
+    def spawner_started(self, server: int, pid: int, output: int, notify: int) -> None:
+        """See process.client.Listener."""
+        start = self._starts[server]
+        start.started(pid, output, notify, self._now_ready, self._foreign)
+        self._spawner_log(start)
+        early = start.listener_fd is not None
+        self._carry_out(self._policy.started(start.server, self._clock(), early=early))
+
+    def _spawner_log(self, start: Start) -> None:
+        if self._ways.logs_output:
+            self._spawner.log(start.server.site).addCallbacks(
+                start.log_to,
+                lambda failure: self._log.error(
+                    "{site}: its output goes to no file: {error}",
+                    site=start.server.site,
+                    error=failure.getErrorMessage(),
+                ),
+            )
+
+    def spawner_running(self, server: int, uid: int, gid: int) -> None:
+        """See process.client.Listener."""
+        start = self._starts[server]
+        start.running(uid)
+        self._log.info(
+            "{site}: started as pid {pid}, uid {uid}, gid {gid}, {way}",
+            site=start.server.site,
+            pid=start.pid,
+            uid=uid,
+            gid=gid,
+            way=start.way_in,
+        )
+
+    def spawner_failed(self, server: int, message: str, overloaded: bool) -> None:  # noqa: FBT001 - see Listener
+        """See process.client.Listener."""
+        start = self._ended(server)
+        self._log.error("{site}: cannot start: {message}", site=start.server.site, message=message)
+        self._withdraw(start.server, Refused(503 if overloaded else 502, message))
+        now = self._clock()
+        self._carry_out(self._policy.failed(start.server, now, message, overloaded=overloaded))
+        self._check_empty()
+
+    def spawner_exited(self, server: int, code: int | None, signal: int | None) -> None:
+        """See process.client.Listener."""
+        how = f"exited with code {code}" if signal is None else f"was ended by signal {signal}"
+        taken = self._starts[server].port_taken()
+        start = self._ended(server)
+        owner = start.server
+        if owner.state is State.STARTING:
+            if (start.foreign or taken) and start.tries < _PORT_TRIES:
+                self._log.warn(
+                    "{site}: {why}; trying another port",
+                    site=owner.site,
+                    why=start.foreign or taken,
+                )
+                self._spawn(owner, start.tries + 1)
+                return
+            words = start.tail[-_LAST_WORDS:]
+            detail = f"the command {how} before it was ready"
+            detail += f"; its last output:\n{words}" if words else ", without any output"
+            self._log.error("{site}: {detail}", site=owner.site, detail=detail)
+            self._withdraw(owner, Refused(502, detail))
+        else:
+            detail = f"pid {start.pid} {how}"
+            self._log.info("{site}: {detail}", site=owner.site, detail=detail)
+        self._carry_out(self._policy.exited(owner, self._clock(), detail))
+        self._check_empty()
+
+    def spawner_lost(self, reason: str) -> None:
+        """See process.client.Listener."""
+        self.lost.callback(reason)
+
+    def _ended(self, number: int) -> Start:
+        start = self._starts.pop(number)
+        self._of.pop(start.server, None)
+        start.close()
+        return start
+
+    def _now_ready(self, server: Server) -> None:
+        start = self._of.get(server)
+        if start is None or server.state is not State.STARTING:
+            return
+        start.is_ready()
+        self._early.pop(server, None)
+        server.data = start.backend
+        now = self._clock()
+        self._log.info(
+            "{site}: ready after {seconds:.3f} s", site=server.site, seconds=now - server.started_at
+        )
+        self._carry_out(self._policy.ready(server, now))
+
+    def _foreign(self, server: Server, who: str) -> None:
+        """Somebody else listens on the port that was chosen: on to the next one."""
+        start = self._of.get(server)
+        if start is not None:
+            start.foreign = who
+            self._spawner.signal(start.number, "KILL")

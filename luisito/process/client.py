@@ -1,0 +1,306 @@
+"""The network process's view of the spawner: orders go out at once, facts come back as calls."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from typing import TYPE_CHECKING, Protocol, TypeVar, cast
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReadDescriptor, IReadWriteDescriptor
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from luisito.core import wire
+from luisito.errors import SpawnerLost, WireError
+from luisito.spawner import channel
+
+if TYPE_CHECKING:
+    import subprocess
+
+    from twisted.internet.interfaces import IReactorFDSet
+    from twisted.python.failure import Failure
+
+    from luisito.core.wire import Fact, Order
+    from luisito.process.launch import Launched
+
+_FACTS_A_TURN = 64  # then other sites' sockets have their turn
+_Answer = TypeVar("_Answer")
+
+
+class Listener(Protocol):
+    """Who is told of the servers; descriptors are the listener's to close."""
+
+    def spawner_started(self, server: int, pid: int, output: int, notify: int) -> None:
+        """A process exists: its output's read end and its notify socket, both non-blocking."""
+
+    def spawner_running(self, server: int, uid: int, gid: int) -> None:
+        """The command was executed, as this user."""
+
+    def spawner_failed(self, server: int, message: str, overloaded: bool) -> None:
+        """No command came to run, and nothing is left of the attempt."""
+
+    def spawner_exited(self, server: int, code: int | None, signal: int | None) -> None:
+        """The server and all its descendants have gone."""
+
+    def spawner_lost(self, reason: str) -> None:
+        """The spawner has gone, and every server with it."""
+
+
+@implementer(IReadWriteDescriptor)
+class Spawner:
+    """A spawner that was launched; no method of it ever blocks.
+
+    Args:
+        reactor: where to wait for facts.
+        launched: as returned by launch().
+        listener: who is told.
+
+    Attributes:
+        hello: what is in force: containment, the runtime folder, the way in.
+    """
+
+    _log = Logger()
+
+    def __init__(self, reactor: IReactorFDSet, launched: Launched, listener: Listener) -> None:
+        self.hello = launched.hello
+        self._reactor = reactor
+        self._sock = launched.sock
+        self._process = launched.process
+        self._listener = listener
+        self._waiting: deque[tuple[bytes, tuple[int, ...]]] = deque()
+        self._asks: dict[int, Deferred[object]] = {}
+        self._rows: dict[int, list[dict[str, wire.Scalar]]] = {}
+        self._last_ask = 0
+        self._stopping = False
+        self._gone = False
+        self._ended: Deferred[int] = Deferred()
+        reactor.addReader(self)
+
+    # -- orders ----------------------------------------------------------------------------------
+    def start(self, server: int, site: str, port: int | None, listener_fd: int | None) -> None:
+        """Order a server; the descriptor stays the caller's."""
+        self._order(wire.Start(server, site, port), () if listener_fd is None else (listener_fd,))
+
+    def signal(self, server: int, signal: str) -> None:
+        """Order "TERM", "KILL", "USR1" or "HUP" for every process of a server."""
+        self._order(wire.Signal(server, signal))
+
+    def folder(self, site: str) -> Deferred[wire.Folder]:
+        """Ask whether a site's PROJECT_PATH exists and whose it is."""
+        return self._ask(wire.AskFolder(self._next_ask(), site), wire.Folder)
+
+    def owns(self, server: int, inode: int) -> Deferred[bool]:
+        """Ask whether a socket's inode belongs to a process of a server."""
+        asked = self._ask(wire.AskOwns(self._next_ask(), server, inode), wire.Owns)
+        return asked.addCallback(lambda answer: answer.yes)
+
+    def log(self, site: str | None) -> Deferred[int]:
+        """Ask for the descriptor of a site's log, or of the access log (None), to append to.
+
+        Raises:
+            OSError: (in the Deferred) it cannot be opened.
+        """
+        return self._ask(wire.AskLog(self._next_ask(), site), int)
+
+    def servers(self) -> Deferred[list[dict[str, wire.Scalar]]]:
+        """Ask which servers live: server, site, pid, port, way, uid and gid of each."""
+        return self._ask(wire.AskList(self._next_ask()), list)
+
+    def adopt(self, server: int) -> Deferred[tuple[int, ...]]:
+        """Ask for the descriptors of a living server: output, notify, listening socket if any.
+
+        Raises:
+            LookupError: (in the Deferred) there is no such server.
+        """
+        return self._ask(wire.Adopt(self._next_ask(), server), tuple)
+
+    def stop(self) -> Deferred[int]:
+        """End the spawner, and with it all servers that still live.
+
+        Returns:
+            Its exit code, once it was reaped.
+        """
+        self._stopping = True
+        if not self._gone:
+            self._order(wire.Quit())
+        return self._ended
+
+    def _next_ask(self) -> int:
+        self._last_ask += 1
+        return self._last_ask
+
+    def _ask(
+        self,
+        order: wire.AskFolder | wire.AskOwns | wire.AskLog | wire.AskList | wire.Adopt,
+        _answer: type[_Answer],
+    ) -> Deferred[_Answer]:
+        asked: Deferred[object] = Deferred()
+        if self._gone:
+            asked.errback(SpawnerLost("the spawner has gone"))
+        else:
+            self._asks[order.ask] = asked
+            self._order(order)
+        return cast("Deferred[_Answer]", asked)
+
+    def _order(self, order: Order, descriptors: tuple[int, ...] = ()) -> None:
+        if self._gone:
+            return  # spawner_lost has told
+        data = wire.encode(order)
+        if not self._waiting and self._send(data, descriptors):
+            return
+        if not self._waiting:
+            self._reactor.addWriter(self)
+        self._waiting.append((data, tuple(map(os.dup, descriptors))))
+
+    def _send(self, data: bytes, descriptors: tuple[int, ...]) -> bool:
+        try:
+            channel.send(self._sock, data, descriptors)
+        except BlockingIOError:
+            return False
+        except OSError:
+            pass  # it has gone: doRead finds the end, after the last facts
+        return True
+
+    # -- for the reactor ------------------------------------------------------------------------
+    def fileno(self) -> int:
+        """Our end of the pair."""
+        return self._sock.fileno()
+
+    def logPrefix(self) -> str:
+        """Name us in Twisted's log."""
+        return "spawner"
+
+    def doWrite(self) -> None:
+        """Send what waits."""
+        while self._waiting:
+            data, descriptors = self._waiting[0]
+            if not self._send(data, descriptors):
+                return
+            self._waiting.popleft()
+            channel.close(list(descriptors))
+        self._reactor.removeWriter(self)
+
+    def doRead(self) -> None:
+        """Receive facts."""
+        for _ in range(_FACTS_A_TURN):
+            try:
+                data, descriptors = channel.receive(self._sock)
+            except BlockingIOError:
+                return
+            except WireError as error:
+                self._log.error("from the spawner: {error}", error=error)
+                continue
+            except OSError:
+                data, descriptors = b"", []
+            if not data:
+                self._lose("the spawner has ended")
+                return
+            try:
+                self._take(wire.decode_fact(data), descriptors)
+            except WireError as error:
+                self._log.error("from the spawner: {error}", error=error)
+            except Exception:  # noqa: BLE001 - a fault of a listener must not cost the spawner
+                self._log.failure("a fact could not be dealt with")
+            finally:
+                channel.close(descriptors)
+            if self._gone:
+                return
+
+    def connectionLost(self, reason: Failure) -> None:
+        """Clean up: the reactor found the descriptor unusable."""
+        self._lose(f"the spawner cannot be reached: {reason.getErrorMessage()}")
+
+    # -- facts -----------------------------------------------------------------------------------
+    def _take(self, fact: Fact, descriptors: list[int]) -> None:
+        """Pass a fact on; descriptors that are passed on too are removed from the list."""
+        if isinstance(fact, wire.Started):
+            if len(descriptors) != 2:
+                raise WireError(f"started with {len(descriptors)} descriptors instead of 2")
+            output, notify = descriptors
+            descriptors.clear()
+            self._listener.spawner_started(fact.server, fact.pid, output, notify)
+        elif isinstance(fact, wire.Running):
+            self._listener.spawner_running(fact.server, fact.uid, fact.gid)
+        elif isinstance(fact, wire.Failed):
+            self._listener.spawner_failed(fact.server, fact.message, fact.overloaded)
+        elif isinstance(fact, wire.Exited):
+            self._listener.spawner_exited(fact.server, fact.code, fact.signal)
+        elif isinstance(fact, wire.Refused):
+            self._log.error("the spawner refused an order: {message}", message=fact.message)
+        elif not isinstance(fact, wire.Hello):
+            self._answer(fact, descriptors)
+
+    def _answer(
+        self,
+        fact: wire.Folder | wire.Owns | wire.Log | wire.Servers | wire.Adopted,
+        descriptors: list[int],
+    ) -> None:
+        if isinstance(fact, wire.Servers):
+            rows = self._rows.setdefault(fact.ask, [])
+            rows += fact.servers
+            if fact.more:
+                return
+        asked = self._asks.pop(fact.ask, None)
+        if asked is None:
+            raise WireError(f"an answer that nobody waits for: {fact!r:.200}")
+        if isinstance(fact, wire.Servers):
+            asked.callback(self._rows.pop(fact.ask))
+        elif isinstance(fact, wire.Log) and not descriptors:
+            asked.errback(OSError(fact.message))
+        elif isinstance(fact, wire.Log):
+            asked.callback(descriptors.pop())
+        elif isinstance(fact, wire.Adopted) and not descriptors:
+            asked.errback(LookupError(fact.message))
+        elif isinstance(fact, wire.Adopted):
+            handed = tuple(descriptors)
+            descriptors.clear()
+            asked.callback(handed)
+        else:
+            asked.callback(fact)
+
+    def _lose(self, reason: str) -> None:
+        if self._gone:
+            return
+        self._gone = True
+        # Unregister before closing: a closed descriptor cannot be found in epoll any more.
+        self._reactor.removeReader(self)
+        self._reactor.removeWriter(self)
+        self._sock.close()
+        for _, descriptors in self._waiting:
+            channel.close(list(descriptors))
+        self._waiting.clear()
+        asks, self._asks = self._asks, {}
+        for asked in asks.values():
+            asked.errback(SpawnerLost(reason))
+        _Reaper(self._reactor, self._process, self._ended)
+        if not self._stopping:
+            self._listener.spawner_lost(reason)
+
+
+@implementer(IReadDescriptor)
+class _Reaper:
+    """Waits for the end of a process by its pidfd (pidfd_open(2)), without SIGCHLD."""
+
+    def __init__(
+        self, reactor: IReactorFDSet, process: subprocess.Popen[bytes], ended: Deferred[int]
+    ) -> None:
+        self._reactor = reactor
+        self._process = process
+        self._ended = ended
+        self._pidfd = os.pidfd_open(process.pid)
+        reactor.addReader(self)
+
+    def fileno(self) -> int:
+        return self._pidfd
+
+    def logPrefix(self) -> str:
+        return "spawner's end"
+
+    def doRead(self) -> None:
+        self._reactor.removeReader(self)
+        os.close(self._pidfd)
+        self._ended.callback(self._process.wait())
+
+    def connectionLost(self, reason: Failure) -> None:
+        """Never called: a pidfd has no connection."""

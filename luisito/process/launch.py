@@ -1,0 +1,100 @@
+"""Starting the spawner, while Luisito still may, and telling it its configuration."""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+from luisito.core import wire
+from luisito.errors import SettingsError, SpawnerLost
+from luisito.spawner import channel
+
+if TYPE_CHECKING:
+    from luisito.core.wire import Configure, Hello
+
+_TIMEOUT = 10.0  # seconds for the spawner to answer, which takes it some 50 ms
+_PASSED_ON = ("PATH", "LANG", "TZ", "XDG_RUNTIME_DIR")
+_CODE = (
+    "import sys; sys.path.insert(0, {root!r}); "
+    "from luisito.spawner.main import main; main({descriptor})"
+)
+
+
+class Launched(NamedTuple):
+    """A spawner that is configured and waits for orders.
+
+    Attributes:
+        sock: our end of the pair; non-blocking.
+        process: the spawner, or the guardian above it.
+        hello: what is in force there.
+    """
+
+    sock: socket.socket
+    process: subprocess.Popen[bytes]
+    hello: Hello
+
+
+def launch(configure: Configure) -> Launched:
+    """Start the spawner and wait until it has accepted its configuration.
+
+    To be called before privileges drop. The spawner has a session of its own, so that Ctrl-C at
+    the terminal reaches the network process only, which then ends things in order.
+
+    Raises:
+        SettingsError: the spawner refused a setting.
+        SpawnerLost: it did not start.
+    """
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    # Not through an installed package: -I and -S keep the spawner small and its imports ours.
+    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    with theirs:
+        process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+            [
+                sys.executable,
+                "-I",
+                "-S",
+                "-c",
+                _CODE.format(root=root, descriptor=theirs.fileno()),
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            env={name: os.environ[name] for name in _PASSED_ON if name in os.environ},
+            pass_fds=(theirs.fileno(),),
+            start_new_session=True,
+        )
+    try:
+        ours.setblocking(False)
+        channel.send(ours, wire.encode(configure))
+        hello = _first_fact(ours)
+    except BaseException:
+        ours.close()  # which ends the spawner
+        process.wait()
+        raise
+    return Launched(ours, process, hello)
+
+
+def _first_fact(sock: socket.socket) -> Hello:
+    deadline = time.monotonic() + _TIMEOUT
+    # poll, not select: the descriptor may be over 1023.
+    poller = select.poll()
+    poller.register(sock, select.POLLIN)
+    if not poller.poll((deadline - time.monotonic()) * 1000):
+        raise SpawnerLost(f"the spawner did not answer within {_TIMEOUT:g} s")
+    try:
+        data, descriptors = channel.receive(sock)
+    except OSError as error:
+        raise SpawnerLost(f"the spawner ended while starting: {error.strerror}") from None
+    channel.close(descriptors)
+    if not data:
+        raise SpawnerLost("the spawner ended while starting; its last words are on stderr")
+    fact = wire.decode_fact(data)
+    if isinstance(fact, wire.Refused):
+        raise SettingsError(fact.message)
+    if not isinstance(fact, wire.Hello) or fact.version != wire.VERSION:
+        raise SpawnerLost(f"the spawner answered {fact!r:.200} instead of hello")
+    return fact

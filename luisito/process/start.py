@@ -1,0 +1,249 @@
+"""One try to start one server: its port or socket, its readiness, its output."""
+
+from __future__ import annotations
+
+import os
+import socket
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from luisito.core import wire
+from luisito.net.backend import Backend
+from luisito.net.output import Output
+from luisito.readiness.diag import DiagError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from twisted.internet.interfaces import IReactorTime
+
+    from luisito.core.lifecycle import Server
+    from luisito.net.switchboard import Switchboard
+    from luisito.process.ports import Ports
+    from luisito.readiness.diag import Diag
+    from luisito.readiness.watch import Readiness
+
+_BACKLOG: Final = 1024
+
+
+class Ways:
+    """What all starts share.
+
+    Attributes:
+        way: "port", "socket" or "fd".
+        tcp: whether the socket handed over is a TCP one.
+        listen_dir: our own folder, for the unix sockets that are handed over.
+        runtime_dir: the folder of the servers' folders.
+        logs_output: whether output goes to files.
+    """
+
+    def __init__(
+        self,
+        board: Switchboard,
+        clock: IReactorTime,
+        readiness: Readiness,
+        diag: Diag,
+        ports: Ports,
+        *,
+        way: str,
+        tcp: bool,
+        listen_dir: str,
+        runtime_dir: str,
+        logs_output: bool,
+    ) -> None:
+        self.board, self.clock, self.readiness = board, clock, readiness
+        self.diag, self.ports = diag, ports
+        self.way, self.tcp = way, tcp
+        self.listen_dir, self.runtime_dir = listen_dir, runtime_dir
+        self.logs_output = logs_output
+
+
+class Start:
+    """One try to start a server.
+
+    Attributes:
+        number: what the spawner knows it by.
+        server: the policy's.
+        tries: how many starts of this server there were, with this one.
+        port: for %PORT.
+        backend: where it listens, once that is known.
+        ready: it has been found to be ready.
+        foreign: who else listens on its port; "" where nobody does.
+        pid: of its process; 0 before there is one.
+    """
+
+    def __init__(self, ways: Ways, number: int, server: Server, tries: int) -> None:
+        self._ways, self.number, self.server, self.tries = ways, number, server, tries
+        self.port: int | None = None
+        self.backend: Backend | None = None
+        self.ready = False
+        self.foreign = ""
+        self.pid = 0
+        self._uid: int | None = None
+        self._listener: socket.socket | None = None
+        self._path = ""
+        self._output: Output | None = None
+
+    def prepare(self) -> None:
+        """Chooses the port, or makes the listening socket.
+
+        Raises:
+            OSError: the socket cannot be made.
+            PortsExhaustedError: no port is to be had.
+        """
+        ways = self._ways
+        if ways.way == "port":
+            self.port = ways.ports.choose()
+        elif ways.way == "fd":
+            self._listen(tcp=ways.tcp)
+
+    def _listen(self, *, tcp: bool) -> None:
+        self._listener = listener = socket.socket(socket.AF_INET if tcp else socket.AF_UNIX)
+        listener.setblocking(False)
+        if tcp:
+            listener.bind(("127.0.0.1", 0))
+            self.backend = Backend(("127.0.0.1", listener.getsockname()[1]))
+        else:
+            self._path = f"{self._ways.listen_dir}/{self.number}"
+            listener.bind(self._path)
+            self.backend = Backend(self._path)
+        listener.listen(_BACKLOG)
+
+    @property
+    def listener_fd(self) -> int | None:
+        """The socket to hand over."""
+        return None if self._listener is None else self._listener.fileno()
+
+    @property
+    def way_in(self) -> str:
+        """Where it listens, for people."""
+        if self.port is not None:
+            return f"port {self.port}"
+        return "a socket of its own" if self._listener is None else "a socket handed over"
+
+    @property
+    def tail(self) -> str:
+        """Its last output."""
+        return "" if self._output is None else self._output.tail
+
+    def started(
+        self,
+        pid: int,
+        output: int,
+        notify: int,
+        on_ready: Callable[[Server], None],
+        on_foreign: Callable[[Server, str], None],
+    ) -> None:
+        """Its process exists: watches for its readiness.
+
+        Args:
+            pid: of the process.
+            output: the reading end of its output.
+            notify: its NOTIFY_SOCKET.
+            on_ready: called when it is ready.
+            on_foreign: called with who else listens on its port.
+        """
+        ways, number = self._ways, self.number
+        self.pid = pid
+        self._output = Output(ways.board, ways.clock, output)
+        readiness = ways.readiness
+        ready = partial(on_ready, self.server)
+        if self.port is not None:
+            readiness.watch_port(
+                number,
+                self.port,
+                None,
+                partial(self._found_port, ready),
+                partial(on_foreign, self.server),
+            )
+        elif self._listener is not None:
+            readiness.watch_listener(number, self._listener, ready)
+        else:
+            path = wire.socket_path(ways.runtime_dir, number)
+            readiness.watch_socket(number, path, None, partial(self._found_socket, path, ready))
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM, fileno=notify)
+        readiness.notify(number, sock, None, lambda _state: None)
+
+    def _found_port(self, ready: Callable[[], None], address: tuple[str, int]) -> None:
+        self.backend = Backend(address, partial(self._still_ours, address))
+        ready()
+
+    def _found_socket(
+        self, path: str, ready: Callable[[], None], connection: socket.socket
+    ) -> None:
+        self.backend = Backend(path)
+        self.backend.first = connection
+        ready()
+
+    def _still_ours(self, address: tuple[str, int]) -> bool:
+        try:
+            listener = self._ways.diag.owner(*address)
+        except (OSError, DiagError):
+            return True  # the kernel has no memory for an answer; the last one stands
+        return listener is not None and listener.uid == self._uid
+
+    def running(self, uid: int) -> None:
+        """The command was executed, as this user."""
+        self._uid = uid
+        self._ways.readiness.set_uid(self.number, uid)
+
+    def connected(self) -> None:
+        """A connection to the handed-over socket was made."""
+        self._ways.readiness.connected(self.number)
+
+    def is_ready(self) -> None:
+        """It is ready: nothing is watched any more."""
+        self.ready = True
+        self._ways.readiness.forget(self.number)
+        self._close_listener(keep_path=True)
+
+    def forget(self) -> str:
+        """Stops watching; returns what it was waited for, where it was not ready."""
+        try:
+            detail = "" if self.ready else self._ways.readiness.describe(self.number)
+        except KeyError:
+            detail = ""
+        self._ways.readiness.forget(self.number)
+        return detail
+
+    def port_taken(self) -> str:
+        """Who listens on its port although its process has gone; "" where nobody does."""
+        if self.port is None or self.ready:
+            return ""
+        try:
+            listener = self._ways.diag.owner("127.0.0.1", self.port)
+        except (OSError, DiagError):
+            return ""
+        return f"a process of uid {listener.uid} listens on port {self.port}" if listener else ""
+
+    def log_to(self, fd: int) -> None:
+        """Appends its output to a file."""
+        if self._output is None:
+            os.close(fd)
+        else:
+            self._output.to_file(fd)
+
+    def retire(self) -> None:
+        """It is on its way out: no more requests go there."""
+        if self.backend is not None:
+            self.backend.retire()
+
+    def close(self) -> None:
+        """Its process has been reaped: gives back all that it held."""
+        self._ways.readiness.forget(self.number)
+        self.retire()
+        if self._output is not None:
+            self._output.close()
+        self._close_listener(keep_path=False)
+        if self.port is not None:
+            self._ways.ports.free(self.port)
+
+    def _close_listener(self, *, keep_path: bool) -> None:
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
+        if self._path and not keep_path:
+            try:
+                os.unlink(self._path)
+            except OSError:
+                pass

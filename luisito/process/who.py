@@ -1,0 +1,74 @@
+"""Who the network process is once it has its listening sockets, and becoming that user."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from typing import TYPE_CHECKING
+
+from luisito.errors import SettingsError
+from luisito.spawner import privileges
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+OWN_USERS = ("luisito", "nobody")  # the first that exists, where twistd was given no --uid
+
+
+def network_user(
+    uid: int | None,
+    gid: int | None,
+    *,
+    euid: int,
+    egid: int,
+    look_up: Callable[[str], pwd.struct_passwd] = pwd.getpwnam,
+) -> tuple[int, int]:
+    """Decide which uid and gid the network process drops to.
+
+    Args:
+        uid: twistd's --uid, if given.
+        gid: twistd's --gid, if given.
+        euid: who we are now.
+        egid: which group we have now.
+        look_up: finds a user by name, or raises KeyError.
+
+    Raises:
+        SettingsError: root was asked for, or no user was found.
+    """
+    if euid != 0:
+        return euid, egid
+    if uid is None:
+        user = _first(look_up)
+        uid, gid = user.pw_uid, user.pw_gid if gid is None else gid
+    elif gid is None:
+        raise SettingsError(f"--uid {uid} without --gid: give both")
+    if uid == 0 or gid == 0:
+        raise SettingsError(
+            f"--uid {uid} --gid {gid}: the network process must not be root; give a user's"
+        )
+    return uid, gid
+
+
+def _first(look_up: Callable[[str], pwd.struct_passwd]) -> pwd.struct_passwd:
+    for name in OWN_USERS:
+        try:
+            return look_up(name)
+        except KeyError:
+            continue
+    raise SettingsError(
+        f"neither user {' nor '.join(OWN_USERS)} exists; create one: adduser --system luisito"
+    )
+
+
+def drop(uid: int, gid: int) -> None:
+    """Become a user for good: no groups, no capabilities, no way to get any back.
+
+    Not undone by anything: call it last. Where we are not root, only no_new_privs is left to do.
+    """
+    privileges.set_no_new_privs()
+    privileges.drop_bounding_set()
+    if os.geteuid() == 0:
+        os.setgroups([])
+        os.setresgid(gid, gid, gid)
+        os.setresuid(uid, uid, uid)
+    privileges.clear_capabilities()

@@ -1,0 +1,33 @@
+"""What the proxy has done, counted once: for the access log, the tests and the metrics."""
+
+from __future__ import annotations
+
+
+class Counters:
+    """Counts since the start.
+
+    Attributes:
+        connections: accepted from clients.
+        open: client connections that are open now.
+        heads: complete request heads that came in, good or bad.
+        answers: final responses that went out whole.
+        aborts: exchanges that ended without a whole answer; each has an access line.
+        lines: access lines handed to the log.
+        dropped_lines: access lines that could not be written.
+        upstream_connections: connections made to app servers.
+        retries: requests sent to an app server a second time.
+        cold: requests that waited for their server to start.
+    """
+
+    __slots__ = (
+        "aborts", "answers", "cold", "connections", "dropped_lines", "heads", "lines", "open",
+        "retries", "upstream_connections",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.connections = self.open = self.heads = self.answers = self.aborts = 0
+        self.lines = self.dropped_lines = self.upstream_connections = self.retries = self.cold = 0
+
+    def as_dict(self) -> dict[str, int]:
+        """All counts by name."""
+        return {name: getattr(self, name) for name in self.__slots__}

@@ -1,0 +1,263 @@
+"""A client's connection: reads request heads, and has one exchange at a time."""
+
+from __future__ import annotations
+
+import fcntl
+import struct
+import termios
+from typing import TYPE_CHECKING, Final
+
+from luisito.core import pages
+from luisito.core.forwarded import forwarded_lines
+from luisito.core.http1 import request_line, with_host
+from luisito.errors import BadMessage
+from luisito.proxy.exchange import Exchange
+from luisito.proxy.linger import Linger
+
+if TYPE_CHECKING:
+    from luisito.core.http1 import RequestFields
+    from luisito.net.stream import SocketStream
+    from luisito.proxy.gateway import Gateway
+
+# What may come in while it cannot be used yet: the body of a request whose server is starting, or
+# the next request of a client that pipelines.
+_MAX_HELD: Final = 65536
+
+
+class Downstream:
+    """The receiver of a client's stream.
+
+    Attributes:
+        stream: to the client.
+        buffer: what came in and could not be used yet.
+        exchange: the one in flight, if any.
+        half_closed: the client will send no more.
+        client: its address for the access log: of the client behind trusted proxies.
+        deadline: see Deadlines.
+    """
+
+    __slots__ = (
+        "_flushing", "_lines", "_lines_for", "_next_keep", "_peer", "_port", "_queued", "_trusted",
+        "buffer", "client", "deadline", "exchange", "gateway", "half_closed", "stream",
+    )  # fmt: skip
+
+    # Whoever has hung up takes no answer.
+    reads_on = False
+
+    stream: SocketStream
+
+    def __init__(self, gateway: Gateway, peer: bytes, port: int) -> None:
+        self.gateway, self._peer, self._port = gateway, peer, port
+        self._trusted = gateway.trusts(peer)
+        self.client = peer or b"unix"
+        self.buffer = b""
+        self.exchange: Exchange | None = None
+        self.half_closed = self._flushing = self._next_keep = False
+        self._queued = -1
+        self._lines_for: RequestFields | None = None
+        self._lines = b""
+        self.deadline = gateway.clock() + gateway.head_timeout
+
+    def forwarded_lines(self, fields: RequestFields) -> bytes:
+        """The lines that tell the app server who asks, and the empty line behind them."""
+        if fields is not self._lines_for:
+            sent = fields.forwarded if self._trusted else ()
+            self._lines = (
+                forwarded_lines(self._peer, b"http", fields.host, self._port, sent) + b"\r\n"
+            )
+            self._lines_for = fields
+            self.client = self.gateway.client_of(self._peer, sent)
+        return self._lines
+
+    # ------------------------------------------------------------------ Receiver
+
+    def received(self, data: bytes) -> None:
+        """See Receiver."""
+        exchange = self.exchange
+        if exchange is None and not self._flushing:
+            self._request(self.buffer + data if self.buffer else data)
+        elif exchange is not None and exchange.upload is not None and exchange.upload.flowing:
+            exchange.received(data)
+        else:
+            self.buffer += data
+            if len(self.buffer) > _MAX_HELD:
+                self.stream.pause()
+
+    def ended(self) -> None:
+        """See Receiver."""
+        self.half_closed = True
+        exchange = self.exchange
+        if exchange is not None:
+            upload = exchange.upload
+            if upload is not None and upload.left and (upload.flowing or not self.buffer):
+                exchange.abort("the client ended in the middle of its request")
+        elif self.buffer:
+            self._bad(400, "the connection ended in the middle of a request head")
+        elif not self._flushing:
+            self.close()
+
+    def full(self) -> None:
+        """See Receiver."""
+        exchange = self.exchange
+        if exchange is not None and exchange.upstream is not None:
+            exchange.upstream.stream.pause()
+
+    def drained(self) -> None:
+        """See Receiver."""
+        exchange = self.exchange
+        if self._flushing:
+            self._flushing = False
+            self.next(keep=self._next_keep, whole=True)
+        elif exchange is not None and exchange.upstream is not None:
+            exchange.upstream.stream.resume()
+            exchange.relayed(0)
+
+    def lost(self, error: OSError | None) -> None:
+        """See Receiver."""
+        del error
+        if self.exchange is not None:
+            self.exchange.abort("the client went away")
+        else:
+            self.forget()
+
+    def expired(self, now: float) -> None:
+        """See Item."""
+        if self.stream.backed_up:
+            # A slow reader is no silent one: anything that it took since the last look counts.
+            queued = struct.unpack("i", fcntl.ioctl(self.stream.fd, termios.TIOCOUTQ, b"\0" * 4))[0]
+            if queued != self._queued:
+                self._queued = queued
+                self.deadline = now + self.gateway.response_timeout
+            elif self.exchange is not None:
+                self.exchange.abort("the client stopped reading")
+            else:
+                self.abort()
+        elif self.exchange is not None:
+            self.exchange.expired(now)
+        elif self.buffer:
+            self._bad(408, "the request head took too long")
+        else:
+            self.close()
+
+    # ------------------------------------------------------------------ requests
+
+    def _request(self, data: bytes) -> None:
+        gateway = self.gateway
+        if data[:2] == b"\r\n":
+            data = data[2:]  # RFC 9112 section 2.2: old clients end a body with an extra one
+        end = data.find(b"\r\n\r\n")
+        if end < 0 or end > gateway.max_head_size:
+            self._partial(data, whole=end >= 0)
+            return
+        self.buffer = data[end + 4 :]
+        try:
+            line = request_line(data)
+            block = data[line.end : end + 2]
+            fields = gateway.memo.get(block)
+            if line.authority is not None:
+                fields = gateway.memo.get(with_host(block, line.authority))
+        except BadMessage as error:
+            self._bad(error.status, str(error))
+            return
+        self.exchange = exchange = Exchange(self, line, fields, end + 4)
+        exchange.start()
+
+    def _partial(self, data: bytes, *, whole: bool) -> None:
+        limit = self.gateway.max_head_size
+        if not whole and len(data) <= limit:
+            if not self.buffer:
+                # absolute: a byte now and then does not move it
+                self.deadline = self.gateway.clock() + self.gateway.head_timeout
+            self.buffer = data
+            return
+        first = data.find(b"\r\n")
+        if first < 0 or first > limit:
+            self._bad(414, f"the request line is over {limit} bytes")
+        else:
+            self._bad(431, f"the request head is over {limit} bytes")
+
+    def next(self, *, keep: bool, whole: bool) -> None:
+        """The exchange is over.
+
+        Args:
+            keep: the connection may go on.
+            whole: the request has come in to its end.
+        """
+        stream = self.stream
+        if not whole:
+            self._linger()
+        elif stream.pending:
+            # The next answer must not pile up on this one.
+            self._flushing, self._next_keep = True, keep
+            self._queued = -1
+            self.deadline = self.gateway.clock() + self.gateway.response_timeout
+        elif not keep:
+            self.close()
+        elif self.buffer:
+            stream.resume()
+            data, self.buffer = self.buffer, b""
+            self._request(data)
+        elif self.half_closed:
+            self.close()
+        else:
+            self.deadline = self.gateway.clock() + self.gateway.keepalive_timeout
+
+    # ------------------------------------------------------------------ our own answers
+
+    def page(
+        self,
+        status: int,
+        detail: str,
+        retry_after: float | None = None,
+        *,
+        close: bool,
+        body: bool,
+        as_json: bool,
+    ) -> bytes:
+        """An answer of our own; only an operator is told what failed."""
+        shown = detail if self.gateway.is_operator(self._peer, self._lines_for) else ""
+        return pages.page(
+            status, as_json=as_json, close=close, detail=shown, retry_after=retry_after, body=body
+        )
+
+    def _bad(self, status: int, reason: str) -> None:
+        """Answers a head that cannot be read, and ends: where the next one begins is unknown."""
+        self.buffer = b""
+        page = self.page(status, reason, close=True, body=True, as_json=False)
+        counters = self.gateway.counters
+        counters.heads += 1
+        counters.answers += 1
+        self.gateway.log_bad(self, status, len(page), reason)
+        self.stream.send(page)
+        self._linger()
+
+    # ------------------------------------------------------------------ the end
+
+    def drain(self) -> None:
+        """Luisito is stopping: the connection ends with the exchange in flight, or now."""
+        if self.exchange is not None:
+            self.exchange.keep = False
+        elif not self.buffer and not self._flushing:
+            self.close()
+
+    def tunnelled(self) -> None:
+        """The stream belongs to a tunnel from now on."""
+        self.gateway.deadlines.discard(self)
+
+    def _linger(self) -> None:
+        self.forget()
+        Linger(self.stream, self.gateway.deadlines, self.gateway.clock())
+
+    def close(self) -> None:
+        """Closes once all is sent."""
+        self.forget()
+        self.stream.close()
+
+    def abort(self) -> None:
+        """Closes so that the client sees an abort."""
+        self.forget()
+        self.stream.abort()
+
+    def forget(self) -> None:
+        """The connection is over."""
+        self.gateway.forget(self)

@@ -1,0 +1,247 @@
+"""What all connections share: the pool, the settings that count per request, log and counters."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final
+
+from cachetools import TTLCache
+from twisted.logger import Logger
+
+from luisito.core import access
+from luisito.core.http1 import FieldsMemo
+from luisito.net.deadlines import Deadlines
+from luisito.pool import Refused
+from luisito.proxy.counters import Counters
+from luisito.proxy.downstream import Downstream
+from luisito.proxy.upstream import Upstream
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from twisted.internet.interfaces import IReactorTime
+
+    from luisito.core.http1 import RequestFields
+    from luisito.core.routing import Routes
+    from luisito.net.backend import Backend
+    from luisito.net.stream import SocketStream
+    from luisito.net.switchboard import Switchboard
+    from luisito.pool import Pool
+    from luisito.proxy.accesslog import AccessLog
+    from luisito.proxy.exchange import Exchange
+    from luisito.settings import Settings
+
+_FOLDER_SECONDS: Final = 10.0
+_FOLDERS: Final = 10_000
+
+
+class Gateway:
+    """Accepts clients and connects them with the pool.
+
+    Attributes:
+        board: where all sockets are registered.
+        clock: the monotonic time in seconds.
+        counters: what has been done so far.
+        deadlines: of all connections.
+        memo: what header lines say.
+        take: leases a site's server where it is awake; else None.
+        release: gives a lease back.
+        access: the access log, where there is one.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        reactor: IReactorTime,
+        board: Switchboard,
+        settings: Settings,
+        routes: Routes,
+        pool: Pool,
+    ) -> None:
+        self.reactor, self.board = reactor, board
+        self.clock: Callable[[], float] = time.monotonic
+        self.counters = Counters()
+        self.deadlines = Deadlines(reactor, self.clock)
+        self.memo = FieldsMemo()
+        self.access: AccessLog | None = None
+        self._routes, self._pool = routes, pool
+        self.take, self.release = pool.take, pool.release
+        self._settings = settings
+        self.head_timeout = settings.head_timeout
+        self.body_timeout = settings.body_timeout
+        self.response_timeout = settings.response_timeout
+        self.keepalive_timeout = settings.keepalive_timeout
+        self.upstream_keepalive = settings.upstream_keepalive
+        self.queue_timeout = settings.queue_timeout
+        self.max_head_size = settings.max_head_size
+        self.max_body_size = settings.max_body_size
+        self._clients: set[Downstream] = set()
+        # whether a site's folder exists, as far as it was asked lately
+        self._folders: TTLCache[str, bool] = TTLCache(_FOLDERS, _FOLDER_SECONDS, timer=self.clock)
+        self._second = 0
+        self._stamp = b""
+
+    # -- clients
+
+    def accept(self, peer: bytes, port: int) -> Downstream:
+        """See Acceptor."""
+        return Downstream(self, peer, port)
+
+    def connected(self, receiver: Downstream, stream: SocketStream) -> None:
+        """See Acceptor."""
+        receiver.stream = stream
+        self.counters.connections += 1
+        self.counters.open += 1
+        self._clients.add(receiver)
+        self.deadlines.add(receiver)
+
+    def forget(self, down: Downstream) -> None:
+        """A client's connection is over."""
+        if down in self._clients:
+            self._clients.remove(down)
+            self.counters.open -= 1
+            self.deadlines.discard(down)
+
+    def close_idle(self) -> None:
+        """Closes the connections that have no exchange; the others close after theirs."""
+        for down in list(self._clients):
+            down.drain()
+
+    def close_all(self) -> None:
+        """Ends every connection."""
+        for down in list(self._clients):
+            if down.exchange is not None:
+                down.exchange.abort("Luisito is stopping")
+            else:
+                down.abort()
+        self.deadlines.stop()
+
+    @property
+    def busy(self) -> int:
+        """Exchanges that are in flight."""
+        return sum(down.exchange is not None for down in self._clients)
+
+    def trusts(self, peer: bytes) -> bool:
+        """Whether a peer's forwarded fields are believed."""
+        return self._settings.trusted_proxies.includes(peer.decode() or "unix")
+
+    def client_of(self, peer: bytes, sent: tuple[tuple[bytes, bytes], ...]) -> bytes:
+        """The address of the client: the last one that no trusted proxy has, for the access log."""
+        hops = [peer or b"unix"]
+        for name, value in sent:
+            if name == b"x-forwarded-for":
+                hops[:0] = [hop.strip() for hop in value.split(b",")]
+        for hop in reversed(hops):
+            try:
+                if not self._settings.trusted_proxies.includes(hop.decode("latin-1")):
+                    return access.escaped(hop)
+            except ValueError:
+                return access.escaped(hop)
+        return access.escaped(hops[0])
+
+    def is_operator(self, peer: bytes, fields: RequestFields | None) -> bool:
+        """Whether a client may be told what failed: it is one, and did not come through a proxy."""
+        proxied = fields is not None and bool(fields.forwarded)
+        return bool(peer) and not proxied and self._settings.operators.includes(peer.decode())
+
+    # -- servers
+
+    def request(self, site: str, exchange: Exchange) -> None:
+        """Asks the pool for a server; `exchange` is granted or refused one, perhaps at once."""
+        if not self._routes.allows(site):
+            exchange.refused(Refused(404, f"{site} is not a site here: see ALLOWED_HOSTS"))
+        elif self._settings.project_path is None or self._folders.get(site):
+            self._pool.request(site, exchange)
+        elif site in self._folders:
+            exchange.refused(Refused(404, f"{site} has no folder: see PROJECT_PATH"))
+        else:
+            self._ask_folder(site, exchange)
+
+    def _ask_folder(self, site: str, exchange: Exchange) -> None:
+        def answered(exists: bool) -> None:
+            self._folders[site] = exists
+            if exchange.waiting:
+                self.request(site, exchange)
+
+        def failed(failure: object) -> None:
+            del failure  # the loss of the spawner ends everything, and is reported there
+            if exchange.waiting:
+                exchange.refused(Refused(503, "the spawner has gone", 1.0))
+
+        self._pool.folder_exists(site).addCallbacks(answered, failed)
+
+    def cancel(self, exchange: Exchange) -> None:
+        """`exchange` waits no longer."""
+        self._pool.cancel(exchange)
+
+    def connect(self, backend: Backend, exchange: Exchange) -> Upstream:
+        """A new connection to an app server; raises OSError."""
+        return Upstream(self, backend, exchange)
+
+    def answered(self, exchange: Exchange) -> None:
+        """A server that was started for this exchange has begun to answer."""
+        if exchange.server is not None:
+            self._pool.answered(exchange.server)
+
+    # -- reports
+
+    def report(self, exchange: Exchange, status: int, detail: str) -> None:
+        """Tells the log why an exchange failed."""
+        self._log.warn(
+            "{site}: {status} for {method} {target}: {detail}",
+            site=exchange.fields.site,
+            status=status,
+            method=exchange.line.method.decode(),
+            target=access.escaped(exchange.line.target.partition(b"?")[0]).decode(),
+            detail=detail,
+        )
+
+    def log(self, exchange: Exchange, end: bytes) -> None:
+        """Writes the access line of an exchange that is over."""
+        counters = self.counters
+        counters.lines += 1
+        log = self.access
+        if log is None:
+            return
+        now = self.clock()
+        began = exchange.began
+        fields = exchange.fields
+        log.add(
+            access.line(
+                time=self._time(),
+                client=exchange.down.client,
+                site=fields.site.encode(),
+                method=exchange.line.method,
+                target=exchange.line.target,
+                status=exchange.status,
+                bytes_in=exchange.bytes_in,
+                bytes_out=exchange.bytes_out,
+                first_byte=exchange.first_byte - began if exchange.first_byte else 0.0,
+                total=now - began,
+                start=b"cold" if exchange.cold else b"warm",
+                waited=exchange.waited,
+                end=end,
+            )
+        )
+
+    def log_bad(self, down: Downstream, status: int, size: int, reason: str) -> None:
+        """Writes the access line of a request whose head could not be read."""
+        self.counters.lines += 1
+        if self.access is not None:
+            self.access.add(
+                access.line(
+                    time=self._time(), client=down.client, site=b"", method=b"", target=b"",
+                    status=status, bytes_in=0, bytes_out=size, first_byte=0.0, total=0.0,
+                    start=b"", waited=0.0, end=reason.encode(),
+                )
+            )  # fmt: skip
+
+    def _time(self) -> bytes:
+        """Now, ISO 8601, UTC, with milliseconds."""
+        now = time.time()
+        second = int(now)
+        if second != self._second:
+            self._second = second
+            self._stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second)).encode()
+        return b"%s.%03dZ" % (self._stamp, (now - second) * 1000)

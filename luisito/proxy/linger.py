@@ -1,0 +1,63 @@
+"""Lets a client read the last answer although not all that it sends is wanted any more."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from luisito.net.deadlines import Deadlines
+    from luisito.net.stream import Stream
+
+_SECONDS: Final = 5.0
+_BYTES: Final = 16 << 20
+
+
+class Linger:
+    """Ends our direction, and drops what comes in until the client has ended its own.
+
+    To close with bytes unread would send a reset, which may reach the client before the answer
+    and make it throw the answer away (RFC 9112 section 9.6).
+    """
+
+    __slots__ = ("_deadlines", "_left", "_stream", "deadline")
+
+    reads_on = False
+
+    def __init__(self, stream: Stream, deadlines: Deadlines, now: float) -> None:
+        self._stream, self._deadlines = stream, deadlines
+        self._left = _BYTES
+        self.deadline = now + _SECONDS
+        deadlines.add(self)
+        stream.watch(self)
+        stream.resume()
+        stream.end()
+
+    def received(self, data: bytes) -> None:
+        """See Receiver."""
+        self._left -= len(data)
+        if self._left < 0:
+            self._finish()
+
+    def ended(self) -> None:
+        """See Receiver."""
+        self._finish()
+
+    def full(self) -> None:
+        """See Receiver."""
+
+    def drained(self) -> None:
+        """See Receiver."""
+
+    def lost(self, error: OSError | None) -> None:
+        """See Receiver."""
+        del error
+        self._deadlines.discard(self)
+
+    def expired(self, now: float) -> None:
+        """See Item."""
+        del now
+        self._finish()
+
+    def _finish(self) -> None:
+        self._deadlines.discard(self)
+        self._stream.abort()

@@ -1,0 +1,95 @@
+"""After 101 Switching Protocols: bytes both ways, unread (RFC 9110 section 7.8)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from luisito.net.stream import Stream
+
+
+class _Side:
+    """The receiver of one end of a tunnel."""
+
+    __slots__ = ("bytes_in", "done", "far", "stream", "tunnel")
+
+    reads_on = False
+
+    def __init__(self, tunnel: Tunnel, stream: Stream) -> None:
+        self.tunnel, self.stream = tunnel, stream
+        self.bytes_in = 0
+        self.done = False
+        self.far: _Side
+
+    def received(self, data: bytes) -> None:
+        """See Receiver."""
+        self.bytes_in += len(data)
+        self.far.stream.send(data)
+
+    def ended(self) -> None:
+        """See Receiver."""
+        self.done = True
+        if self.far.done:
+            self.tunnel.finish(clean=True)
+        else:
+            self.far.stream.end()
+
+    def full(self) -> None:
+        """See Receiver."""
+        self.far.stream.pause()
+
+    def drained(self) -> None:
+        """See Receiver."""
+        self.far.stream.resume()
+
+    def lost(self, error: OSError | None) -> None:
+        """See Receiver."""
+        del error
+        self.tunnel.finish(clean=False)
+
+
+class Tunnel:
+    """Joins two streams until both have ended or one is lost."""
+
+    def __init__(
+        self, client: Stream, server: Stream, on_end: Callable[[bool, int, int], None]
+    ) -> None:
+        """Joins them.
+
+        Args:
+            client: the stream to the client.
+            server: the stream to the app server.
+            on_end: called once with whether it ended cleanly, and the bytes that came from the
+                client and from the app server.
+        """
+        self._on_end: Callable[[bool, int, int], None] | None = on_end
+        self._client, self._server = _Side(self, client), _Side(self, server)
+        self._client.far, self._server.far = self._server, self._client
+        client.watch(self._client)
+        server.watch(self._server)
+
+    def from_client(self, data: bytes) -> None:
+        """Bytes that had come in before the tunnel was there."""
+        self._client.received(data)
+
+    def from_server(self, data: bytes) -> None:
+        """Bytes that came behind the 101."""
+        self._server.received(data)
+
+    def client_ended(self) -> None:
+        """The client had ended its direction before the tunnel was there."""
+        self._client.ended()
+
+    def finish(self, *, clean: bool) -> None:
+        """Closes both ends."""
+        on_end, self._on_end = self._on_end, None
+        if on_end is None:
+            return
+        for side in (self._client, self._server):
+            if clean:
+                side.stream.close()
+            else:
+                side.stream.abort()
+        on_end(clean, self._client.bytes_in, self._server.bytes_in)

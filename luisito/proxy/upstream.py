@@ -1,0 +1,279 @@
+"""A connection to an app server: sends requests, reads responses, one exchange at a time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from luisito.core.body import ChunkScanner
+from luisito.core.http1 import CHUNKED, TO_EOF, response, upgraded
+from luisito.errors import BadMessage
+from luisito.net.splice import WORTHWHILE, Splice
+from luisito.net.stream import SocketStream
+
+if TYPE_CHECKING:
+    from luisito.core.http1 import Response
+    from luisito.net.backend import Backend
+    from luisito.proxy.exchange import Exchange
+    from luisito.proxy.gateway import Gateway
+
+_MAX_HEAD: Final = 65536
+
+
+class Upstream:
+    """The receiver of a stream to an app server.
+
+    Attributes:
+        client: whose request is in flight here; None while idle.
+        reused: it has carried an exchange before this one.
+        idle_since: on the clock, in seconds; while idle.
+        deadline: see Deadlines; an idle connection ends before the app server ends it.
+    """
+
+    __slots__ = (
+        "_buffer", "_gateway", "_keep", "_left", "_scanner", "backend", "client", "deadline",
+        "idle_since", "reused", "stream",
+    )  # fmt: skip
+
+    # What an app server said before it hung up is still read, however long its client takes.
+    reads_on = True
+
+    def __init__(self, gateway: Gateway, backend: Backend, client: Exchange) -> None:
+        """Connects; raises OSError as Backend.connect does."""
+        sock, connecting = backend.connect()
+        self._gateway, self.backend = gateway, backend
+        self.client: Exchange | None = client
+        self.reused = False
+        self.idle_since = self.deadline = 0.0
+        self._buffer = b""
+        self._keep = True
+        # None while a head is awaited; else what is left of the body, CHUNKED or TO_EOF
+        self._left: int | None = None
+        self._scanner: ChunkScanner | None = None
+        self.stream = SocketStream(gateway.board, sock, self, connecting=connecting)
+        gateway.counters.upstream_connections += 1
+
+    # -- idleness
+
+    def rest(self) -> None:
+        """Its exchange is over; it waits for the next one."""
+        self.client = None
+        self._left = None
+        if not self._keep or self.backend.retired:
+            self.stream.shut()
+            return
+        self.reused = True
+        self.stream.resume()  # its last client may have read slowly
+        gateway = self._gateway
+        self.idle_since = now = gateway.clock()
+        if not self.deadline:
+            gateway.deadlines.add(self)
+        self.deadline = now + gateway.upstream_keepalive
+        self.backend.idle.append(self)
+
+    def close(self) -> None:
+        """See Idle."""
+        self._gateway.deadlines.discard(self)
+        self.stream.shut()
+
+    def discard(self) -> None:
+        """Ends it in the middle of an exchange; the app server sees an abort."""
+        self.client = None
+        self._gateway.deadlines.discard(self)
+        self.stream.abort()
+
+    def expired(self, now: float) -> None:
+        """See Item: it has been idle long enough."""
+        del now
+        if self.client is None:
+            self._forget()
+            self.close()
+
+    def _forget(self) -> None:
+        try:
+            self.backend.idle.remove(self)
+        except ValueError:
+            pass
+
+    # -- Receiver
+
+    def received(self, data: bytes) -> None:
+        """See Receiver."""
+        client = self.client
+        if client is None:
+            # bytes that answer nothing: whose answer would they be taken for?
+            self._forget()
+            self.discard()
+            return
+        left = self._left
+        if left is None:
+            self._head(client, data)
+        elif left >= 0:
+            size = len(data)
+            if size < left:
+                self._left = left - size
+                client.relay(data)
+            else:
+                if size > left:
+                    self._keep = False
+                    data = data[:left]
+                self._complete(client, data)
+        elif self._scanner is not None:
+            self._chunks(client, data)
+        else:
+            client.relay(data)
+
+    def ended(self) -> None:
+        """See Receiver."""
+        client = self.client
+        if client is not None and self._left == TO_EOF:
+            self._keep = False
+            self._complete(client, b"")
+        else:
+            self.lost(None)
+
+    def lost(self, error: OSError | None) -> None:
+        """See Receiver."""
+        del error
+        client, self.client = self.client, None
+        wrote, partial = self.stream.wrote, bool(self._buffer)
+        self._gateway.deadlines.discard(self)
+        self.stream.shut()
+        if client is None:
+            self._forget()
+        elif self._left is None and not partial:
+            client.unanswered(self, wrote=wrote)
+        else:
+            client.upstream = None
+            client.bad_gateway("the app server broke off in the middle of its answer")
+
+    def full(self) -> None:
+        """See Receiver."""
+        if self.client is not None:
+            self.client.hold_body()
+
+    def drained(self) -> None:
+        """See Receiver."""
+        if self.client is not None:
+            self.client.go_on_with_body()
+
+    # -- the response
+
+    def _head(self, client: Exchange, data: bytes) -> None:
+        if self._buffer:
+            data = self._buffer + data
+            self._buffer = b""
+        end = data.find(b"\r\n\r\n")
+        if end < 0:
+            if len(data) > _MAX_HEAD:
+                self._bad(client, "the head of its response is over 64 KiB")
+            else:
+                self._buffer = data
+            return
+        try:
+            head = response(data[: end + 2], to_head=client.line.method == b"HEAD")
+        except BadMessage as error:
+            self._bad(client, str(error))
+            return
+        if head.status < 200:
+            self._interim(client, head, data[: end + 2], data[end + 4 :])
+            return
+        self._keep = head.keep
+        length, size = head.length, len(data) - end - 4
+        if length >= 0:
+            if size >= length:
+                self._left = 0
+                if size > length:
+                    self._keep = False
+                rest = data[end + 4 : end + 4 + length] if size else b""
+                client.answer(head, rest)
+                self._complete(client, b"")
+                return
+            self._left = length - size
+            client.answer(head, data[end + 4 :])
+            if self.client is client and length - size > WORTHWHILE:
+                self._splice(client)
+        elif length == TO_EOF:
+            self._left = TO_EOF
+            client.answer(head, data[end + 4 :])
+        else:
+            self._left = CHUNKED
+            self._scanner = ChunkScanner(decode=not client.line.minor)
+            client.answer(head, b"")
+            if size and self.client is client:
+                self._chunks(client, data[end + 4 :])
+
+    def _interim(self, client: Exchange, head: Response, raw: bytes, rest: bytes) -> None:
+        if head.status == 101:
+            if not client.fields.upgrade or not client.line.minor:
+                self._bad(client, "it switched protocols without being asked")
+                return
+            self.client = None
+            self._gateway.deadlines.discard(self)
+            client.switch(self, upgraded(raw), rest)
+            return
+        client.interim(head)
+        if rest:
+            self._head(client, rest)
+
+    def _bad(self, client: Exchange, reason: str) -> None:
+        self.discard()
+        client.upstream = None
+        client.bad_gateway(f"the app server's answer cannot be passed on: {reason}")
+
+    def _chunks(self, client: Exchange, data: bytes) -> None:
+        scanner = self._scanner
+        assert scanner is not None  # noqa: S101 - the caller has looked
+        try:
+            end = scanner.feed(data)
+        except BadMessage as error:
+            self.discard()
+            client.upstream = None
+            client.bad_gateway(f"the app server's body cannot be passed on: {error}")
+            return
+        if 0 <= end < len(data):
+            self._keep = False
+            data = data[:end]
+        if scanner.payload is not None:
+            data = b"".join(scanner.payload)
+            scanner.payload.clear()
+        if end < 0:
+            if data:
+                client.relay(data)
+        else:
+            self._scanner = None
+            self._complete(client, data)
+
+    def _complete(self, client: Exchange, data: bytes) -> None:
+        if client.upload is not None and client.upload.left:
+            # answered before the whole request was sent: the rest of it must not come to stand
+            # before the next one
+            self._keep = False
+        client.upstream = None
+        self.rest()
+        client.complete(data)
+
+    # -- long bodies
+
+    def _splice(self, client: Exchange) -> None:
+        stream = client.down.stream
+        if not isinstance(stream, SocketStream) or stream.pending or self._left is None:
+            return
+        try:
+            Splice(self.stream, stream, self._left, self)
+        except OSError:
+            pass  # no descriptors left for a pipe: the plain way works too
+
+    def moved(self, count: int) -> None:
+        """See Mover."""
+        if self._left is not None and self.client is not None:
+            self._left -= count
+            self.client.relayed(count)
+
+    def complete(self) -> None:
+        """See Mover."""
+        if self.client is not None:
+            self._complete(self.client, b"")
+
+    def broken(self, error: OSError | None) -> None:
+        """See Mover."""
+        self.lost(error)

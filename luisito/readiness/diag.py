@@ -1,0 +1,160 @@
+"""Asks the kernel who listens on a TCP port, over one netlink socket (sock_diag(7))."""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+from typing import TYPE_CHECKING, NamedTuple
+
+from luisito.errors import LuisitoError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_NETLINK_SOCK_DIAG = 4  # linux/netlink.h
+_SOCK_DIAG_BY_FAMILY = 20  # linux/sock_diag.h
+_NLMSG_ERROR = 2
+_NLMSG_DONE = 3
+_NLM_F_REQUEST = 0x1
+_NLM_F_DUMP = 0x300
+_TCP_LISTEN = 10  # net/tcp_states.h
+
+_HEADER = struct.Struct("=IHHII")  # struct nlmsghdr: length, type, flags, sequence, port id
+_ERROR = struct.Struct("=i")  # struct nlmsgerr, its first field
+# struct inet_diag_req_v2: family, protocol, extensions, padding, states; then inet_diag_sockid:
+# source port, destination port (both in network order), source, destination, interface, cookie.
+_QUERY = struct.Struct("=BBBxI2s2s16s16sI8s")
+# struct inet_diag_msg: family, state, timer, retransmits; sockid; expiry, queues, uid, inode.
+_FOUND = struct.Struct("=BBxx2s2s16s16sI8sIIIII")
+_ANY_COOKIE = b"\xff" * 8  # INET_DIAG_NOCOOKIE
+_NO_PORT = bytes(2)
+_NO_ADDRESS = bytes(16)
+_LOOPBACK_INDEX = 1  # LOOPBACK_IFINDEX, include/net/flow.h: so in every network namespace
+_BUFFER = 65536  # bytes; the kernel makes no longer parts of a dump than 32 KiB
+
+
+class DiagError(LuisitoError):
+    """The kernel does not answer sock_diag queries."""
+
+
+class Listener(NamedTuple):
+    """A listening TCP socket.
+
+    Attributes:
+        uid: the user who created it.
+        inode: the number in the `socket:[inode]` links of /proc/PID/fd.
+        address: the address it is bound to, as text.
+    """
+
+    uid: int
+    inode: int
+    address: str
+
+
+class Diag:
+    """One netlink socket, asked synchronously: the kernel answers within the calls.
+
+    Raises:
+        DiagError: sock_diag, inet_diag or tcp_diag is missing from the kernel.
+    """
+
+    def __init__(self) -> None:
+        self._sequence = 0
+        try:
+            self._socket = socket.socket(
+                socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, _NETLINK_SOCK_DIAG
+            )
+            # Without tcp_diag a single look-up says ENOENT, just as for a free port: a dump tells.
+            self.listeners()
+        except OSError as error:
+            raise DiagError(
+                f"the kernel cannot say who listens on a port ({error.strerror}): "
+                "load the modules inet_diag and tcp_diag"
+            ) from error
+
+    def close(self) -> None:
+        """Closes the netlink socket."""
+        self._socket.close()
+
+    def owner(self, address: str, port: int) -> Listener | None:
+        """Returns who would get a connection to a loopback address now, or None for nobody.
+
+        The kernel looks it up as it does for a SYN, so its cost does not grow with the number of
+        listeners on the machine.
+
+        Args:
+            address: "127.0.0.1" or "::1".
+            port: 1 to 65535.
+
+        Raises:
+            OSError: the kernel did not answer.
+        """
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        packed = socket.inet_pton(family, address).ljust(16, b"\0")
+        try:
+            return next(self._ask(family, 0, port, packed))[1]
+        except FileNotFoundError:
+            return None
+
+    def listeners(self) -> dict[int, list[Listener]]:
+        """Returns all listening TCP sockets of this network namespace by port.
+
+        Raises:
+            OSError: the kernel did not answer.
+        """
+        found: dict[int, list[Listener]] = {}
+        for family in (socket.AF_INET, socket.AF_INET6):
+            for port, listener in self._ask(family, _NLM_F_DUMP, 0, _NO_ADDRESS):
+                found.setdefault(port, []).append(listener)
+        return found
+
+    def _ask(
+        self, family: int, flags: int, port: int, source: bytes
+    ) -> Iterator[tuple[int, Listener]]:
+        self._sequence = (self._sequence + 1) & 0xFFFFFFFF
+        query = _QUERY.pack(
+            family,
+            socket.IPPROTO_TCP,
+            0,
+            1 << _TCP_LISTEN,
+            port.to_bytes(2, "big"),
+            _NO_PORT,
+            source,
+            # No connection has port 0 at its far end, so that only a listener can match.
+            source,
+            0 if flags else _LOOPBACK_INDEX,
+            _ANY_COOKIE,
+        )
+        header = _HEADER.pack(
+            _HEADER.size + len(query),
+            _SOCK_DIAG_BY_FAMILY,
+            _NLM_F_REQUEST | flags,
+            self._sequence,
+            0,
+        )
+        self._socket.send(header + query)
+        return self._answers()
+
+    def _answers(self) -> Iterator[tuple[int, Listener]]:
+        while True:
+            data = self._socket.recv(_BUFFER)
+            at = 0
+            while at + _HEADER.size <= len(data):
+                length, kind, _, sequence, _ = _HEADER.unpack_from(data, at)
+                body = at + _HEADER.size
+                at += (max(length, _HEADER.size) + 3) & ~3
+                if sequence != self._sequence:
+                    continue  # left over from a query that was given up
+                if kind == _NLMSG_DONE:
+                    return
+                if kind == _NLMSG_ERROR:
+                    number = -_ERROR.unpack_from(data, body)[0]
+                    raise OSError(number, os.strerror(number))
+                yield _read(data, body)
+
+
+def _read(data: bytes, at: int) -> tuple[int, Listener]:
+    family, _, port, _, source, _, _, _, _, _, _, uid, inode = _FOUND.unpack_from(data, at)
+    packed = source[:4] if family == socket.AF_INET else source
+    return int.from_bytes(port, "big"), Listener(uid, inode, socket.inet_ntop(family, packed))

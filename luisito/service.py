@@ -1,0 +1,275 @@
+"""Luisito as a service: how its parts are put together, started, drained and stopped."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from typing import TYPE_CHECKING, Any, Final
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, inlineCallbacks
+from twisted.logger import Logger
+
+from luisito.core.orders import Limits
+from luisito.core.routing import Routes
+from luisito.core.wire import VERSION, Configure
+from luisito.errors import SettingsError
+from luisito.net.listening import listen
+from luisito.net.splice import close_pipes
+from luisito.net.switchboard import Switchboard
+from luisito.pool import Pool
+from luisito.process.client import Spawner
+from luisito.process.launch import launch
+from luisito.process.ports import Ports
+from luisito.process.start import Ways
+from luisito.process.who import drop, network_user
+from luisito.proxy.accesslog import AccessLog
+from luisito.proxy.gateway import Gateway
+from luisito.readiness.diag import Diag
+from luisito.readiness.watch import Readiness
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from luisito.net.listening import Listener
+    from luisito.process.launch import Launched
+    from luisito.settings import Settings
+
+_KILL_GRACE: Final = 5.0
+
+
+class LuisitoService(Service):
+    """Listens, starts the spawner, gives up root, and serves.
+
+    Args:
+        reactor: Twisted's, passed in by who runs it.
+        settings: checked.
+        user: uid and gid to become, where they were asked for.
+        allow_root: the command was typed by the person at the keyboard, so it may run as root.
+        umask: of the servers.
+    """
+
+    _log = Logger()
+    name = "luisito"
+
+    def __init__(
+        self,
+        reactor: Any,  # noqa: ANN401 - several of Twisted's reactor interfaces at once
+        settings: Settings,
+        *,
+        user: tuple[int | None, int | None] = (None, None),
+        allow_root: bool = False,
+        umask: int = 0o022,
+    ) -> None:
+        self._reactor, self.settings, self._user = reactor, settings, user
+        self._allow_root, self._umask = allow_root, umask
+        self._board: Switchboard | None = None
+        self._listeners: list[Listener] = []
+        self._launched: Launched | None = None
+        self._stopping: Deferred[None] | None = None
+        self.gateway: Gateway
+        self.pool: Pool
+        self._spawner: Spawner
+        self.failed = False
+        """The spawner was lost: the exit status must not be 0."""
+
+    # -- starting
+
+    def privilegedStartService(self) -> None:
+        """Does all that root may be needed for, before twistd gives it up."""
+        self._prepare()
+
+    def startService(self) -> None:
+        """Begins to serve; `twist` calls this alone."""
+        super().startService()
+        self._prepare()
+        self._become_unprivileged()
+        for listener in self._listeners:
+            listener.startListening()
+            self._log.info("Listening on {name}", name=listener.name)
+        self._reactor.callWhenRunning(self._take_signals)
+
+    def _prepare(self) -> None:
+        if self._board is not None:
+            return
+        settings, reactor = self.settings, self._reactor
+        self._board = board = Switchboard(reactor)
+        for description in settings.listen:
+            self._listeners.append(listen(description, board, reactor, self))
+        uid, gid = network_user(*self._user, euid=os.geteuid(), egid=os.getegid())
+        self._network_user = uid, gid
+        self._launched = launched = launch(self._configuration(gid))
+        hello = launched.hello
+        self._log.info("Spawner: {words}", words=hello.words)
+        listen_dir = f"{hello.runtime_dir}/0"
+        os.mkdir(listen_dir, 0o700)
+        os.chown(listen_dir, uid, gid)
+        self.pool = pool = Pool(reactor, _limits(settings), self._ways(board, launched, listen_dir))
+        self._spawner = spawner = Spawner(reactor, launched, pool)
+        pool.attach(spawner)
+        pool.lost.addCallback(self._spawner_lost)
+        routes = Routes(
+            settings.allowed_hosts
+            if settings.allowed_hosts is not None
+            else "*"
+            if settings.project_path is not None
+            else None
+        )
+        self.gateway = Gateway(reactor, board, settings, routes, pool)
+        if settings.access_log is not None:
+            spawner.log(None).addCallbacks(
+                self._open_access_log,
+                lambda failure: self._log.error(
+                    "ACCESS_LOG: cannot open {path}: {error}",
+                    path=settings.access_log,
+                    error=failure.getErrorMessage(),
+                ),
+            )
+
+    def _configuration(self, gid: int) -> Configure:
+        settings = self.settings
+        command = settings.cmd_tpl
+        return Configure(
+            version=VERSION,
+            max_servers=settings.max_servers,
+            overlap=settings.overlap,
+            command=command if isinstance(command, str) else list(command),
+            env=dict(settings.env),
+            project_path=settings.project_path,
+            cwd=os.getcwd(),
+            run_as=settings.run_as,
+            allow_root=self._allow_root or settings.run_as == "root",
+            min_uid=settings.min_uid,
+            umask=self._umask,
+            output_log_dir=settings.output_log_dir,
+            access_log=settings.access_log,
+            runtime_dir=settings.runtime_dir,
+            network_gid=gid,
+        )
+
+    def _ways(self, board: Switchboard, launched: Launched, listen_dir: str) -> Ways:
+        diag, reactor, settings = Diag(), self._reactor, self.settings
+        self._diag = diag
+        readiness = Readiness(reactor, reactor, diag, lambda n, inode: self._spawner.owns(n, inode))
+        return Ways(
+            board,
+            reactor,
+            readiness,
+            diag,
+            Ports(*settings.port_range),
+            way=launched.hello.way,
+            tcp=settings.handed_socket == "tcp",
+            listen_dir=listen_dir,
+            runtime_dir=launched.hello.runtime_dir,
+            logs_output=settings.output_log_dir is not None,
+        )
+
+    def _open_access_log(self, fd: int) -> None:
+        self.gateway.access = AccessLog(fd, self._reactor, self.gateway.counters)
+
+    def _become_unprivileged(self) -> None:
+        drop(*self._network_user)
+        if self._allow_root and self._network_user[0] != os.getuid():
+            raise SettingsError("root could not be given up")
+
+    # -- Acceptor
+
+    @property
+    def accept(self) -> Callable[[bytes, int], Any]:
+        """See Acceptor."""
+        return self.gateway.accept
+
+    @property
+    def connected(self) -> Callable[[Any, Any], None]:
+        """See Acceptor."""
+        return self.gateway.connected
+
+    # -- stopping
+
+    def _take_signals(self) -> None:
+        # Twisted's own handler makes twistd exit with 143, and a second signal is a traceback.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._asked_to_stop)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+    def _asked_to_stop(self, number: int, frame: object) -> None:
+        del frame
+        self._reactor.callFromThread(self._stop, signal.Signals(number).name)
+
+    def _stop(self, name: str) -> None:
+        if self._stopping is None:
+            self._log.info("{name}: finishing what is in flight, then stopping", name=name)
+            self.stopService().addBoth(lambda _: self._stop_reactor())
+
+    def _stop_reactor(self) -> None:
+        if self._reactor.running:
+            self._reactor.stop()
+
+    def stopService(self) -> Deferred[None]:
+        """Drains: no new connections, no new exchanges; ends when all is done, or at its time."""
+        if self._stopping is None:
+            super().stopService()
+            self._stopping = Deferred()
+            self._drain().chainDeferred(self._stopping)
+        waiting: Deferred[None] = Deferred()
+        self._stopping.addBoth(lambda _: waiting.callback(None))
+        return waiting
+
+    @inlineCallbacks
+    def _drain(self) -> Generator[Deferred[Any], Any, None]:
+        reactor, settings = self._reactor, self.settings
+        for listener in self._listeners:
+            listener.stopListening()
+        if not self.failed:
+            gateway, pool = self.gateway, self.pool
+            gateway.close_idle()
+            empty = pool.shutdown()
+            end = reactor.callLater(settings.drain_timeout, pool.terminate_all)
+            hard = reactor.callLater(
+                settings.drain_timeout + settings.stop_timeout + _KILL_GRACE, self._give_up, empty
+            )
+            yield empty
+            for call in (end, hard):
+                if call.active():
+                    call.cancel()
+            yield self._spawner.stop()
+        self._close()
+
+    def _give_up(self, empty: Deferred[None]) -> None:
+        if not empty.called:
+            self._log.error("Servers are left that do not end; the spawner ends them")
+            empty.callback(None)
+
+    def _close(self) -> None:
+        gateway = self.gateway
+        gateway.close_all()
+        self.pool.close()
+        if gateway.access is not None:
+            gateway.access.close()
+            gateway.access = None
+        self._diag.close()
+        close_pipes()
+        if self._board is not None:
+            self._board.close()
+
+    def _spawner_lost(self, reason: str) -> None:
+        """Nothing can be started or stopped any more: ends, so that a supervisor starts anew."""
+        self.failed = True
+        self._log.critical("Stopping: {reason}; all servers have gone with it", reason=reason)
+        self.stopService().addBoth(lambda _: self._stop_reactor())
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        max_servers=settings.max_servers,
+        overlap=settings.overlap,
+        max_starting=settings.max_starting,
+        queue_limit=settings.queue_limit,
+        queue_total=settings.queue_total,
+        queue_timeout=settings.queue_timeout,
+        start_timeout=settings.start_timeout,
+        stop_timeout=settings.stop_timeout,
+        idle_timeout=settings.idle_timeout,
+        min_alive=settings.min_alive,
+    )

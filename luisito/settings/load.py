@@ -1,0 +1,182 @@
+"""Runs a settings.py, or takes its names, and makes checked Settings of them."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import os
+import re
+import traceback
+import types
+from typing import TYPE_CHECKING, Any, Final
+
+import attrs
+
+from luisito.core.template import Template, way
+from luisito.errors import SettingsError, TemplateError
+from luisito.settings import values
+from luisito.settings.former import FORMER, both, translate
+from luisito.settings.table import SETTINGS, Setting, Settings
+from luisito.settings.values import Wrong, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+_KNOWN: Final[Mapping[str, Setting]] = {**SETTINGS, **FORMER}
+_UPPER: Final = re.compile(r"[A-Z][A-Z0-9_]*")
+_NOT_SETTINGS: Final = (types.ModuleType, types.FunctionType, types.BuiltinFunctionType, type)
+
+
+def load(path: str) -> Settings:
+    """Runs a settings.py and checks what it sets.
+
+    Relative paths in it are taken from its own folder, so that they mean the same in each process
+    that reads it, wherever that was started.
+
+    Raises:
+        SettingsError: it cannot be read or run, or a setting is wrong; the message names file,
+            line, setting, value and mend.
+    """
+    try:
+        with open(path, "rb") as file:
+            source = file.read()
+    except OSError as error:
+        raise SettingsError(
+            f"{path}: cannot be read: {error.strerror}; give the path of a settings.py that "
+            "Luisito's user may read"
+        ) from None
+    tree, names = _run(path, source)
+    lines: dict[str, int] = {}
+    imported: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                imported.add(alias.asname or alias.name)
+                lines[alias.asname or alias.name] = node.lineno
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            lines[node.id] = max(node.lineno, lines.get(node.id, 0))
+        elif isinstance(node, ast.FunctionDef):
+            lines[node.name] = max(node.lineno, lines.get(node.name, 0))
+
+    def where(name: str) -> str:
+        return f"{path}:{lines[name]}: " if name in lines else f"{path}: "
+
+    kept = {name: value for name, value in names.items() if name in _KNOWN or name not in imported}
+    return _settings(kept, where, os.path.dirname(os.path.abspath(path)))
+
+
+def from_mapping(names: Mapping[str, object]) -> Settings:
+    """Checks settings that are given by their upper-case names.
+
+    Names that are not upper-case, and functions, classes and modules of any name that is no
+    setting's, are ignored. Relative paths are taken from the current folder.
+
+    Raises:
+        SettingsError: a name is unknown or a value wrong.
+    """
+    return _settings(names, lambda _: "", os.getcwd())
+
+
+def _run(path: str, source: bytes) -> tuple[ast.Module, dict[str, Any]]:
+    names: dict[str, Any] = {"__file__": os.path.abspath(path), "__name__": "settings"}
+    try:
+        tree = ast.parse(source, path)
+        exec(compile(tree, path, "exec", dont_inherit=True), names)  # noqa: S102 - settings are Python
+    except SyntaxError as error:
+        # Its file is another when something that settings.py imports has the error.
+        at = f"{error.filename or path}:{error.lineno or 1}"
+        line = (error.text or "").strip()
+        raise SettingsError(
+            f"{at}: is not Python: {error.msg}; mend that line{f': {line}' if line else ''}"
+        ) from None
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a settings.py may raise anything
+        at = path
+        for frame, line_number in traceback.walk_tb(error.__traceback__):
+            if frame.f_code.co_filename == path:
+                at = f"{path}:{line_number}"
+        what = " ".join(str(error).split())  # one line, whatever was raised
+        raise SettingsError(
+            f"{at}: {type(error).__name__}: {what}; mend that line or what it calls"
+        ) from None
+    return tree, names
+
+
+def _settings(names: Mapping[str, object], where: Callable[[str], str], base: str) -> Settings:
+    written: dict[str, object] = {}
+    for name, value in names.items():
+        if name in _KNOWN:
+            written[name] = value
+        elif _UPPER.fullmatch(name) and not isinstance(value, _NOT_SETTINGS):
+            near = difflib.get_close_matches(name, _KNOWN, n=1, cutoff=0.0)[0]
+            raise SettingsError(
+                f"{where(name)}{name} = {shown(value)}: is no setting; the nearest is {near}; "
+                f"write that, or _{name} if it is a name of your own"
+            )
+    checked = {name: _read(name, value, where, base) for name, value in written.items()}
+    for name, (former, value) in translate(checked).items():
+        if name in checked:
+            raise SettingsError(where(name) + str(both(name, former)))
+        checked[name] = _read(name, value, where, base)
+    for name, setting in SETTINGS.items():
+        if name not in checked:
+            if setting.default is attrs.NOTHING:
+                raise SettingsError(
+                    f"{where(name)}{name} is not set: it must be a command; write "
+                    f'{name} = "python3 -m http.server --bind 127.0.0.1 %PORT"'
+                )
+            checked[name] = _read(name, setting.default, where, base)
+    # The readers have returned each field's type; mypy cannot see through the table.
+    fields: dict[str, Any] = {name.lower(): checked[name] for name in SETTINGS}
+    settings = Settings(**fields)
+    _check_together(settings, where)
+    return settings
+
+
+def _read(name: str, value: object, where: Callable[[str], str], base: str) -> object:
+    setting = _KNOWN[name]
+    try:
+        checked = setting.read(value)
+    except Wrong as wrong:
+        item = name + wrong.item
+        bad = wrong.value if wrong.item else value
+        mend = f"{item} = {shown(wrong.mend)}"
+        if wrong.mend is attrs.NOTHING:
+            mend = f"{name} = {shown(setting.default)}"
+        raise SettingsError(
+            f"{where(name)}{item} = {shown(bad)}: {wrong.must}; write {mend}"
+        ) from None
+    except SettingsError as error:  # of Routes, whose messages name the setting
+        raise SettingsError(f"{where(name)}{error}") from None
+    except TemplateError as error:
+        raise SettingsError(f"{where(name)}{name}: {error}") from None
+    if setting.read is values.path and isinstance(checked, str):
+        return os.path.normpath(os.path.join(base, checked))
+    return checked
+
+
+def _check_together(settings: Settings, where: Callable[[str], str]) -> None:
+    """Refuses values that are right one by one and cannot hold together."""
+    if settings.run_as == "owner" and settings.project_path is None:
+        raise SettingsError(
+            f'{where("RUN_AS")}RUN_AS = "owner": is the owner of PROJECT_PATH, which is not set; '
+            'write PROJECT_PATH = "/srv/%HOST", or another RUN_AS'
+        )
+    if isinstance(settings.run_as, int) and settings.run_as < settings.min_uid:
+        raise SettingsError(
+            f"{where('RUN_AS')}RUN_AS = {settings.run_as}: is below MIN_UID = {settings.min_uid}; "
+            f"write MIN_UID = {settings.run_as}, or another RUN_AS"
+        )
+    words = Template.parse(settings.cmd_tpl).words.union(
+        *(Template.text(value).words for value in settings.env.values())
+    )
+    try:
+        way(words)
+    except TemplateError as error:
+        raise SettingsError(f"{where('CMD_TPL')}CMD_TPL and ENV: {error}") from None
+    first, last = settings.port_range
+    needed = settings.max_servers + settings.overlap
+    if "PORT" in words and last - first + 1 < needed:
+        raise SettingsError(
+            f"{where('PORT_RANGE')}PORT_RANGE = {settings.port_range}: has fewer ports than "
+            f"MAX_SERVERS + OVERLAP = {needed}; write PORT_RANGE = (20000, 29999)"
+        )

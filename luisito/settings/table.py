@@ -1,0 +1,296 @@
+"""The table of settings: each is declared once, with its reader, default, unit and explanation."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import attrs
+
+from luisito.settings import addresses, values
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from luisito.settings.addresses import Peers
+
+
+@attrs.frozen
+class Setting:
+    """What is known of a setting beside its name.
+
+    Attributes:
+        read: checks what was written and returns what we work with.
+        default: as a person would write it; NOTHING when it must be written.
+        group: the heading under which it is explained.
+        unit: of the number, or what kind of value it is.
+        about: one line for a person.
+    """
+
+    read: Callable[[object], object]
+    default: object
+    group: str
+    unit: str
+    about: str
+
+
+def _setting(
+    read: Callable[[object], object], default: object, group: str, unit: str, about: str
+) -> Any:  # noqa: ANN401 - attrs.field() is typed so too: a field's type is its annotation
+    return attrs.field(metadata={Setting: Setting(read, default, group, unit, about)})
+
+
+_MAIN: Final = "What is run"
+_LISTEN: Final = "Where it listens and for whom"
+_POOL: Final = "The pool"
+_QUEUE: Final = "Waiting for a server"
+_HTTP: Final = "Times and sizes of HTTP"
+_USERS: Final = "Users and files"
+
+
+# ruff: noqa: RUF009 - _setting() is attrs.field() by another name; nothing mutable is shared
+@attrs.frozen(kw_only=True)
+class Settings:
+    """All settings, checked; made by `load` or `from_mapping` only. Times are in seconds."""
+
+    cmd_tpl: str | tuple[str, ...] = _setting(
+        values.command,
+        attrs.NOTHING,
+        _MAIN,
+        "template",
+        "The command of a site's server: a string or a list, with %HOST, %PORT, %SOCKET, %FD, "
+        "%UID, %GID, %PATH, %%; never passed to a shell. It must be set.",
+    )
+    env: Mapping[str, str] = _setting(
+        values.environment,
+        {},
+        _MAIN,
+        "dict of templates",
+        "Environment variables of each server, beside PATH, LANG, TZ and HOME.",
+    )
+    project_path: str | None = _setting(
+        values.optional(values.folder),
+        None,
+        _MAIN,
+        "template",
+        "The folder of a site, in which its server runs, as its owner unless RUN_AS differs; "
+        "None is the folder Luisito was started in.",
+    )
+    listen: tuple[str, ...] = _setting(
+        addresses.endpoints,
+        "tcp:8080:interface=127.0.0.1",
+        _LISTEN,
+        "endpoint or list",
+        "Endpoint strings of Twisted: tcp:, tcp6:, unix:, systemd:.",
+    )
+    allowed_hosts: tuple[str, ...] | Callable[[str], bool] | None = _setting(
+        values.optional(addresses.hosts),
+        None,
+        _LISTEN,
+        "list or function",
+        'The hosts that are sites: "example.com", "*.example.com", "!shop.example.com", "*"; '
+        "None is localhost and *.localhost, or with PROJECT_PATH each host whose folder exists.",
+    )
+    trusted_proxies: Peers = _setting(
+        addresses.peers,
+        ["127.0.0.0/8", "::1", "unix"],
+        _LISTEN,
+        "list of networks",
+        'Peers whose X-Forwarded-* and Forwarded are believed; "unix" is any unix socket.',
+    )
+    operators: Peers = _setting(
+        addresses.peers,
+        ["127.0.0.0/8", "::1"],
+        _LISTEN,
+        "list of networks",
+        "Peers to whom an error page says what failed and where the log is, "
+        "unless they come through a proxy.",
+    )
+    host_header: str | None = _setting(
+        values.optional(addresses.header),
+        None,
+        _LISTEN,
+        "header name",
+        "A header, read from TRUSTED_PROXIES only, that names the site in the place of Host.",
+    )
+    max_servers: int = _setting(
+        values.whole(1),
+        10,
+        _POOL,
+        "servers",
+        "How many servers may be starting or awake.",
+    )
+    overlap: int = _setting(
+        values.whole(0),
+        1,
+        _POOL,
+        "servers",
+        "How many more may still be on their way out while their successors start.",
+    )
+    max_starting: int = _setting(
+        values.starting,
+        None,
+        _POOL,
+        "servers",
+        "How many may be starting at a time; None is two for each core.",
+    )
+    min_alive: float = _setting(
+        values.seconds_or_zero,
+        0,
+        _POOL,
+        "seconds",
+        "How long a server is kept, at least, before it gives way to another site's.",
+    )
+    idle_timeout: float | None = _setting(
+        values.optional(values.seconds),
+        None,
+        _POOL,
+        "seconds",
+        "After how long without a request a server is stopped; None keeps the pool full.",
+    )
+    start_timeout: float = _setting(
+        values.seconds,
+        60,
+        _POOL,
+        "seconds",
+        "From the spawn of a server to its readiness; then 504.",
+    )
+    stop_timeout: float = _setting(
+        values.seconds,
+        10,
+        _POOL,
+        "seconds",
+        "From SIGTERM to SIGKILL for a server that is stopped.",
+    )
+    drain_timeout: float = _setting(
+        values.seconds,
+        3600,
+        _POOL,
+        "seconds",
+        "How long requests in flight may go on after Luisito was told to stop.",
+    )
+    handed_socket: str = _setting(
+        values.choice("unix", "tcp"),
+        "unix",
+        _POOL,
+        '"unix" or "tcp"',
+        "The kind of listening socket that %FD hands over.",
+    )
+    port_range: tuple[int, int] = _setting(
+        addresses.port_range,
+        (20000, 29999),
+        _POOL,
+        "two ports",
+        "The first and the last port that %PORT may be.",
+    )
+    queue_limit: int = _setting(
+        values.whole(1),
+        100,
+        _QUEUE,
+        "requests",
+        "How many requests may wait for one site; then 503.",
+    )
+    queue_total: int = _setting(
+        values.whole(1),
+        10_000,
+        _QUEUE,
+        "requests",
+        "How many requests may wait for all sites together; then 503.",
+    )
+    queue_timeout: float = _setting(
+        values.seconds,
+        45,
+        _QUEUE,
+        "seconds",
+        "How long a request may wait for a free place in the pool; then 503.",
+    )
+    head_timeout: float = _setting(
+        values.seconds,
+        15,
+        _HTTP,
+        "seconds",
+        "From the first byte of a request's head to its last; then 408.",
+    )
+    body_timeout: float = _setting(
+        values.seconds,
+        60,
+        _HTTP,
+        "seconds",
+        "How long a request's body may make no progress; then 408.",
+    )
+    response_timeout: float = _setting(
+        values.seconds,
+        60,
+        _HTTP,
+        "seconds",
+        "To the first byte of a response, and between bytes, never in all; then 504. "
+        "Not in event streams and tunnels.",
+    )
+    keepalive_timeout: float = _setting(
+        values.seconds,
+        75,
+        _HTTP,
+        "seconds",
+        "How long a client's idle connection is kept.",
+    )
+    upstream_keepalive: float = _setting(
+        values.seconds,
+        4,
+        _HTTP,
+        "seconds",
+        "How long an idle connection to a server is kept; less than the server's own time.",
+    )
+    max_head_size: int = _setting(
+        values.whole(1),
+        32 * 1024,
+        _HTTP,
+        "bytes",
+        "The largest head of a request; above it 431.",
+    )
+    max_body_size: int | None = _setting(
+        values.optional(values.whole(1)),
+        None,
+        _HTTP,
+        "bytes",
+        "The largest body of a request; above it 413. None is no limit.",
+    )
+    run_as: str | int | None = _setting(
+        values.optional(values.user),
+        None,
+        _USERS,
+        "user",
+        'Who runs servers: "owner" (of PROJECT_PATH), a name, a uid, or "root" written out; None '
+        "is the owner where PROJECT_PATH is set, else nobody under root, else Luisito's own user.",
+    )
+    min_uid: int = _setting(
+        values.whole(1),
+        1,
+        _USERS,
+        "uid",
+        "Servers with a uid below this are refused.",
+    )
+    runtime_dir: str | None = _setting(
+        values.path,
+        None,
+        _USERS,
+        "path",
+        "The folder of sockets, lost at reboot; None is a private folder of Luisito's own.",
+    )
+    output_log_dir: str | None = _setting(
+        values.path,
+        None,
+        _USERS,
+        "path",
+        "The folder of the servers' output, one file a site; None keeps no files.",
+    )
+    access_log: str | None = _setting(
+        values.path,
+        None,
+        _USERS,
+        "path",
+        "The file of the access log, in JSON, one line a request; None keeps none.",
+    )
+
+
+SETTINGS: Final[Mapping[str, Setting]] = {
+    field.name.upper(): field.metadata[Setting] for field in attrs.fields(Settings)
+}

@@ -1,0 +1,51 @@
+"""One end of the SOCK_SEQPACKET pair between network process and spawner (unix(7))."""
+
+from __future__ import annotations
+
+import array
+import os
+import socket
+
+from luisito.core.wire import MAX_DESCRIPTORS, MAX_MESSAGE
+from luisito.errors import WireError
+
+_ANCILLARY = socket.CMSG_SPACE(MAX_DESCRIPTORS * array.array("i").itemsize)
+
+
+def send(sock: socket.socket, data: bytes, descriptors: tuple[int, ...] = ()) -> None:
+    """Send one message whole, or raise BlockingIOError."""
+    if descriptors:
+        rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))
+        sock.sendmsg([data], [rights])
+    else:
+        sock.send(data)
+
+
+def receive(sock: socket.socket) -> tuple[bytes, list[int]]:
+    """Receive one message and the descriptors beside it, which the caller owns from then on.
+
+    Returns:
+        The message; empty when the other end has gone.
+
+    Raises:
+        BlockingIOError: there is none now.
+        WireError: it was cut because it was too long; its descriptors are closed.
+    """
+    # CLOEXEC from the first moment: a descriptor that leaked into an app would be a hole.
+    data, ancillary, flags, _ = sock.recvmsg(MAX_MESSAGE, _ANCILLARY, socket.MSG_CMSG_CLOEXEC)
+    descriptors = array.array("i")
+    for level, kind, value in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            descriptors.frombytes(value[: len(value) - len(value) % descriptors.itemsize])
+    if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
+        close(list(descriptors))
+        raise WireError(
+            f"a message over {MAX_MESSAGE} bytes or {MAX_DESCRIPTORS} descriptors was cut"
+        )
+    return data, list(descriptors)
+
+
+def close(descriptors: list[int]) -> None:
+    """Close all of them."""
+    for descriptor in descriptors:
+        os.close(descriptor)

@@ -1,0 +1,52 @@
+"""What the spawner does not believe: names, numbers and descriptors in an order to start."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+from typing import TYPE_CHECKING
+
+from luisito.core.host import normalize
+from luisito.errors import BadHost
+
+if TYPE_CHECKING:
+    from luisito.core import wire
+    from luisito.spawner.config import Config
+
+_MAX_SERVER = 2**31 - 1
+
+
+def wrong_start(config: Config, order: wire.Start, descriptors: list[int]) -> str | None:
+    """Say what is wrong with an order to start a server; None when it is right."""
+    if not 0 < order.server <= _MAX_SERVER:
+        return f"server id {order.server} is not in 1..{_MAX_SERVER}"
+    way, port = config.way, order.port
+    wrong = wrong_site(order.site)
+    if wrong is not None:
+        return wrong
+    if (way == "port") != (port is not None):
+        return f"port {port} does not fit a command that is reached by {way}"
+    if port is not None and not 1024 <= port <= 65535:
+        return f"port {port} is not in 1024..65535"
+    if len(descriptors) != (way == "fd"):
+        return f"{len(descriptors)} descriptors do not fit a command that is reached by {way}"
+    if descriptors and not _listens(descriptors[0]):
+        return "the descriptor is not a listening socket"
+    return None
+
+
+def wrong_site(site: str) -> str | None:
+    """Say what is wrong with a site's name; None when it is one in its normal form."""
+    try:
+        normal = normalize(site.encode("utf-8", "replace"))
+    except BadHost as error:
+        return f"site {site!r:.100}: {error}"
+    return None if normal == site else f"site {site!r:.100} is not in normal form"
+
+
+def _listens(descriptor: int) -> bool:
+    if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
+        return False
+    with socket.socket(fileno=os.dup(descriptor)) as sock:
+        return bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))

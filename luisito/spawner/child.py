@@ -1,0 +1,222 @@
+"""The forked child that becomes an app server: everything between fork and exec."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import resource
+import signal
+import socket
+from typing import TYPE_CHECKING, NamedTuple
+
+from luisito.core import wire
+from luisito.errors import LuisitoError
+from luisito.spawner import channel, privileges, tree, users
+from luisito.spawner.config import LISTENER
+from luisito.spawner.forking import IGNORED_BY_PYTHON
+
+if TYPE_CHECKING:
+    from luisito.spawner.config import Config
+    from luisito.spawner.runtime import Runtime
+    from luisito.spawner.users import Identity
+
+_OVERLOADED = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
+# Where a child keeps what it needs until exec, out of the way of 0 to 3.
+_STATUS, _NOTIFY, _ORDERS = 10, 11, 12
+
+
+class Pipes(NamedTuple):
+    """The ends that a child is forked with.
+
+    Attributes:
+        output: the write end of the output pipe.
+        status: the write end of the pipe that reports; closed by exec.
+        notify: a datagram socket, bound by the child.
+        orders: where the one order to start comes from.
+    """
+
+    output: int
+    status: int
+    notify: int
+    orders: int
+
+
+def run(
+    config: Config, runtime: Runtime, pipes: Pipes, parent: int, files: tuple[int, int]
+) -> None:
+    """Wait for an order to start, become that server, or report why not; never returns.
+
+    It is forked before it is needed, and does what it can before the order comes, since a fork of
+    the interpreter takes longer than all the rest.
+
+    The report is a line "UID GID" before exec, and a line of JSON when something fails.
+
+    Args:
+        config: what the spawner was told.
+        runtime: where the server's folder will be.
+        pipes: moved to their places here; everything else is closed.
+        parent: what getppid() answers as long as the spawner lives.
+        files: the limits of open files that servers get back.
+    """
+    try:
+        os.setsid()
+        _arrange_descriptors(pipes)
+        _die_with_parent(parent)
+        with socket.socket(fileno=_ORDERS) as orders, socket.socket(fileno=_NOTIFY) as notify:
+            _rehearse(config, runtime)
+            data, descriptors = channel.receive(orders)
+            if not data:
+                os._exit(0)
+            order = wire.decode_order(data)
+            if isinstance(order, wire.Start):
+                _make_way(descriptors)
+                _become_server(config, runtime, order, notify, parent, files)
+    except BaseException as error:  # noqa: BLE001 - whatever it is, this process must end here
+        overloaded = isinstance(error, OSError) and error.errno in _OVERLOADED
+        message = str(error) if isinstance(error, LuisitoError) else _describe(error)
+        report = {"message": message[: wire.MAX_TEXT // 4], "overloaded": overloaded}
+        os.write(_STATUS, json.dumps(report).encode("ascii") + b"\n")
+    finally:
+        os._exit(127)
+
+
+def _describe(error: BaseException) -> str:
+    return f"before the command could run: {type(error).__name__}: {error}"
+
+
+def _die_with_parent(parent: int) -> None:
+    privileges.set_parent_death_signal(signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(127)
+
+
+def _rehearse(config: Config, runtime: Runtime) -> None:
+    """Go through the motions, so that memory, code and passwd are at hand when it counts."""
+    order = wire.Start(0, "localhost", 0)
+    wire.decode_order(wire.encode(order))
+    try:
+        user = users.resolve(config, None)
+        values = _values(config, runtime, order, user, config.cwd)
+        config.command.render(values)
+        _environ(config, runtime, order, user, values)
+    except LuisitoError:
+        return  # it will be said when somebody waits for it
+
+
+def _become_server(
+    config: Config,
+    runtime: Runtime,
+    order: wire.Start,
+    notify: socket.socket,
+    parent: int,
+    files: tuple[int, int],
+) -> None:
+    path = config.folder(order.site)
+    folder = None
+    if path is not None:
+        folder = users.open_folder(path, config.fixed)
+    user = users.resolve(config, None if folder is None else os.fstat(folder))
+    runtime.make(order.server, user, config.network_gid, notify)
+    values = _values(config, runtime, order, user, path or config.cwd)
+    argv = config.command.render(values)
+    environ = _environ(config, runtime, order, user, values)
+    if folder is None:
+        os.chdir(config.cwd)
+    users.become(user)
+    _die_with_parent(parent)  # the change of user has cleared it
+    if folder is not None:
+        _enter(folder, path, user)
+    os.umask(config.umask)
+    for number in IGNORED_BY_PYTHON:
+        signal.signal(number, signal.SIG_DFL)
+    # Only when all else is open: the limit may be below the numbers of our descriptors.
+    resource.setrlimit(resource.RLIMIT_NOFILE, files)
+    os.write(_STATUS, b"%d %d\n" % (user.uid, user.gid))
+    try:
+        os.execvpe(argv[0], argv, environ)
+    except OSError as error:
+        if error.errno in _OVERLOADED:
+            raise
+        raise users.StartRefusedError(_why_not(argv[0], environ["PATH"], error)) from None
+
+
+def _enter(folder: int, path: str | None, user: Identity) -> None:
+    try:
+        os.fchdir(folder)
+    except PermissionError:
+        raise users.StartRefusedError(
+            f"folder {path!r}: user {user.name!r} may not enter it; chmod or chown it"
+        ) from None
+
+
+def _values(
+    config: Config, runtime: Runtime, order: wire.Start, user: Identity, path: str
+) -> dict[str, str]:
+    values = {"HOST": order.site, "UID": str(user.uid), "GID": str(user.gid), "PATH": path}
+    if config.way == "port":
+        values["PORT"] = str(order.port)
+    elif config.way == "socket":
+        values["SOCKET"] = wire.socket_path(runtime.path, order.server)
+    else:
+        values["FD"] = str(LISTENER)
+    return values
+
+
+def _environ(
+    config: Config, runtime: Runtime, order: wire.Start, user: Identity, values: dict[str, str]
+) -> dict[str, str]:
+    environ = {
+        **config.inherited,
+        "HOME": user.home,
+        "USER": user.name,
+        "LOGNAME": user.name,
+        "PYTHONUNBUFFERED": "1",  # or the last words of a crash would never reach the log
+        "NOTIFY_SOCKET": wire.notify_path(runtime.path, order.server),
+    }
+    if config.way == "port":
+        environ["PORT"] = str(order.port)
+    elif config.way == "fd":
+        # sd_listen_fds(3); names are separated by colons, which an IPv6 host has
+        name = order.site.replace(":", "-")
+        environ |= {"LISTEN_FDS": "1", "LISTEN_PID": str(os.getpid()), "LISTEN_FDNAMES": name}
+    environ |= {name: template.render(values)[0] for name, template in config.env.items()}
+    environ[tree.MARK] = str(order.server)
+    return environ
+
+
+def _arrange_descriptors(pipes: Pipes) -> None:
+    """Keep 0 to 2 and what is needed until exec; close everything else that was inherited."""
+    places = (_STATUS, _NOTIFY, _ORDERS)
+    given = (pipes.status, pipes.notify, pipes.orders, pipes.output)
+    # First out of the way of each other.
+    copies = [fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, _ORDERS + 1) for end in given]
+    for copy, place in zip(copies, places, strict=False):
+        os.dup2(copy, place, inheritable=False)
+    os.dup2(os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC), 0)
+    os.dup2(copies[-1], 1)
+    os.dup2(copies[-1], 2)
+    os.closerange(LISTENER, _STATUS)
+    os.closerange(_ORDERS + 1, os.sysconf("SC_OPEN_MAX"))
+
+
+def _make_way(descriptors: list[int]) -> None:
+    """Put a handed-over socket where the command expects it."""
+    if descriptors and descriptors[0] == LISTENER:
+        os.set_inheritable(LISTENER, True)
+    elif descriptors:
+        os.dup2(descriptors[0], LISTENER)
+        os.close(descriptors[0])
+
+
+def _why_not(program: str, path: str, error: OSError) -> str:
+    """Say why a program could not be executed, and the mend."""
+    places = [program] if "/" in program else [f"{at}/{program}" for at in path.split(":")]
+    found = next((place for place in places if os.path.exists(place)), None)
+    if found is None:
+        where = "" if "/" in program else f" (PATH={path})"
+        return f"no such program: {program!r}{where}; install it or mend CMD_TPL"
+    if isinstance(error, FileNotFoundError):
+        return f"{found!r} names an interpreter in its first line that is missing; install it"
+    return f"{found!r} cannot be executed: {error.strerror}; make it executable or mend CMD_TPL"

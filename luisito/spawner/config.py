@@ -1,0 +1,112 @@
+"""What the spawner was told at its start, checked and frozen: templates, users and floors."""
+
+from __future__ import annotations
+
+import os
+
+from luisito.core import wire
+from luisito.core.template import Template, way
+from luisito.errors import SettingsError
+
+DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
+LISTENER = 3  # the descriptor of %FD (sd_listen_fds(3))
+_MAX_RUNTIME_DIR = 86  # bytes: sun_path is 108, "/2147483647/notify" and the NUL take 19 of them
+_ALIVE_TO_SPARE = 16  # servers; the pool counts for itself, this only stops a pool gone wild
+
+
+class Config:
+    """Frozen after the first order; everything that a start needs except site, port and id.
+
+    Attributes:
+        fixed: the beginning of PROJECT_PATH that is the operator's own words.
+
+    Raises:
+        SettingsError: a value that cannot be used.
+        TemplateError: a template that cannot be used.
+    """
+
+    __slots__ = (
+        "access_log",
+        "allow_root",
+        "command",
+        "cwd",
+        "env",
+        "fixed",
+        "inherited",
+        "max_alive",
+        "min_uid",
+        "network_gid",
+        "output_log_dir",
+        "project_path",
+        "root",
+        "run_as",
+        "runtime_dir",
+        "umask",
+        "way",
+    )
+
+    def __init__(self, order: wire.Configure) -> None:
+        if order.version != wire.VERSION:
+            raise SettingsError(
+                f"wire version {order.version}: this spawner speaks {wire.VERSION}; restart Luisito"
+            )
+        self.command = Template.parse(order.command)
+        self.env = {_variable(name): Template.text(text) for name, text in order.env.items()}
+        self.way = way(
+            self.command.words.union(*(template.words for template in self.env.values()))
+        )
+        self.project_path = None
+        self.fixed = (order.project_path or "").partition("%")[0]
+        if order.project_path is not None:
+            self.project_path = Template.text(_absolute("PROJECT_PATH", order.project_path))
+            if not self.project_path.words <= {"HOST"}:
+                raise SettingsError(
+                    f"PROJECT_PATH = {order.project_path!r}: only %HOST may stand in it"
+                )
+        self.cwd = _absolute("working folder", order.cwd)
+        self.root = os.geteuid() == 0
+        self.run_as = order.run_as
+        if self.run_as == "owner" and self.project_path is None:
+            raise SettingsError('RUN_AS = "owner": set PROJECT_PATH, whose owner is meant')
+        self.allow_root = order.allow_root or order.run_as in ("root", 0)
+        self.min_uid = order.min_uid
+        if order.umask > 0o777:
+            raise SettingsError(f"umask {order.umask:#o}: write one of at most 0o777")
+        # Through %SOCKET Luisito connects as a member of the socket's group.
+        self.umask = 0o007 if self.way == "socket" else order.umask
+        self.output_log_dir = _optional("OUTPUT_LOG_DIR", order.output_log_dir)
+        self.access_log = _optional("ACCESS_LOG", order.access_log)
+        self.runtime_dir = _optional("RUNTIME_DIR", order.runtime_dir)
+        if self.runtime_dir is not None and len(os.fsencode(self.runtime_dir)) > _MAX_RUNTIME_DIR:
+            raise SettingsError(
+                f"RUNTIME_DIR = {self.runtime_dir!r}: longer than {_MAX_RUNTIME_DIR} bytes, so that"
+                " the sockets in it could not be named; choose a shorter one"
+            )
+        self.network_gid = order.network_gid
+        self.max_alive = order.max_servers + order.overlap + _ALIVE_TO_SPARE
+        self.inherited = {"PATH": os.environ.get("PATH") or DEFAULT_PATH}
+        for name in ("LANG", "TZ"):
+            if name in os.environ:
+                self.inherited[name] = os.environ[name]
+
+    def folder(self, site: str) -> str | None:
+        """Name a site's PROJECT_PATH; None where the setting is not set."""
+        if self.project_path is None:
+            return None
+        return self.project_path.render({"HOST": site})[0]
+
+
+def _variable(name: str) -> str:
+    if not name or "=" in name or "\0" in name:
+        raise SettingsError(f"ENV: {name!r} cannot name a variable; leave out '=' and NUL")
+    return name
+
+
+def _absolute(setting: str, path: str) -> str:
+    if not path.startswith("/") or "\0" in path:
+        raise SettingsError(f"{setting} = {path!r}: write an absolute path")
+    return path
+
+
+def _optional(setting: str, path: str | None) -> str | None:
+    return None if path is None else _absolute(setting, path)

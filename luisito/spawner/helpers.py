@@ -1,0 +1,134 @@
+"""Forked helpers with a deadline: what may hang (a dead NFS server) must not stop a spawn."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import stat
+import time
+from typing import TYPE_CHECKING
+
+from luisito.core import wire
+from luisito.spawner import channel, privileges, users
+from luisito.spawner.containment import Containment, kill
+from luisito.spawner.forking import fork
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+
+    from luisito.core.wire import Fact
+    from luisito.spawner.config import Config
+
+DEADLINE = 5.0  # seconds
+_AT_ONCE = 64  # helpers; a network process gone wild must not fork without end
+
+
+class Helpers:
+    """Starts helpers and notices when they end, or do not."""
+
+    __slots__ = ("_containment", "_running", "_sock")
+
+    def __init__(self, sock: socket.socket, containment: Containment) -> None:
+        self._sock = sock
+        self._containment = containment
+        self._running: dict[int, tuple[float, Callable[[str], None]]] = {}
+
+    def run(
+        self,
+        work: Callable[[], tuple[Fact, tuple[int, ...]] | None],
+        failed: Callable[[str], None],
+    ) -> None:
+        """Do some work in a process of its own, which sends its answer itself.
+
+        Args:
+            work: returns the fact to send and the descriptors beside it, or None for no answer.
+            failed: called here with the reason when the helper ended without having done it.
+        """
+        if len(self._running) >= _AT_ONCE:
+            failed(f"{_AT_ONCE} of the spawner's helpers are busy; is a file system hanging?")
+            return
+        try:
+            pid = fork()
+        except OSError as error:
+            failed(f"cannot fork: {error.strerror}")
+            return
+        if pid:
+            self._running[pid] = (time.monotonic() + DEADLINE, failed)
+            return
+        try:
+            privileges.set_parent_death_signal(signal.SIGKILL)
+            if os.getppid() == self._containment.parent:
+                answer = work()
+                if answer is not None:
+                    self._answer(wire.encode(answer[0]), answer[1])
+                os._exit(0)
+        finally:
+            os._exit(1)
+
+    def _answer(self, data: bytes, descriptors: tuple[int, ...]) -> None:
+        while True:
+            try:
+                channel.send(self._sock, data, descriptors)
+            except BlockingIOError:
+                select.select([], [self._sock], [])
+            else:
+                return
+
+    def pids(self) -> set[int]:
+        """List the helpers at work."""
+        return set(self._running)
+
+    def reaped(self, pid: int, code: int) -> bool:
+        """Note the end of a process; tell whether it was a helper."""
+        entry = self._running.pop(pid, None)
+        if entry is None:
+            return False
+        if code:
+            entry[1](f"no answer within {DEADLINE:g} s; is its file system hanging?")
+        return True
+
+    def tick(self, now: float) -> None:
+        """Kill those that are late."""
+        for pid, (deadline, _) in self._running.items():
+            if now >= deadline:
+                kill(pid, signal.SIGKILL)
+
+    def deadline(self) -> float | None:
+        """Tell when tick is worth calling next."""
+        return min((deadline for deadline, _ in self._running.values()), default=None)
+
+
+def look_at_folder(config: Config, order: wire.AskFolder) -> wire.Folder:
+    """Tell whether a site's folder exists and whose it is."""
+    path = config.folder(order.site)
+    if path is None:
+        return wire.Folder(order.ask, False, None, None, "PROJECT_PATH is not set")
+    try:
+        folder = users.open_folder(path, config.fixed)
+    except users.StartRefusedError as refused:
+        return wire.Folder(order.ask, False, None, None, str(refused)[: wire.MAX_TEXT])
+    status = os.fstat(folder)
+    return wire.Folder(order.ask, True, status.st_uid, status.st_gid, "")
+
+
+def open_log(config: Config, order: wire.AskLog) -> tuple[wire.Log, tuple[int, ...]]:
+    """Open a log file for appending, never through a link that a tenant may have put there."""
+    path = config.access_log
+    if order.site is not None:
+        path = config.output_log_dir and f"{config.output_log_dir}/{order.site}.log"
+    if path is None:
+        return wire.Log(order.ask, "no such log is configured"), ()
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        # NONBLOCK: to open a FIFO would wait for its reader.
+        log = os.open(path, flags | os.O_NONBLOCK, 0o640)
+    except OSError as error:
+        return wire.Log(order.ask, f"log {path!r}: {error.strerror}; create its folder"), ()
+    status = os.fstat(log)
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
+        os.close(log)
+        return wire.Log(order.ask, f"log {path!r}: not a plain file with one name; remove it"), ()
+    os.set_blocking(log, True)
+    return wire.Log(order.ask, ""), (log,)

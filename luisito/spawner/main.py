@@ -1,0 +1,232 @@
+"""The spawner's one loop: orders in, facts out, processes reaped; nothing in it ever waits."""
+
+from __future__ import annotations
+
+import gc
+import os
+import select
+import signal
+import socket
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from luisito.core import wire
+from luisito.errors import LuisitoError, WireError
+from luisito.spawner import channel, containment, helpers, privileges, tree, users
+from luisito.spawner.checks import wrong_site
+from luisito.spawner.config import Config
+from luisito.spawner.forking import handle_signals
+from luisito.spawner.helpers import Helpers
+from luisito.spawner.outbox import Outbox
+from luisito.spawner.runtime import Runtime
+from luisito.spawner.servers import Servers
+
+if TYPE_CHECKING:
+    from luisito.core.wire import Order
+    from luisito.spawner.containment import Containment
+
+_ORDERS_A_TURN = 16  # then processes are reaped and facts sent before more orders are read
+
+
+class Loop:
+    """The spawner: speaks with one network process until either ends."""
+
+    def __init__(self, sock: socket.socket, contained: Containment) -> None:
+        self._sock = sock
+        self._containment = contained
+        self._outbox = Outbox(sock)
+        self._helpers = Helpers(sock, contained)
+        self._poller = select.poll()
+        self._config: Config | None = None
+        self._runtime: Runtime | None = None
+        self._servers: Servers | None = None
+        self._exit: int | None = None
+
+    def run(self) -> int:
+        """Work until the network process has gone or said quit.
+
+        Returns:
+            The exit code: 0 after an orderly end.
+        """
+        wake, wakeup = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        handle_signals(wakeup)
+        self._poller.register(wake, select.POLLIN)
+        self._poller.register(self._sock, select.POLLIN)
+        try:
+            while self._exit is None:
+                self._turn(wake)
+        finally:
+            self._containment.kill_all()
+            if self._runtime is not None:
+                self._runtime.end()
+        return self._exit
+
+    def _turn(self, wake: int) -> None:
+        events = self._poller.poll(0)
+        if not events:
+            if self._servers is not None:
+                self._servers.prepare()
+            events = self._poller.poll(self._timeout())
+        for descriptor, _events in events:
+            if descriptor == wake:
+                os.read(wake, 65536)
+            elif descriptor == self._sock.fileno():
+                self._outbox.flush()
+                if not self._outbox.full:
+                    self._receive()
+            elif self._servers is not None:
+                self._servers.readable(descriptor)
+        self._reap()
+        now = time.monotonic()
+        self._helpers.tick(now)
+        if self._servers is not None:
+            self._servers.tick(now)
+        reading = 0 if self._outbox.full else select.POLLIN
+        self._poller.modify(self._sock, reading | (select.POLLOUT if self._outbox else 0))
+        if self._exit is None and (self._outbox.broken or self._containment.abandoned()):
+            self._exit = 0
+
+    def _timeout(self) -> float | None:
+        """Tell how long to wait, in milliseconds."""
+        due = [self._helpers.deadline(), self._servers.deadline() if self._servers else None]
+        deadline = min((at for at in due if at is not None), default=None)
+        return None if deadline is None else max(0.0, (deadline - time.monotonic()) * 1000)
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            code = os.waitstatus_to_exitcode(status)
+            if pid == self._containment.init:
+                # With it all servers were killed, and none can be started any more.
+                print("luisito spawner: its pid namespace has ended", file=sys.stderr)  # noqa: T201 - it has no other way to say so
+                self._containment.init = None
+                self._exit = 1
+            elif not self._helpers.reaped(pid, code) and self._servers is not None:
+                self._servers.reaped(pid, code, time.monotonic())
+
+    # -- orders ----------------------------------------------------------------------------------
+    def _receive(self) -> None:
+        for _ in range(_ORDERS_A_TURN):
+            if self._exit is not None:
+                return
+            try:
+                data, descriptors = channel.receive(self._sock)
+            except BlockingIOError:
+                return
+            except WireError as error:
+                self._refuse(error)
+                continue
+            except OSError:
+                data, descriptors = b"", []
+            if not data:
+                channel.close(descriptors)
+                self._exit = 0
+                return
+            try:
+                self._obey(wire.decode_order(data), descriptors)
+            except LuisitoError as error:
+                self._refuse(error)
+            finally:
+                channel.close(descriptors)
+
+    def _refuse(self, reason: object) -> None:
+        self._outbox.send(wire.Refused(str(reason)[: wire.MAX_TEXT]))
+
+    def _obey(self, order: Order, descriptors: list[int]) -> None:
+        """Carry out one order; descriptors that it takes over are removed from the list."""
+        if isinstance(order, wire.Quit):
+            self._exit = 0
+        elif isinstance(order, wire.Configure):
+            self._configure(order)
+        elif self._servers is None or self._config is None:
+            self._refuse("the first order must be configure")
+        elif isinstance(order, wire.Start):
+            taken, descriptors[:] = descriptors[:], []
+            self._servers.start(order, taken)
+        elif isinstance(order, wire.Signal):
+            self._servers.signal(order)
+        elif isinstance(order, wire.AskList):
+            self._servers.listing(order)
+        elif isinstance(order, wire.Adopt):
+            self._servers.adopt(order)
+        elif isinstance(order, wire.AskOwns):
+            self._ask_owns(order, self._servers)
+        elif isinstance(order, wire.AskFolder):
+            self._ask_folder(order, self._config)
+        else:
+            self._ask_log(order, self._config)
+
+    def _configure(self, order: wire.Configure) -> None:
+        if self._config is not None:
+            self._refuse("configured already, for good; restart Luisito to change the settings")
+            return
+        config = Config(order)
+        self._runtime = Runtime(config.runtime_dir)
+        self._config = config
+        self._servers = Servers(
+            config, self._runtime, self._containment, self._outbox, self._helpers, self._poller
+        )
+        self._outbox.send(
+            wire.Hello(
+                version=wire.VERSION,
+                containment=self._containment.kind,
+                words=self._containment.words,
+                runtime_dir=self._runtime.path,
+                way=config.way,
+            )
+        )
+        gc.freeze()  # what lives until the end need not be copied by each fork
+
+    def _ask_owns(self, order: wire.AskOwns, servers: Servers) -> None:
+        server = servers.get(order.server)
+        if server is None:
+            self._outbox.send(wire.Owns(order.ask, False))
+            return
+        self._helpers.run(
+            lambda: (wire.Owns(order.ask, tree.owns(servers.tree(server), order.inode)), ()),
+            lambda _message: self._outbox.send(wire.Owns(order.ask, False)),
+        )
+
+    def _ask_folder(self, order: wire.AskFolder, config: Config) -> None:
+        def failed(message: str) -> None:
+            self._outbox.send(wire.Folder(order.ask, False, None, None, message))
+
+        wrong = wrong_site(order.site)
+        if wrong is not None:
+            failed(wrong)
+            return
+        self._helpers.run(lambda: (helpers.look_at_folder(config, order), ()), failed)
+
+    def _ask_log(self, order: wire.AskLog, config: Config) -> None:
+        def failed(message: str) -> None:
+            self._outbox.send(wire.Log(order.ask, message))
+
+        wrong = None if order.site is None else wrong_site(order.site)
+        if wrong is not None:
+            failed(wrong)
+            return
+        self._helpers.run(lambda: helpers.open_log(config, order), failed)
+
+
+def main(descriptor: int) -> None:
+    """Be the spawner, with one end of a SOCK_SEQPACKET pair; never returns."""
+    sock = socket.socket(fileno=descriptor)
+    sock.setblocking(False)
+    os.set_inheritable(descriptor, False)
+    gc.disable()
+    os.umask(0o022)
+    os.closerange(3, descriptor)
+    os.closerange(descriptor + 1, os.sysconf("SC_OPEN_MAX"))
+    # Whoever may not empty the bounding set relies on no_new_privs alone.
+    privileges.set_no_new_privs()
+    privileges.drop_bounding_set()
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    contained = containment.enter()
+    users.warm_up()
+    sys.exit(Loop(sock, contained).run())

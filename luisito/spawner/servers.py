@@ -1,0 +1,323 @@
+"""The servers that live: starting, signalling and reaping them with all their descendants."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import select
+import signal
+import socket
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from luisito.core import wire
+from luisito.spawner import channel, child, tree
+from luisito.spawner.checks import wrong_start
+from luisito.spawner.containment import Containment, kill
+from luisito.spawner.forking import fork
+
+if TYPE_CHECKING:
+    from luisito.spawner.config import Config
+    from luisito.spawner.helpers import Helpers
+    from luisito.spawner.outbox import Outbox
+    from luisito.spawner.runtime import Runtime
+
+_FIRST_PAUSE = 0.002  # seconds between two rounds of killing; doubled up to the last
+_LAST_PAUSE = 0.25
+_TELL_AFTER = 2.0  # seconds after its end that an exit is told although something cannot die
+_BAD_START = "start refused: "
+
+
+class Spare(NamedTuple):
+    """A child that waits for an order; our ends of its pipes."""
+
+    pid: int
+    output: int
+    status: int
+    notify: int
+    orders: int
+
+
+class Server:
+    """One app server: its first process, and what belongs to it until all of it has gone."""
+
+    __slots__ = (
+        "code",
+        "failure",
+        "gid",
+        "id",
+        "listener",
+        "notify",
+        "output",
+        "pause",
+        "pid",
+        "port",
+        "reaped_at",
+        "report",
+        "site",
+        "status",
+        "sweep_at",
+        "told",
+        "uid",
+    )
+
+    def __init__(self, order: wire.Start, spare: Spare, listener: int | None) -> None:
+        self.id = order.server
+        self.site = order.site
+        self.port = order.port
+        self.pid = spare.pid
+        self.status = spare.status  # -1 once the report has ended
+        self.output = spare.output  # a copy, so that nobody gets SIGPIPE while a reader is missing
+        self.notify = spare.notify
+        self.listener = listener
+        self.uid: int | None = None
+        self.gid: int | None = None
+        self.report = b""
+        self.failure: dict[str, Any] | None = None  # what the child reported instead of running
+        self.code: int | None = None  # as of waitstatus_to_exitcode, once reaped
+        self.reaped_at = 0.0
+        self.sweep_at: float | None = None  # when what is left is killed again
+        self.pause = _FIRST_PAUSE
+        self.told = False
+
+
+class Servers:
+    """All servers by id, and the work on them."""
+
+    def __init__(
+        self,
+        config: Config,
+        runtime: Runtime,
+        containment: Containment,
+        outbox: Outbox,
+        helpers: Helpers,
+        poller: select.poll,
+    ) -> None:
+        self._config = config
+        self._runtime = runtime
+        self._containment = containment
+        self._outbox = outbox
+        self._helpers = helpers
+        self._poller = poller
+        self._by_id: dict[int, Server] = {}
+        self._by_pid: dict[int, Server] = {}
+        self._by_status: dict[int, Server] = {}
+        self._spare: Spare | None = None
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self._files = (soft, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # several for each server
+
+    # -- orders ----------------------------------------------------------------------------------
+    def start(self, order: wire.Start, descriptors: list[int]) -> None:
+        """Fork a server; the descriptors are closed here in any case."""
+        wrong = wrong_start(self._config, order, descriptors)
+        if order.server in self._by_id:
+            channel.close(descriptors)
+            self._outbox.send(wire.Refused(f"start: server {order.server} lives already"))
+        elif wrong is not None:
+            channel.close(descriptors)
+            self._outbox.send(wire.Failed(order.server, False, _BAD_START + wrong))
+        elif len(self._by_id) >= self._config.max_alive:
+            channel.close(descriptors)
+            message = f"{len(self._by_id)} servers live, more than MAX_SERVERS + OVERLAP"
+            self._outbox.send(wire.Failed(order.server, True, _BAD_START + message))
+        else:
+            self._start(order, descriptors)
+
+    def prepare(self) -> None:
+        """Fork the process that the next start will need; called when there is nothing to do."""
+        if self._spare is None and len(self._by_id) < self._config.max_alive:
+            try:
+                self._spare = self._fork()
+            except OSError:
+                return  # a start will try again, and tell
+
+    def _fork(self) -> Spare:
+        opened: list[int] = []
+        try:
+            for _ in range(2):
+                opened += os.pipe2(os.O_CLOEXEC)
+            orders, orders_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            opened += (orders.detach(), orders_end.detach())
+            notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+            notify.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+            opened.append(notify.detach())
+            pid = fork()
+        except OSError:
+            channel.close(opened)
+            raise
+        output, output_end, status, status_end, own, theirs, datagrams = opened
+        if pid == 0:
+            pipes = child.Pipes(output_end, status_end, datagrams, theirs)
+            child.run(self._config, self._runtime, pipes, self._containment.parent, self._files)
+        channel.close([output_end, status_end, theirs])
+        for descriptor in (output, status, datagrams):
+            os.set_blocking(descriptor, False)
+        return Spare(pid, output, status, datagrams, own)
+
+    def _start(self, order: wire.Start, descriptors: list[int]) -> None:
+        try:
+            spare = self._spare or self._fork()
+        except OSError as error:
+            channel.close(descriptors)
+            message = f"cannot start a process: {error.strerror}; raise the limit or free some"
+            self._outbox.send(wire.Failed(order.server, True, message))
+            return
+        self._spare = None
+        with socket.socket(fileno=spare.orders) as orders:
+            try:
+                channel.send(orders, wire.encode(order), tuple(descriptors))
+            except OSError:
+                pass  # somebody has killed it, which is told when it is reaped
+        server = Server(order, spare, descriptors[0] if descriptors else None)
+        self._by_id[server.id] = self._by_pid[server.pid] = server
+        self._by_status[server.status] = server
+        self._poller.register(server.status, select.POLLIN)
+        self._outbox.send(wire.Started(server.id, server.pid), (server.output, server.notify))
+
+    def signal(self, order: wire.Signal) -> None:
+        """Signal a server's whole tree; KILL goes on until nothing is left of it."""
+        server = self._by_id.get(order.server)
+        if server is None:
+            return  # it has gone meanwhile, which is told
+        if order.signal == "KILL":
+            server.sweep_at, server.pause = 0.0, _FIRST_PAUSE
+            self._sweep(server, 0.0)
+            return
+        for pid in self.tree(server):
+            kill(pid, getattr(signal, f"SIG{order.signal}"))
+
+    def adopt(self, order: wire.Adopt) -> None:
+        """Hand a server's descriptors over again."""
+        server = self._by_id.get(order.server)
+        if server is None:
+            self._outbox.send(wire.Adopted(order.ask, order.server, "no such server"))
+            return
+        descriptors: tuple[int, ...] = (server.output, server.notify)
+        if server.listener is not None:
+            descriptors += (server.listener,)
+        self._outbox.send(wire.Adopted(order.ask, order.server, ""), descriptors)
+
+    def listing(self, order: wire.AskList) -> None:
+        """Tell which servers there are."""
+        rows: list[dict[str, wire.Scalar]] = [
+            {
+                "server": server.id,
+                "site": server.site,
+                "pid": server.pid,
+                "port": server.port,
+                "way": self._config.way,
+                "uid": server.uid,
+                "gid": server.gid,
+            }
+            for server in self._by_id.values()
+        ]
+        size = wire.SERVERS_IN_A_MESSAGE
+        for at in range(0, len(rows) or 1, size):
+            more = at + size < len(rows)
+            self._outbox.send(wire.Servers(order.ask, rows[at : at + size], more))
+
+    def tree(self, server: Server) -> list[int]:
+        """List the processes of a server, its first one and orphans included."""
+        pids = [server.pid, *tree.descendants(server.pid)] if server.code is None else []
+        known = self._by_pid.keys() | self._helpers.pids()
+        if self._spare is not None:
+            known.add(self._spare.pid)
+        for orphan in tree.children(self._containment.reaper):
+            if orphan not in known and tree.belongs(orphan, server.id, server.pid):
+                pids += [orphan, *tree.descendants(orphan)]
+        return pids
+
+    def get(self, server: int) -> Server | None:
+        """Look a server up."""
+        return self._by_id.get(server)
+
+    # -- events ----------------------------------------------------------------------------------
+    def readable(self, status: int) -> None:
+        """Read what a child reports."""
+        server = self._by_status.get(status)
+        if server is not None:
+            self._read_report(server)
+
+    def _read_report(self, server: Server) -> None:
+        while server.status >= 0:
+            try:
+                data = os.read(server.status, 65536)
+            except BlockingIOError:
+                return
+            server.report += data
+            if not data:
+                self._end_report(server)
+
+    def _end_report(self, server: Server) -> None:
+        self._poller.unregister(server.status)
+        del self._by_status[server.status]
+        os.close(server.status)
+        server.status = -1
+        user, _, failure = server.report.partition(b"\n")
+        if failure:
+            server.failure = json.loads(failure)
+        elif user.startswith(b"{"):
+            server.failure = json.loads(user)
+        elif user:
+            server.uid, server.gid = map(int, user.split())
+            self._outbox.send(wire.Running(server.id, server.uid, server.gid))
+
+    def reaped(self, pid: int, code: int, now: float) -> None:
+        """Note that a process was reaped; kill what it left, if it was a server's first one."""
+        server = self._by_pid.get(pid)
+        if self._spare is not None and pid == self._spare.pid:
+            channel.close(list(self._spare[1:]))
+            self._spare = None
+        if server is None:
+            return
+        self._read_report(server)
+        server.code = code
+        server.reaped_at = now
+        server.pause = _FIRST_PAUSE
+        self._sweep(server, now)
+
+    def tick(self, now: float) -> None:
+        """Go on killing where something was left."""
+        for server in list(self._by_id.values()):
+            if server.sweep_at is not None and now >= server.sweep_at:
+                self._sweep(server, now)
+
+    def deadline(self) -> float | None:
+        """Tell when tick is worth calling next."""
+        due = (server.sweep_at for server in self._by_id.values())
+        return min((at for at in due if at is not None), default=None)
+
+    def _sweep(self, server: Server, now: float) -> None:
+        left = tree.living(self.tree(server))
+        for pid in left:
+            kill(pid, signal.SIGKILL)
+        if server.code is not None and (not left or now >= server.reaped_at + _TELL_AFTER):
+            self._tell(server, server.code)
+        if server.code is not None and not left:
+            self._forget(server)
+            return
+        server.sweep_at = now + server.pause
+        server.pause = min(2 * server.pause, _LAST_PAUSE)
+
+    def _tell(self, server: Server, ended: int) -> None:
+        if server.told:
+            return
+        server.told = True
+        if server.failure is not None:
+            failed = wire.Failed(server.id, **server.failure)
+            self._outbox.send(failed)
+        else:
+            code, number = (ended, None) if ended >= 0 else (None, -ended)
+            self._outbox.send(wire.Exited(server.id, code, number))
+
+    def _forget(self, server: Server) -> None:
+        del self._by_id[server.id]
+        del self._by_pid[server.pid]
+        channel.close([server.output, server.notify])
+        if server.listener is not None:
+            os.close(server.listener)
+        if not self._runtime.remove(server.id):
+            self._helpers.run(
+                lambda: self._runtime.remove_all(server.id), failed=lambda _message: None
+            )

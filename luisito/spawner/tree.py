@@ -1,0 +1,98 @@
+"""Which processes belong to a server, read from /proc (proc(5)); nothing here signals."""
+
+from __future__ import annotations
+
+import os
+from typing import NamedTuple
+
+MARK = "LUISITO_SERVER"  # a variable in the environment of every server and so of its descendants
+_MAX_ENVIRON = 1 << 20  # bytes
+
+
+class Status(NamedTuple):
+    """The parts of /proc/PID/stat that matter here."""
+
+    zombie: bool
+    session: int
+
+
+def read(path: str, limit: int = 1 << 16) -> bytes:
+    """Read a file of /proc; empty when the process has gone or is not ours to read."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return b""
+    try:
+        parts = []
+        while limit > 0 and (part := os.read(descriptor, limit)):
+            parts.append(part)
+            limit -= len(part)
+        return b"".join(parts)
+    except OSError:
+        return b""
+    finally:
+        os.close(descriptor)
+
+
+def status(pid: int) -> Status | None:
+    """Tell a process's state and session; None when it has gone."""
+    # The name in parentheses may hold anything, so count from the last one.
+    fields = read(f"/proc/{pid}/stat").rpartition(b")")[2].split()
+    return Status(fields[0] in (b"Z", b"X"), int(fields[3])) if len(fields) > 3 else None
+
+
+def children(pid: int) -> list[int]:
+    """List the children of all threads of a process."""
+    try:
+        threads = os.listdir(f"/proc/{pid}/task")
+    except OSError:
+        return []
+    return [
+        int(child)
+        for thread in threads
+        for child in read(f"/proc/{pid}/task/{thread}/children").split()
+    ]
+
+
+def descendants(pid: int) -> list[int]:
+    """List everything below a process, parents before their children."""
+    found = children(pid)
+    for child in found:  # grows while it is walked
+        found += children(child)
+    return found
+
+
+def belongs(pid: int, server: int, leader: int) -> bool:
+    """Tell whether an orphan came from a server: by its session, or the mark it inherited.
+
+    Either may have been lost (setsid; a process title written over the environment), rarely both.
+    """
+    state = status(pid)
+    if state is None:
+        return False
+    if state.session == leader:
+        return True
+    environ = b"\0" + read(f"/proc/{pid}/environ", _MAX_ENVIRON)
+    return f"\0{MARK}={server}\0".encode() in environ
+
+
+def living(pids: list[int]) -> list[int]:
+    """Leave out those that have gone, or only wait to be reaped."""
+    return [pid for pid in pids if (state := status(pid)) is not None and not state.zombie]
+
+
+def owns(pids: list[int], inode: int) -> bool:
+    """Tell whether one of the processes has a socket with this inode open."""
+    wanted = f"socket:[{inode}]"
+    for pid in pids:
+        try:
+            descriptors = os.listdir(f"/proc/{pid}/fd")
+        except OSError:
+            continue
+        for descriptor in descriptors:
+            try:
+                if os.readlink(f"/proc/{pid}/fd/{descriptor}") == wanted:
+                    return True
+            except OSError:
+                continue
+    return False

@@ -1,0 +1,449 @@
+"""The policy against a small model: plain lists, scanned whole each time."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import attrs
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from luisito.core.policy import (
+    Grant,
+    Kill,
+    Limits,
+    Policy,
+    Refusal,
+    Refuse,
+    Server,
+    Spawn,
+    State,
+    Terminate,
+)
+
+ALIVE = {State.STARTING, State.READY, State.DRAINING}
+HOLDING = [State.STARTING, State.READY, State.DRAINING, State.STOPPING]
+ROOM = "its room is needed"
+SITES = [f"s{n}" for n in range(6)]
+LIMITS = st.builds(
+    Limits,
+    max_servers=st.integers(1, 4),
+    overlap=st.integers(0, 2),
+    max_starting=st.integers(1, 3),
+    queue_limit=st.integers(1, 4),
+    queue_total=st.integers(1, 8),
+    queue_timeout=st.sampled_from([0.0, 5.0, 45.0]),
+    start_timeout=st.sampled_from([4.0, 60.0]),
+    stop_timeout=st.sampled_from([1.0, 10.0]),
+    idle_timeout=st.sampled_from([None, 3.0, 30.0]),
+    min_alive=st.sampled_from([0.0, 0.0, 2.0, 20.0]),
+    abandon_grace=st.sampled_from([0.0, 5.0]),
+)
+
+
+@attrs.define(eq=False)
+class Process:
+    """What the model knows of a server: only what it was told."""
+
+    server: Server
+    spawned: float
+    state: State = State.STARTING
+    leases: int = 0
+    used: float = 0.0
+    ready: float = 0.0
+    early: bool = False
+    signalled: float = 0.0  # the last TERM or KILL
+    abandoned: float | None = None  # since when it starts for nobody
+
+
+@attrs.define(eq=False)
+class Waiter:
+    """A request that has no answer yet."""
+
+    name: int
+    site: str
+    since: float
+
+
+class PoolMachine(RuleBasedStateMachine):
+    """Tells both the same facts, and judges each order by the model's own lists."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 1000.0
+        self.processes: list[Process] = []
+        self.waiters: list[Waiter] = []  # in the order of their turns
+        self.answers: Counter[int] = Counter()
+        self.cancelled: set[int] = set()
+        self.names = 0
+        self.failed_at: dict[str, float] = {}
+        self.closing = False
+        self.steps = 0
+
+    @initialize(limits=LIMITS, jitter=st.floats(0, 1))
+    def begin(self, limits, jitter):
+        self.limits = limits
+        self.policy = Policy(limits, lambda: jitter)
+
+    # The model
+
+    def some(self, *states):
+        return [p for p in self.processes if p.state in states]
+
+    def of(self, server):
+        return next(p for p in self.processes if p.server is server)
+
+    def current(self, site):
+        found = [p for p in self.some(State.STARTING, State.READY) if p.server.site == site]
+        assert len(found) <= 1, "two servers for one site"
+        return found[0] if found else None
+
+    def queue(self, site):
+        return [w for w in self.waiters if w.site == site]
+
+    def parked(self):
+        return [w for w in self.waiters if self.current(w.site) is None]
+
+    def idle(self):
+        return sorted((p for p in self.some(State.READY) if not p.leases), key=lambda p: p.used)
+
+    def victims(self):
+        return [p for p in self.idle() if p.ready + self.limits.min_alive <= self.now]
+
+    def abandoned(self):
+        starting = self.some(State.STARTING)
+        return [p for p in starting if not p.leases and not self.queue(p.server.site)]
+
+    def room(self):
+        """Tell whether the pool is full, whether starts are, and whether one more fits at all."""
+        limits, alive = self.limits, len(self.some(*ALIVE))
+        fits = alive + len(self.some(State.STOPPING)) < limits.max_servers + limits.overlap
+        crowded = len(self.some(State.STARTING)) >= limits.max_starting
+        return alive >= limits.max_servers, crowded, fits
+
+    # Orders are judged and carried out one by one.
+
+    def obey(self, orders, *refusals):
+        for order in orders:
+            match order:
+                case Spawn():
+                    assert self.parked(), "a spawn that nobody asked for"
+                    assert self.parked()[0].site == order.server.site, "overtaken"
+                    assert self.room() == (False, False, True), "no room"
+                    self.processes.append(Process(order.server, self.now))
+                case Terminate():
+                    self.obey_terminate(order)
+                case Kill():
+                    process = self.of(order.server)
+                    assert process.state is State.STOPPING
+                    assert process.signalled + self.limits.stop_timeout <= self.now
+                    process.signalled = self.now
+                case Grant():
+                    self.obey_grant(order)
+                case Refuse():
+                    assert order.refusal in refusals
+                    assert order.retry_after > 0
+                    if order.refusal is Refusal.QUEUE_TIMEOUT:
+                        waiter = next(w for w in self.waiters if w.name == order.waiter)
+                        assert waiter in self.parked(), "its server is being started"
+                        assert waiter.since + self.limits.queue_timeout <= self.now
+                    self.answer(order.waiter)
+        self.settle()
+
+    def obey_terminate(self, order):
+        process = self.of(order.server)
+        site = process.server.site
+        assert process.state in ALIVE
+        if order.reason == ROOM:
+            full, crowded, fits = self.room()
+            assert self.parked(), "evicted for nobody"
+            assert full or crowded, "evicted though there was room"
+            assert fits or (full and not self.limits.overlap), "evicted for no use yet"
+            if process.state is State.READY:
+                assert not crowded, "evicted for a start that may not begin"
+                assert process in self.victims()
+                assert process.used == self.victims()[0].used, "not the least recently used"
+            else:
+                assert process in self.abandoned()
+                assert crowded or not self.victims()
+        elif order.reason.startswith("not ready"):
+            assert process.state is State.STARTING
+            assert process.spawned + self.limits.start_timeout <= self.now
+            assert not self.queue(site)
+            self.failed_at[site] = self.now
+        elif order.reason.startswith("nobody"):
+            assert process in self.abandoned()
+            assert process.abandoned + self.limits.abandon_grace <= self.now
+        elif order.reason.startswith("unused"):
+            assert process is self.idle()[0] or process.used == self.idle()[0].used
+            assert process.used + self.limits.idle_timeout <= self.now
+        process.state = State.STOPPING
+        process.signalled = self.now
+
+    def obey_grant(self, order):
+        process = self.of(order.server)
+        assert self.queue(process.server.site)[0].name == order.waiter, "out of turn"
+        if process.state is State.STARTING:
+            assert process.early
+            assert not process.leases
+        else:
+            assert process.state is State.READY
+        process.leases += 1
+        process.used = self.now
+        self.answer(order.waiter)
+
+    def answer(self, name):
+        self.answers[name] += 1
+        self.waiters = [w for w in self.waiters if w.name != name]
+
+    def settle(self):
+        """Hold what must be true after each fact."""
+        self.steps += 1
+        for process in self.processes:
+            if process not in self.abandoned():
+                process.abandoned = None
+            elif process.abandoned is None:
+                process.abandoned = self.now
+        if self.parked():
+            full, crowded, fits = self.room()
+            assert full or crowded or not fits, "a start that could begin waits"
+            if fits or (full and not self.limits.overlap):
+                assert crowded or not self.victims(), "a victim was spared"
+                assert not self.abandoned(), "an abandoned start was spared"
+        for process in self.some(State.STARTING):
+            if process.early and self.queue(process.server.site):
+                assert process.leases, "the early lease lies idle"
+        for process in self.some(State.READY):
+            assert not self.queue(process.server.site), "somebody waits for a ready server"
+
+    def assert_nothing_is_overdue(self):
+        limits, now = self.limits, self.now
+        assert all(w.since + limits.queue_timeout > now for w in self.parked())
+        assert all(p.spawned + limits.start_timeout > now for p in self.some(State.STARTING))
+        assert all(p.abandoned + limits.abandon_grace > now for p in self.abandoned())
+        assert all(p.signalled + limits.stop_timeout > now for p in self.some(State.STOPPING))
+        if limits.idle_timeout is not None:
+            assert all(p.used + limits.idle_timeout > now for p in self.idle())
+
+    # Facts
+
+    @rule(seconds=st.sampled_from([0.5, 1.0, 3.0, 7.0, 31.0]))
+    def pass_time(self, seconds):
+        """Tick when the deadline says so, and only then: it must never be late."""
+        until = self.now + seconds
+        for _ in range(1000):
+            due = self.policy.deadline()
+            if due is None or due > until:
+                break
+            self.now = max(self.now, due)
+            self.tick()
+            assert self.policy.deadline() is None or self.policy.deadline() > self.now
+        else:
+            raise AssertionError("the deadline does not move on")
+        self.now = until
+        self.assert_nothing_is_overdue()
+        self.settle()
+
+    @rule()
+    def tick(self):
+        self.obey(self.policy.tick(self.now), Refusal.QUEUE_TIMEOUT, Refusal.START_TIMEOUT)
+
+    @rule(site=st.sampled_from(SITES), asks_first=st.booleans())
+    def request(self, site, asks_first):
+        process = self.current(site)
+        awake = process is not None and process.state is State.READY
+        if asks_first:
+            server = self.policy.take(site)
+            assert (server is not None) == awake
+            if awake:
+                assert server is process.server
+                process.leases += 1
+                return
+        self.names += 1
+        name = self.names
+        failed_at = self.failed_at.get(site, -1000.0)
+        full = (
+            len(self.queue(site)) >= self.limits.queue_limit
+            or len(self.waiters) >= self.limits.queue_total
+        )
+        self.waiters.append(Waiter(name, site, self.now))
+        orders = self.policy.requested(site, name, self.now)
+        if self.closing:
+            assert [o.refusal for o in orders] == [Refusal.SHUTTING_DOWN]
+            self.answer(name)
+        elif awake:
+            assert orders == [Grant(name, process.server)]
+            self.obey(orders)
+        elif orders and isinstance(orders[0], Refuse) and orders[0].waiter == name:
+            assert len(orders) == 1
+            if orders[0].refusal is Refusal.BACKING_OFF:
+                assert process is None
+                assert 0 < orders[0].retry_after <= failed_at + 60 - self.now
+                self.answer(name)
+            else:
+                assert full
+                assert orders[0].refusal is Refusal.QUEUE_FULL
+                self.answer(name)
+        else:
+            assert not full
+            assert self.now >= failed_at + 0.5, "a failure without back-off"
+            self.obey(orders)
+
+    @precondition(lambda self: self.waiters)
+    @rule(data=st.data())
+    def cancel(self, data):
+        waiter = data.draw(st.sampled_from(self.waiters))
+        self.waiters.remove(waiter)
+        self.cancelled.add(waiter.name)
+        self.obey(self.policy.cancelled(waiter.name, self.now))
+
+    @precondition(lambda self: self.some(State.STARTING))
+    @rule(data=st.data(), early=st.booleans())
+    def started(self, data, early):
+        process = data.draw(st.sampled_from(self.some(State.STARTING)))
+        process.early = process.early or early
+        self.obey(self.policy.started(process.server, self.now, early=process.early))
+
+    @precondition(lambda self: self.some(State.STARTING))
+    @rule(data=st.data())
+    def ready(self, data):
+        process = data.draw(st.sampled_from(self.some(State.STARTING)))
+        process.state, process.ready, process.used = State.READY, self.now, self.now
+        orders = self.policy.ready(process.server, self.now)
+        if self.closing:
+            granted = [o for o in orders if isinstance(o, Grant) and o.server is process.server]
+            self.waiters = [w for w in self.waiters if w.name not in {o.waiter for o in granted}]
+            self.answers.update(o.waiter for o in granted)
+            process.leases += len(granted)
+            if process.leases:
+                process.state = State.DRAINING
+            orders = [o for o in orders if o not in granted]
+        self.obey(orders)
+
+    @precondition(lambda self: any(p.leases for p in self.some(*HOLDING)))
+    @rule(data=st.data())
+    def release(self, data):
+        process = data.draw(st.sampled_from([p for p in self.some(*HOLDING) if p.leases]))
+        process.leases -= 1
+        process.used = self.now
+        self.obey(self.policy.release(process.server, self.now))
+        assert process.state is not State.DRAINING or process.leases
+
+    @precondition(lambda self: self.some(State.ABSENT, State.FAILED))
+    @rule(data=st.data())
+    def hear_of_the_dead(self, data):
+        server = data.draw(st.sampled_from(self.some(State.ABSENT, State.FAILED))).server
+        assert not self.policy.release(server, self.now)
+        assert not self.policy.exited(server, self.now, "again")
+        assert not self.policy.ready(server, self.now)
+        assert not self.policy.started(server, self.now, early=True)
+
+    @precondition(lambda self: self.some(*HOLDING))
+    @rule(data=st.data())
+    def exit(self, data):
+        # Those who were told to go do so most of the time.
+        stopping = self.some(State.STOPPING)
+        pick = stopping if stopping and data.draw(st.booleans()) else self.some(*HOLDING)
+        process = data.draw(st.sampled_from(pick))
+        starting = process.state is State.STARTING
+        process.state = State.FAILED if starting else State.ABSENT
+        process.leases = 0
+        if starting:
+            self.failed_at[process.server.site] = self.now
+        orders = self.policy.exited(process.server, self.now, "gone")
+        self.obey(orders, *([Refusal.START_FAILED] if starting else []))
+        if starting:
+            assert not self.queue(process.server.site)
+
+    @precondition(lambda self: self.some(State.STARTING))
+    @rule(data=st.data(), overloaded=st.booleans())
+    def fail(self, data, overloaded):
+        process = data.draw(st.sampled_from(self.some(State.STARTING)))
+        site = process.server.site
+        process.state = State.FAILED
+        process.leases = 0
+        if not overloaded:
+            self.failed_at[site] = self.now
+        orders = self.policy.failed(process.server, self.now, "why", overloaded=overloaded)
+        self.obey(orders, Refusal.OVERLOADED if overloaded else Refusal.START_FAILED)
+        assert not self.queue(site)
+
+    @rule(site=st.sampled_from(SITES))
+    def stop(self, site):
+        process = self.current(site)
+        moved = self.queue(site) if process is not None else []
+        for waiter in moved:
+            waiter.since = self.now
+        self.waiters = [w for w in self.waiters if w not in moved] + moved
+        if process is not None and process.leases:
+            process.state = State.DRAINING
+        self.obey(self.policy.stop(site, self.now, "asked to"))
+        assert process is None or process.state in {State.DRAINING, State.STOPPING}
+
+    @precondition(lambda self: self.steps > 40)
+    @rule()
+    def shutdown(self):
+        self.closing = True
+        for process in self.some(State.STARTING, State.READY):
+            if process.leases and not self.queue(process.server.site):
+                process.state = State.DRAINING
+        self.obey(self.policy.shutdown(self.now))
+        assert not self.some(State.READY)
+
+    @precondition(lambda self: self.closing)
+    @rule()
+    def terminate_all(self):
+        self.obey(self.policy.terminate_all(self.now), Refusal.SHUTTING_DOWN)
+        assert not self.waiters
+        assert not self.some(*ALIVE)
+
+    # What is always true
+
+    @invariant()
+    def both_agree_within_the_limits(self):
+        if not hasattr(self, "limits"):
+            return
+        living = self.some(*HOLDING)
+        alive = len(self.some(*ALIVE))
+        assert alive <= self.limits.max_servers
+        assert len(living) <= self.limits.max_servers + self.limits.overlap
+        assert len(self.some(State.STARTING)) <= self.limits.max_starting
+        assert set(self.policy.servers) == {p.server.id for p in living}
+        counts = self.policy.counts()
+        assert counts == {state: len(self.some(state)) for state in HOLDING}
+        assert [p.server.state for p in self.processes] == [p.state for p in self.processes]
+        assert [p.server.leases for p in self.processes] == [p.leases for p in self.processes]
+        assert self.policy.waiting == len(self.waiters)
+        assert len(self.waiters) <= self.limits.queue_total
+        assert all(len(self.queue(site)) <= self.limits.queue_limit for site in SITES)
+
+    @invariant()
+    def each_request_has_one_end(self):
+        waiting = {w.name for w in self.waiters}
+        for name in range(1, self.names + 1):
+            ends = self.answers[name] + (name in self.cancelled) + (name in waiting)
+            assert ends == 1, f"request {name} ended {ends} times"
+
+    def teardown(self):
+        """See that nobody waits longer than the timeouts, and that nothing stays behind."""
+        if not hasattr(self, "limits"):
+            return
+        self.pass_time(self.limits.queue_timeout + self.limits.start_timeout)
+        assert not self.waiters
+        self.obey(self.policy.terminate_all(self.now))
+        for process in self.some(State.STOPPING):
+            process.state, process.leases = State.ABSENT, 0
+            self.obey(self.policy.exited(process.server, self.now, "gone"))
+        self.pass_time(200.0)
+        assert self.policy.deadline() is None
+        assert not self.policy._sites
+
+
+TestPool = PoolMachine.TestCase
+TestPool.settings = settings(
+    max_examples=100,
+    stateful_step_count=80,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)

@@ -1,0 +1,81 @@
+"""ALLOWED_HOSTS: which hosts are sites."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from luisito.core.routing import Routes
+from luisito.errors import SettingsError
+
+
+@pytest.mark.parametrize(
+    ("allowed", "yes", "no"),
+    [
+        (None, ["localhost", "a.localhost", "b.a.localhost"], ["a.example", "xlocalhost"]),
+        ([], [], ["localhost", "a.example"]),
+        (["*"], ["localhost", "a.example", "127.0.0.1", "[::1]"], []),
+        (["A.Example."], ["a.example"], ["example", "b.a.example"]),
+        (["*.example"], ["a.example", "b.a.example"], ["example", "aexample", "a.example.org"]),
+        (["*", "!shop.example"], ["example", "a.shop.example"], ["shop.example"]),
+        (["!*.x.example", "*.example"], ["x.example"], ["a.x.example", "b.a.x.example"]),
+        (["!*", "a.example"], [], ["a.example"]),
+        (["127.0.0.1", "[::1]"], ["127.0.0.1", "[::1]"], ["127.0.0.2", "[::2]"]),
+        (["a.example", "*.b.c.example"], ["a.example", "a.b.c.example"], ["a.c.example", "b"]),
+        (lambda host: host.startswith("a"), ["a.example"], ["b.example"]),
+    ],
+)
+def test_allows(allowed, yes, no):
+    routes = Routes(allowed)
+    assert [host for host in yes if not routes.allows(host)] == []
+    assert [host for host in no if routes.allows(host)] == []
+
+
+def test_a_function_may_answer_with_anything_true():
+    answer = Routes({"x": 1}.get).allows("x")
+    assert answer is True
+
+
+@pytest.mark.parametrize(
+    ("allowed", "why"),
+    [
+        ("a.example", "write a list, ['a.example']"),
+        ([b"a.example"], "b'a.example'"),
+        ([""], "is empty"),
+        (["!"], "'!'"),
+        (["!!a.example"], "'!!a.example'"),
+        (["*."], "is empty"),
+        (["*example"], "label '*example'"),
+        (["*.*.example"], "label '*'"),
+        (["a.*"], "label '*'"),
+        ([".example"], "label ''"),
+        (["*.127.0.0.1"], "an IP address has no subdomains"),
+        (["*.[::1]"], "an IP address has no subdomains"),
+        (["a.example:80"], "write it as 'a.example', without a port"),
+        (["[0::1]"], "write it as '[::1]'"),
+        (["https://a.example"], "is not `name`"),
+        (["bücher.example"], "as an A-label"),
+        (["\udc80"], "label"),
+    ],
+)
+def test_a_wrong_pattern_is_named_with_its_mend(allowed, why):
+    with pytest.raises(SettingsError, match="ALLOWED_HOSTS") as caught:
+        Routes(allowed)
+    assert why in str(caught.value)
+
+
+LABELS = st.lists(st.sampled_from("ab"), min_size=1, max_size=3).map(".".join)
+
+
+@given(
+    st.lists(
+        st.builds("{}{}{}".format, st.sampled_from(["", "!"]), st.sampled_from(["", "*."]), LABELS)
+    ),
+    LABELS,
+)
+def test_agrees_with_scanning_the_patterns(patterns, host):
+    def fits(pattern):
+        return host.endswith(pattern[1:]) if pattern.startswith("*.") else host == pattern
+
+    allowed = any(fits(p) for p in patterns if not p.startswith("!"))
+    forbidden = any(fits(p[1:]) for p in patterns if p.startswith("!"))
+    assert Routes(patterns).allows(host) == (allowed and not forbidden)
