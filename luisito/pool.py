@@ -280,7 +280,7 @@ class Pool:
             way=start.way_in,
         )
 
-    def spawner_failed(self, server: int, message: str, overloaded: bool) -> None:  # noqa: FBT001 - see Listener
+    def spawner_failed(self, server: int, message: str, overloaded: bool) -> None:
         """See process.client.Listener."""
         start = self._ended(server)
         self._log.error("{site}: cannot start: {message}", site=start.server.site, message=message)

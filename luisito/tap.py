@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Options(usage.Options):
-    """twistd luisito [--settings FILE]"""
+    """The options of `twistd luisito`."""
 
     longdesc = "Starts each site's app server when a request needs it, and keeps those in use."
     optParameters = [  # noqa: RUF012 - Twisted's form

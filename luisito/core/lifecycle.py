@@ -31,7 +31,7 @@ MOVES: Mapping[State, frozenset[State]] = {
 }
 
 
-class IllegalMove(AssertionError):  # noqa: N818 - named as the errors of luisito.errors
+class IllegalMove(AssertionError):
     """The policy tried a move that the table does not have: a bug, never a user's mistake."""
 
 

@@ -133,7 +133,7 @@ class Listener:
             if self._tcp:
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 host = address[0]
-                peer = host[7:] if host.startswith("::ffff:") else host
+                peer = host.removeprefix("::ffff:")
                 receiver = self._acceptor.accept(peer.encode(), self._port)
             else:
                 receiver = self._acceptor.accept(b"", 0)

@@ -304,7 +304,8 @@ class SocketStream:
 
     def _broken(self) -> None:
         """Nothing more can be sent. What the peer said before it went is still read; the end of
-        that, or the error that stands behind it, is what ends the stream."""
+        that, or the error that stands behind it, is what ends the stream.
+        """
         self._out.clear()
         if self._closing:
             self.shut()

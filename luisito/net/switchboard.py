@@ -54,7 +54,8 @@ class Switchboard:
 
     def register(self, fd: int, handler: Handler, events: int) -> None:
         """Begins to watch a descriptor. Unregister it before it is closed: with a copy alive in
-        another process it would fire for ever (epoll(7), questions and answers)."""
+        another process it would fire for ever (epoll(7), questions and answers).
+        """
         self._epoll.register(fd, events)
         self._handlers[fd] = handler
         self._fresh.add(fd)

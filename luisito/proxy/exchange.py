@@ -335,7 +335,7 @@ class Exchange:
         if down.half_closed:
             tunnel.client_ended()
 
-    def _tunnel_ended(self, clean: bool, bytes_in: int, bytes_out: int) -> None:  # noqa: FBT001 - a callback
+    def _tunnel_ended(self, clean: bool, bytes_in: int, bytes_out: int) -> None:
         del clean  # an opaque tunnel that breaks off is no failed answer
         self.bytes_in += bytes_in
         self.bytes_out += bytes_out

@@ -25,7 +25,7 @@ _LONGEST_SHOWN: Final = 100  # characters of a value in a message
 _LARGEST_UID: Final = 2**32 - 2  # 2**32 - 1 means "unchanged" to setresuid(2)
 
 
-class Wrong(ValueError):  # noqa: N818 - a word of the table, raised and caught inside the package
+class Wrong(ValueError):
     """A value that a reader refuses; the loader makes a SettingsError of it.
 
     Args:
