@@ -54,7 +54,9 @@ class Refused:
 
 
 class Waiter(Protocol):
-    """Who asks for a lease."""
+    """Who asks for a lease; known by its identity."""
+
+    def __hash__(self) -> int: ...
 
     def granted(self, server: Server) -> None:
         """Here it is; give it back with `Pool.release`."""
@@ -125,7 +127,8 @@ class Pool:
 
     def shutdown(self) -> Deferred[None]:
         """Takes no more requests; called back when every server has gone."""
-        self._empty = empty = Deferred()
+        empty: Deferred[None] = Deferred()
+        self._empty = empty
         self._carry_out(self._policy.shutdown(self._clock()))
         self._check_empty()
         return empty

@@ -13,7 +13,6 @@ from twisted.logger import Logger
 from luisito.core.orders import Limits
 from luisito.core.routing import Routes
 from luisito.core.wire import VERSION, Configure
-from luisito.errors import SettingsError
 from luisito.net.listening import listen
 from luisito.net.splice import close_pipes
 from luisito.net.switchboard import Switchboard
@@ -150,7 +149,7 @@ class LuisitoService(Service):
     def _ways(self, board: Switchboard, launched: Launched, listen_dir: str) -> Ways:
         diag, reactor, settings = Diag(), self._reactor, self.settings
         self._diag = diag
-        readiness = Readiness(reactor, reactor, diag, lambda n, inode: self._spawner.owns(n, inode))
+        readiness = Readiness(reactor, reactor, diag, self._owns)
         return Ways(
             board,
             reactor,
@@ -164,13 +163,14 @@ class LuisitoService(Service):
             logs_output=settings.output_log_dir is not None,
         )
 
+    def _owns(self, server: int, inode: int) -> Deferred[bool]:
+        return self._spawner.owns(server, inode)
+
     def _open_access_log(self, fd: int) -> None:
         self.gateway.access = AccessLog(fd, self._reactor, self.gateway.counters)
 
     def _become_unprivileged(self) -> None:
         drop(*self._network_user)
-        if self._allow_root and self._network_user[0] != os.getuid():
-            raise SettingsError("root could not be given up")
 
     # -- Acceptor
 

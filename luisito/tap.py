@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import atexit
 import os
-from typing import TYPE_CHECKING
+import pwd
+import sys
+from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import Application
 from twisted.python import usage
@@ -14,6 +16,10 @@ from luisito.service import LuisitoService
 from luisito.settings import load
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from twisted.python.components import Componentized
+
     from luisito.settings import Settings
 
 
@@ -27,14 +33,10 @@ class Options(usage.Options):
 
     def postOptions(self) -> None:
         """Reads the settings, so that a mistake shows before anything starts."""
-        self["loaded"] = _loaded(self["settings"])
-
-
-def _loaded(path: str) -> Settings:
-    try:
-        return load(path)
-    except LuisitoError as error:
-        raise usage.UsageError(str(error)) from None
+        try:
+            self["loaded"] = load(self["settings"])
+        except LuisitoError as error:
+            raise usage.UsageError(str(error)) from None
 
 
 class _Service(LuisitoService):
@@ -46,25 +48,52 @@ class _Service(LuisitoService):
         super()._spawner_lost(reason)
 
 
+def _user(twistd: Mapping[str, Any] | None) -> tuple[int | None, int | None]:
+    """Twistd's --uid and --gid; the group of a user is its own where none is given."""
+    uid, gid = (twistd.get("uid"), twistd.get("gid")) if twistd is not None else (None, None)
+    if uid is not None and gid is None:
+        try:
+            gid = pwd.getpwuid(uid).pw_gid
+        except KeyError:
+            pass  # said when privileges are dropped
+    return uid, gid
+
+
 def makeService(options: Options) -> LuisitoService:
     """The service, for `twistd luisito` and `twist luisito`."""
+    return _service(options["loaded"], options.parent)
+
+
+def _service(settings: Settings, twistd: Mapping[str, Any] | None) -> LuisitoService:
     from twisted.internet import reactor
 
-    return _Service(reactor, options["loaded"])
+    return _Service(reactor, settings, user=_user(twistd))
 
 
-def make_application(path: str) -> Application:
+def make_application(path: str) -> Componentized:
     """The application, for a .tac file.
 
     Args:
         path: of the settings file.
     """
-    application = Application("luisito")
     options = Options()
     options["settings"] = path
     try:
         options.postOptions()
     except usage.UsageError as error:
         raise SystemExit(f"luisito: {error}") from None
-    makeService(options).setServiceParent(application)
+    application: Componentized = Application("luisito")
+    _service(options["loaded"], _twistd_options()).setServiceParent(application)
     return application
+
+
+def _twistd_options() -> Mapping[str, Any] | None:
+    """What twistd was started with: it does not tell the file that it runs."""
+    from twisted.scripts import twistd
+
+    options = twistd.ServerOptions()  # type: ignore[attr-defined] - documented, though imported there
+    try:
+        options.parseOptions(sys.argv[1:])
+    except (usage.UsageError, SystemExit):
+        return None
+    return options

@@ -10,7 +10,7 @@ _escaped: Final = re.compile(rb"[^ !#-\[\]-~]")
 
 
 def escaped(value: bytes) -> bytes:
-    """`value` as the inside of a JSON string; bytes that are not printable ASCII as \\u00XX."""
+    r"""`value` as the inside of a JSON string; bytes that are not printable ASCII as \u00XX."""
     if _plain(value):
         return value
     return _escaped.sub(lambda match: b"\\u%04x" % match[0][0], value)

@@ -58,7 +58,8 @@ _response_head = re.compile(
 ).fullmatch
 _content_length = re.compile(rb"0|[1-9]\d{0,17}").fullmatch
 _hop_by_hop = re.compile(
-    rb"\r\n(?:connection|keep-alive|te|upgrade|proxy-connection|transfer-encoding):[^\r]*", re.IGNORECASE
+    rb"\r\n(?:connection|keep-alive|te|upgrade|proxy-connection|transfer-encoding):[^\r]*",
+    re.IGNORECASE,
 )
 _hop_by_hop_lines = re.compile(
     rb"\r\n(?:connection|keep-alive|te|upgrade|proxy-connection):[^\r]*", re.IGNORECASE

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections import OrderedDict
@@ -94,7 +94,7 @@ class Server:
         self.started_at = now
         self.ready_at = 0.0
         self.used_at = now
-        self.data: object | None = None
+        self.data: Any = None
 
     def __repr__(self) -> str:
         return f"<Server {self.id} {self.site} {self.state.name} leases={self.leases}>"

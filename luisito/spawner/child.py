@@ -94,6 +94,8 @@ def _die_with_parent(parent: int) -> None:
 
 def _rehearse(config: Config, runtime: Runtime) -> None:
     """Go through the motions, so that memory, code and passwd are at hand when it counts."""
+    for number in IGNORED_BY_PYTHON:
+        signal.signal(number, signal.SIG_DFL)
     order = wire.Start(0, "localhost", 0)
     wire.decode_order(wire.encode(order))
     try:
@@ -129,8 +131,6 @@ def _become_server(
     if folder is not None:
         _enter(folder, path, user)
     os.umask(config.umask)
-    for number in IGNORED_BY_PYTHON:
-        signal.signal(number, signal.SIG_DFL)
     # Only when all else is open: the limit may be below the numbers of our descriptors.
     resource.setrlimit(resource.RLIMIT_NOFILE, files)
     os.write(_STATUS, b"%d %d\n" % (user.uid, user.gid))

@@ -8,13 +8,13 @@ import resource
 import select
 import signal
 import socket
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from luisito.core import wire
-from luisito.spawner import channel, child, tree
+from luisito.spawner import channel, tree
 from luisito.spawner.checks import wrong_start
 from luisito.spawner.containment import Containment, kill
-from luisito.spawner.forking import fork
+from luisito.spawner.spare import Spare, fork_spare
 
 if TYPE_CHECKING:
     from luisito.spawner.config import Config
@@ -26,16 +26,6 @@ _FIRST_PAUSE = 0.002  # seconds between two rounds of killing; doubled up to the
 _LAST_PAUSE = 0.25
 _TELL_AFTER = 2.0  # seconds after its end that an exit is told although something cannot die
 _BAD_START = "start refused: "
-
-
-class Spare(NamedTuple):
-    """A child that waits for an order; our ends of its pipes."""
-
-    pid: int
-    output: int
-    status: int
-    notify: int
-    orders: int
 
 
 class Server:
@@ -133,43 +123,23 @@ class Servers:
                 return  # a start will try again, and tell
 
     def _fork(self) -> Spare:
-        opened: list[int] = []
-        try:
-            for _ in range(2):
-                opened += os.pipe2(os.O_CLOEXEC)
-            orders, orders_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-            opened += (orders.detach(), orders_end.detach())
-            notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-            notify.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
-            opened.append(notify.detach())
-            pid = fork()
-        except OSError:
-            channel.close(opened)
-            raise
-        output, output_end, status, status_end, own, theirs, datagrams = opened
-        if pid == 0:
-            pipes = child.Pipes(output_end, status_end, datagrams, theirs)
-            child.run(self._config, self._runtime, pipes, self._containment.parent, self._files)
-        channel.close([output_end, status_end, theirs])
-        for descriptor in (output, status, datagrams):
-            os.set_blocking(descriptor, False)
-        return Spare(pid, output, status, datagrams, own)
+        return fork_spare(self._config, self._runtime, self._containment.parent, self._files)
 
     def _start(self, order: wire.Start, descriptors: list[int]) -> None:
         try:
-            spare = self._spare or self._fork()
+            waiting = self._spare or self._fork()
         except OSError as error:
             channel.close(descriptors)
             message = f"cannot start a process: {error.strerror}; raise the limit or free some"
             self._outbox.send(wire.Failed(order.server, True, message))
             return
         self._spare = None
-        with socket.socket(fileno=spare.orders) as orders:
+        with socket.socket(fileno=waiting.orders) as orders:
             try:
                 channel.send(orders, wire.encode(order), tuple(descriptors))
             except OSError:
                 pass  # somebody has killed it, which is told when it is reaped
-        server = Server(order, spare, descriptors[0] if descriptors else None)
+        server = Server(order, waiting, descriptors[0] if descriptors else None)
         self._by_id[server.id] = self._by_pid[server.pid] = server
         self._by_status[server.status] = server
         self._poller.register(server.status, select.POLLIN)

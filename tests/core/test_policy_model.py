@@ -28,17 +28,17 @@ ROOM = "its room is needed"
 SITES = [f"s{n}" for n in range(6)]
 LIMITS = st.builds(
     Limits,
-    max_servers=st.integers(1, 4),
-    overlap=st.integers(0, 2),
-    max_starting=st.integers(1, 3),
-    queue_limit=st.integers(1, 4),
-    queue_total=st.integers(1, 8),
-    queue_timeout=st.sampled_from([0.0, 5.0, 45.0]),
-    start_timeout=st.sampled_from([4.0, 60.0]),
-    stop_timeout=st.sampled_from([1.0, 10.0]),
-    idle_timeout=st.sampled_from([None, 3.0, 30.0]),
-    min_alive=st.sampled_from([0.0, 0.0, 2.0, 20.0]),
-    abandon_grace=st.sampled_from([0.0, 5.0]),
+    max_servers=st.integers(1, 5),
+    overlap=st.integers(0, 3),
+    max_starting=st.integers(1, 5),
+    queue_limit=st.integers(1, 5),
+    queue_total=st.integers(3, 12),
+    queue_timeout=st.sampled_from([45.0, 5.0, 0.0]),
+    start_timeout=st.sampled_from([60.0, 4.0]),
+    stop_timeout=st.sampled_from([10.0, 1.0]),
+    idle_timeout=st.sampled_from([None, 30.0, 3.0]),
+    min_alive=st.sampled_from([0.0, 2.0, 8.0]),
+    abandon_grace=st.sampled_from([5.0, 0.0]),
 )
 
 
@@ -228,7 +228,7 @@ class PoolMachine(RuleBasedStateMachine):
 
     # Facts
 
-    @rule(seconds=st.sampled_from([0.5, 1.0, 3.0, 7.0, 31.0]))
+    @rule(seconds=st.sampled_from([0.5, 0.5, 1.0, 1.0, 2.0, 3.0, 7.0, 31.0]))
     def pass_time(self, seconds):
         """Tick when the deadline says so, and only then: it must never be late."""
         until = self.now + seconds
@@ -249,8 +249,12 @@ class PoolMachine(RuleBasedStateMachine):
     def tick(self):
         self.obey(self.policy.tick(self.now), Refusal.QUEUE_TIMEOUT, Refusal.START_TIMEOUT)
 
-    @rule(site=st.sampled_from(SITES), asks_first=st.booleans())
-    def request(self, site, asks_first):
+    @rule(sites=st.lists(st.sampled_from(SITES), min_size=1, max_size=6), asks_first=st.booleans())
+    def request(self, sites, asks_first):
+        for site in sites:
+            self.request_one(site, asks_first)
+
+    def request_one(self, site, asks_first):
         process = self.current(site)
         awake = process is not None and process.state is State.READY
         if asks_first:
@@ -307,8 +311,17 @@ class PoolMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.some(State.STARTING))
     @rule(data=st.data())
-    def ready(self, data):
-        process = data.draw(st.sampled_from(self.some(State.STARTING)))
+    def one_is_ready(self, data):
+        self.ready(data.draw(st.sampled_from(self.some(State.STARTING))))
+
+    @precondition(lambda self: self.some(State.STARTING))
+    @rule()
+    def all_are_ready(self):
+        for process in self.some(State.STARTING):
+            if process.state is State.STARTING:  # still: one may have been stopped for room
+                self.ready(process)
+
+    def ready(self, process):
         process.state, process.ready, process.used = State.READY, self.now, self.now
         orders = self.policy.ready(process.server, self.now)
         if self.closing:
@@ -323,8 +336,19 @@ class PoolMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: any(p.leases for p in self.some(*HOLDING)))
     @rule(data=st.data())
-    def release(self, data):
-        process = data.draw(st.sampled_from([p for p in self.some(*HOLDING) if p.leases]))
+    def release_one(self, data):
+        self.release(data.draw(st.sampled_from([p for p in self.some(*HOLDING) if p.leases])))
+
+    @rule(data=st.data())
+    def release_all(self, data):
+        """Nearly all: one may keep its leases."""
+        busy = [p for p in self.some(*HOLDING) if p.leases]
+        spared = data.draw(st.sampled_from([None, *busy]))
+        for process in data.draw(st.permutations(busy)):
+            while process.leases and process is not spared:
+                self.release(process)
+
+    def release(self, process):
         process.leases -= 1
         process.used = self.now
         self.obey(self.policy.release(process.server, self.now))
@@ -339,12 +363,13 @@ class PoolMachine(RuleBasedStateMachine):
         assert not self.policy.ready(server, self.now)
         assert not self.policy.started(server, self.now, early=True)
 
+    @precondition(lambda self: self.some(State.STOPPING) or self.steps % 4 == 0)
     @precondition(lambda self: self.some(*HOLDING))
     @rule(data=st.data())
     def exit(self, data):
-        # Those who were told to go do so most of the time.
+        # Mostly those that were told to.
         stopping = self.some(State.STOPPING)
-        pick = stopping if stopping and data.draw(st.booleans()) else self.some(*HOLDING)
+        pick = stopping if stopping and data.draw(st.integers(0, 3)) else self.some(*HOLDING)
         process = data.draw(st.sampled_from(pick))
         starting = process.state is State.STARTING
         process.state = State.FAILED if starting else State.ABSENT
@@ -356,7 +381,7 @@ class PoolMachine(RuleBasedStateMachine):
         if starting:
             assert not self.queue(process.server.site)
 
-    @precondition(lambda self: self.some(State.STARTING))
+    @precondition(lambda self: self.steps % 4 == 0 and self.some(State.STARTING))
     @rule(data=st.data(), overloaded=st.booleans())
     def fail(self, data, overloaded):
         process = data.draw(st.sampled_from(self.some(State.STARTING)))
@@ -369,6 +394,7 @@ class PoolMachine(RuleBasedStateMachine):
         self.obey(orders, Refusal.OVERLOADED if overloaded else Refusal.START_FAILED)
         assert not self.queue(site)
 
+    @precondition(lambda self: self.steps % 4 == 0)
     @rule(site=st.sampled_from(SITES))
     def stop(self, site):
         process = self.current(site)
@@ -381,7 +407,7 @@ class PoolMachine(RuleBasedStateMachine):
         self.obey(self.policy.stop(site, self.now, "asked to"))
         assert process is None or process.state in {State.DRAINING, State.STOPPING}
 
-    @precondition(lambda self: self.steps > 40)
+    @precondition(lambda self: self.steps > 200)
     @rule()
     def shutdown(self):
         self.closing = True

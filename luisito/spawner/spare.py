@@ -1,0 +1,53 @@
+"""A child forked before it is needed, with the pipes that will be its server's."""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import TYPE_CHECKING, NamedTuple
+
+from luisito.spawner import channel, child
+from luisito.spawner.forking import fork
+
+if TYPE_CHECKING:
+    from luisito.spawner.config import Config
+    from luisito.spawner.runtime import Runtime
+
+
+class Spare(NamedTuple):
+    """A child that waits for an order; our ends of its pipes."""
+
+    pid: int
+    output: int
+    status: int
+    notify: int
+    orders: int
+
+
+def fork_spare(config: Config, runtime: Runtime, parent: int, files: tuple[int, int]) -> Spare:
+    """Fork a child that waits for an order to start; the arguments are those of child.run.
+
+    Raises:
+        OSError: no process, memory or descriptors; nothing is left open.
+    """
+    opened: list[int] = []
+    try:
+        for _ in range(2):
+            opened += os.pipe2(os.O_CLOEXEC)
+        orders, orders_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        opened += (orders.detach(), orders_end.detach())
+        notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        notify.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        opened.append(notify.detach())
+        pid = fork()
+    except OSError:
+        channel.close(opened)
+        raise
+    output, output_end, status, status_end, own, theirs, datagrams = opened
+    if pid == 0:
+        pipes = child.Pipes(output_end, status_end, datagrams, theirs)
+        child.run(config, runtime, pipes, parent, files)
+    channel.close([output_end, status_end, theirs])
+    for descriptor in (output, status, datagrams):
+        os.set_blocking(descriptor, False)
+    return Spare(pid, output, status, datagrams, own)

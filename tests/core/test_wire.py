@@ -1,0 +1,149 @@
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from luisito.core import wire
+from luisito.errors import WireError
+
+CONFIGURE = wire.Configure(
+    version=1,
+    max_servers=10,
+    overlap=1,
+    command=["serve", "%PORT"],
+    env={"A": "b"},
+    project_path=None,
+    cwd="/",
+    run_as=1000,
+    allow_root=False,
+    min_uid=1,
+    umask=0o022,
+    output_log_dir=None,
+    access_log="/var/log/x",
+    runtime_dir=None,
+    network_gid=5,
+)
+ORDERS = [
+    CONFIGURE,
+    CONFIGURE._replace(command="serve", run_as="bob"),
+    CONFIGURE._replace(run_as=None),
+    wire.Start(1, "a.example", 20001),
+    wire.Start(1, "a.example", None),
+    wire.Signal(1, "TERM"),
+    wire.AskFolder(1, "a.example"),
+    wire.AskOwns(1, 2, 2**40),
+    wire.AskLog(1, None),
+    wire.AskLog(2, "a.example"),
+    wire.AskList(1),
+    wire.Adopt(1, 2),
+    wire.Quit(),
+]
+FACTS = [
+    wire.Hello(1, "guardian", "words", "/run/x", "fd"),
+    wire.Started(1, 2),
+    wire.Running(1, 2, 3),
+    wire.Failed(1, True, "no such program"),
+    wire.Exited(1, 0, None),
+    wire.Exited(1, None, 9),
+    wire.Folder(1, False, None, None, "gone"),
+    wire.Owns(1, True),
+    wire.Log(1, ""),
+    wire.Servers(1, [{"server": 1, "site": "a", "port": None}], False),
+    wire.Adopted(1, 2, ""),
+    wire.Refused("why \ud800 \u20ac"),
+]
+
+
+@pytest.mark.parametrize("order", ORDERS, ids=lambda order: type(order).__name__)
+def test_an_order_comes_back_as_it_was(order):
+    decoded = wire.decode_order(wire.encode(order))
+    assert decoded == order
+    assert type(decoded) is type(order)
+
+
+@pytest.mark.parametrize("fact", FACTS, ids=lambda fact: type(fact).__name__)
+def test_a_fact_comes_back_as_it_was(fact):
+    decoded = wire.decode_fact(wire.encode(fact))
+    assert decoded == fact
+    assert type(decoded) is type(fact)
+
+
+def changed(order, **changes):
+    return json.dumps({**json.loads(wire.encode(order)), **changes}).encode()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\xff",
+        b"null",
+        b"[]",
+        b"{}",
+        b"[" * 60000,
+        b'{"op": ["start"]}',
+        b'{"op": "started", "server": 1, "pid": 2}',
+        b'{"op": "start", "server": 1, "site": "a"}',
+        b'{"op": "quit", "now": true}',
+        b'{"op": "list", "ask": NaN}',
+        changed(wire.Start(1, "a", 2), server=True),
+        changed(wire.Start(1, "a", 2), server="1"),
+        changed(wire.Start(1, "a", 2), server=-1),
+        changed(wire.Start(1, "a", 2), server=2**63),
+        changed(wire.Start(1, "a", 2), server=1.0),
+        changed(wire.Start(1, "a", 2), site=None),
+        changed(wire.Start(1, "a", 2), port="80"),
+        changed(wire.AskLog(1, None), site=1),
+        changed(wire.Signal(1, "TERM"), signal="STOP"),
+        changed(CONFIGURE, allow_root=0),
+        changed(CONFIGURE, env={"A": 1}),
+        changed(CONFIGURE, env=[]),
+        changed(CONFIGURE, command=[1]),
+        changed(CONFIGURE, command=None),
+        changed(CONFIGURE, run_as=1.5),
+        b" " * (wire.MAX_MESSAGE + 1),
+    ],
+)
+def test_anything_else_is_refused(data):
+    with pytest.raises(WireError):
+        wire.decode_order(data)
+
+
+@pytest.mark.parametrize("rows", [{}, [1], [{"server": 1.5}], [{"site": []}]])
+def test_rows_of_servers_are_checked(rows):
+    with pytest.raises(WireError):
+        wire.decode_fact(changed(wire.Servers(1, [], False), servers=rows))
+
+
+def test_what_is_too_long_is_not_sent():
+    with pytest.raises(WireError, match="at most"):
+        wire.encode(wire.Refused("x" * wire.MAX_MESSAGE))
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_an_order_or_refused(data):
+    with pytest.raises(WireError):
+        wire.decode_order(data)
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner),
+        max_leaves=8,
+    )
+)
+def test_any_field_is_right_or_refused(value):
+    try:
+        order = wire.decode_order(changed(wire.Start(1, "a", None), site=value))
+    except WireError:
+        assert type(value) is not str
+    else:
+        assert order == wire.Start(1, value, None)
+
+
+def test_paths_of_a_server():
+    assert wire.server_folder("/run/l", 7) == "/run/l/7"
+    assert wire.socket_path("/run/l", 7) == "/run/l/7/socket"
+    assert wire.notify_path("/run/l", 7) == "/run/l/7/notify"
