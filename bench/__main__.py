@@ -10,72 +10,97 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import signal
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bench import cold, peers, simulated, works
 from bench.processes import BenchError, adopt_orphans, end_all
-from bench.report import Row, table
+from bench.report import table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from bench.report import Row
+
+
+# Bytes that the access logs and nginx's temporary files may come to.
+_SPACE = 2 * 2**30
 
 
 def main() -> int:
     options = _options()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that everything is ended
     adopt_orphans()
-    # In memory where possible, so that no proxy waits for a disk.
-    place = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    rows: list[Row] = []
+    failed = 0
     try:
         peers.require_programs()
-        with tempfile.TemporaryDirectory(prefix="luisito-bench-", dir=place) as folder:
+        with tempfile.TemporaryDirectory(prefix="luisito-bench-", dir=_place()) as folder:
             os.chmod(folder, 0o755)  # the app servers, with another user, go through it
             try:
-                rows = measure(Path(folder), options)
+                for work in chosen(Path(folder), options):
+                    try:
+                        done = work()
+                    except (BenchError, OSError) as error:  # the other works go on
+                        print(f"bench: {error}", file=sys.stderr)
+                        failed = 1
+                    else:
+                        _say(done)
+                        rows += done
             finally:
                 end_all()
     except KeyboardInterrupt:
         return 130
     except (BenchError, OSError) as error:
         print(f"bench: {error}", file=sys.stderr)
-        return 1
-    versions = peers.versions()
-    print(table(rows))
-    print("\nBy", ", ".join(versions))
-    if options.json:
-        record = {"versions": versions, "works": [row.as_json() for row in rows]}
-        Path(options.json).write_text(json.dumps(record, indent=1) + "\n")
-    return 0
+        failed = 1
+    if rows:
+        _show(rows, options.json)
+    return failed
 
 
-def measure(folder: Path, options: argparse.Namespace) -> list[Row]:
-    """The rows of all works that were asked for."""
+def _place() -> str | None:
+    """In memory where there is room for logs and bodies, so that no proxy waits for a disk."""
+    memory = "/dev/shm"
+    roomy = os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > _SPACE
+    return memory if roomy else None
+
+
+def chosen(folder: Path, options: argparse.Namespace) -> Iterator[Callable[[], list[Row]]]:
+    """The works that were asked for, to be done before the next one is taken."""
     cores = sorted(os.sched_getaffinity(0))[:2]
     if len(cores) < 2:
         raise BenchError("two cores are needed: one for the proxy, one for wrk and the app server")
     wanted = set(options.only)
-    rows: list[Row] = []
-    loads = [name for name in works.WORKS if name in wanted]
+    loads = [work for name, work in works.WORKS.items() if name in wanted]
     if loads:
-        _say("starting the proxies")
+        rounds = 2 if options.quick else 7
         with peers.every_peer(folder, (cores[0], cores[1]), options.command) as everyone:
-            for name in loads:
-                _say(works.WORKS[name].title)
-                row = works.run(works.WORKS[name], everyone, cores[1], 2 if options.quick else 7)
-                rows.append(row)
+            for work in loads:
+                yield partial(works.run, work, everyone, cores[1], rounds)
     setup = cold.Setup(folder, options.command)
     if "cold" in wanted:
-        _say("cold starts")
-        rows += cold.starts(setup, 8 if options.quick else 30)
+        yield partial(cold.starts, setup, 6 if options.quick else 30)
     if "crowd" in wanted:
-        _say("200 cold sites at once")
-        ways, rounds = (("%PORT",), 1) if options.quick else (tuple(cold.WAYS), 2)
-        rows += cold.crowds(setup, ways, rounds)
+        for word in ("%PORT",) if options.quick else cold.WAYS:
+            yield partial(cold.crowd, setup, word)
     if "policy" in wanted:
-        _say("10,000 servers in the policy")
-        rows += simulated.rows()
-    return rows
+        yield simulated.rows
+
+
+def _show(rows: list[Row], path: str | None) -> None:
+    versions = peers.versions()
+    print(table(rows))
+    print("\nBy", ", ".join(versions))
+    if path:
+        record = {"versions": versions, "works": [row.as_json() for row in rows]}
+        Path(path).write_text(json.dumps(record, indent=1) + "\n")
 
 
 def _options() -> argparse.Namespace:
@@ -90,8 +115,10 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _say(what: str) -> None:
-    print(f"{time.strftime('%H:%M:%S')} {what}", file=sys.stderr, flush=True)
+def _say(rows: list[Row]) -> None:
+    for row in rows:
+        measured = ", ".join(f"{name} {cell}" for name, cell in row.cells.items())
+        print(f"{time.strftime('%H:%M:%S')} {row.work}: {measured}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -194,35 +194,32 @@ def _added(work: str, limit: float, without: Sequence[float], having: Sequence[f
     )
 
 
-def crowds(setup: Setup, words: Sequence[str], rounds: int) -> list[Row]:
-    """Rows for 200 sites asked at once, beside the same 200 commands started straight.
+def crowd(setup: Setup, word: str) -> list[Row]:
+    """The row for 200 sites asked at once, beside 200 apps started straight.
 
     Both start as many at a time as MAX_STARTING lets Luisito.
     """
-    return [_crowd(setup, WAYS[word], rounds) for word in words]
-
-
-def _crowd(setup: Setup, way: Way, rounds: int) -> Row:
-    straight_times, luisito_times, unanswered = [], [], 0
-    for number in range(rounds):
-        with _straight(setup.folder) as straight, ThreadPoolExecutor(_parallel()) as few:
-            begun = time.perf_counter()
-            list(few.map(lambda _: straight.start(), range(_CROWD)))
-            straight_times.append(time.perf_counter() - begun)
-        with contextlib.ExitStack() as stack:
-            door = _luisito(stack, setup, f"crowd{number}", way, 0.0, _CROWD)
-            with ThreadPoolExecutor(_CROWD) as many:
-                begun = time.perf_counter()
-                answered = sum(many.map(_answers, [door.port] * _CROWD, range(_CROWD)))
-                luisito_times.append(time.perf_counter() - begun)
-            unanswered = max(unanswered, _CROWD - answered)
-    took, alone = statistics.median(luisito_times), statistics.median(straight_times)
-    return Row(
-        f"{_CROWD} cold sites at once, {way.word}",
-        {"Luisito": f"{took:.2f} s over {alone:.2f} s straight"},
-        [Verdict(took / alone, 1.3, " of straight"), Verdict(unanswered, 0, " unanswered")],
-        {"straight": straight_times, "Luisito": luisito_times},
-    )
+    way = WAYS[word]
+    with _straight(setup.folder) as straight, ThreadPoolExecutor(_parallel()) as few:
+        begun = time.perf_counter()
+        list(few.map(lambda _: straight.start(), range(_CROWD)))
+        alone = time.perf_counter() - begun
+    with contextlib.ExitStack() as stack, ThreadPoolExecutor(_CROWD) as many:
+        door = _luisito(stack, setup, "crowd", way, 0.0, _CROWD)
+        begun = time.perf_counter()
+        answered = sum(many.map(_answers, [door.port] * _CROWD, range(_CROWD)))
+        took = time.perf_counter() - begun
+    return [
+        Row(
+            f"{_CROWD} cold sites at once, {word}",
+            {"Luisito": f"{took:.2f} s over {alone:.2f} s straight"},
+            [
+                Verdict(took / alone, 1.3, " of straight"),
+                Verdict(_CROWD - answered, 0, " unanswered"),
+            ],
+            {"straight": alone, "Luisito": took},
+        )
+    ]
 
 
 def _answers(port: int, number: int) -> bool:

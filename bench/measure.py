@@ -70,9 +70,6 @@ def ask_over(connection: socket.socket, host: str, path: str = "/") -> bytes:
             break
         more = connection.recv(65536)
         if not more:
-            # ReverseProxyResource tells an HTTP/1.0 app that it will not be kept waiting
-            if blank and not length:
-                break
             raise BenchError(f"{host}{path}: the answer broke off after {received[:200]!r}")
         received += more
     if b" 200 " not in head[:13]:

@@ -50,7 +50,7 @@ def _line(row: Row) -> list[str]:
     return [
         row.work,
         *(row.cells.get(name, "") for name in PROXIES),
-        "; ".join(f"{v.figure:.2f}{v.unit}" for v in row.verdicts),
-        "; ".join(f"≤ {v.limit:.2f}" for v in row.verdicts),
+        "; ".join(f"{v.figure:.3g}{v.unit}" for v in row.verdicts),
+        "; ".join(f"≤ {v.limit:.3g}" for v in row.verdicts),
         "; ".join("yes" if v.met else "**no**" for v in row.verdicts),
     ]

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from bench.peers import Peer
 
 _UPLOAD_BYTES = 1_000_000
+# Of one turn of one proxy.
+_SECONDS = 1
 
 
 def _per_request(sample: Sample) -> float:
@@ -76,14 +78,14 @@ WORKS = {
 }
 
 
-def run(work: Work, peers: Sequence[Peer], core: int, rounds: int, seconds: int = 1) -> Row:
-    """One row: every proxy in turn, round after round, so that a drift of the machine meets all."""
+def run(work: Work, peers: Sequence[Peer], core: int, rounds: int) -> list[Row]:
+    """Its row: every proxy in turn, round after round, so that a drift of the machine meets all."""
     samples: dict[str, list[Sample]] = {peer.name: [] for peer in peers}
     for _ in range(rounds):
         for peer in peers:
-            samples[peer.name].append(measure.run(peer, work.load, SITE, core, seconds))
+            samples[peer.name].append(measure.run(peer, work.load, SITE, core, _SECONDS))
     costs = {name: statistics.median(map(work.cost, taken)) for name, taken in samples.items()}
-    return Row(
+    row = Row(
         work.title,
         {name: _cell(cost, work.unit, samples[name]) for name, cost in costs.items()},
         [
@@ -92,6 +94,7 @@ def run(work: Work, peers: Sequence[Peer], core: int, rounds: int, seconds: int 
         ],
         {name: [vars(sample) for sample in taken] for name, taken in samples.items()},
     )
+    return [row]
 
 
 def _cell(cost: float, unit: str, samples: Sequence[Sample]) -> str:

@@ -107,9 +107,9 @@ class Pool:
         """`waiter` waits no longer."""
         self._carry_out(self._policy.cancelled(waiter, self._clock()))
 
-    def release(self, server: Server) -> None:
-        """Gives a lease back."""
-        orders = self._policy.release(server, self._clock())
+    def release(self, server: Server, now: float) -> None:
+        """Gives a lease back, at a time on the reactor's clock."""
+        orders = self._policy.release(server, now)
         if orders is not NOTHING:
             self._early.pop(server, None)
             self._carry_out(orders)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import time
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.application.service import Service
@@ -60,6 +62,9 @@ class LuisitoService(Service):
         allow_root: bool = False,
         umask: int = 0o022,
     ) -> None:
+        # Twisted's own clock is the wall clock: were it set back a day, no timer would go off for
+        # a day (FAULTS 40). Nothing has been scheduled yet.
+        reactor.seconds = time.monotonic
         self._reactor, self.settings, self._user = reactor, settings, user
         self._allow_root, self._umask = allow_root, umask
         self._board: Switchboard | None = None
@@ -243,6 +248,7 @@ class LuisitoService(Service):
     def _close(self) -> None:
         gateway = self.gateway
         gateway.close_all()
+        self._log.info("counters: {json}", json=json.dumps(gateway.counters.as_dict()))
         self.pool.close()
         if gateway.access is not None:
             gateway.access.close()

@@ -89,9 +89,10 @@ def make_application(path: str) -> Componentized:
 
 def _twistd_options() -> Mapping[str, Any] | None:
     """What twistd was started with: it does not tell the file that it runs."""
-    from twisted.scripts import twistd
+    # twisted.scripts.twistd imports it from here, and does not export it
+    from twisted.scripts._twistd_unix import ServerOptions
 
-    options = twistd.ServerOptions()  # type: ignore[attr-defined] - documented, though imported there
+    options = ServerOptions()
     try:
         options.parseOptions(sys.argv[1:])
     except (usage.UsageError, SystemExit):

@@ -16,5 +16,5 @@ Site: Any = server.Site
 upstream, bare, logged = (int(port) for port in sys.argv[1:4])
 resource = ReverseProxyResource("127.0.0.1", upstream, b"")
 reactor.listenTCP(bare, Site(resource), interface="127.0.0.1")
-reactor.listenTCP(logged, Site(resource, logPath=sys.argv[4].encode()), interface="127.0.0.1")
+reactor.listenTCP(logged, Site(resource, logPath=sys.argv[4]), interface="127.0.0.1")
 reactor.run()

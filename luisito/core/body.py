@@ -13,14 +13,16 @@ MAX_OVERHEAD: Final = 65536
 """All extensions and trailers of one body together, in bytes."""
 
 # Hex digits only: int(x, 16) would take "1_0", "+5" and "0x5".
-_size_line = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[\t -~\x80-\xff]*+)?\r\n").fullmatch
+_size_line = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*+;[\t -~\x80-\xff]*+)?\r\n").fullmatch
 _trailer_line = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]++):[\t -~\x80-\xff]*+\r\n").fullmatch
 # A recipient that merged these into the head would read another message (RFC 9110 section 6.5.1).
 _NO_TRAILER: Final = frozenset(
-    b"host content-length transfer-encoding connection trailer te upgrade expect".split()
+    b"host content-length transfer-encoding connection keep-alive trailer te upgrade expect "
+    b"content-type content-encoding content-range authorization cookie proxy proxy-authorization "
+    b"proxy-connection forwarded x-real-ip".split()
 )
 
-_SIZE, _DATA, _DATA_END, _TRAILER, _DONE = range(5)
+_SIZE, _DATA, _DATA_END, _TRAILER = range(4)
 
 
 class ChunkScanner:
@@ -97,7 +99,7 @@ class ChunkScanner:
         if self._state == _SIZE:
             match = _size_line(line)
             if match is None:
-                raise BadMessage(400, "a chunk's size line is malformed")
+                raise BadMessage(400, f"a chunk's size line is malformed: {line[:64]!r}")
             digits = match.group(1)
             self._count(len(line) - len(digits) - 2)
             self._left = int(digits, 16)
@@ -107,12 +109,14 @@ class ChunkScanner:
                 raise BadMessage(400, "a chunk does not end where its size says")
             self._state = _SIZE
         elif line == b"\r\n":
-            self._state = _DONE
             return True
         else:
             match = _trailer_line(line)
-            if match is None or match.group(1).lower() in _NO_TRAILER:
-                raise BadMessage(400, "a trailer line is malformed")
+            if match is None:
+                raise BadMessage(400, f"a trailer line is malformed: {line[:64]!r}")
+            name = match.group(1).lower().replace(b"_", b"-")
+            if name in _NO_TRAILER or name.startswith(b"x-forwarded-"):
+                raise BadMessage(400, f"{name.decode()} was sent as a trailer: send it as a header")
             self._count(len(line))
         return False
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 from typing import Final
 
-_COMBINED: Final = (b"x-forwarded-for", b"forwarded")
-_NODE: Final = re.compile(rb"[A-Za-z0-9._-]+").fullmatch
+_TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
+_PAIR: Final = _TOKEN + rb"=(?:" + _TOKEN + rb'|"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*")'
+_PAIRS: Final = _PAIR + rb"(?:;" + _PAIR + rb")*"
+_forwarded = re.compile(_PAIRS + rb"(?:[ \t]*+,[ \t]*+" + _PAIRS + rb")*").fullmatch
+_token = re.compile(_TOKEN).fullmatch
 
 
 def _quoted(value: bytes) -> bytes:
     """A value of Forwarded: a token as it is, anything else as a quoted-string."""
-    return value if _NODE(value) else b'"%s"' % value.replace(b"\\", b"\\\\").replace(b'"', b'\\"')
+    return value if _token(value) else b'"%s"' % value.replace(b"\\", b"\\\\").replace(b'"', b'\\"')
 
 
 def forwarded_lines(
@@ -29,24 +32,29 @@ def forwarded_lines(
         host: Host as the client sent it.
         port: the port at which the request came in; 0 for a unix socket.
         sent: the forwarded fields that a trusted peer sent: lists are extended, the rest stands.
+            Empty ones and a malformed Forwarded, whose open quote would swallow what is added,
+            are left out.
     """
+    known: list[bytes] = []
+    elements: list[bytes] = []
     theirs: dict[bytes, bytes] = {}
     for name, value in sent:
-        if name in _COMBINED and name in theirs:
-            theirs[name] += b", " + value
-        else:
+        if name == b"forwarded":
+            elements.append(value)
+        elif value and name == b"x-forwarded-for":
+            known.append(value)
+        elif value:
             theirs[name] = value
-    known = [theirs.pop(b"x-forwarded-for")] if b"x-forwarded-for" in theirs else []
-    chain = b", ".join(known + ([peer] if peer else []))
+    chain = b", ".join([*known, peer] if peer else known)
     node = _quoted(b"[%s]" % peer if b":" in peer else peer or b"unknown")
     element = b"for=%s;host=%s;proto=%s" % (node, _quoted(host), scheme)
-    earlier = theirs.pop(b"forwarded", b"")
+    earlier = b", ".join(elements)
     lines = [
         b"X-Forwarded-For: " + chain if chain else b"",
         b"X-Forwarded-Proto: " + theirs.pop(b"x-forwarded-proto", scheme),
         b"X-Forwarded-Host: " + theirs.pop(b"x-forwarded-host", host),
         b"X-Forwarded-Port: " + theirs.pop(b"x-forwarded-port", b"%d" % port) if port else b"",
-        b"Forwarded: " + (earlier + b", " + element if earlier else element),
+        b"Forwarded: " + (earlier + b", " + element if _forwarded(earlier) else element),
         *(name.title() + b": " + value for name, value in theirs.items()),
     ]
     return b"".join(line + b"\r\n" for line in lines if line)

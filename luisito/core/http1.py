@@ -39,30 +39,46 @@ _VALUE: Final = rb"[\t -~\x80-\xff]"
 # `"`, `#`, `<` and `>` never stand raw in a target (RFC 3986), and parsers disagree about them.
 _TARGET_CHAR: Final = rb"[!$-;=?-~\x80-\xff]"
 
+# Patterns are linear in time: what repeats one character is possessive, and a line can be read in
+# one way only. No group is repeated possessively: CPython before 3.11.5 takes such a group for
+# matched where it was matched in part (gh-106052).
+_LINES: Final = rb"(?:" + _TOKEN + rb"++:" + _VALUE + rb"*+\r\n)*"
+
 _request_line = re.compile(
     rb"([A-Z]++(?:-[A-Z]++)?) (/" + _TARGET_CHAR + rb"*+) HTTP/1\.([01])\r\n"
 ).match
 _any_request_line = re.compile(rb"(" + _TOKEN + rb"++) ([^ \r\n]++) HTTP/(\d)\.(\d)\r\n").match
 _absolute = re.compile(
-    rb"(?i:https?)://([^/?#@]++)(/" + _TARGET_CHAR + rb"*+|\?" + _TARGET_CHAR + rb"*+)?"
+    rb"(?i:https?)://([^\x00- \"#/<>?@\x7f]++)(/"
+    + _TARGET_CHAR
+    + rb"*+|\?"
+    + _TARGET_CHAR
+    + rb"*+)?"
 ).fullmatch
-_field_lines = re.compile(rb"\r\n(?:" + _TOKEN + rb"++:" + _VALUE + rb"*+\r\n)*+").fullmatch
-_response_head = re.compile(
-    rb"HTTP/1\.[01] [1-5]\d\d(?: "
-    + _VALUE
-    + rb"*+)?\r\n(?:"
-    + _TOKEN
-    + rb"++:"
-    + _VALUE
-    + rb"*+\r\n)*+"
-).fullmatch
+_field_lines = re.compile(rb"\r\n" + _LINES).fullmatch
 _content_length = re.compile(rb"0|[1-9]\d{0,17}").fullmatch
-_hop_by_hop = re.compile(
-    rb"\r\n(?:connection|keep-alive|te|upgrade|proxy-connection|transfer-encoding):[^\r]*",
-    re.IGNORECASE,
+
+_response_head = re.compile(
+    rb"HTTP/1\.[01] [1-5]\d\d(?: " + _VALUE + rb"*+)?\r\n" + _LINES
+).fullmatch
+# Lines that say nothing about the framing or the connection.
+_OTHER_LINES: Final = (
+    rb"(?:(?!(?:[Cc](?i:ontent-length|onnection)|[Kk](?i:eep-alive)|[Pp](?i:roxy-connection)"
+    rb"|[Tt](?i:ransfer-encoding|e)|[Uu](?i:pgrade)):)" + _LINES[3:]
 )
-_hop_by_hop_lines = re.compile(
-    rb"\r\n(?:connection|keep-alive|te|upgrade|proxy-connection):[^\r]*", re.IGNORECASE
+_CONNECTION_LINES: Final = (
+    rb"(?:((?i:connection: ?+(close|keep-alive)\r\n(?:keep-alive:" + _VALUE + rb"*+\r\n)?))"
+    + _OTHER_LINES + rb")?"
+)  # fmt: skip
+_usual_response = re.compile(
+    rb"HTTP/1\.1 ([2-5]\d\d) " + _VALUE + rb"*+\r\n" + _OTHER_LINES + _CONNECTION_LINES
+    + rb"(?i:content-length: ?+(0|[1-9]\d{0,17})|transfer-encoding: ?+chunked)\r\n"
+    + _OTHER_LINES + _CONNECTION_LINES
+).fullmatch  # fmt: skip
+_event_stream = re.compile(rb"\r\ncontent-type:[ \t]*+text/event-stream", re.IGNORECASE).search
+_coding_line = re.compile(rb"\r\ntransfer-encoding:[^\r]*+", re.IGNORECASE)
+_not_of_101 = re.compile(
+    rb"\r\n(?:content-length|keep-alive|proxy-connection):[^\r]*+", re.IGNORECASE
 )
 
 # Fields that one hop keeps to itself (RFC 9110 section 7.6.1), and `Proxy`, which CGI-like app
@@ -71,8 +87,9 @@ _ONE_HOP: Final = frozenset(
     [b"keep-alive", b"te", b"proxy-connection", b"proxy-authorization", b"proxy", b"http2-settings"]
 )
 _FORWARDED: Final = frozenset([b"forwarded", b"x-real-ip"])
-_FRAMING: Final = frozenset([b"host", b"content-length", b"transfer-encoding", b"connection"])
-_NOT_NOMINABLE: Final = _FRAMING | {b"close", b"keep-alive", b"upgrade", b"expect"}
+_OURS: Final = frozenset([b"host", b"content-length", b"transfer-encoding", b"connection"])
+# Connection cannot take these away: the message would be read as another one.
+_STAYS: Final = _OURS | {b"content-type", b"content-encoding", b"content-range", b"expect"}
 
 
 class RequestLine(NamedTuple):
@@ -180,10 +197,10 @@ def _llhttp(block: bytes) -> None:
         raise BadMessage(400, f"a header line is malformed: {error}") from None
 
 
-def _one(value: bytes | None, new: bytes, name: str) -> bytes:
-    if value is not None:
-        raise BadMessage(400, f"{name} was sent twice")
-    return new
+def _one(earlier: bytes | None, value: bytes, name: str, status: int) -> bytes:
+    if earlier is not None:
+        raise BadMessage(status, f"{name} was sent twice: {earlier[:64]!r} and {value[:64]!r}")
+    return value
 
 
 def _tokens(value: bytes) -> list[bytes]:
@@ -197,7 +214,7 @@ def _is_forwarded(name: bytes) -> bool:
 def _collides(name: bytes) -> bool:
     """Whether a name with underscores reads, to a CGI-like app server, as one that is ours."""
     dashed = name.replace(b"_", b"-")
-    return dashed in _FRAMING or dashed in _ONE_HOP or _is_forwarded(dashed)
+    return dashed in _OURS or dashed in _ONE_HOP or _is_forwarded(dashed)
 
 
 def request_fields(block: bytes) -> RequestFields:
@@ -212,8 +229,9 @@ def request_fields(block: bytes) -> RequestFields:
     if _field_lines(block) is None:
         raise BadMessage(400, "a header line is malformed")
     _llhttp(block)
-    host = length = coding = upgrade = None
+    host = length = coding = None
     nominated: list[bytes] = []
+    offered: list[bytes] = []
     forwarded: list[tuple[bytes, bytes]] = []
     kept: list[tuple[bytes, bytes]] = []
     expects = json = False
@@ -222,17 +240,21 @@ def request_fields(block: bytes) -> RequestFields:
         name, value = raw_name.lower(), raw_value.strip(b" \t")
         if b"_" in name and _collides(name):
             continue
+        # What routes and frames is written anew, in the one way that every parser reads alike.
         if name == b"host":
-            host = _one(host, value, "Host")
+            host = _one(host, value, "Host", 400)
+            line = b"Host: " + value
         elif name == b"content-length":
-            length = _one(length, value, "Content-Length")
+            length = _one(length, value, "Content-Length", 400)
+            line = b"Content-Length: " + value
         elif name == b"transfer-encoding":
-            coding = _one(coding, value, "Transfer-Encoding")
+            coding = _one(coding, value, "Transfer-Encoding", 400)
+            line = b"Transfer-Encoding: chunked"
         elif name == b"connection":
             nominated += _tokens(value)
             continue
         elif name == b"upgrade":
-            upgrade = value if upgrade is None else upgrade + b", " + value
+            offered += value.split(b",")
             continue
         elif _is_forwarded(name):
             forwarded.append((name, value))
@@ -240,12 +262,12 @@ def request_fields(block: bytes) -> RequestFields:
         elif name in _ONE_HOP:
             continue
         elif name == b"expect":
-            expects = value.lower() == b"100-continue"
+            expects = expects or b"100-continue" in _tokens(value)
         elif name == b"accept":
             json = _prefers_json(value.lower())
         kept.append((name, line))
     if host is None:
-        raise BadMessage(400, "Host is missing")
+        raise BadMessage(400, "Host is missing: send the name of a site")
     fields = RequestFields()
     try:
         fields.site = normalize(host)
@@ -254,14 +276,13 @@ def request_fields(block: bytes) -> RequestFields:
     fields.host = host
     fields.length = _request_length(length, coding)
     fields.close = True if b"close" in nominated else False if b"keep-alive" in nominated else None
-    protocols = _upgrade(nominated, upgrade) if not fields.length else b""
+    protocols = _protocols(offered) if b"upgrade" in nominated and not fields.length else b""
     fields.upgrade = bool(protocols)
     fields.expects_continue = expects
     fields.json = json
+    # Connection cannot take these away either: they show that the client came through a proxy.
     fields.forwarded = tuple(forwarded)
-    dropped = frozenset(nominated) - _NOT_NOMINABLE
-    if dropped:
-        fields.forwarded = tuple(pair for pair in forwarded if pair[0] not in dropped)
+    dropped = frozenset(nominated) - _STAYS
     lines = [b"", *(line for name, line in kept if name not in dropped)]
     if protocols:
         lines += [b"Connection: Upgrade", b"Upgrade: " + protocols]
@@ -272,25 +293,28 @@ def request_fields(block: bytes) -> RequestFields:
 def _request_length(length: bytes | None, coding: bytes | None) -> int:
     if coding is not None:
         if length is not None:
-            raise BadMessage(400, "Content-Length and Transfer-Encoding were both sent")
-        if coding.lower() != b"chunked":
-            # RFC 9112 section 6.1: 501; what does not end in chunked cannot be framed at all
-            status = 501 if coding.lower().endswith(b"chunked") else 400
-            raise BadMessage(status, "no transfer coding but chunked is understood")
+            raise BadMessage(400, "Content-Length and Transfer-Encoding were both sent: send one")
+        codings = _tokens(coding)
+        if codings != [b"chunked"]:
+            # RFC 9112 section 6.1: 501; what does not end in chunked once cannot be framed at all
+            framed = codings[-1:] == [b"chunked"] and codings.count(b"chunked") == 1
+            raise BadMessage(
+                501 if framed else 400, f"Transfer-Encoding is {coding[:64]!r}: send only chunked"
+            )
         return CHUNKED
-    if length is None:
-        return 0
-    if _content_length(length) is None:
-        raise BadMessage(400, "Content-Length is malformed")
-    return int(length)
+    return 0 if length is None else _length(length, 400)
 
 
-def _upgrade(nominated: list[bytes], upgrade: bytes | None) -> bytes:
-    """The protocols to offer to the app server; h2c would make it speak past this proxy."""
-    if upgrade is None or b"upgrade" not in nominated:
-        return b""
-    offered = [part.strip(b" \t") for part in upgrade.split(b",")]
-    return b", ".join(name for name in offered if name and name.lower() != b"h2c")
+def _length(value: bytes, status: int) -> int:
+    if _content_length(value) is None:
+        raise BadMessage(status, f"Content-Length is {value[:64]!r}: send a number of bytes")
+    return int(value)
+
+
+def _protocols(offered: list[bytes]) -> bytes:
+    """What to offer to the app server; h2c would make it speak past this proxy."""
+    names = [part.strip(b" \t") for part in offered]
+    return b", ".join(name for name in names if name and not name.lower().startswith(b"h2c"))
 
 
 def _prefers_json(accept: bytes) -> bool:
@@ -361,76 +385,88 @@ def response(head: bytes, *, to_head: bool) -> Response:
     Raises:
         BadMessage: 502; the message says why.
     """
+    usual = None if to_head else _usual_response(head)
+    if usual is None:
+        return _any_response(head, to_head=to_head)
+    digits, before, option, size, after, other_option = usual.groups()
+    status = int(digits)
+    if status in _BODILESS or (before and after):
+        return _any_response(head, to_head=to_head)
+    keep = True
+    if before or after:
+        start, end = usual.span(2 if before else 5)
+        head = head[:start] + head[end:]
+        keep = (option or other_option).lower() != b"close"
+    if size is None:
+        return Response(status, CHUNKED, keep, head, _event_stream(head) is not None)
+    # what NamedTuple.__new__ does, without its frame: this is the way of most responses
+    return tuple.__new__(Response, (status, int(size), keep, head, False))
+
+
+_BODILESS: Final = frozenset([204, 304])
+
+
+def _any_response(head: bytes, *, to_head: bool) -> Response:
     if _response_head(head) is None:
-        raise BadMessage(502, "the head of its response is malformed")
-    low = head.lower()
-    find = low.find
-    status = int(head[9:12])
-    current = low[7] == 49
-    keep = current
-    streams = False
-    length = TO_EOF
-    at = find(b"\r\ncontent-length:")
-    if at >= 0:
-        end = find(b"\r", at + 17)
-        value = low[at + 17 : end].strip(b" \t")
-        if _content_length(value) is None:
-            raise BadMessage(502, "its Content-Length is malformed")
-        if find(b"\r\ncontent-length:", end) >= 0:
-            raise BadMessage(502, "it sent Content-Length twice")
-        length = int(value)
-    coded = find(b"\r\ntransfer-encoding:")
-    if coded >= 0:
-        _check_coding(low, coded, status=status, current=current, sized=at >= 0)
-        length = CHUNKED
-    if find(b"\r\nconnection:") >= 0 or find(b"\r\nupgrade:") >= 0 or find(b"\r\nkeep-alive:") >= 0:
-        tokens = _tokens(b",".join(_connection_values(low)))
-        keep = b"close" not in tokens and (current or b"keep-alive" in tokens)
-        head = _without_connection_fields(head, tokens)
-    if to_head or status in (204, 304) or status < 200:
-        if coded >= 0:
-            head = _hop_by_hop.sub(b"", head)
-        length = 0
-    elif length == TO_EOF:
-        keep = False
-    if length < 0:
-        streams = find(b"text/event-stream") >= 0
-    if not current:
-        head = b"HTTP/1.1" + head[8:]
-    return Response(status, length, keep, head, streams)
-
-
-def _check_coding(low: bytes, at: int, *, status: int, current: bool, sized: bool) -> None:
-    end = low.find(b"\r", at + 20)
-    if low[at + 20 : end].strip(b" \t") != b"chunked":
-        raise BadMessage(502, "its Transfer-Encoding is not chunked")
-    if low.find(b"\r\ntransfer-encoding:", end) >= 0:
-        raise BadMessage(502, "it sent Transfer-Encoding twice")
-    if sized:
-        raise BadMessage(502, "it sent Content-Length and Transfer-Encoding")
-    if not current:
-        raise BadMessage(502, "it sent Transfer-Encoding in HTTP/1.0")
+        raise BadMessage(502, "its head is malformed")
+    status, current = int(head[9:12]), head[7:8] == b"1"
+    first, *lines = head[:-2].split(b"\r\n")
+    length = coding = None
+    nominated: list[bytes] = []
+    kept: list[tuple[bytes, bytes]] = []
+    for line in lines:
+        raw_name, _, raw_value = line.partition(b":")
+        name, value = raw_name.lower(), raw_value.strip(b" \t")
+        if name == b"content-length":
+            length = _one(length, value, "Content-Length", 502)
+            line = b"Content-Length: " + value
+        elif name == b"transfer-encoding":
+            coding = _one(coding, value, "Transfer-Encoding", 502)
+            line = b"Transfer-Encoding: chunked"
+        elif name == b"connection":
+            nominated += _tokens(value)
+            continue
+        elif name in _ONE_HOP or name == b"upgrade":
+            continue
+        kept.append((name, line))
+    size = _response_length(length, coding, status=status, current=current)
+    dropped = frozenset(nominated) - _STAYS
     if status < 200 or status == 204:
-        raise BadMessage(502, f"it sent Transfer-Encoding with status {status}")
+        dropped |= {b"content-length"}  # RFC 9110 section 8.6
+    if to_head or status < 200 or status in _BODILESS:
+        dropped |= {b"transfer-encoding"}
+        size = 0
+    # a reason phrase may be missing, but not the space before it (RFC 9112 section 4)
+    lines = [b"HTTP/1.1 %d " % status + first[13:]]
+    lines += [line for name, line in kept if name not in dropped]
+    stays = b"close" not in nominated and (current or b"keep-alive" in nominated)
+    passed = b"\r\n".join(lines) + b"\r\n"
+    return Response(
+        status, size, stays and size != TO_EOF, passed, size < 0 and _event_stream(head) is not None
+    )
 
 
-_connection_values = re.compile(rb"\r\nconnection:([^\r]*)").findall
-
-
-def _without_connection_fields(head: bytes, tokens: list[bytes]) -> bytes:
-    head = _hop_by_hop_lines.sub(b"", head)
-    named = set(tokens) - _NOT_NOMINABLE
-    if not named:
-        return head
-    first, *lines = head.split(b"\r\n")
-    return b"\r\n".join([first, *(x for x in lines if x.partition(b":")[0].lower() not in named)])
+def _response_length(
+    length: bytes | None, coding: bytes | None, *, status: int, current: bool
+) -> int:
+    if coding is None:
+        return TO_EOF if length is None else _length(length, 502)
+    if coding.lower() != b"chunked":
+        raise BadMessage(502, f"Transfer-Encoding is {coding[:64]!r}: send only chunked")
+    if length is not None:
+        raise BadMessage(502, "Content-Length and Transfer-Encoding were both sent: send one")
+    if not current:
+        raise BadMessage(502, "Transfer-Encoding was sent in HTTP/1.0: answer in HTTP/1.1")
+    if status < 200 or status == 204:
+        raise BadMessage(502, f"Transfer-Encoding was sent with status {status}: leave it out")
+    return CHUNKED
 
 
 def without_coding(lines: bytes) -> bytes:
     """The lines without Transfer-Encoding, for a client that does not know it."""
-    return _hop_by_hop.sub(b"", lines)
+    return _coding_line.sub(b"", lines)
 
 
 def upgraded(head: bytes) -> bytes:
     """The lines of a 101 to pass on, which keep their Upgrade and Connection."""
-    return b"HTTP/1.1" + head[8:]
+    return b"HTTP/1.1" + _not_of_101.sub(b"", head[8:])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import math
 from typing import Final
 
 REASONS: Final = {
@@ -84,7 +85,7 @@ def page(
         "Cache-Control: no-store",
     ]
     if retry_after is not None:
-        head.append(f"Retry-After: {max(1, int(retry_after + 0.999))}")
+        head.append(f"Retry-After: {max(1, math.ceil(retry_after))}")
     if close:
         head.append("Connection: close")
     return "\r\n".join([*head, "", ""]).encode() + (content_bytes if body else b"")

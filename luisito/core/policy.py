@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from itertools import takewhile
 from math import inf
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
 from luisito.core.backoff import BackOff
 from luisito.core.idle import Idle
 from luisito.core.lifecycle import Server, State, move
 from luisito.core.orders import Grant, Kill, Limits, Order, Refusal, Refuse, Spawn, Terminate
+from luisito.core.sites import RETRY_AFTER, Site, Sites, due
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -34,23 +34,6 @@ __all__ = [
 
 NOTHING: Final[tuple[Order, ...]] = ()
 _READY = State.READY  # a global is cheaper than an attribute of an enum
-_RETRY_AFTER = 5.0  # seconds; nobody knows when a busy pool gets room, so this is a guess
-
-K = TypeVar("K")
-
-
-class _Site:
-    """A site that has a server, waiters or failures; the others are not remembered."""
-
-    __slots__ = ("detail", "failures", "name", "server", "until", "waiters")
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.server: Server | None = None  # STARTING or READY
-        self.waiters: dict[Hashable, None] = {}  # first come first
-        self.failures = 0
-        self.until = 0.0  # no start before
-        self.detail = ""
 
 
 class Policy:
@@ -71,23 +54,19 @@ class Policy:
         self, limits: Limits, random: Callable[[], float], back_off: BackOff | None = None
     ) -> None:
         self.limits = limits
-        self._random = random
-        self._back_off = back_off or BackOff()
-        self._sites: dict[str, _Site] = {}
+        self._sites = Sites(limits, random, back_off or BackOff())
         self._servers: dict[int, Server] = {}
         self._next_id = 1
-        self._waiting: dict[Hashable, _Site] = {}
         self._ready: dict[str, Server] = {}
         self._idle = Idle(limits.min_alive)
         self._draining: dict[Server, str] = {}  # with the reason
         self._ticked = 0.0
         self._closing = False
+        self._parked = self._sites.parked
         # These have the time when they are due as values, in rising order.
-        self._parked: OrderedDict[Hashable, float] = OrderedDict()  # wait for room: queue_timeout
         self._starting: OrderedDict[Server, float] = OrderedDict()  # start_timeout
         self._abandoned: OrderedDict[Server, float] = OrderedDict()  # of these: abandon_grace
         self._stopping: OrderedDict[Server, float] = OrderedDict()  # stop_timeout
-        self._failed: OrderedDict[_Site, float] = OrderedDict()  # to be forgotten
 
     # The warm path: no call into Python code, no allocation.
 
@@ -128,36 +107,27 @@ class Policy:
         Raises:
             ValueError: the waiter waits already.
         """
-        if waiter in self._waiting:
+        if waiter in self._sites.waiting:
             raise ValueError(f"waiter {waiter!r} waits already; each request needs its own")
         if self._closing:
-            return [Refuse(waiter, Refusal.SHUTTING_DOWN, _RETRY_AFTER, "")]
+            return [Refuse(waiter, Refusal.SHUTTING_DOWN, RETRY_AFTER, "")]
         if (ready := self.take(site)) is not None:
             ready.used_at = now
             return [Grant(waiter, ready)]
-        record = self._sites.get(site)
-        if record is not None and now < record.until:
-            return [Refuse(waiter, Refusal.BACKING_OFF, record.until - now, record.detail)]
-        queue = 0 if record is None else len(record.waiters)
-        if queue >= self.limits.queue_limit or len(self._waiting) >= self.limits.queue_total:
-            return [Refuse(waiter, Refusal.QUEUE_FULL, _RETRY_AFTER, "")]
-        if record is None:
-            record = self._sites[site] = _Site(site)
-        record.waiters[waiter] = None
-        self._waiting[waiter] = record
+        record = self._sites.enqueue(site, waiter, now)
+        if isinstance(record, Refuse):
+            return [record]
         if record.server is None:
-            self._parked[waiter] = now + self.limits.queue_timeout
+            self._sites.park(waiter, now)
             return self._fill(now, [])
         self._abandoned.pop(record.server, None)
         return self._grant_early(record, record.server, now, [])
 
     def cancelled(self, waiter: Hashable, now: float) -> Sequence[Order]:
         """Forget a request whose client left while it waited; an unknown one is harmless."""
-        record = self._waiting.get(waiter)
-        if record is None:
+        if waiter not in self._sites.waiting:
             return NOTHING
-        self._dequeue(waiter, record)
-        self._look_after(record, now)
+        self._look_after(self._sites.dequeue(waiter), now)
         return self._fill(now, [])
 
     # Facts about servers
@@ -170,13 +140,13 @@ class Policy:
         if server.state is not State.STARTING:
             return NOTHING
         server.early = early
-        return self._grant_early(self._sites[server.site], server, now, [])
+        return self._grant_early(self._sites.by_name[server.site], server, now, [])
 
     def ready(self, server: Server, now: float) -> Sequence[Order]:
         """Hear that the server is ready: all its waiters get their lease."""
         if server.state is not State.STARTING:
             return NOTHING
-        record = self._sites[server.site]
+        record = self._sites.by_name[server.site]
         del self._starting[server]
         self._abandoned.pop(server, None)
         server.state = move(server.state, State.READY)
@@ -185,7 +155,7 @@ class Policy:
         self._idle.admit(server)
         orders: list[Order] = []
         for waiter in list(record.waiters):
-            self._grant(waiter, record, server, now, orders)
+            self._grant(waiter, server, now, orders)
         if not server.leases:
             server.order[server] = None
         if self._closing:
@@ -205,8 +175,8 @@ class Policy:
         """
         orders: list[Order] = []
         if server.state is State.STARTING and overloaded:
-            record = self._sites[server.site]
-            self._refuse_all(record, Refusal.OVERLOADED, _RETRY_AFTER, detail, orders)
+            record = self._sites.by_name[server.site]
+            self._sites.refuse_all(record, Refusal.OVERLOADED, RETRY_AFTER, detail, orders)
             self._gone(server, State.FAILED, now)
             return self._fill(now, orders)
         return self.exited(server, now, detail)
@@ -217,7 +187,9 @@ class Policy:
             return NOTHING
         orders: list[Order] = []
         if server.state is State.STARTING:
-            self._fail(self._sites[server.site], Refusal.START_FAILED, detail, now, orders)
+            self._sites.fail(
+                self._sites.by_name[server.site], Refusal.START_FAILED, detail, now, orders
+            )
             self._gone(server, State.FAILED, now)
         else:
             self._gone(server, State.ABSENT, now)
@@ -230,12 +202,12 @@ class Policy:
 
         Requests that waited for it wait for a new one, and their queue_timeout begins anew.
         """
-        record = self._sites.get(site)
+        record = self._sites.by_name.get(site)
         if record is None or record.server is None:
             return NOTHING
         orders: list[Order] = []
         for waiter in record.waiters:
-            self._parked[waiter] = now + self.limits.queue_timeout
+            self._sites.park(waiter, now)
         self._retire(record.server, reason, now, orders)
         return self._fill(now, orders)
 
@@ -243,29 +215,21 @@ class Policy:
         """Do whatever is due."""
         orders: list[Order] = []
         self._ticked = now
-        for waiter in _due(self._parked, now):
-            record = self._waiting[waiter]
-            self._dequeue(waiter, record)
-            self._forget(record)
-            orders.append(Refuse(waiter, Refusal.QUEUE_TIMEOUT, _RETRY_AFTER, ""))
-        for server in _due(self._stopping, now):
+        for server in due(self._stopping, now):
             self._stopping[server] = now + self.limits.stop_timeout
             self._stopping.move_to_end(server)
             orders.append(Kill(server))
-        for server in _due(self._abandoned, now):
+        for server in due(self._abandoned, now):
             self._terminate(server, "nobody waits for it any more", now, orders)
-        for server in _due(self._starting, now):
+        for server in due(self._starting, now):
             detail = f"not ready after {self.limits.start_timeout:g} s"
-            self._fail(self._sites[server.site], Refusal.START_TIMEOUT, detail, now, orders)
+            self._sites.fail(
+                self._sites.by_name[server.site], Refusal.START_TIMEOUT, detail, now, orders
+            )
             self._terminate(server, detail, now, orders)
         while (unused := self._unused_at()) is not None and unused[0] <= now:
             self._terminate(unused[1], "unused for idle_timeout", now, orders)
-        for record in _due(self._failed, now):
-            if record.waiters or record.server in self._starting:
-                self._failed[record] = now + self._back_off.forget
-                self._failed.move_to_end(record)
-            else:
-                self._forgive(record)
+        self._sites.tick(now, orders)
         self._idle.grow(now)
         return self._fill(now, orders)
 
@@ -274,15 +238,15 @@ class Policy:
 
         Ask again after each call but `take` and a `release` that returned NOTHING.
         """
-        clocks = (self._parked, self._starting, self._abandoned, self._stopping, self._failed)
-        due = min(next(iter(clock.values()), inf) for clock in clocks)
+        clocks = (self._parked, self._starting, self._abandoned, self._stopping, self._sites.failed)
+        first = min(next(iter(clock.values()), inf) for clock in clocks)
         if self.limits.idle_timeout is not None and self._ready:
             # A busy server cannot have been released before the last tick.
             unused = self._unused_at()
-            due = min(due, unused[0] if unused else self._ticked + self.limits.idle_timeout)
+            first = min(first, unused[0] if unused else self._ticked + self.limits.idle_timeout)
         if self._parked and (maturity := self._idle.maturity()) is not None:
-            due = min(due, maturity)
-        return None if due == inf else due
+            first = min(first, maturity)
+        return None if first == inf else first
 
     def shutdown(self, now: float) -> Sequence[Order]:
         """Refuse new requests from now on, and let each server go once it is idle.
@@ -292,7 +256,7 @@ class Policy:
         self._closing = True
         orders: list[Order] = []
         for server in [*self._starting, *self._ready.values()]:
-            if not self._sites[server.site].waiters:
+            if not self._sites.by_name[server.site].waiters:
                 self._retire(server, "shutting down", now, orders)
         return self._fill(now, orders)
 
@@ -300,8 +264,8 @@ class Policy:
         """End the drain: refuse who still waits, and stop every server, busy or not."""
         self._closing = True
         orders: list[Order] = []
-        for record in list(self._sites.values()):
-            self._refuse_all(record, Refusal.SHUTTING_DOWN, _RETRY_AFTER, "", orders)
+        for record in list(self._sites.by_name.values()):
+            self._sites.refuse_all(record, Refusal.SHUTTING_DOWN, RETRY_AFTER, "", orders)
         for server in [*self._starting, *self._ready.values(), *self._draining]:
             self._terminate(server, "shutting down", now, orders)
         return orders
@@ -316,7 +280,7 @@ class Policy:
     @property
     def waiting(self) -> int:
         """Requests that have neither a lease nor a refusal."""
-        return len(self._waiting)
+        return len(self._sites.waiting)
 
     def counts(self) -> dict[State, int]:
         """Tell how many servers are in each state that holds a slot."""
@@ -329,7 +293,7 @@ class Policy:
 
     def failure(self, site: str) -> str:
         """Tell the last failure of a site that is not forgiven yet, or ""."""
-        record = self._sites.get(site)
+        record = self._sites.by_name.get(site)
         return "" if record is None else record.detail
 
     # Room
@@ -350,7 +314,7 @@ class Policy:
             ):
                 break
             if not full and not crowded:
-                self._spawn(self._waiting[next(iter(self._parked))], now, orders)
+                self._spawn(self._sites.waiting[next(iter(self._parked))], now, orders)
                 continue
             victim = None if crowded else self._idle.victim(now)
             victim = victim or next(iter(self._abandoned), None)
@@ -359,7 +323,7 @@ class Policy:
             self._terminate(victim, "its room is needed", now, orders)
         return orders
 
-    def _spawn(self, record: _Site, now: float, orders: list[Order]) -> None:
+    def _spawn(self, record: Site, now: float, orders: list[Order]) -> None:
         server = Server(self._next_id, record.name, now)
         self._next_id += 1
         server.state = move(server.state, State.STARTING)
@@ -372,56 +336,36 @@ class Policy:
 
     # Waiters
 
-    def _grant(
-        self, waiter: Hashable, record: _Site, server: Server, now: float, orders: list[Order]
-    ) -> None:
-        self._dequeue(waiter, record)
+    def _grant(self, waiter: Hashable, server: Server, now: float, orders: list[Order]) -> None:
+        self._sites.dequeue(waiter)
         server.leases += 1
         server.used_at = now
         orders.append(Grant(waiter, server))
 
     def _grant_early(
-        self, record: _Site, server: Server, now: float, orders: list[Order]
+        self, record: Site, server: Server, now: float, orders: list[Order]
     ) -> list[Order]:
         if server.early and not server.leases and record.waiters:
-            self._grant(next(iter(record.waiters)), record, server, now, orders)
+            self._grant(next(iter(record.waiters)), server, now, orders)
         return orders
-
-    def _refuse_all(
-        self,
-        record: _Site,
-        refusal: Refusal,
-        retry_after: float,
-        detail: str,
-        orders: list[Order],
-    ) -> None:
-        for waiter in list(record.waiters):
-            self._dequeue(waiter, record)
-            orders.append(Refuse(waiter, refusal, retry_after, detail))
-        self._forget(record)
-
-    def _dequeue(self, waiter: Hashable, record: _Site) -> None:
-        del self._waiting[waiter]
-        del record.waiters[waiter]
-        self._parked.pop(waiter, None)
 
     def _released_last(self, server: Server, now: float) -> list[Order]:
         orders: list[Order] = []
         server.leases = 0
         server.used_at = now
         if server.state is State.STARTING:
-            record = self._sites[server.site]
+            record = self._sites.by_name[server.site]
             self._grant_early(record, server, now, orders)
             self._look_after(record, now)
         elif server.state is State.DRAINING:
             self._terminate(server, self._draining[server], now, orders)
         return self._fill(now, orders)
 
-    def _look_after(self, record: _Site, now: float) -> None:
+    def _look_after(self, record: Site, now: float) -> None:
         """Note that a site may have lost its last waiter."""
         server = record.server
         if server is None:
-            self._forget(record)
+            self._sites.forget(record)
         elif server.state is State.STARTING and not server.leases and not record.waiters:
             self._abandoned[server] = now + self.limits.abandon_grace
 
@@ -446,12 +390,11 @@ class Policy:
 
     def _leave(self, server: Server, to: State, now: float) -> None:
         """Move a server on, out of every order it stood in, and off its site."""
-        record = self._sites.get(server.site)
+        record = self._sites.by_name.get(server.site)
         if server.state is _READY:
             del self._ready[server.site]
             server.order.pop(server, None)
-            if record is not None and now - server.ready_at >= self._back_off.steady:
-                self._forgive(record)
+            self._sites.served(self._sites.by_name[server.site], now - server.ready_at)
         server.state = move(server.state, to)
         self._starting.pop(server, None)
         self._abandoned.pop(server, None)
@@ -459,36 +402,10 @@ class Policy:
         self._stopping.pop(server, None)
         if record is not None and record.server is server:
             record.server = None
-            self._forget(record)
-
-    # Failures
-
-    def _fail(
-        self, record: _Site, refusal: Refusal, detail: str, now: float, orders: list[Order]
-    ) -> None:
-        record.failures += 1
-        delay = self._back_off.delay(record.failures, self._random)
-        record.until = now + delay
-        record.detail = detail
-        self._failed.pop(record, None)
-        self._failed[record] = now + self._back_off.forget
-        self._refuse_all(record, refusal, delay, detail, orders)
-
-    def _forgive(self, record: _Site) -> None:
-        record.failures, record.until, record.detail = 0, 0.0, ""
-        self._failed.pop(record, None)
-        self._forget(record)
-
-    def _forget(self, record: _Site) -> None:
-        if record.server is None and not record.waiters and not record.failures:
-            self._sites.pop(record.name, None)
+            self._sites.forget(record)
 
     def _unused_at(self) -> tuple[float, Server] | None:
         """Tell which idle server reaches its idle_timeout first, and when."""
         if self.limits.idle_timeout is None or (server := self._idle.oldest()) is None:
             return None
         return server.used_at + self.limits.idle_timeout, server
-
-
-def _due(clock: OrderedDict[K, float], now: float) -> list[K]:
-    return [key for key, _ in takewhile(lambda item: item[1] <= now, clock.items())]

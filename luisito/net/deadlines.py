@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Final, Protocol
 
+from twisted.logger import Logger
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -30,6 +32,8 @@ class Deadlines:
     To set a deadline is to set an attribute, so it costs the warm path nothing more; a deadline is
     noticed at most one second late. Nothing ticks while there is no item.
     """
+
+    _log = Logger()
 
     def __init__(self, reactor: IReactorTime, clock: Callable[[], float]) -> None:
         self._reactor, self._clock = reactor, clock
@@ -63,13 +67,17 @@ class Deadlines:
             self._call = None
 
     def _tick(self) -> None:
-        self._call = None
+        self._call = self._reactor.callLater(1 / _SLOTS, self._tick)
         now = self._clock()
         slot = self._slots[self._next]
         self._next = (self._next + 1) % _SLOTS
         for item in [item for item in slot if item.deadline <= now]:
             # an earlier one may have ended this one
             if item in slot and item.deadline <= now:
-                item.expired(now)
-        if self._slot_of:
-            self._call = self._reactor.callLater(1 / _SLOTS, self._tick)
+                try:
+                    item.expired(now)
+                except Exception:  # noqa: BLE001 - one item's fault must not end the others'
+                    self._log.failure("Unhandled error at a deadline")
+                    self.discard(item)
+        if not self._slot_of:
+            self.stop()

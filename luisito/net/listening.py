@@ -9,13 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import (
-    IListeningPort,
-    IReactorSocket,
-    IReactorTCP,
-    IReactorTime,
-    IReactorUNIX,
-)
+from twisted.internet.interfaces import IListeningPort, IReactorTime
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from zope.interface import implementer
@@ -132,8 +126,8 @@ class Listener:
             sock.setblocking(False)
             if self._tcp:
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                host = address[0]
-                peer = host.removeprefix("::ffff:")
+                # without what IPv6 adds: the prefix of an IPv4 client, the zone of a link-local one
+                peer = address[0].removeprefix("::ffff:").partition("%")[0]
                 receiver = self._acceptor.accept(peer.encode(), self._port)
             else:
                 receiver = self._acceptor.accept(b"", 0)
@@ -144,6 +138,9 @@ class Listener:
 
     def gone(self) -> None:
         """See Handler."""
+
+    def failed(self) -> None:
+        """See Handler: that was one client's; the others are welcome."""
 
     def _pause(self, error: OSError) -> None:
         """Out of descriptors or memory: those who wait stay in the backlog for a moment."""
@@ -161,9 +158,8 @@ class Listener:
         self._board.register(self.socket.fileno(), self, IN)
 
 
-@implementer(IReactorTCP, IReactorUNIX, IReactorSocket)
 class _Sockets:
-    """What an endpoint takes for a reactor: makes Listeners where a reactor would make Ports."""
+    """What a server endpoint uses of a reactor: makes Listeners where that would make Ports."""
 
     def __init__(self, make: Callable[[socket.socket], Listener]) -> None:
         self._make = make
@@ -188,7 +184,7 @@ class _Sockets:
         _factory: object,
         backlog: int = BACKLOG,
         mode: int = 0o666,
-        wantPID: int = 0,  # noqa: N803 - Twisted's name
+        wantPID: int = 0,  # noqa: ARG002, N803 - Twisted's
     ) -> Listener:
         sock = socket.socket(socket.AF_UNIX)
         try:
@@ -206,18 +202,6 @@ class _Sockets:
     def adoptStreamPort(self, fd: int, family: int, _factory: object) -> Listener:
         sock = socket.socket(family, socket.SOCK_STREAM, fileno=os.dup(fd))
         return self._make(sock)
-
-    def connectTCP(self, *_args: object, **_kwargs: object) -> Any:
-        raise NotImplementedError
-
-    def connectUNIX(self, *_args: object, **_kwargs: object) -> Any:
-        raise NotImplementedError
-
-    def adoptStreamConnection(self, *_args: object, **_kwargs: object) -> Any:
-        raise NotImplementedError
-
-    def adoptDatagramPort(self, *_args: object, **_kwargs: object) -> Any:
-        raise NotImplementedError
 
 
 def _remove_stale(path: str) -> None:

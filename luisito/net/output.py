@@ -35,7 +35,7 @@ class Output:
         self._early: list[bytes] | None = []
         self._resume: IDelayedCall | None = None
         self._budget = _RATE * _PAUSE
-        self._since = 0.0
+        self._since = clock.seconds()
         board.register(fd, self, IN)
 
     @property
@@ -49,6 +49,7 @@ class Output:
             if fd is not None:
                 self._log_fd = fd
                 self._write(b"".join(self._early or []))
+                self._log_fd = None
                 os.close(fd)
             return
         self._log_fd = fd
@@ -68,6 +69,10 @@ class Output:
 
     def gone(self) -> None:
         """See Handler: the last writer has gone."""
+        self.close()
+
+    def failed(self) -> None:
+        """See Handler."""
         self.close()
 
     def close(self) -> None:
@@ -95,7 +100,6 @@ class Output:
 
     def _go_on(self) -> None:
         self._resume = None
-        self._budget = _RATE * _PAUSE
         self._board.register(self._fd, self, IN)
 
     def _read(self) -> bool:

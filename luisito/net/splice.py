@@ -32,8 +32,8 @@ class Mover(Protocol):
     def complete(self) -> None:
         """All bytes have arrived in the sink's socket; both streams work as before."""
 
-    def broken(self, error: OSError | None) -> None:
-        """The source ended early (None) or failed, or the sink failed."""
+    def sink_failed(self) -> None:
+        """The sink takes no more; of the source's end its own receiver is told."""
 
 
 def _pipe() -> tuple[int, int]:
@@ -57,13 +57,13 @@ def close_pipes() -> None:
 class Splice:
     """Moves `count` bytes from `source` to `sink`, neither of which has anything pending."""
 
-    __slots__ = ("_count", "_in_pipe", "_mover", "_reader", "_sink", "_source", "_writer")
+    __slots__ = ("_count", "_mover", "_reader", "_sink", "_source", "_writer", "in_pipe")
 
     def __init__(self, source: SocketStream, sink: SocketStream, count: int, mover: Mover) -> None:
         """Raises OSError when no pipe is to be had."""
         self._reader, self._writer = _pipe()
         self._source, self._sink, self._mover = source, sink, mover
-        self._count, self._in_pipe = count, 0
+        self._count, self.in_pipe = count, 0
         source.pulled_by = sink.pushed_by = self
 
     def pull(self) -> None:
@@ -77,38 +77,39 @@ class Splice:
             except BlockingIOError:
                 break  # nothing there, or the pipe is full
             except OSError as error:
-                self._break(error)
+                self.drop()
+                self._source.fail(error)
                 return
             if not got:
-                self._break(None)
+                self.drop()
+                self._source.read_ended()
                 return
             self._count -= got
-            self._in_pipe += got
+            self.in_pipe += got
             budget -= got
             self._mover.moved(got)
             if not self.push():
                 return
-        if self._in_pipe:
-            self.push()
 
     def push(self) -> bool:
         """The sink may have room; returns whether all went on and there is more to come."""
-        while self._in_pipe:
+        while self.in_pipe:
             try:
                 put = os.splice(
                     self._reader,
                     self._sink.fd,
-                    self._in_pipe,
+                    self.in_pipe,
                     flags=_MORE if self._count else _FLAGS,
                 )
             except BlockingIOError:
                 self._source.pause()
                 self._sink.want_out(True)
                 return False
-            except OSError as error:
-                self._break(error)
+            except OSError:
+                self.drop()
+                self._mover.sink_failed()
                 return False
-            self._in_pipe -= put
+            self.in_pipe -= put
         if self._count:
             self._sink.want_out(False)
             self._source.resume()
@@ -123,7 +124,7 @@ class Splice:
         """Lets go of both streams and of the pipe; for a stream that is being closed, too."""
         if self._reader < 0:
             return
-        if self._in_pipe or len(_pipes) >= _KEPT:
+        if self.in_pipe or len(_pipes) >= _KEPT:
             os.close(self._reader)
             os.close(self._writer)
         else:
@@ -134,8 +135,3 @@ class Splice:
         if self._sink.pushed_by is self:
             self._sink.pushed_by = None
             self._sink.want_out(False)
-
-    def _break(self, error: OSError | None) -> None:
-        mover = self._mover
-        self.drop()
-        mover.broken(error)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import socket
 import struct
+import termios
 from typing import TYPE_CHECKING, Final, Protocol
 
 from luisito.net.switchboard import IN, OUT
@@ -17,6 +19,12 @@ READ_SIZE: Final = 32768
 """Bytes of one read: heads are small, and long bodies go by splice."""
 
 _RESET: Final = struct.pack("ii", 1, 0)
+
+
+def queued(fd: int) -> int:
+    """Bytes in a socket that its peer has not taken yet (tcp(7), unix(7): SIOCOUTQ)."""
+    count: int = struct.unpack("i", fcntl.ioctl(fd, termios.TIOCOUTQ, b"\0" * 4))[0]
+    return count
 
 
 class Receiver(Protocol):
@@ -63,6 +71,13 @@ class Stream(Protocol):
     def pending(self) -> bool:
         """Whether something sent is still kept here."""
 
+    @property
+    def backed_up(self) -> bool:
+        """The peer reads too slowly: something waits for room in the socket."""
+
+    def unsent(self) -> int:
+        """Bytes that the peer has not taken, as far as is known; any change of it is progress."""
+
     def watch(self, receiver: Receiver) -> None:
         """Calls another receiver from now on."""
 
@@ -72,8 +87,8 @@ class SocketStream:
 
     __slots__ = (
         "_board", "_closing", "_connecting", "_ended", "_ending", "_events", "_hung_up", "_out",
-        "_reading", "_receiver", "_recv", "_send", "fd", "pulled_by", "pushed_by", "socket",
-        "wrote",
+        "_pushing", "_reading", "_receiver", "_recv", "_send", "fd", "pulled_by", "pushed_by",
+        "socket", "wrote",
     )  # fmt: skip
 
     def __init__(
@@ -103,6 +118,7 @@ class SocketStream:
         # The splices that this stream is the source or the sink of.
         self.pulled_by: Splice | None = None
         self.pushed_by: Splice | None = None
+        self._pushing = 0
         self._events = IN | OUT if connecting else IN
         board.register(self.fd, self, self._events)
 
@@ -117,8 +133,15 @@ class SocketStream:
 
     @property
     def backed_up(self) -> bool:
-        """The peer reads too slowly: something waits for room in the socket."""
+        """See Stream."""
         return bool(self._events & OUT)
+
+    def unsent(self) -> int:
+        """See Stream."""
+        kept = sum(map(len, self._out))
+        if self.pushed_by is not None:
+            kept += self.pushed_by.in_pipe
+        return kept + queued(self.fd)
 
     # -- called by the Switchboard
 
@@ -132,13 +155,13 @@ class SocketStream:
         except BlockingIOError:
             return
         except OSError as error:
-            self._lose(error)
+            self.fail(error)
             return
         if data:
             self._receiver.received(data)
         elif self._connecting:
             # closed before the connect was seen to be made
-            self._lose(ConnectionResetError(errno.ECONNRESET, "closed at once"))
+            self.fail(ConnectionResetError(errno.ECONNRESET, "closed at once"))
         else:
             self.read_ended()
 
@@ -178,7 +201,7 @@ class SocketStream:
         if self._reading and not self._ended:
             self.readable()
         elif self._reading or not self._receiver_may_read_on():
-            self._lose(ConnectionResetError(errno.ECONNRESET, "the peer has gone"))
+            self.fail(ConnectionResetError(errno.ECONNRESET, "the peer has gone"))
         else:
             # Paused: what came before the hang-up is still to be read. It would fire for ever.
             self._hung_up = True
@@ -233,7 +256,7 @@ class SocketStream:
         """See Stream."""
         if self._out or self._connecting:
             self._closing = True
-            self._receiver = _NOBODY
+            self._receiver = NOBODY
         else:
             self.shut()
 
@@ -253,7 +276,7 @@ class SocketStream:
                 self._board.unregister(self.fd)
             self.fd = -1
             self._out.clear()
-            self._receiver = _NOBODY
+            self._receiver = NOBODY
             splice, self.pulled_by = self.pulled_by, None
             if splice is not None:
                 splice.drop()
@@ -264,16 +287,15 @@ class SocketStream:
 
     def want_out(self, wanted: bool) -> None:
         """A splice waits, or no longer waits, for room in this socket."""
-        events = self._wanted() | (OUT if wanted else 0)
-        if events != self._events and self.fd >= 0 and not self._hung_up:
-            self._events = events
-            self._board.modify(self.fd, events)
+        self._pushing = OUT if wanted else 0
+        self._set()
 
     # -- inside
 
     def _wanted(self) -> int:
         reading = self._reading and not self._ended
-        return (IN if reading else 0) | (OUT if self._out or self._connecting else 0)
+        writing = self._out or self._connecting
+        return (IN if reading else 0) | (OUT if writing else self._pushing)
 
     def _set(self) -> None:
         events = self._wanted()
@@ -284,7 +306,7 @@ class SocketStream:
     def _connected(self) -> bool:
         code = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if code:
-            self._lose(OSError(code, "cannot connect"))
+            self.fail(OSError(code, "cannot connect"))
             return False
         self._connecting = False
         self.wrote = True
@@ -303,8 +325,10 @@ class SocketStream:
         self._receiver.drained()
 
     def _broken(self) -> None:
-        """Nothing more can be sent. What the peer said before it went is still read; the end of
-        that, or the error that stands behind it, is what ends the stream.
+        """Nothing more can be sent.
+
+        What the peer said before it went is still read; the end of that, or the error that stands
+        behind it, is what ends the stream.
         """
         self._out.clear()
         if self._closing:
@@ -315,10 +339,15 @@ class SocketStream:
     def _receiver_may_read_on(self) -> bool:
         return getattr(self._receiver, "reads_on", False)
 
-    def _lose(self, error: OSError) -> None:
+    def fail(self, error: OSError) -> None:
+        """The connection cannot be used any more: tells the receiver."""
         receiver = self._receiver
         self.shut()
         receiver.lost(error)
+
+    def failed(self) -> None:
+        """See Handler."""
+        self.fail(OSError(errno.EIO, "an error of our own"))
 
 
 class _Nobody:
@@ -340,4 +369,5 @@ class _Nobody:
         """See Receiver."""
 
 
-_NOBODY: Final = _Nobody()
+NOBODY: Final = _Nobody()
+"""The receiver of streams that nobody listens to any more."""

@@ -38,6 +38,9 @@ class Handler(Protocol):
     def gone(self) -> None:
         """The peer has hung up (EPOLLHUP, EPOLLERR) and nothing else is to be done."""
 
+    def failed(self) -> None:
+        """One of the others raised an exception, which is in the log."""
+
 
 @implementer(IReadDescriptor)
 class Switchboard:
@@ -53,8 +56,10 @@ class Switchboard:
         reactor.addReader(self)
 
     def register(self, fd: int, handler: Handler, events: int) -> None:
-        """Begins to watch a descriptor. Unregister it before it is closed: with a copy alive in
-        another process it would fire for ever (epoll(7), questions and answers).
+        """Begins to watch a descriptor.
+
+        Unregister it before it is closed: with a copy alive in another process it would fire for
+        ever (epoll(7), questions and answers).
         """
         self._epoll.register(fd, events)
         self._handlers[fd] = handler
@@ -112,6 +117,14 @@ class Switchboard:
                 except Exception:  # noqa: BLE001 - one connection's fault must not end the others
                     self._log.failure("Unhandled error on descriptor {fd}", fd=fd)
                     if handlers.get(fd) is handler:
-                        handler.gone()
+                        self._give_up(fd, handler)
             if len(events) < _BATCH // 4:
                 return
+
+    def _give_up(self, fd: int, handler: Handler) -> None:
+        try:
+            handler.failed()
+        except Exception:  # noqa: BLE001 - the reactor would throw the Switchboard out
+            self._log.failure("Unhandled error on descriptor {fd}", fd=fd)
+            if self._handlers.get(fd) is handler:
+                self.unregister(fd)

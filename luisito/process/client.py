@@ -7,23 +7,23 @@ from collections import deque
 from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReadDescriptor, IReadWriteDescriptor
+from twisted.internet.interfaces import IReadWriteDescriptor
 from twisted.logger import Logger
 from zope.interface import implementer
 
 from luisito.core import wire
 from luisito.errors import SpawnerLost, WireError
+from luisito.process.reaper import Reaper
 from luisito.spawner import channel
 
 if TYPE_CHECKING:
-    import subprocess
-
     from twisted.internet.interfaces import IReactorFDSet
     from twisted.python.failure import Failure
 
     from luisito.core.wire import Fact, Order
     from luisito.process.launch import Launched
 
+_NO_ROOM = "too many open files to take over its output; raise the limit (LimitNOFILE=)"
 _FACTS_A_TURN = 64  # then other sites' sockets have their turn
 _Answer = TypeVar("_Answer")
 
@@ -72,6 +72,7 @@ class Spawner:
         self._asks: dict[int, Deferred[object]] = {}
         self._rows: dict[int, list[dict[str, wire.Scalar]]] = {}
         self._last_ask = 0
+        self._unusable: set[int] = set()  # started, but their descriptors found no room here
         self._stopping = False
         self._gone = False
         self._ended: Deferred[int] = Deferred()
@@ -215,11 +216,13 @@ class Spawner:
     def _take(self, fact: Fact, descriptors: list[int]) -> None:
         """Pass a fact on; descriptors that are passed on too are removed from the list."""
         if isinstance(fact, wire.Started):
-            if len(descriptors) != 2:
-                raise WireError(f"started with {len(descriptors)} descriptors instead of 2")
-            output, notify = descriptors
-            descriptors.clear()
-            self._listener.spawner_started(fact.server, fact.pid, output, notify)
+            self._started(fact, descriptors)
+        elif isinstance(fact, wire.Running | wire.Failed | wire.Exited) and (
+            fact.server in self._unusable
+        ):
+            if not isinstance(fact, wire.Running):
+                self._unusable.remove(fact.server)
+                self._listener.spawner_failed(fact.server, _NO_ROOM, overloaded=True)
         elif isinstance(fact, wire.Running):
             self._listener.spawner_running(fact.server, fact.uid, fact.gid)
         elif isinstance(fact, wire.Failed):
@@ -230,6 +233,15 @@ class Spawner:
             self._log.error("the spawner refused an order: {message}", message=fact.message)
         elif not isinstance(fact, wire.Hello):
             self._answer(fact, descriptors)
+
+    def _started(self, fact: wire.Started, descriptors: list[int]) -> None:
+        if len(descriptors) != 2:
+            self._unusable.add(fact.server)
+            self.signal(fact.server, "KILL")
+            return
+        output, notify = descriptors
+        descriptors.clear()
+        self._listener.spawner_started(fact.server, fact.pid, output, notify)
 
     def _answer(
         self,
@@ -273,34 +285,6 @@ class Spawner:
         asks, self._asks = self._asks, {}
         for asked in asks.values():
             asked.errback(SpawnerLost(reason))
-        _Reaper(self._reactor, self._process, self._ended)
+        Reaper(self._reactor, self._process, self._ended)
         if not self._stopping:
             self._listener.spawner_lost(reason)
-
-
-@implementer(IReadDescriptor)
-class _Reaper:
-    """Waits for the end of a process by its pidfd (pidfd_open(2)), without SIGCHLD."""
-
-    def __init__(
-        self, reactor: IReactorFDSet, process: subprocess.Popen[bytes], ended: Deferred[int]
-    ) -> None:
-        self._reactor = reactor
-        self._process = process
-        self._ended = ended
-        self._pidfd = os.pidfd_open(process.pid)
-        reactor.addReader(self)
-
-    def fileno(self) -> int:
-        return self._pidfd
-
-    def logPrefix(self) -> str:
-        return "spawner's end"
-
-    def doRead(self) -> None:
-        self._reactor.removeReader(self)
-        os.close(self._pidfd)
-        self._ended.callback(self._process.wait())
-
-    def connectionLost(self, reason: Failure) -> None:
-        """Never called: a pidfd has no connection."""

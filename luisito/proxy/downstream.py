@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
-import struct
-import termios
 from typing import TYPE_CHECKING, Final
 
-from luisito.core import pages
+from luisito.core import access, pages
 from luisito.core.forwarded import forwarded_lines
 from luisito.core.http1 import request_line, with_host
 from luisito.errors import BadMessage
@@ -16,7 +13,7 @@ from luisito.proxy.linger import Linger
 
 if TYPE_CHECKING:
     from luisito.core.http1 import RequestFields
-    from luisito.net.stream import SocketStream
+    from luisito.net.stream import Stream
     from luisito.proxy.gateway import Gateway
 
 # What may come in while it cannot be used yet: the body of a request whose server is starting, or
@@ -32,28 +29,28 @@ class Downstream:
         buffer: what came in and could not be used yet.
         exchange: the one in flight, if any.
         half_closed: the client will send no more.
-        client: its address for the access log: of the client behind trusted proxies.
+        whom: the part of an access line that says who asked for which site.
         deadline: see Deadlines.
     """
 
     __slots__ = (
-        "_flushing", "_lines", "_lines_for", "_next_keep", "_peer", "_port", "_queued", "_trusted",
-        "buffer", "client", "deadline", "exchange", "gateway", "half_closed", "stream",
+        "_flushing", "_lines", "_lines_for", "_next_keep", "_peer", "_port", "_trusted", "_unsent",
+        "buffer", "deadline", "exchange", "gateway", "half_closed", "stream", "whom",
     )  # fmt: skip
 
     # Whoever has hung up takes no answer.
     reads_on = False
 
-    stream: SocketStream
+    stream: Stream
 
     def __init__(self, gateway: Gateway, peer: bytes, port: int) -> None:
         self.gateway, self._peer, self._port = gateway, peer, port
         self._trusted = gateway.trusts(peer)
-        self.client = peer or b"unix"
+        self.whom = access.who(peer or b"unix", b"")
         self.buffer = b""
         self.exchange: Exchange | None = None
         self.half_closed = self._flushing = self._next_keep = False
-        self._queued = -1
+        self._unsent = -1
         self._lines_for: RequestFields | None = None
         self._lines = b""
         self.deadline = gateway.clock() + gateway.head_timeout
@@ -66,7 +63,8 @@ class Downstream:
                 forwarded_lines(self._peer, b"http", fields.host, self._port, sent) + b"\r\n"
             )
             self._lines_for = fields
-            self.client = self.gateway.client_of(self._peer, sent)
+            client = self.gateway.client_of(self._peer, sent)
+            self.whom = access.who(client, fields.site.encode())
         return self._lines
 
     # ------------------------------------------------------------------ Receiver
@@ -101,16 +99,18 @@ class Downstream:
         exchange = self.exchange
         if exchange is not None and exchange.upstream is not None:
             exchange.upstream.stream.pause()
+            # an event stream may be silent for ever, but its reader must read
+            self.deadline = self.gateway.clock() + self.gateway.response_timeout
 
     def drained(self) -> None:
         """See Receiver."""
         exchange = self.exchange
         if self._flushing:
             self._flushing = False
-            self.next(keep=self._next_keep, whole=True)
+            self.next(self.gateway.clock(), keep=self._next_keep, whole=True)
         elif exchange is not None and exchange.upstream is not None:
             exchange.upstream.stream.resume()
-            exchange.relayed(0)
+            exchange.drained()
 
     def lost(self, error: OSError | None) -> None:
         """See Receiver."""
@@ -124,9 +124,9 @@ class Downstream:
         """See Item."""
         if self.stream.backed_up:
             # A slow reader is no silent one: anything that it took since the last look counts.
-            queued = struct.unpack("i", fcntl.ioctl(self.stream.fd, termios.TIOCOUTQ, b"\0" * 4))[0]
-            if queued != self._queued:
-                self._queued = queued
+            unsent = self.stream.unsent()
+            if unsent != self._unsent:
+                self._unsent = unsent
                 self.deadline = now + self.gateway.response_timeout
             elif self.exchange is not None:
                 self.exchange.abort("the client stopped reading")
@@ -164,6 +164,9 @@ class Downstream:
 
     def _partial(self, data: bytes, *, whole: bool) -> None:
         limit = self.gateway.max_head_size
+        if self.half_closed:
+            self._bad(400, "the connection ended in the middle of a request head")
+            return
         if not whole and len(data) <= limit:
             if not self.buffer:
                 # absolute: a byte now and then does not move it
@@ -176,10 +179,11 @@ class Downstream:
         else:
             self._bad(431, f"the request head is over {limit} bytes")
 
-    def next(self, *, keep: bool, whole: bool) -> None:
+    def next(self, now: float, *, keep: bool, whole: bool) -> None:
         """The exchange is over.
 
         Args:
+            now: on the clock.
             keep: the connection may go on.
             whole: the request has come in to its end.
         """
@@ -189,8 +193,8 @@ class Downstream:
         elif stream.pending:
             # The next answer must not pile up on this one.
             self._flushing, self._next_keep = True, keep
-            self._queued = -1
-            self.deadline = self.gateway.clock() + self.gateway.response_timeout
+            self._unsent = -1
+            self.deadline = now + self.gateway.response_timeout
         elif not keep:
             self.close()
         elif self.buffer:
@@ -200,7 +204,16 @@ class Downstream:
         elif self.half_closed:
             self.close()
         else:
-            self.deadline = self.gateway.clock() + self.gateway.keepalive_timeout
+            self.deadline = now + self.gateway.keepalive_timeout
+
+    def later(self, *, keep: bool) -> None:
+        """As `next`, after a turn: nobody who pipelines what we refuse keeps the others waiting."""
+        self._flushing, self._next_keep = True, keep
+        self.gateway.reactor.callLater(0, self._turn)
+
+    def _turn(self) -> None:
+        if self._flushing and self.gateway.knows(self):
+            self.drained()
 
     # ------------------------------------------------------------------ our own answers
 
@@ -237,7 +250,9 @@ class Downstream:
         """Luisito is stopping: the connection ends with the exchange in flight, or now."""
         if self.exchange is not None:
             self.exchange.keep = False
-        elif not self.buffer and not self._flushing:
+        elif self._flushing:
+            self._next_keep = False
+        elif not self.buffer:
             self.close()
 
     def tunnelled(self) -> None:
@@ -246,7 +261,8 @@ class Downstream:
 
     def _linger(self) -> None:
         self.forget()
-        Linger(self.stream, self.gateway.deadlines, self.gateway.clock())
+        gateway = self.gateway
+        Linger(self.stream, gateway.deadlines, gateway.clock(), ended=self.half_closed)
 
     def close(self) -> None:
         """Closes once all is sent."""

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 # After these pauses a connection that could not be made is tried again, the last one repeatedly.
 _PAUSES: Final = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1)
 _REFUSED_TRIES: Final = 16
+# The shortest time, in seconds, after which app servers in use end an idle connection.
+_SURELY_OPEN: Final = 1.0
 
 
 class Exchange:
@@ -84,6 +86,7 @@ class Exchange:
 
     def _wait(self) -> None:
         self.cold = self.waiting = True
+        self.down.forwarded_lines(self.fields)  # says who the client is, for the access log
         self.down.deadline = NEVER  # the pool counts the time of those who wait
         self.gateway.request(self.fields.site, self)
 
@@ -124,6 +127,7 @@ class Exchange:
                     return
                 self.bytes_in += len(body)
                 message += body
+                down.stream.resume()
             self.replay = message
         self._send()
 
@@ -135,7 +139,11 @@ class Exchange:
         now = gateway.clock()
         # A server may end an idle connection at the very moment when it is used. What must not be
         # sent twice goes only where that is unlikely.
-        if idle and not self._tries and (self._replayable() or now - idle[-1].idle_since < 1.0):
+        if (
+            idle
+            and not self._tries
+            and (self._replayable() or now - idle[-1].idle_since < _SURELY_OPEN)
+        ):
             upstream = idle.pop()
             upstream.client = self
             upstream.stream.wrote = False
@@ -178,6 +186,8 @@ class Exchange:
             wrote: something of the request may have reached the app server.
         """
         self.upstream = None
+        if self.upload is not None:
+            self.upload.flowing = False
         if self.replay is None or (wrote and (self._retried or not self._replayable())):
             self.bad_gateway("the app server ended the connection without an answer")
             return
@@ -197,7 +207,7 @@ class Exchange:
             return
         server, self.server = self.server, None
         if server is not None:
-            self.gateway.release(server)
+            self.gateway.release(server, self.gateway.clock())
         self._later(self._start_again)
 
     def _start_again(self) -> None:
@@ -228,7 +238,10 @@ class Exchange:
         try:
             body, down.buffer = upload.take(data)
         except BadMessage as error:
-            self.refuse(error.status, str(error))
+            if self.status:
+                self.abort(str(error))
+            else:
+                self.refuse(error.status, str(error))
             return
         self.replay = None
         if not upload.left:
@@ -267,6 +280,7 @@ class Exchange:
 
     def interim(self, head: Response) -> None:
         """A 1xx answer other than 101."""
+        self.replay = None  # these are bytes of an answer
         if head.status == 100:
             if self._continued or not self.fields.expects_continue:
                 return
@@ -302,20 +316,27 @@ class Exchange:
         self.relayed(len(data))
         self.down.stream.send(data)
 
+    def drained(self) -> None:
+        """The client has taken all that was sent."""
+        if self.streams:
+            self.down.deadline = NEVER
+        elif self.status:
+            self.relayed(0)
+
     def relayed(self, count: int) -> None:
         """`count` more bytes went to the client."""
         self.bytes_out += count
         if not self.streams:
             self.down.deadline = self.gateway.clock() + self.gateway.response_timeout
 
-    def complete(self, data: bytes) -> None:
-        """The last of the answer; the connection to the app server is already free."""
+    def complete(self, data: bytes, now: float) -> None:
+        """The last of the answer came; the connection to the app server is already free."""
         if data:
             self.bytes_out += len(data)
             self.down.stream.send(data)
         self.gateway.counters.answers += 1
-        self._close(b"")
-        self.down.next(keep=self.keep, whole=self.upload is None or not self.upload.left)
+        self._close(b"", now)
+        self.down.next(now, keep=self.keep, whole=self.upload is None or not self.upload.left)
 
     def switch(self, upstream: Upstream, lines: bytes, rest: bytes) -> None:
         """101 Switching Protocols: the rest of both connections is a tunnel."""
@@ -326,6 +347,7 @@ class Exchange:
         down.stream.send(lines + b"\r\n")
         down.deadline = NEVER
         down.tunnelled()
+        down.stream.resume()
         self._tunnel = tunnel = Tunnel(down.stream, upstream.stream, self._tunnel_ended)
         if rest:
             tunnel.from_server(rest)
@@ -340,7 +362,7 @@ class Exchange:
         self.bytes_in += bytes_in
         self.bytes_out += bytes_out
         self.gateway.counters.answers += 1
-        self._close(b"")
+        self._close(b"", self.gateway.clock())
         self.down.forget()
 
     # ------------------------------------------------------------------ when it goes wrong
@@ -349,7 +371,13 @@ class Exchange:
         """The deadline of the client's connection has passed."""
         if self.server is None or self._timer is not None:
             self.down.deadline = NEVER
-        elif self.upload is not None and self.upload.left and not self.status:
+        elif (
+            self.upload is not None
+            and self.upload.left
+            and not self.status
+            # then it is the app server that is too slow
+            and not (self.upstream is not None and self.upstream.stream.backed_up)
+        ):
             if not self.upload.expired(now):
                 self.refuse(408, "the request's body came too slowly")
         elif self.status:
@@ -371,8 +399,9 @@ class Exchange:
         if not whole:
             self.keep = False
         self.status = status
-        self.first_byte = self.gateway.clock()
+        self.first_byte = now = self.gateway.clock()
         down = self.down
+        down.forwarded_lines(self.fields)  # so that the access line says for whom this was
         if status >= 500:
             self.gateway.report(self, status, detail)
         page = down.page(
@@ -381,18 +410,25 @@ class Exchange:
         )  # fmt: skip
         self.bytes_out += len(page)
         self.gateway.counters.answers += 1
-        self._close(b"")
+        self._close(b"", now)
         down.stream.send(page)
-        down.next(keep=self.keep, whole=whole)
+        if whole and down.buffer:
+            down.later(keep=self.keep)
+        else:
+            down.next(now, keep=self.keep, whole=whole)
 
     def abort(self, reason: str) -> None:
         """Ends without a whole answer, and lets the client see that."""
+        if self._tunnel is not None:
+            self._tunnel.finish(clean=False)
+            return
         self.gateway.counters.aborts += 1
         down = self.down
-        self._close(reason.encode())
+        down.forwarded_lines(self.fields)
+        self._close(reason.encode(), self.gateway.clock())
         down.abort()
 
-    def _close(self, end: bytes) -> None:
+    def _close(self, end: bytes, now: float) -> None:
         """Gives back all that the exchange holds, and writes its access line."""
         gateway = self.gateway
         upstream = self.upstream
@@ -402,11 +438,11 @@ class Exchange:
         server = self.server
         if server is not None:
             self.server = None
-            gateway.release(server)
+            gateway.release(server, now)
         elif self.waiting:
             self.waiting = False
             gateway.cancel(self)
         if self._timer is not None:
             self._timer.cancel()
         self.down.exchange = None
-        gateway.log(self, end)
+        gateway.log(self, now, end)

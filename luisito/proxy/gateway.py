@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from luisito.core.http1 import RequestFields
     from luisito.core.routing import Routes
     from luisito.net.backend import Backend
-    from luisito.net.stream import SocketStream
+    from luisito.net.stream import Stream
     from luisito.net.switchboard import Switchboard
     from luisito.pool import Pool
     from luisito.proxy.accesslog import AccessLog
@@ -58,9 +58,10 @@ class Gateway:
         settings: Settings,
         routes: Routes,
         pool: Pool,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.reactor, self.board = reactor, board
-        self.clock: Callable[[], float] = time.monotonic
+        self.clock = clock
         self.counters = Counters()
         self.deadlines = Deadlines(reactor, self.clock)
         self.memo = FieldsMemo()
@@ -79,7 +80,7 @@ class Gateway:
         self._clients: set[Downstream] = set()
         # whether a site's folder exists, as far as it was asked lately
         self._folders: TTLCache[str, bool] = TTLCache(_FOLDERS, _FOLDER_SECONDS, timer=self.clock)
-        self._second = 0
+        self._next_second = 0.0
         self._stamp = b""
 
     # -- clients
@@ -88,13 +89,17 @@ class Gateway:
         """See Acceptor."""
         return Downstream(self, peer, port)
 
-    def connected(self, receiver: Downstream, stream: SocketStream) -> None:
+    def connected(self, receiver: Downstream, stream: Stream) -> None:
         """See Acceptor."""
         receiver.stream = stream
         self.counters.connections += 1
         self.counters.open += 1
         self._clients.add(receiver)
         self.deadlines.add(receiver)
+
+    def knows(self, down: Downstream) -> bool:
+        """Whether a client is still connected."""
+        return down in self._clients
 
     def forget(self, down: Downstream) -> None:
         """A client's connection is over."""
@@ -135,10 +140,10 @@ class Gateway:
         for hop in reversed(hops):
             try:
                 if not self._settings.trusted_proxies.includes(hop.decode("latin-1")):
-                    return access.escaped(hop)
+                    return hop
             except ValueError:
-                return access.escaped(hop)
-        return access.escaped(hops[0])
+                return hop
+        return hops[0]
 
     def is_operator(self, peer: bytes, fields: RequestFields | None) -> bool:
         """Whether a client may be told what failed: it is one, and did not come through a proxy."""
@@ -197,51 +202,49 @@ class Gateway:
             detail=detail,
         )
 
-    def log(self, exchange: Exchange, end: bytes) -> None:
+    def log(self, exchange: Exchange, now: float, end: bytes) -> None:
         """Writes the access line of an exchange that is over."""
-        counters = self.counters
-        counters.lines += 1
+        self.counters.lines += 1
         log = self.access
         if log is None:
             return
-        now = self.clock()
-        began = exchange.began
-        fields = exchange.fields
+        if now >= self._next_second:
+            self._new_second(now)
+        line, began, down = exchange.line, exchange.began, exchange.down
+        if not end and not exchange.cold:
+            log.add(
+                access.warm_line(
+                    self._stamp, down.whom, line.method, line.target, exchange.status,
+                    exchange.bytes_in, exchange.bytes_out, exchange.first_byte - began, now - began,
+                )
+            )  # fmt: skip
+            return
+        first_byte = exchange.first_byte - began if exchange.first_byte else 0.0
         log.add(
             access.line(
-                time=self._time(),
-                client=exchange.down.client,
-                site=fields.site.encode(),
-                method=exchange.line.method,
-                target=exchange.line.target,
-                status=exchange.status,
-                bytes_in=exchange.bytes_in,
-                bytes_out=exchange.bytes_out,
-                first_byte=exchange.first_byte - began if exchange.first_byte else 0.0,
-                total=now - began,
-                start=b"cold" if exchange.cold else b"warm",
-                waited=exchange.waited,
-                end=end,
+                self._stamp, down.whom, line.method, line.target, exchange.status,
+                exchange.bytes_in, exchange.bytes_out, first_byte, now - began,
+                start=b"cold" if exchange.cold else b"warm", waited=exchange.waited, end=end,
             )
-        )
+        )  # fmt: skip
 
     def log_bad(self, down: Downstream, status: int, size: int, reason: str) -> None:
         """Writes the access line of a request whose head could not be read."""
         self.counters.lines += 1
-        if self.access is not None:
-            self.access.add(
-                access.line(
-                    time=self._time(), client=down.client, site=b"", method=b"", target=b"",
-                    status=status, bytes_in=0, bytes_out=size, first_byte=0.0, total=0.0,
-                    start=b"", waited=0.0, end=reason.encode(),
-                )
-            )  # fmt: skip
+        if self.access is None:
+            return
+        now = self.clock()
+        if now >= self._next_second:
+            self._new_second(now)
+        self.access.add(
+            access.line(
+                self._stamp, down.whom, b"", b"", status, 0, size, 0.0, 0.0,
+                start=b"", waited=0.0, end=reason.encode(),
+            )
+        )  # fmt: skip
 
-    def _time(self) -> bytes:
-        """Now, ISO 8601, UTC, with milliseconds."""
-        now = time.time()
-        second = int(now)
-        if second != self._second:
-            self._second = second
-            self._stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second)).encode()
-        return b"%s.%03dZ" % (self._stamp, (now - second) * 1000)
+    def _new_second(self, now: float) -> None:
+        """Access lines tell the time in seconds, so it is composed once in a second."""
+        wall = time.time()
+        self._next_second = now + 1.0 - wall % 1.0
+        self._stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(wall)).encode()

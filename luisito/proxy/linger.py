@@ -19,13 +19,15 @@ class Linger:
     and make it throw the answer away (RFC 9112 section 9.6).
     """
 
-    __slots__ = ("_deadlines", "_left", "_stream", "deadline")
+    __slots__ = ("_deadlines", "_ended", "_left", "_stream", "deadline")
 
     reads_on = False
 
-    def __init__(self, stream: Stream, deadlines: Deadlines, now: float) -> None:
+    def __init__(self, stream: Stream, deadlines: Deadlines, now: float, *, ended: bool) -> None:
+        """Begins to linger; `ended`: the client has ended its direction already."""
         self._stream, self._deadlines = stream, deadlines
         self._left = _BYTES
+        self._ended = ended
         self.deadline = now + _SECONDS
         deadlines.add(self)
         stream.watch(self)
@@ -40,13 +42,17 @@ class Linger:
 
     def ended(self) -> None:
         """See Receiver."""
-        self._finish()
+        self._ended = True
+        self.drained()
 
     def full(self) -> None:
         """See Receiver."""
 
     def drained(self) -> None:
         """See Receiver."""
+        if self._ended and not self._stream.pending:
+            self._deadlines.discard(self)
+            self._stream.close()
 
     def lost(self, error: OSError | None) -> None:
         """See Receiver."""

@@ -13,12 +13,11 @@ if TYPE_CHECKING:
 class _Side:
     """The receiver of one end of a tunnel."""
 
-    __slots__ = ("bytes_in", "done", "far", "stream", "tunnel")
+    __slots__ = ("bytes_in", "done", "far", "reads_on", "stream", "tunnel")
 
-    reads_on = False
-
-    def __init__(self, tunnel: Tunnel, stream: Stream) -> None:
+    def __init__(self, tunnel: Tunnel, stream: Stream, *, reads_on: bool) -> None:
         self.tunnel, self.stream = tunnel, stream
+        self.reads_on = reads_on
         self.bytes_in = 0
         self.done = False
         self.far: _Side
@@ -65,7 +64,9 @@ class Tunnel:
                 client and from the app server.
         """
         self._on_end: Callable[[bool, int, int], None] | None = on_end
-        self._client, self._server = _Side(self, client), _Side(self, server)
+        # What an app server said before it hung up still goes to its client, however slow.
+        self._client = _Side(self, client, reads_on=False)
+        self._server = _Side(self, server, reads_on=True)
         self._client.far, self._server.far = self._server, self._client
         client.watch(self._client)
         server.watch(self._server)

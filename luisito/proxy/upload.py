@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from luisito.core.body import ChunkScanner
 from luisito.core.http1 import CHUNKED
+from luisito.errors import BadMessage
 from luisito.net.splice import WORTHWHILE, Splice
 from luisito.net.stream import SocketStream
 
@@ -33,7 +34,7 @@ class Upload:
         self.left = length
         self.flowing = False
         self._scanner = ChunkScanner() if length == CHUNKED else None
-        self._silent = exchange.fields.expects_continue
+        self._silent = exchange.fields.expects_continue and bool(exchange.line.minor)
         self._began = 0.0
         self._passed = 0
 
@@ -41,7 +42,7 @@ class Upload:
         """Parts what came in into what belongs to the body and what comes after it.
 
         Raises:
-            BadMessage: a chunk is malformed.
+            BadMessage: a chunk is malformed, or the body with its chunks' sizes is too long.
         """
         if self._scanner is not None:
             end = self._scanner.feed(data)
@@ -54,6 +55,9 @@ class Upload:
             self.left -= end
         self._passed += end
         self._silent = False
+        limit = self._exchange.gateway.max_body_size
+        if limit is not None and self._passed > limit:
+            raise BadMessage(413, f"the body is over {limit} bytes")
         return (data, b"") if end == len(data) else (data[:end], data[end:])
 
     def start(self) -> None:
@@ -61,18 +65,22 @@ class Upload:
         if not self._began:
             self._began = self._exchange.gateway.clock()
         exchange = self._exchange
-        upstream, stream = exchange.upstream, exchange.down.stream
+        upstream, down = exchange.upstream, exchange.down
+        stream = down.stream
         if not self.left or upstream is None or upstream.stream.pending:
             return
         self.flowing = True
+        if down.buffer:
+            data, down.buffer = down.buffer, b""
+            exchange.received(data)
+            if exchange.upstream is not upstream or not self.flowing or upstream.stream.pending:
+                return
+        if down.half_closed:
+            exchange.abort("the client ended in the middle of its request")
+            return
         stream.resume()
         sink = upstream.stream
-        if (
-            self.left > WORTHWHILE
-            and isinstance(stream, SocketStream)
-            and stream.pulled_by is None
-            and not exchange.down.buffer
-        ):
+        if self.left > WORTHWHILE and isinstance(stream, SocketStream) and stream.pulled_by is None:
             try:
                 Splice(stream, sink, self.left, self)
             except OSError:
@@ -111,12 +119,7 @@ class Upload:
         """See Mover."""
         self.flowing = False
 
-    def broken(self, error: OSError | None) -> None:
-        """See Mover."""
-        if error is None:
-            self._exchange.down.stream.read_ended()
-        else:
-            # The app server wants no more, and its answer is still to be read; or the client has
-            # gone, which its stream will notice.
-            self.flowing = False
-            self._exchange.down.stream.pause()
+    def sink_failed(self) -> None:
+        """See Mover: the app server wants no more, and its answer is still to be read."""
+        self.flowing = False
+        self._exchange.down.stream.pause()

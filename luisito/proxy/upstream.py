@@ -11,7 +11,6 @@ from luisito.net.splice import WORTHWHILE, Splice
 from luisito.net.stream import SocketStream
 
 if TYPE_CHECKING:
-    from luisito.core.http1 import Response
     from luisito.net.backend import Backend
     from luisito.proxy.exchange import Exchange
     from luisito.proxy.gateway import Gateway
@@ -54,17 +53,17 @@ class Upstream:
 
     # -- idleness
 
-    def rest(self) -> None:
-        """Its exchange is over; it waits for the next one."""
+    def rest(self, now: float) -> None:
+        """Its exchange is over, at a time on the clock; it waits for the next one."""
         self.client = None
         self._left = None
         if not self._keep or self.backend.retired:
-            self.stream.shut()
+            self.close()
             return
         self.reused = True
         self.stream.resume()  # its last client may have read slowly
         gateway = self._gateway
-        self.idle_since = now = gateway.clock()
+        self.idle_since = now
         if not self.deadline:
             gateway.deadlines.add(self)
         self.deadline = now + gateway.upstream_keepalive
@@ -162,21 +161,26 @@ class Upstream:
         if self._buffer:
             data = self._buffer + data
             self._buffer = b""
-        end = data.find(b"\r\n\r\n")
-        if end < 0:
-            if len(data) > _MAX_HEAD:
-                self._bad(client, "the head of its response is over 64 KiB")
-            else:
-                self._buffer = data
-            return
-        try:
-            head = response(data[: end + 2], to_head=client.line.method == b"HEAD")
-        except BadMessage as error:
-            self._bad(client, str(error))
-            return
-        if head.status < 200:
-            self._interim(client, head, data[: end + 2], data[end + 4 :])
-            return
+        while True:
+            end = data.find(b"\r\n\r\n")
+            if end < 0:
+                if len(data) > _MAX_HEAD:
+                    self._bad(client, "the head of its response is over 64 KiB")
+                else:
+                    self._buffer = data
+                return
+            try:
+                head = response(data[: end + 2], to_head=client.line.method == b"HEAD")
+            except BadMessage as error:
+                self._bad(client, str(error))
+                return
+            if head.status >= 200:
+                break
+            if head.status == 101:
+                self._switch(client, data[: end + 2], data[end + 4 :])
+                return
+            client.interim(head)
+            data = data[end + 4 :]
         self._keep = head.keep
         length, size = head.length, len(data) - end - 4
         if length >= 0:
@@ -202,18 +206,13 @@ class Upstream:
             if size and self.client is client:
                 self._chunks(client, data[end + 4 :])
 
-    def _interim(self, client: Exchange, head: Response, raw: bytes, rest: bytes) -> None:
-        if head.status == 101:
-            if not client.fields.upgrade or not client.line.minor:
-                self._bad(client, "it switched protocols without being asked")
-                return
-            self.client = None
-            self._gateway.deadlines.discard(self)
-            client.switch(self, upgraded(raw), rest)
+    def _switch(self, client: Exchange, head: bytes, rest: bytes) -> None:
+        if not client.fields.upgrade or not client.line.minor:
+            self._bad(client, "it switched protocols without being asked")
             return
-        client.interim(head)
-        if rest:
-            self._head(client, rest)
+        self.client = None
+        self._gateway.deadlines.discard(self)
+        client.switch(self, upgraded(head), rest)
 
     def _bad(self, client: Exchange, reason: str) -> None:
         self.discard()
@@ -248,9 +247,10 @@ class Upstream:
             # answered before the whole request was sent: the rest of it must not come to stand
             # before the next one
             self._keep = False
+        now = self._gateway.clock()
         client.upstream = None
-        self.rest()
-        client.complete(data)
+        self.rest(now)
+        client.complete(data, now)
 
     # -- long bodies
 
@@ -274,6 +274,7 @@ class Upstream:
         if self.client is not None:
             self._complete(self.client, b"")
 
-    def broken(self, error: OSError | None) -> None:
+    def sink_failed(self) -> None:
         """See Mover."""
-        self.lost(error)
+        if self.client is not None:
+            self.client.abort("the client went away")

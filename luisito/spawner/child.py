@@ -44,7 +44,13 @@ class Pipes(NamedTuple):
 
 
 def run(
-    config: Config, runtime: Runtime, pipes: Pipes, parent: int, files: tuple[int, int]
+    config: Config,
+    runtime: Runtime,
+    pipes: Pipes,
+    parent: int,
+    files: tuple[int, int],
+    *,
+    early: bool,
 ) -> None:
     """Wait for an order to start, become that server, or report why not; never returns.
 
@@ -59,13 +65,17 @@ def run(
         pipes: moved to their places here; everything else is closed.
         parent: what getppid() answers as long as the spawner lives.
         files: the limits of open files that servers get back.
+        early: there is time to prepare, since nobody waits yet.
     """
     try:
         os.setsid()
+        for number in IGNORED_BY_PYTHON:
+            signal.signal(number, signal.SIG_DFL)
         _arrange_descriptors(pipes)
         _die_with_parent(parent)
         with socket.socket(fileno=_ORDERS) as orders, socket.socket(fileno=_NOTIFY) as notify:
-            _rehearse(config, runtime)
+            if early:
+                _rehearse(config, runtime)
             data, descriptors = channel.receive(orders)
             if not data:
                 os._exit(0)
@@ -94,8 +104,6 @@ def _die_with_parent(parent: int) -> None:
 
 def _rehearse(config: Config, runtime: Runtime) -> None:
     """Go through the motions, so that memory, code and passwd are at hand when it counts."""
-    for number in IGNORED_BY_PYTHON:
-        signal.signal(number, signal.SIG_DFL)
     order = wire.Start(0, "localhost", 0)
     wire.decode_order(wire.encode(order))
     try:

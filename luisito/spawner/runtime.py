@@ -32,6 +32,8 @@ class Runtime:
 
     def __init__(self, path: str | None) -> None:
         self._ours = path is None
+        if path is None:
+            _remove_left_behind(_base())
         self.path = path or f"{_base()}/luisito-{os.getpid()}-{os.urandom(4).hex()}"
         try:
             try:
@@ -56,9 +58,7 @@ class Runtime:
                 f"RUNTIME_DIR = {self.path!r}: it must belong to the user Luisito is started as,"
                 " and nobody else may write there; chown and chmod 711 it"
             )
-        for name in os.listdir(self._folder):
-            if name.isdigit():  # left by one that was killed
-                remove_tree(name, self._folder)
+        _empty(self._folder)  # a spawner that was killed could not
 
     def make(self, server: int, user: Identity, group: int, notify: socket.socket) -> None:
         """Make a server's folder and bind its NOTIFY_SOCKET there; called in the child, as root.
@@ -109,9 +109,7 @@ class Runtime:
 
     def end(self) -> None:
         """Remove what is left, and the folder itself where it was made for this run."""
-        for name in os.listdir(self._folder):
-            if name.isdigit():
-                remove_tree(name, self._folder)
+        _empty(self._folder)
         if self._ours:
             os.rmdir(self.path)
 
@@ -121,6 +119,36 @@ def _base() -> str:
         return "/run"
     base = os.environ.get("XDG_RUNTIME_DIR", "")
     return base if base.startswith("/") and len(base) < 48 and os.path.isdir(base) else "/tmp"  # noqa: S108 - made with mkdir, random, and checked
+
+
+def _remove_left_behind(base: str) -> None:
+    """Remove the folders of spawners that were killed and could not do it themselves."""
+    for name in os.listdir(base):
+        prefix, _, rest = name.partition("-")
+        pid = rest.partition("-")[0]
+        path = f"{base}/{name}"
+        if prefix != "luisito" or not pid.isdigit() or os.path.exists(f"/proc/{pid}"):
+            continue
+        try:
+            folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError:
+            continue
+        try:
+            # In another pid namespace it may live; then it holds the lock.
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(folder).st_uid == os.geteuid():
+                _empty(folder)
+                os.rmdir(path)
+        except OSError:
+            continue
+        finally:
+            os.close(folder)
+
+
+def _empty(folder: int) -> None:
+    for name in os.listdir(folder):
+        if name.isdigit():
+            remove_tree(name, folder)
 
 
 def remove_tree(name: str, parent: int) -> None:

@@ -11,6 +11,7 @@ import socket
 from typing import TYPE_CHECKING, Any
 
 from luisito.core import wire
+from luisito.errors import SettingsError
 from luisito.spawner import channel, tree
 from luisito.spawner.checks import wrong_start
 from luisito.spawner.containment import Containment, kill
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 _FIRST_PAUSE = 0.002  # seconds between two rounds of killing; doubled up to the last
 _LAST_PAUSE = 0.25
 _TELL_AFTER = 2.0  # seconds after its end that an exit is told although something cannot die
+_FILES_EACH, _FILES_BESIDE = 5, 64  # descriptors for a server, and for all the rest
 _BAD_START = "start refused: "
 
 
@@ -94,6 +96,12 @@ class Servers:
         self._by_status: dict[int, Server] = {}
         self._spare: Spare | None = None
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        needed = _FILES_EACH * config.max_alive + _FILES_BESIDE
+        if hard != resource.RLIM_INFINITY and hard < needed:
+            raise SettingsError(
+                f"MAX_SERVERS needs {needed} open files and the limit is {hard};"
+                " lower it, or raise the limit (ulimit -Hn, LimitNOFILE=)"
+            )
         self._files = (soft, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # several for each server
 
@@ -118,16 +126,17 @@ class Servers:
         """Fork the process that the next start will need; called when there is nothing to do."""
         if self._spare is None and len(self._by_id) < self._config.max_alive:
             try:
-                self._spare = self._fork()
+                self._spare = self._fork(early=True)
             except OSError:
                 return  # a start will try again, and tell
 
-    def _fork(self) -> Spare:
-        return fork_spare(self._config, self._runtime, self._containment.parent, self._files)
+    def _fork(self, *, early: bool) -> Spare:
+        parent = self._containment.parent
+        return fork_spare(self._config, self._runtime, parent, self._files, early=early)
 
     def _start(self, order: wire.Start, descriptors: list[int]) -> None:
         try:
-            waiting = self._spare or self._fork()
+            waiting = self._spare or self._fork(early=False)
         except OSError as error:
             channel.close(descriptors)
             message = f"cannot start a process: {error.strerror}; raise the limit or free some"
@@ -193,8 +202,14 @@ class Servers:
         known = self._by_pid.keys() | self._helpers.pids()
         if self._spare is not None:
             known.add(self._spare.pid)
-        for orphan in tree.children(self._containment.reaper):
-            if orphan not in known and tree.belongs(orphan, server.id, server.pid):
+        orphans = [pid for pid in tree.children(self._containment.reaper) if pid not in known]
+        # One that hides its origin is still known by its user, where no other server has that.
+        alone = server.uid is not None and all(
+            other is server or other.uid not in (server.uid, None) for other in self._by_id.values()
+        )
+        for orphan in orphans:
+            theirs = alone and tree.owner(orphan) == server.uid
+            if theirs or tree.belongs(orphan, server.id, server.pid):
                 pids += [orphan, *tree.descendants(orphan)]
         return pids
 
@@ -262,11 +277,12 @@ class Servers:
         left = tree.living(self.tree(server))
         for pid in left:
             kill(pid, signal.SIGKILL)
-        if server.code is not None and (not left or now >= server.reaped_at + _TELL_AFTER):
-            self._tell(server, server.code)
         if server.code is not None and not left:
             self._forget(server)
+            self._tell(server, server.code)
             return
+        if server.code is not None and now >= server.reaped_at + _TELL_AFTER:
+            self._tell(server, server.code)
         server.sweep_at = now + server.pause
         server.pause = min(2 * server.pause, _LAST_PAUSE)
 
@@ -275,8 +291,7 @@ class Servers:
             return
         server.told = True
         if server.failure is not None:
-            failed = wire.Failed(server.id, **server.failure)
-            self._outbox.send(failed)
+            self._outbox.send(wire.Failed(server.id, **server.failure))
         else:
             code, number = (ended, None) if ended >= 0 else (None, -ended)
             self._outbox.send(wire.Exited(server.id, code, number))

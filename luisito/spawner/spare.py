@@ -24,7 +24,9 @@ class Spare(NamedTuple):
     orders: int
 
 
-def fork_spare(config: Config, runtime: Runtime, parent: int, files: tuple[int, int]) -> Spare:
+def fork_spare(
+    config: Config, runtime: Runtime, parent: int, files: tuple[int, int], *, early: bool
+) -> Spare:
     """Fork a child that waits for an order to start; the arguments are those of child.run.
 
     Raises:
@@ -46,7 +48,7 @@ def fork_spare(config: Config, runtime: Runtime, parent: int, files: tuple[int, 
     output, output_end, status, status_end, own, theirs, datagrams = opened
     if pid == 0:
         pipes = child.Pipes(output_end, status_end, datagrams, theirs)
-        child.run(config, runtime, pipes, parent, files)
+        child.run(config, runtime, pipes, parent, files, early=early)
     channel.close([output_end, status_end, theirs])
     for descriptor in (output, status, datagrams):
         os.set_blocking(descriptor, False)

@@ -41,6 +41,13 @@ def status(pid: int) -> Status | None:
     return Status(fields[0] in (b"Z", b"X"), int(fields[3])) if len(fields) > 3 else None
 
 
+def owner(pid: int) -> int | None:
+    """Tell a process's real uid; None when it has gone."""
+    # Not the owner of its folder in /proc, which is root where a process is not dumpable.
+    fields = read(f"/proc/{pid}/status").partition(b"\nUid:")[2].split(None, 1)
+    return int(fields[0]) if fields else None
+
+
 def children(pid: int) -> list[int]:
     """List the children of all threads of a process."""
     try:

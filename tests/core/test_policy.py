@@ -288,7 +288,7 @@ def test_sites_leave_nothing_behind():
     t.ask("b1")
     t.failed(2)
     t.at(200)
-    assert t.policy._sites == {}
+    assert t.policy._sites.by_name == {}
     assert t.policy.failure("b") == ""
 
 
@@ -323,6 +323,26 @@ def test_a_start_that_takes_too_long():
     assert t.at(85) == ["kill a1"]
     assert t.exited(1) == []
     assert t.at(95) == []
+
+
+def test_each_that_ignores_sigterm_is_killed_in_its_own_time():
+    """FAULTS 27."""
+    t = Talk(stop_timeout=10)
+    t.awake("a", "b")  # until 2
+    t.stop("a")
+    t.now = 5
+    t.stop("b")
+    heard = []
+    while (due := t.policy.deadline()) < 40:
+        heard.append((due, *t.at(due)))
+    assert heard == [
+        (12, "kill a1"),
+        (15, "kill b2"),
+        (22, "kill a1"),
+        (25, "kill b2"),
+        (32, "kill a1"),
+        (35, "kill b2"),
+    ]
 
 
 def test_a_start_that_nobody_waits_for_ends():
@@ -521,7 +541,7 @@ def test_the_last_to_time_out_leaves_no_site_behind():
     t.ask("b1")
     assert t.at(45) == ["refuse b1 QUEUE_TIMEOUT"]
     assert t.release(1) == []
-    assert set(t.policy._sites) == {"a"}
+    assert set(t.policy._sites.by_name) == {"a"}
 
 
 # The operator, idleness, the end

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 import attrs
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -463,13 +464,14 @@ class PoolMachine(RuleBasedStateMachine):
             self.obey(self.policy.exited(process.server, self.now, "gone"))
         self.pass_time(200.0)
         assert self.policy.deadline() is None
-        assert not self.policy._sites
+        assert not self.policy._sites.by_name
 
 
 TestPool = PoolMachine.TestCase
 TestPool.settings = settings(
-    max_examples=100,
+    max_examples=60,
     stateful_step_count=80,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
 )
+TestPool.pytestmark = pytest.mark.timeout(600)  # a failure takes minutes to be made small

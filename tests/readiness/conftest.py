@@ -2,6 +2,7 @@
 
 import os
 import signal
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 
@@ -80,3 +81,11 @@ def as_other() -> Iterator[Callable[[Callable[[], object]], int]]:
     for pid in pids:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
+
+
+@pytest.fixture
+def folder() -> Iterator[str]:
+    """A folder that other users reach too, as they do not reach into tmp_path."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o777)
+        yield folder

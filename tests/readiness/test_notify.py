@@ -15,11 +15,8 @@ from luisito.readiness.notify import _BURST, NotifyReader, parse
 
 
 @pytest.fixture
-def path(tmp_path):
-    tmp_path.parent.chmod(0o755)
-    tmp_path.parent.parent.chmod(0o755)
-    tmp_path.chmod(0o755)
-    return str(tmp_path / "notify")
+def path(folder):
+    return f"{folder}/notify"
 
 
 @pytest.fixture

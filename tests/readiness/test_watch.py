@@ -217,11 +217,8 @@ def test_a_kernel_that_does_not_answer_is_waited_for_and_described(ready, clock,
 
 
 @pytest.fixture
-def path(tmp_path):
-    tmp_path.parent.parent.chmod(0o755)
-    tmp_path.parent.chmod(0o755)
-    tmp_path.chmod(0o777)
-    return str(tmp_path / "app.sock")
+def path(folder):
+    return f"{folder}/app.sock"
 
 
 def test_socket_of_a_real_server(driver, diag, owners, path, seen):

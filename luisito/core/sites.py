@@ -1,0 +1,144 @@
+"""The sites that somebody asks for: who waits for them, and how often they failed."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from itertools import takewhile
+from typing import TYPE_CHECKING, TypeVar
+
+from luisito.core.lifecycle import Server, State
+from luisito.core.orders import Limits, Order, Refusal, Refuse
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable
+
+    from luisito.core.backoff import BackOff
+
+RETRY_AFTER = 5.0  # seconds; nobody knows when a busy pool gets room, so this is a guess
+
+K = TypeVar("K")
+
+
+def due(clock: OrderedDict[K, float], now: float) -> list[K]:
+    """Tell which keys are due; the clock's values, in seconds, rise from its front."""
+    return [key for key, _ in takewhile(lambda item: item[1] <= now, clock.items())]
+
+
+class Site:
+    """A site that has a server, waiters or failures; the others are not remembered.
+
+    Attributes:
+        name: its key.
+        server: the one that is STARTING or READY.
+        waiters: requests without an answer, first come first.
+        failures: starts that failed in a row.
+        until: no start before this time, in seconds.
+        detail: what failed last, or "".
+    """
+
+    __slots__ = ("detail", "failures", "name", "server", "until", "waiters")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.server: Server | None = None
+        self.waiters: dict[Hashable, None] = {}
+        self.failures = 0
+        self.until = 0.0
+        self.detail = ""
+
+
+class Sites:
+    """The queues of waiting requests, and the memory of failures.
+
+    Attributes:
+        by_name: all sites that are remembered.
+        waiting: the site of each waiter.
+        parked: those waiters whose site waits for room, first come first, and when their
+            queue_timeout is over; the site of the first is the next to start.
+        failed: sites that failed, and when that is to be forgotten.
+    """
+
+    __slots__ = ("_back_off", "_limits", "_random", "by_name", "failed", "parked", "waiting")
+
+    def __init__(self, limits: Limits, random: Callable[[], float], back_off: BackOff) -> None:
+        self._limits = limits
+        self._random = random
+        self._back_off = back_off
+        self.by_name: dict[str, Site] = {}
+        self.waiting: dict[Hashable, Site] = {}
+        self.parked: OrderedDict[Hashable, float] = OrderedDict()
+        self.failed: OrderedDict[Site, float] = OrderedDict()
+
+    def enqueue(self, name: str, waiter: Hashable, now: float) -> Site | Refuse:
+        """Let a request wait for its site, or tell why it may not."""
+        site = self.by_name.get(name)
+        if site is not None and now < site.until:
+            return Refuse(waiter, Refusal.BACKING_OFF, site.until - now, site.detail)
+        queue = 0 if site is None else len(site.waiters)
+        if queue >= self._limits.queue_limit or len(self.waiting) >= self._limits.queue_total:
+            return Refuse(waiter, Refusal.QUEUE_FULL, RETRY_AFTER, "")
+        if site is None:
+            site = self.by_name[name] = Site(name)
+        site.waiters[waiter] = None
+        self.waiting[waiter] = site
+        return site
+
+    def park(self, waiter: Hashable, now: float) -> None:
+        """Let a waiter wait for room; its queue_timeout begins."""
+        self.parked[waiter] = now + self._limits.queue_timeout
+
+    def dequeue(self, waiter: Hashable) -> Site:
+        """Take a waiter out; the caller answers it."""
+        site = self.waiting.pop(waiter)
+        del site.waiters[waiter]
+        self.parked.pop(waiter, None)
+        return site
+
+    def refuse_all(
+        self, site: Site, refusal: Refusal, retry_after: float, detail: str, orders: list[Order]
+    ) -> None:
+        """Refuse all who wait for a site."""
+        for waiter in list(site.waiters):
+            self.dequeue(waiter)
+            orders.append(Refuse(waiter, refusal, retry_after, detail))
+        self.forget(site)
+
+    def fail(
+        self, site: Site, refusal: Refusal, detail: str, now: float, orders: list[Order]
+    ) -> None:
+        """Refuse all who wait for a site whose start has failed, and leave it alone for a while."""
+        site.failures += 1
+        delay = self._back_off.delay(site.failures, self._random)
+        site.until = now + delay
+        site.detail = detail
+        self.failed[site] = now + self._back_off.forget
+        self.failed.move_to_end(site)
+        self.refuse_all(site, refusal, delay, detail, orders)
+
+    def served(self, site: Site, seconds: float) -> None:
+        """Hear how long a server was ready that is so no more."""
+        if seconds >= self._back_off.steady:
+            self._forgive(site)
+
+    def tick(self, now: float, orders: list[Order]) -> None:
+        """Refuse who has waited for room too long, and forget old failures."""
+        for waiter in due(self.parked, now):
+            self.forget(self.dequeue(waiter))
+            orders.append(Refuse(waiter, Refusal.QUEUE_TIMEOUT, RETRY_AFTER, ""))
+        for site in due(self.failed, now):
+            starting = site.server is not None and site.server.state is State.STARTING
+            if site.waiters or starting:
+                self.failed[site] = now + self._back_off.forget
+                self.failed.move_to_end(site)
+            else:
+                self._forgive(site)
+
+    def forget(self, site: Site) -> None:
+        """Drop a site that there is nothing to remember of."""
+        if site.server is None and not site.waiters and not site.failures:
+            self.by_name.pop(site.name, None)
+
+    def _forgive(self, site: Site) -> None:
+        site.failures, site.until, site.detail = 0, 0.0, ""
+        self.failed.pop(site, None)
+        self.forget(site)

@@ -1,0 +1,155 @@
+"""TransportStream: a Stream over any of Twisted's stream transports (TLS, tests in memory)."""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer, ISSLTransport
+from twisted.internet.protocol import Protocol, connectionDone
+from zope.interface import implementer
+
+from luisito.net.stream import NOBODY, queued
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from twisted.python.failure import Failure
+
+    from luisito.net.stream import Receiver
+
+
+@implementer(IHalfCloseableProtocol, IPushProducer)
+class TransportStream(Protocol):
+    """A Stream that is also the protocol of a transport.
+
+    The transport keeps what its peer does not take, and says so as to a push producer.
+    """
+
+    transport: Any  # a transport, also with loseWriteConnection, which no one interface has
+
+    def __init__(self, receiver: Receiver, made: Callable[[TransportStream], None]) -> None:
+        """Takes who is called back.
+
+        Args:
+            receiver: who is called back from the connection on.
+            made: called once, when the connection is there.
+        """
+        self._receiver = receiver
+        self._made = made
+        self._full = self._paused = self._ending = self._over = False
+
+    # -- called by the owner
+
+    def watch(self, receiver: Receiver) -> None:
+        """See Stream."""
+        self._receiver = receiver
+
+    @property
+    def pending(self) -> bool:
+        """See Stream."""
+        return self._full
+
+    @property
+    def backed_up(self) -> bool:
+        """See Stream."""
+        return self._full
+
+    def unsent(self) -> int:
+        """See Stream; always 0 where the transport has no socket."""
+        fileno = getattr(self.transport, "fileno", None)
+        return 0 if fileno is None or self._over else queued(fileno())
+
+    def send(self, data: bytes) -> None:
+        """See Stream."""
+        if not self._over:
+            full = self._full
+            self.transport.write(data)
+            if full:
+                self._receiver.full()
+
+    def pause(self) -> None:
+        """See Stream."""
+        if not self._paused and not self._over:
+            self._paused = True
+            self.transport.pauseProducing()
+
+    def resume(self) -> None:
+        """See Stream."""
+        if self._paused and not self._over:
+            self._paused = False
+            self.transport.resumeProducing()
+
+    def end(self) -> None:
+        """See Stream; TLS cannot end one direction alone, so with it both end."""
+        self._ending = True
+        if not self._full and not self._over:
+            self._flushed()
+
+    def close(self) -> None:
+        """See Stream."""
+        if not self._over:
+            self._let_go()
+            self.transport.loseConnection()
+
+    def abort(self) -> None:
+        """See Stream."""
+        if not self._over:
+            self._let_go()
+            self.transport.abortConnection()
+
+    # -- called by the transport, to which we are a producer
+
+    def pauseProducing(self) -> None:
+        """See IPushProducer: the transport's buffer is full."""
+        self._full = True
+        self._receiver.full()
+
+    def resumeProducing(self) -> None:
+        """See IPushProducer: the transport's buffer is empty."""
+        self._full = False
+        self._flushed()
+
+    def stopProducing(self) -> None:
+        """See IPushProducer: connectionLost says the same."""
+
+    # -- called by the transport, to which we are a protocol
+
+    def connectionMade(self) -> None:
+        """See IProtocol."""
+        self.transport.registerProducer(self, streaming=True)
+        self._made(self)
+
+    def dataReceived(self, data: bytes) -> None:
+        """See IProtocol."""
+        self._receiver.received(data)
+
+    def readConnectionLost(self) -> None:
+        """See IHalfCloseableProtocol."""
+        self._receiver.ended()
+
+    def writeConnectionLost(self) -> None:
+        """See IHalfCloseableProtocol."""
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """See IProtocol."""
+        receiver = self._receiver
+        self._over = True
+        self._receiver = NOBODY
+        receiver.lost(ConnectionResetError(errno.ECONNRESET, reason.getErrorMessage()))
+
+    # -- inside
+
+    def _flushed(self) -> None:
+        if self._ending:
+            self.transport.unregisterProducer()
+            if ISSLTransport.providedBy(self.transport):
+                self.transport.loseConnection()
+            else:
+                self.transport.loseWriteConnection()
+        self._receiver.drained()
+
+    def _let_go(self) -> None:
+        self._over = True
+        self._receiver = NOBODY
+        self.transport.unregisterProducer()

@@ -1,0 +1,60 @@
+"""Markers, and whole servers whose invariants are checked after each test."""
+
+import os
+import shutil
+
+import pytest
+
+from tests.harness.server import Server
+
+NO_SKIPS = os.environ.get("LUISITO_NO_SKIPS") == "1"
+
+
+def pytest_runtest_setup(item):
+    for mark in item.iter_markers("needs"):
+        for name in mark.args:
+            if shutil.which(name) is None:
+                pytest.skip(f"needs {name}")
+    if item.get_closest_marker("root") and os.geteuid() != 0:
+        pytest.skip("needs root")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = yield
+    if NO_SKIPS and report.skipped and not hasattr(report, "wasxfail"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid}: LUISITO_NO_SKIPS=1 allows no skipped test: {reason}"
+    return report
+
+
+@pytest.fixture
+def serve():
+    """Starts whole servers (see harness.server.Server); objects at the end to what they broke."""
+    servers = []
+
+    def serve(settings=None, *, wait=True, **how):
+        server = Server(settings, **how)
+        servers.append(server)
+        return server.start(wait=wait)
+
+    yield serve
+    problems = []
+    for server in servers:
+        found = server.finish()
+        problems += found
+        print(f"--- log of Luisito\n{server.last_log}\n--- objections: {found}")
+    if problems:
+        pytest.fail("\n".join(problems), pytrace=False)
+
+
+@pytest.fixture(
+    params=[
+        pytest.param("ordinary"),
+        pytest.param("root", marks=pytest.mark.root),
+    ]
+)
+def as_whom(request):
+    """For `serve(ordinary=as_whom)`: True as an ordinary user, False as root."""
+    return request.param == "ordinary"

@@ -1,0 +1,233 @@
+"""The invariants of docs and design, checked from the outside after each whole-server test."""
+
+import json
+import os
+import re
+import socket
+import time
+from collections import Counter
+
+from tests.harness import processes
+
+_GRACE = 1.0  # seconds after the end within which everything must have gone
+_TROUBLE = re.compile(
+    r"Traceback|Unhandled|[#\[](?:warn|error|critical)\]|ResourceWarning|Exception ignored"
+)
+_FIELDS = {
+    "time", "client", "site", "method", "target", "status", "in", "out", "first_byte", "total",
+    "start", "waited", "end",
+}  # fmt: skip
+
+
+def while_it_runs(server):
+    """What can be seen only before the end; returns words for each fault."""
+    checks = {"zombies": _zombies, "privileges": _sampled_privileges}
+    return _objections(server, checks)
+
+
+def after_its_end(server):
+    """Everything else; returns words for each fault."""
+    return _objections(server, CHECKS)
+
+
+def _objections(server, checks):
+    found = []
+    for name, check in checks.items():
+        if name not in server.unchecked:
+            found += [f"{name}: {words}" for words in check(server)]
+    return found
+
+
+# -- 1: conservation
+
+
+def conservation(server):
+    counters = _counters(server)
+    if counters is None:
+        return ["it wrote no counters at its end"]
+    server.counters = counters
+    heads, answers, aborts = (counters[name] for name in ("heads", "answers", "aborts"))
+    found = []
+    if heads != answers + aborts:
+        found.append(f"{heads} heads, but {answers} answers and {aborts} aborts")
+    if counters["lines"] != heads:
+        found.append(f"{heads} heads, but {counters['lines']} access lines")
+    if counters["open"]:
+        found.append(f"{counters['open']} connections are still counted as open")
+    if server.ledger.finals > answers:
+        found.append(f"clients got {server.ledger.finals} answers, it counted {answers}")
+    return found
+
+
+def _counters(server):
+    matches = re.findall(r"counters: (\{.*\})", server.log())
+    return json.loads(matches[-1]) if matches else None
+
+
+def access_lines(server):
+    """Each is JSON with all fields; there are as many as were counted."""
+    path = server.settings.get("ACCESS_LOG")
+    if path is None or server.how == "run":
+        return
+    lines = []
+    with open(path, encoding="ascii") as file:
+        for text in file:
+            try:
+                line = json.loads(text)
+            except ValueError:
+                yield f"no JSON: {text!r}"
+                continue
+            if line.keys() != _FIELDS:
+                yield f"wrong fields: {text!r}"
+            lines.append(line)
+    counters = _counters(server)
+    if counters is None:
+        return
+    if len(lines) != counters["lines"] - counters["dropped_lines"]:
+        yield f"{len(lines)} access lines in the file; counted: {counters}"
+    whole = sum(line.get("end") == "" or not line.get("method") for line in lines)
+    if whole != counters["answers"] and not counters["dropped_lines"]:
+        yield f"{whole} access lines of whole answers, {counters['answers']} answers were counted"
+
+
+# -- 2 and 4: matching, and what an app may see of a request
+
+
+def nonces(server):
+    yield from server.ledger.faults
+    seen = Counter(
+        (line["nonce"], line["method"]) for line in server.seen("head") if line["nonce"]
+    )
+    for (nonce, method), times in seen.items():
+        once = method not in {"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"}
+        if times > (1 if once else 2):
+            yield f"apps saw {method} {nonce} {times} times"
+
+
+def malformed(server):
+    for line in server.seen("malformed"):
+        yield f"an app got what is no strict HTTP: {line}"
+
+
+# -- 6: processes
+
+
+def _zombies(server):
+    def dead():
+        below = processes.descendants(server.process.pid)
+        return {pid for pid, (state, _parent) in below.items() if state == "Z"}
+
+    lasting = dead()
+    end = time.monotonic() + _GRACE
+    while lasting and time.monotonic() < end:
+        time.sleep(0.02)
+        lasting &= dead()
+    for pid in lasting:
+        yield f"pid {pid} stays a zombie below pid {processes.stat(pid)}"
+
+
+def descendants(server):
+    end = time.monotonic() + _GRACE
+    while (left := server.left()) and time.monotonic() < end:
+        time.sleep(0.02)
+    for pid, command in left.items():
+        yield f"pid {pid} is left: {command}"
+
+
+# -- 7: files, sockets and ports
+
+
+def files(server):
+    path = server.settings.get("RUNTIME_DIR")
+    if path is None or not os.path.isdir(path):
+        return
+    for name in os.listdir(path):
+        yield f"{name} is left in RUNTIME_DIR: {os.listdir(f'{path}/{name}')}"
+
+
+def ports(server):
+    used = {server.port, *map(int, re.findall(r", port (\d+)$", server.log(), re.MULTILINE))}
+    for port in used:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError as error:
+                yield f"port {port} is still in use: {error}"
+
+
+# -- 10: privileges
+
+
+def _allowed_root(server):
+    return server.how == "run" or server.settings.get("RUN_AS") == "root"
+
+
+def _sampled_privileges(server):
+    """Of whatever processes the servers have now, by /proc."""
+    if _allowed_root(server):
+        return
+    for pid in processes.descendants(server.process.pid):
+        if "LUISITO_SERVER" not in processes.environ(pid):
+            continue
+        status = processes.status(pid)
+        if not status or status["State"].startswith("Z"):
+            continue
+        uids, gids = status["Uid"].split(), status["Gid"].split()
+        if "0" in uids or "0" in gids or "0" in status["Groups"].split():
+            yield f"pid {pid} has uids {uids}, gids {gids}, groups {status['Groups']}"
+        for name in ("CapInh", "CapPrm", "CapEff", "CapAmb"):
+            if int(status[name], 16):
+                yield f"pid {pid} has capabilities: {name} {status[name]}"
+        if status["NoNewPrivs"] != "1":
+            yield f"pid {pid} is not under no_new_privs"
+
+
+def privileges(server):
+    """Of all origins, by what they found at their start."""
+    for boot in server.seen("boot"):
+        who = f"{boot['site']} (pid {boot['pid']})"
+        if not _allowed_root(server) and 0 in [*boot["uids"], *boot["gids"], *boot["groups"]]:
+            yield f"{who} has uids {boot['uids']}, gids {boot['gids']}, groups {boot['groups']}"
+        bounded = set(boot["caps"]) if server.user is None and not os.getuid() else set()
+        held = {"CapInh", "CapPrm", "CapEff", "CapAmb"} if not _allowed_root(server) else set()
+        for name in held | (bounded & {"CapBnd"}):
+            if boot["caps"][name]:
+                yield f"{who} has capabilities: {name} {boot['caps'][name]:x}"
+        if not boot["no_new_privs"]:
+            yield f"{who} is not under no_new_privs"
+        if not boot["leader"]:
+            yield f"{who} is not the leader of a session"
+        # one is open for a moment: the folder in which the origin looks them up, or its log
+        extra = set(boot["descriptors"]) - {0, 1, 2, boot["log"]}
+        if extra - ({3} if server.way == "fd" else set()):
+            yield f"{who} has descriptors {boot['descriptors']}"
+
+
+# -- 13: clean log
+
+
+def clean_log(server):
+    text = server.log()
+    patterns = [*server.expected, *server.allowed]
+    for line in text.splitlines():
+        if _TROUBLE.search(line) and not any(re.search(pattern, line) for pattern in patterns):
+            at = text.find(line)
+            yield f"in the log:\n{text[at : at + 2000]}"
+            break
+    for pattern in server.expected:
+        if not re.search(pattern, text):
+            yield f"the log has nothing like {pattern!r}"
+
+
+CHECKS = {
+    "conservation": conservation,
+    "access lines": access_lines,
+    "nonces": nonces,
+    "malformed": malformed,
+    "descendants": descendants,
+    "files": files,
+    "ports": ports,
+    "privileges": privileges,
+    "clean log": clean_log,
+}

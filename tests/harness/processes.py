@@ -1,0 +1,94 @@
+"""What /proc tells of processes, and being the one who inherits orphans."""
+
+import contextlib
+import ctypes
+import os
+import time
+
+_PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
+
+
+def become_subreaper():
+    """From now on, orphans among our descendants become our children, whatever pid 1 does."""
+    if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
+        raise OSError(ctypes.get_errno(), "prctl")
+
+
+def stat(pid):
+    """(state, ppid) of a process; None where there is none."""
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            fields = file.read().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return fields[0], int(fields[1])
+
+
+def table():
+    """{pid: (state, ppid)} of all processes."""
+    pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]
+    return {pid: found for pid in pids if (found := stat(pid)) is not None}
+
+
+def descendants(pid):
+    """{pid: (state, ppid)} of all processes below one."""
+    everybody = table()
+    children = {}
+    for child, (_state, parent) in everybody.items():
+        children.setdefault(parent, []).append(child)
+    below, todo = {}, [pid]
+    while todo:
+        for child in children.get(todo.pop(), ()):
+            below[child] = everybody[child]
+            todo.append(child)
+    return below
+
+
+def command(pid):
+    """The command line, for messages."""
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/cmdline", "rb") as file:
+        return file.read().replace(b"\0", b" ").decode(errors="replace").strip() or "(zombie)"
+    return "(gone)"
+
+
+def environ(pid):
+    """The environment a process was started with; {} where it may not be read."""
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/environ", "rb") as file:
+        pairs = file.read().decode(errors="replace").split("\0")
+        return dict(pair.split("=", 1) for pair in pairs if "=" in pair)
+    return {}
+
+
+def status(pid):
+    """The lines of /proc/PID/status by name; {} where there is none."""
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/status") as file:
+        return {name: value.strip() for name, _, value in (line.partition(":") for line in file)}
+    return {}
+
+
+def descriptors(pid):
+    """{descriptor: what it is}."""
+    found = {}
+    with contextlib.suppress(FileNotFoundError):
+        for name in os.listdir(f"/proc/{pid}/fd"):
+            with contextlib.suppress(OSError):
+                found[int(name)] = os.readlink(f"/proc/{pid}/fd/{name}")
+    return found
+
+
+def reap_orphans(known):
+    """Reaps what has become our child; `known` are children of somebody's subprocess.Popen."""
+    for pid, (state, parent) in table().items():
+        if parent == os.getpid() and state == "Z" and pid not in known:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, os.WNOHANG)
+
+
+def until(condition, seconds=5.0, what="it"):
+    """Polls until a condition is true, and returns what it returned."""
+    end = time.monotonic() + seconds
+    while not (result := condition()):
+        if time.monotonic() >= end:
+            raise AssertionError(f"{what} did not happen within {seconds:g} s")
+        time.sleep(0.005)
+    return result

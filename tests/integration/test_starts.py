@@ -1,0 +1,117 @@
+"""Every way in which Luisito is started, and in which its servers are."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from tests.harness import processes
+from tests.harness.server import BIN, ROOT
+
+APPS = str(ROOT / "tests" / "apps")
+
+
+@pytest.mark.parametrize("way", ["fd", "port", "socket"])
+def test_serves_by_each_way_in(serve, way, as_whom):
+    server = serve(way=way, ordinary=as_whom)
+    first = server.request(host="a.localhost")
+    assert (first.status, first.get("x-site")) == (200, "a.localhost")
+    assert server.request(host="a.localhost").get("x-pid") == first.get("x-pid")
+    assert server.request(host="b.localhost").get("x-site") == "b.localhost"
+    assert len(server.servers()) == 2
+
+
+def test_a_handed_over_tcp_socket(serve):
+    server = serve({"HANDED_SOCKET": "tcp"})
+    assert server.request().status == 200
+
+
+@pytest.mark.parametrize("how", ["twistd", "tac", "twist", "run"])
+def test_is_started_by(serve, how, as_whom):
+    server = serve(how=how, ordinary=as_whom)
+    assert server.request(host="a.localhost").status == 200
+    assert server.request(host="not-a.example").status == 404
+    assert server.stop() == 0
+    assert server.stop() == 0
+
+
+def test_run_is_as_one_types_it(serve):
+    command = [sys.executable, "-m", "http.server", "%PORT", "--bind", "127.0.0.1"]
+    server = serve({"CMD_TPL": command, "MAX_SERVERS": 1}, how="run")
+    for host in ("one.localhost", "two.localhost", "one.localhost"):
+        response = server.request("/", host=host)
+        assert response.status == 200
+        assert b"Directory listing" in response.body
+    assert server.stop(signal.SIGINT) == 0
+
+
+def test_twistd_lists_it():
+    environ = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
+    shown = subprocess.run(
+        [f"{BIN}/twistd", "--help"], env=environ, capture_output=True, text=True, check=True
+    )
+    assert any(line.split()[:1] == ["luisito"] for line in shown.stdout.splitlines())
+
+
+def test_a_bad_setting_stops_it_with_one_line(serve):
+    server = serve({"MAX_SERVERS": "10"}, wait=False)
+    server.unchecked |= {"conservation", "access lines", "exit"}
+    assert server.wait() == 1
+    lines = [line for line in server.log().splitlines() if "MAX_SERVERS" in line]
+    assert len(lines) == 1
+    assert "must be a whole number" in lines[0]
+    assert "Traceback" not in server.log()
+
+
+_PYTHON = [sys.executable, "-m"]
+REAL = {
+    "http.server %PORT": [*_PYTHON, "http.server", "%PORT", "--bind", "127.0.0.1"],
+    "waitress %PORT": [f"{BIN}/waitress-serve", "--listen=127.0.0.1:%PORT", "wsgi:app"],
+    "waitress %SOCKET": [f"{BIN}/waitress-serve", "--unix-socket=%SOCKET", "wsgi:app"],
+    "gunicorn %PORT": [f"{BIN}/gunicorn", "--bind=127.0.0.1:%PORT", "wsgi:app"],
+    "gunicorn %SOCKET": [f"{BIN}/gunicorn", "--bind=unix:%SOCKET", "wsgi:app"],
+    "gunicorn %FD": [f"{BIN}/gunicorn", "--bind=fd://%FD", "wsgi:app"],
+    "gunicorn by LISTEN_FDS": [f"{BIN}/gunicorn", "wsgi:app"],
+    "uvicorn %PORT": [f"{BIN}/uvicorn", "--port=%PORT", "asgi:app"],
+    "uvicorn %SOCKET": [f"{BIN}/uvicorn", "--uds=%SOCKET", "asgi:app"],
+    "uvicorn %FD": [f"{BIN}/uvicorn", "--fd=%FD", "asgi:app"],
+}
+NODE = {way: ["node", f"{APPS}/server.js", *way.split()] for way in ("fd %FD", "port %PORT")}
+NODE["socket %SOCKET"] = ["node", f"{APPS}/server.js", "socket", "%SOCKET"]
+
+
+def serves(serve, command):
+    server = serve({"CMD_TPL": command}, how="run", environ={"PYTHONPATH": str(ROOT)})
+    listing = "http.server" in command
+    first = server.request("/", host="real.localhost")
+    assert first.status == 200, server.log()
+    with server.client() as client:
+        for _ in range(3):
+            assert client.request("/", host="real.localhost").body == first.body
+    if not listing:
+        assert first.body == b"hello"
+        body = b"x" * 300_000
+        posted = server.request("/", "real.localhost", "POST", body=body)
+        assert posted.body == body
+        chunked = server.request("/", "real.localhost", "POST", body=body, chunked=True)
+        assert chunked.body == (b"hello" if "wsgi:app" in command and False else body)
+        pid = int(first.get("x-pid"))
+        os.kill(pid, signal.SIGKILL)
+        processes.until(lambda: processes.stat(pid) is None, 5, "its end")
+        again = server.request("/", host="real.localhost")
+        assert again.body == b"hello"
+    assert server.request("/", host="other.localhost").status == 200
+    assert server.stop() == 0
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_real_server(serve, name):
+    serves(serve, [*REAL[name]])
+
+
+@pytest.mark.needs("node")
+@pytest.mark.parametrize("way", NODE)
+def test_node(serve, way):
+    serves(serve, NODE[way])

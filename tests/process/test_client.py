@@ -1,0 +1,248 @@
+"""The network process's side, with a real spawner, real servers and a real reactor."""
+
+import os
+import resource
+import socket
+import statistics
+import time
+
+import pytest
+from twisted.internet.epollreactor import EPollReactor
+from twisted.internet.task import deferLater
+
+from luisito.core import wire
+from luisito.errors import SpawnerLost
+from luisito.process.client import Spawner
+from luisito.process.launch import launch
+
+CONFIGURE = wire.Configure(
+    version=wire.VERSION,
+    max_servers=300,
+    overlap=1,
+    command=["sh", "-c", "echo on; exec sleep 1000"],
+    env={},
+    project_path=None,
+    cwd="/",
+    run_as=None,
+    allow_root=False,
+    min_uid=1,
+    umask=0o022,
+    output_log_dir=None,
+    access_log=None,
+    runtime_dir=None,
+    network_gid=os.getgid(),
+)
+
+
+class Notes:
+    """A listener that notes what it is told."""
+
+    def __init__(self, reactor):
+        self.reactor = reactor
+        self.facts = []
+        self.descriptors = []
+        self.fault = None
+
+    def spawner_started(self, server, pid, output, notify):
+        self.descriptors += (output, notify)
+        self.note("started", server)
+        if self.fault is not None:
+            raise self.fault
+
+    def spawner_running(self, server, uid, gid):
+        self.note("running", server, uid, gid)
+
+    def spawner_failed(self, server, message, overloaded):
+        self.note("failed", server, message, overloaded)
+
+    def spawner_exited(self, server, code, signal):
+        self.note("exited", server, code, signal)
+
+    def spawner_lost(self, reason):
+        self.note("lost", reason)
+
+    def note(self, *fact):
+        self.facts.append(fact)
+
+    def names(self):
+        return [fact[0] for fact in self.facts]
+
+
+class World:
+    def __init__(self, **changes):
+        self.reactor = EPollReactor()
+        self.notes = Notes(self.reactor)
+        self.launched = launch(CONFIGURE._replace(**changes))
+        self.spawner = Spawner(self.reactor, self.launched, self.notes)
+        self.listener = socket.create_server(("127.0.0.1", 0))
+
+    def until(self, true, within=8.0):
+        deadline = time.monotonic() + within
+        while not true():
+            assert time.monotonic() < deadline, self.notes.facts
+            self.reactor.iterate(0.01)
+
+    def result(self, deferred):
+        results = []
+        deferred.addBoth(results.append)
+        self.until(lambda: results)
+        return results[0]
+
+    def close(self):
+        code = self.result(self.spawner.stop())
+        self.listener.close()
+        for descriptor in self.notes.descriptors:
+            os.close(descriptor)
+        for reader in self.reactor.removeAll():
+            reader.connectionLost(None)
+        self.reactor._poller.close()
+        return code
+
+
+@pytest.fixture
+def world():
+    made = []
+
+    def make(**changes):
+        made.append(World(**changes))
+        return made[0]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+def test_a_life(world):
+    one = world()
+    assert one.spawner.hello.way == "fd"
+    one.spawner.start(1, "a.example", None, one.listener.fileno())
+    one.until(lambda: len(one.notes.facts) == 2)
+    assert one.notes.names() == ["started", "running"]
+    output = one.notes.descriptors[0]
+    one.until(lambda: readable(output))
+    assert os.read(output, 10) == b"on\n"
+    one.spawner.signal(1, "TERM")
+    one.until(lambda: len(one.notes.facts) == 3)
+    assert one.notes.facts[2] == ("exited", 1, None, 15)
+    os.fstat(one.listener.fileno())  # is still ours
+
+
+def readable(descriptor):
+    import select
+
+    return select.select([descriptor], [], [], 0)[0]
+
+
+def test_a_failure(world):
+    one = world(command=["no-such-program"])
+    one.spawner.start(1, "a.example", None, one.listener.fileno())
+    one.until(lambda: len(one.notes.facts) == 2)
+    kind, server, message, overloaded = one.notes.facts[1]
+    assert (kind, server, overloaded) == ("failed", 1, False)
+    assert "no such program" in message
+
+
+def test_questions(world, tmp_path):
+    one = world(output_log_dir=str(tmp_path))
+    folder = one.result(one.spawner.folder("a.example"))
+    assert (folder.exists, folder.message) == (False, "PROJECT_PATH is not set")
+    assert one.result(one.spawner.owns(1, 1)) is False
+    assert one.result(one.spawner.servers()) == []
+    log = one.result(one.spawner.log("a.example"))
+    os.write(log, b"x")
+    os.close(log)
+    assert (tmp_path / "a.example.log").read_text() == "x"
+    failure = one.result(one.spawner.log(None))
+    assert "no such log" in str(failure.check(OSError) and failure.value)
+    assert one.result(one.spawner.adopt(1)).check(LookupError)
+    one.spawner.start(1, "a.example", None, one.listener.fileno())
+    one.until(lambda: len(one.notes.facts) == 2)
+    descriptors = one.result(one.spawner.adopt(1))
+    assert len(descriptors) == 3
+    one.notes.descriptors += descriptors
+    assert [row["server"] for row in one.result(one.spawner.servers())] == [1]
+
+
+def test_the_spawner_is_killed_30b(world):
+    one = world()
+    one.spawner.start(1, "a.example", None, one.listener.fileno())
+    one.until(lambda: len(one.notes.facts) == 2)
+    asked = one.spawner.owns(1, 1)
+    os.kill(one.launched.process.pid, 9)
+    one.until(lambda: "lost" in one.notes.names())
+    assert one.notes.names().count("lost") == 1
+    answer = one.result(asked)
+    assert answer is False or answer.check(SpawnerLost)
+    one.spawner.start(2, "b.example", None, None)
+    one.spawner.signal(1, "TERM")
+    assert one.result(one.spawner.servers()).check(SpawnerLost)
+
+
+def test_stop_waits_for_the_end_and_is_no_loss(world):
+    one = world()
+    one.spawner.start(1, "a.example", None, one.listener.fileno())
+    one.until(lambda: len(one.notes.facts) == 2)
+    assert one.result(one.spawner.stop()) == 0
+    assert one.launched.process.returncode == 0
+    assert "lost" not in one.notes.names()
+    assert not os.path.exists(one.spawner.hello.runtime_dir)
+
+
+def test_a_fault_of_the_listener_costs_nothing_else(world):
+    one = world()
+    one.notes.fault = ValueError("a bug")
+    logged = []
+    from twisted.logger import globalLogPublisher
+
+    globalLogPublisher.addObserver(logged.append)
+    try:
+        one.spawner.start(1, "a.example", None, one.listener.fileno())
+        one.until(lambda: "running" in one.notes.names())
+    finally:
+        globalLogPublisher.removeObserver(logged.append)
+    assert any(event.get("log_failure") for event in logged)
+
+
+def test_no_room_for_the_descriptors_of_a_server_35(world):
+    one = world()
+    in_use = max(map(int, os.listdir("/proc/self/fd")))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    spare = [os.open("/dev/null", os.O_RDONLY)]
+    while spare[-1] <= in_use:
+        spare.append(os.open("/dev/null", os.O_RDONLY))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (spare[-1] + 1, hard))
+    try:
+        one.spawner.start(1, "a.example", None, one.listener.fileno())
+        one.until(lambda: one.notes.facts)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        for descriptor in spare:
+            os.close(descriptor)
+    ((kind, server, message, overloaded),) = one.notes.facts
+    assert (kind, server, overloaded) == ("failed", 1, True)
+    assert "open files" in message
+    assert one.result(one.spawner.servers()) == []
+
+
+def test_orders_wait_while_the_spawner_does_not_read(world):
+    one = world()
+    one.result(one.spawner.servers())
+    os.kill(one.launched.process.pid, 19)
+    asked = [one.spawner.servers() for _ in range(2000)]
+    one.spawner.start(1, "a.example", None, one.listener.fileno())
+    one.result(deferLater(one.reactor, 0.05))
+    os.kill(one.launched.process.pid, 18)
+    assert [one.result(deferred) for deferred in asked] == [[]] * 2000
+    one.until(lambda: one.notes.names() == ["started", "running"])
+
+
+def test_a_spawn_holds_the_reactor_for_less_than_0_3_ms(world):
+    one = world(command=["true"])
+    times = []
+    for server in range(1, 51):
+        begun = time.thread_time()
+        one.spawner.start(server, "a.example", None, one.listener.fileno())
+        times.append(time.thread_time() - begun)
+        one.until(lambda: one.notes.names()[-1:] == ["exited"])
+        one.notes.facts.clear()
+    assert statistics.median(times) < 0.0003

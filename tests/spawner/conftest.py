@@ -1,0 +1,194 @@
+"""A real spawner with a test at the network end of its socket pair."""
+
+import functools
+import os
+import pwd
+import select
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+
+import pytest
+
+from luisito.core import wire
+from luisito.process import launch as launching
+from luisito.spawner import channel, tree
+
+PYTHON = [sys.executable, "-I", "-S", "-c"]
+SOON = 8.0  # seconds; what is measured has a limit of its own
+
+
+def configure(**changes):
+    values = {
+        "version": wire.VERSION,
+        "max_servers": 20,
+        "overlap": 1,
+        "command": ["sleep", "1000"],
+        "env": {},
+        "project_path": None,
+        "cwd": "/",
+        "run_as": None,
+        "allow_root": False,
+        "min_uid": 1,
+        "umask": 0o022,
+        "output_log_dir": None,
+        "access_log": None,
+        "runtime_dir": None,
+        "network_gid": os.getgid(),
+    }
+    return wire.Configure(**{**values, **changes})
+
+
+class Network:
+    """The network end: gives orders, waits for facts, knows what must be gone at the end."""
+
+    def __init__(self, monkeypatch, user):
+        self.user = user
+        self.uid = os.getuid() if user is None else user.pw_uid
+        self.mark = uuid.uuid4().hex
+        self.descriptors = []
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.sock = self.process = self.hello = None
+        if user is not None:
+            popen = functools.partial(
+                subprocess.Popen, user=user.pw_uid, group=user.pw_gid, extra_groups=[]
+            )
+            monkeypatch.setattr(launching.subprocess, "Popen", popen)
+
+    def launch(self, **changes):
+        env = {"TEST_MARK": self.mark, **changes.pop("env", {})}
+        if self.user is not None:
+            changes.setdefault("network_gid", self.user.pw_gid)
+        launched = launching.launch(configure(env=env, **changes))
+        self.sock, self.process, self.hello = launched
+        self.guarded = self.hello.containment == "guardian"
+        self.spawner = tree.children(self.process.pid)[0] if self.guarded else self.process.pid
+        return self
+
+    def order(self, order, *descriptors):
+        channel.send(self.sock, wire.encode(order), descriptors)
+
+    def start(self, server, site="a.example", port=None):
+        """Order a start that fits the way in; return nothing yet."""
+        if self.hello.way == "port":
+            self.order(wire.Start(server, site, port or 20000 + server))
+        elif self.hello.way == "fd":
+            self.order(wire.Start(server, site, None), self.listener.fileno())
+        else:
+            self.order(wire.Start(server, site, None))
+
+    def fact(self):
+        """Receive the next fact and its descriptors."""
+        assert select.select([self.sock], [], [], SOON)[0], "no fact came"
+        data, descriptors = channel.receive(self.sock)
+        self.descriptors += descriptors
+        return (wire.decode_fact(data) if data else None), descriptors
+
+    def facts(self, count):
+        return [self.fact()[0] for _ in range(count)]
+
+    def wait(self, kind):
+        """Receive until a fact of a kind comes."""
+        while True:
+            fact, _ = self.fact()
+            assert fact is not None, f"the spawner has gone; {kind.__name__} was awaited"
+            if isinstance(fact, kind):
+                return fact
+
+    def run(self, server=1, site="a.example"):
+        """Start a server and return its Started fact and the read end of its output."""
+        self.start(server, site)
+        started, descriptors = self.fact()
+        assert isinstance(started, wire.Started), started
+        return started, descriptors[0]
+
+    def silent(self):
+        """Tell that no fact is on its way: the answer to a question comes first."""
+        self.order(wire.AskList(99))
+        fact, _ = self.fact()
+        assert isinstance(fact, wire.Servers), fact
+        return fact.servers
+
+    def left(self):
+        """List the processes that inherited our mark."""
+        wanted = f"TEST_MARK={self.mark}".encode()
+        pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]
+        return tree.living([pid for pid in pids if wanted in tree.read(f"/proc/{pid}/environ")])
+
+    def gone(self, within=2.0):
+        """Wait until no marked process is left."""
+        return wait_until(lambda: not self.left(), within)
+
+    def close(self):
+        if self.sock is not None:
+            self.sock.close()
+            self.process.wait(10)
+        for descriptor in self.descriptors:
+            os.close(descriptor)
+        self.listener.close()
+        assert self.gone(), "processes are left"
+
+
+def wait_until(true, within=SOON):
+    deadline = time.monotonic() + within
+    while not true():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.005)
+    return True
+
+
+def read_all(descriptor):
+    os.set_blocking(descriptor, True)
+    parts = []
+    while part := os.read(descriptor, 65536):
+        parts.append(part)
+    return b"".join(parts).decode()
+
+
+@pytest.fixture
+def root():
+    if os.geteuid() != 0:
+        pytest.skip("needs root: it changes users")
+
+
+@pytest.fixture
+def folder():
+    """A folder that every user can reach, unlike pytest's own."""
+    path = tempfile.mkdtemp(prefix="luisito-test-")
+    os.chmod(path, 0o755)
+    yield path
+    shutil.rmtree(path)
+
+
+def _network(monkeypatch, who):
+    if who == "root" and os.geteuid() != 0:
+        pytest.skip("needs root: the spawner is started as root")
+    user = pwd.getpwnam("nobody") if who == "user" and os.geteuid() == 0 else None
+    return Network(monkeypatch, user)
+
+
+@pytest.fixture(params=["root", "user"])
+def network(request, monkeypatch):
+    """A spawner started as root, in a pid namespace, and one by a user, with a guardian."""
+    made = _network(monkeypatch, request.param)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def as_root(monkeypatch):
+    made = _network(monkeypatch, "root")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def as_user(monkeypatch):
+    made = _network(monkeypatch, "user")
+    yield made
+    made.close()

@@ -1,0 +1,212 @@
+"""Nothing is left: of a server, of a spawner, of a network process, however they end."""
+
+import os
+import signal
+import time
+
+import pytest
+
+from luisito.core import wire
+from luisito.spawner import tree
+
+from .conftest import PYTHON, read_all, wait_until
+
+# A daemon in a session of its own, whose parent has gone; then another that lost its mark too.
+DAEMONS = (
+    "(setsid sh -c 'trap \"\" TERM HUP; while :; do sleep 1; done' &);"
+    "(setsid sleep 1000 &); (sleep 1000 &); sleep 1000 & "
+)
+STUBBORN = ["sh", "-c", "trap '' TERM HUP; " + DAEMONS + "while :; do sleep 1; done"]
+
+
+def busy(network, command=STUBBORN, count=5):
+    network.launch(command=command)
+    network.run()
+    network.wait(wire.Running)
+    assert wait_until(lambda: len(network.left()) >= count)
+    return network
+
+
+def test_term_reaches_the_whole_tree(network):
+    busy(network, ["sh", "-c", "(setsid sleep 999 &); (sleep 999 &); sleep 999 & sleep 1000"], 5)
+    network.order(wire.Signal(1, "TERM"))
+    assert network.wait(wire.Exited) == wire.Exited(1, None, signal.SIGTERM)
+    assert network.left() == []
+
+
+def test_kill_leaves_nothing_of_what_ignores_term_27(network):
+    busy(network)
+    network.order(wire.Signal(1, "TERM"))
+    time.sleep(0.1)
+    assert len(network.left()) >= 2
+    network.order(wire.Signal(1, "KILL"))
+    assert network.wait(wire.Exited) == wire.Exited(1, None, signal.SIGKILL)
+    assert network.left() == []
+    assert os.listdir(network.hello.runtime_dir) == []
+
+
+def test_daemons_go_with_their_leader_28(network):
+    busy(network, ["sh", "-c", DAEMONS + "sleep 0.3; exit 3"])
+    assert network.wait(wire.Exited) == wire.Exited(1, 3, None)
+    assert network.left() == []
+
+
+def test_a_daemon_that_hides_where_it_comes_from_28(network):
+    seconds = f"{network.listener.getsockname()[1]}99"
+    network.launch(
+        command=["sh", "-c", f"(env -i setsid sleep {seconds} &); sleep 0.2; exec sleep 1000"]
+    )
+    network.run()
+    network.wait(wire.Running)
+
+    def hidden():
+        pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]
+        wanted = f"sleep\0{seconds}\0".encode()
+        return [pid for pid in pids if tree.read(f"/proc/{pid}/cmdline").endswith(wanted)]
+
+    assert wait_until(hidden)
+    network.order(wire.Signal(1, "KILL"))
+    network.wait(wire.Exited)
+    assert hidden() == []
+
+
+def test_daemons_of_another_site_stay_28(network):
+    network.launch(command=STUBBORN)
+    network.run(1)
+    network.start(2, "b.example")
+    assert wait_until(lambda: len(network.left()) >= 10)
+    for _ in range(3):
+        network.fact()
+    before = len(network.left())
+    network.order(wire.Signal(1, "KILL"))
+    network.wait(wire.Exited)
+    left = network.left()
+    assert before / 2 - 1 <= len(left) < before
+    for pid in left:
+        assert b"LUISITO_SERVER=2" in tree.read(f"/proc/{pid}/environ")
+
+
+def test_other_signals_arrive(network):
+    command = ["sh", "-c", "trap 'echo hup' HUP; trap 'echo usr1; exit 0' USR1; echo on;"]
+    command[2] += "while :; do sleep 0.05; done"
+    network.launch(command=command)
+    _, output = network.run()
+    network.wait(wire.Running)
+    assert wait_until(lambda: readable(output))
+    assert os.read(output, 100) == b"on\n"
+    for name in ("HUP", "USR1"):
+        network.order(wire.Signal(1, name))
+        assert wait_until(lambda: readable(output))
+    assert "usr1" in read_all(output)
+    assert network.wait(wire.Exited).server == 1
+
+
+def readable(descriptor):
+    import select
+
+    return bool(select.select([descriptor], [], [], 0)[0])
+
+
+def test_the_network_process_is_killed_30(network):
+    busy(network)
+    network.sock.close()
+    begun = time.monotonic()
+    assert network.process.wait(2) == 0
+    assert time.monotonic() - begun < 1
+    assert network.gone(1)
+    assert not os.path.exists(network.hello.runtime_dir)
+
+
+def test_the_spawner_is_killed_30b(network):
+    busy(network)
+    os.kill(network.spawner, signal.SIGKILL)
+    assert network.gone(2)
+    assert wait_until(lambda: network.sock.recv(100000) == b"")
+    assert network.process.wait(2) in (-signal.SIGKILL, 128 + signal.SIGKILL)
+
+
+def test_the_folder_of_a_spawner_that_was_killed_goes_with_the_next(network):
+    network.launch()
+    os.kill(network.spawner, signal.SIGKILL)
+    network.process.wait(2)
+    network.sock.close()
+    left = network.hello.runtime_dir
+    assert os.path.exists(left)
+    network.launch()
+    assert not os.path.exists(left)
+    assert os.path.exists(network.hello.runtime_dir)
+
+
+def test_both_are_killed_30(network):
+    busy(network)
+    network.sock.close()
+    os.kill(network.spawner, signal.SIGKILL)
+    assert network.gone(2)
+
+
+def test_the_guardian_is_killed(as_user):
+    busy(as_user)
+    os.kill(as_user.process.pid, signal.SIGKILL)
+    assert as_user.gone(2)
+    assert wait_until(lambda: not os.path.exists(f"/proc/{as_user.spawner}/exe"), 2)
+
+
+def test_the_first_process_of_the_namespace_is_killed(as_root):
+    busy(as_root)
+    leader = as_root.silent()[0]["pid"]
+    (init,) = (
+        pid
+        for pid in tree.children(as_root.spawner)
+        if pid != leader and tree.status(pid).session != pid
+    )
+    os.kill(init, signal.SIGKILL)
+    assert as_root.process.wait(2) == 1
+    assert as_root.gone(2)
+
+
+def test_quit_is_an_orderly_end(network):
+    busy(network)
+    network.order(wire.Quit())
+    assert network.process.wait(2) == 0
+    assert network.gone(0)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1])
+def test_signals_meant_for_luisito_do_not_end_the_spawner(network, number):
+    network.launch(command=[*PYTHON, "import time; time.sleep(1000)"])
+    network.run()
+    network.wait(wire.Running)
+    for _ in range(10):
+        os.kill(network.spawner, number)
+        os.kill(network.process.pid, number)
+    assert [row["server"] for row in network.silent()] == [1]
+
+
+def test_a_waiting_child_that_somebody_kills_is_replaced(network):
+    network.launch(command=["true"])
+    expected = 1 if network.guarded else 2
+    assert wait_until(lambda: len(tree.children(network.spawner)) == expected)
+    spare = tree.children(network.spawner)[-1]
+    os.kill(spare, signal.SIGKILL)
+    assert wait_until(lambda: tree.status(spare) is None)
+    network.start(1)
+    assert network.wait(wire.Exited) == wire.Exited(1, 0, None)
+
+
+def test_a_server_killed_by_somebody_else_25(network):
+    network.launch()
+    started, _ = network.run()
+    network.wait(wire.Running)
+    os.kill(started.pid, signal.SIGKILL)
+    assert network.wait(wire.Exited) == wire.Exited(1, None, signal.SIGKILL)
+
+
+def test_a_folder_full_of_files_goes_too(network):
+    command = "umask 0; mkdir -p $D/a/b; touch $D/a/x $D/y; ln -s /etc $D/l; mkfifo $D/f"
+    network.launch(
+        command=["sh", "-c", "D=$(dirname $NOTIFY_SOCKET);" + command],
+    )
+    network.run()
+    network.wait(wire.Exited)
+    assert wait_until(lambda: os.listdir(network.hello.runtime_dir) == [])
+    assert os.path.exists("/etc/passwd")
