@@ -8,6 +8,7 @@ measured.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import shutil
@@ -24,11 +25,13 @@ from bench.processes import BenchError, adopt_orphans, end_all
 from bench.report import table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator
 
     from bench.report import Row
 
 
+# The load average above which other programs are likely to show in the figures.
+_BUSY = 0.5
 # Bytes that the access logs and nginx's temporary files may come to.
 _SPACE = 2 * 2**30
 
@@ -39,20 +42,25 @@ def main() -> int:
     adopt_orphans()
     rows: list[Row] = []
     failed = 0
+    load = os.getloadavg()[0]
+    if load > _BUSY:
+        print(f"bench: other programs run here (load average {load:.1f})", file=sys.stderr)
     try:
         peers.require_programs()
         with tempfile.TemporaryDirectory(prefix="luisito-bench-", dir=_place()) as folder:
             os.chmod(folder, 0o755)  # the app servers, with another user, go through it
             try:
-                for work in chosen(Path(folder), options):
-                    try:
-                        done = work()
-                    except (BenchError, OSError) as error:  # the other works go on
-                        print(f"bench: {error}", file=sys.stderr)
-                        failed = 1
-                    else:
-                        _say(done)
-                        rows += done
+                # closed here, so that an interrupt ends the proxies in order before end_all
+                with contextlib.closing(chosen(Path(folder), options)) as wanted:
+                    for work in wanted:
+                        try:
+                            done = work()
+                        except (BenchError, OSError) as error:  # the other works go on
+                            print(f"bench: {error}", file=sys.stderr)
+                            failed = 1
+                        else:
+                            _say(done)
+                            rows += done
             finally:
                 end_all()
     except KeyboardInterrupt:
@@ -61,7 +69,7 @@ def main() -> int:
         print(f"bench: {error}", file=sys.stderr)
         failed = 1
     if rows:
-        _show(rows, options.json)
+        _show(rows, load, options.json)
     return failed
 
 
@@ -72,7 +80,9 @@ def _place() -> str | None:
     return memory if roomy else None
 
 
-def chosen(folder: Path, options: argparse.Namespace) -> Iterator[Callable[[], list[Row]]]:
+def chosen(
+    folder: Path, options: argparse.Namespace
+) -> Generator[Callable[[], list[Row]], None, None]:
     """The works that were asked for, to be done before the next one is taken."""
     cores = sorted(os.sched_getaffinity(0))[:2]
     if len(cores) < 2:
@@ -94,12 +104,12 @@ def chosen(folder: Path, options: argparse.Namespace) -> Iterator[Callable[[], l
         yield simulated.rows
 
 
-def _show(rows: list[Row], path: str | None) -> None:
+def _show(rows: list[Row], load: float, path: str | None) -> None:
     versions = peers.versions()
     print(table(rows))
-    print("\nBy", ", ".join(versions))
+    print(f"\nBy {', '.join(versions)}; load average before: {load:.1f}")
     if path:
-        record = {"versions": versions, "works": [row.as_json() for row in rows]}
+        record = {"versions": versions, "load": load, "works": [row.as_json() for row in rows]}
         Path(path).write_text(json.dumps(record, indent=1) + "\n")
 
 

@@ -1,4 +1,6 @@
-"""Median times of a spawn: from the order to exec, and what it holds the network process.
+"""What a spawn costs: from the order to the program's own first act, beside a plain Popen.
+
+The program is date(1), which tells when it ran; the two are started in turn.
 
 Usage: python bench/spawn.py [COUNT [PAUSE]]    PAUSE: seconds between two starts, 0.02
 """
@@ -9,6 +11,7 @@ import os
 import select
 import socket
 import statistics
+import subprocess
 import sys
 import time
 
@@ -18,53 +21,73 @@ from luisito.core import wire
 from luisito.process.launch import launch
 from luisito.spawner import channel
 
+COMMAND = ["/bin/date", "+%s%N"]
+CONFIGURE = wire.Configure(
+    version=wire.VERSION,
+    max_servers=10,
+    overlap=1,
+    command=COMMAND,
+    env={},
+    project_path=None,
+    cwd="/",
+    run_as=None,
+    allow_root=False,
+    min_uid=1,
+    umask=0o022,
+    output_log_dir=None,
+    access_log=None,
+    runtime_dir=None,
+    network_gid=os.getgid(),
+)
+
+
+def spawn(sock: socket.socket, listener: socket.socket, server: int) -> dict[str, float]:
+    """Start one server; return when things happened, in seconds from the order."""
+    begun = time.time()
+    start = wire.Start(server, "a.localhost", None)
+    channel.send(sock, wire.encode(start), (listener.fileno(),))
+    times = {"order sent": time.time() - begun}
+    output = -1
+    while "Exited" not in times:
+        select.select([sock], [], [])
+        data, descriptors = channel.receive(sock)
+        times[type(wire.decode_fact(data)).__name__] = time.time() - begun
+        if descriptors:
+            output, notify = descriptors
+            os.close(notify)
+    times["program runs"] = int(os.read(output, 100)) / 1e9 - begun
+    os.close(output)
+    return times
+
+
+def straight() -> float:
+    """Start the same program without a spawner."""
+    begun = time.time()
+    done = subprocess.run(COMMAND, stdout=subprocess.PIPE, check=True)
+    return int(done.stdout) / 1e9 - begun
+
 
 def main() -> None:
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 300
+    count = int(sys.argv[1]) if len(sys.argv) > 1 else 200
     pause = float(sys.argv[2]) if len(sys.argv) > 2 else 0.02
-    configure = wire.Configure(
-        version=wire.VERSION,
-        max_servers=10,
-        overlap=1,
-        command=["/bin/true"],
-        env={},
-        project_path=None,
-        cwd="/",
-        run_as=None,
-        allow_root=False,
-        min_uid=1,
-        umask=0o022,
-        output_log_dir=None,
-        access_log=None,
-        runtime_dir=None,
-        network_gid=os.getgid(),
+    begun = time.time()
+    sock, process, hello = launch(CONFIGURE)
+    print(
+        f"containment: {hello.containment}; spawner ready in {1000 * (time.time() - begun):.0f} ms"
     )
-    begun = time.perf_counter()
-    launched = launch(configure)
-    ready = time.perf_counter() - begun
-    listener = socket.create_server(("127.0.0.1", 0))
-    times: dict[str, list[float]] = {"order sent": [], "Started": [], "Running": [], "Exited": []}
-    for server in range(1, count + 1):
-        time.sleep(pause)
-        begun = time.perf_counter()
-        start = wire.Start(server, "a.localhost", None)
-        channel.send(launched.sock, wire.encode(start), (listener.fileno(),))
-        times["order sent"].append(time.perf_counter() - begun)
-        name = ""
-        while name != "Exited":
-            select.select([launched.sock], [], [])
-            data, descriptors = channel.receive(launched.sock)
-            fact = wire.decode_fact(data)
-            name = type(fact).__name__
-            times[name].append(time.perf_counter() - begun)
-            channel.close(descriptors)
-    print(f"containment: {launched.hello.containment}; spawner ready in {ready * 1000:.0f} ms")
-    print(f"{'from the order to':20} {'median ms':>10} {'95 % ms':>10}   ({count} servers)")
-    for name, values in times.items():
+    rows: dict[str, list[float]] = {}
+    with sock, socket.create_server(("127.0.0.1", 0)) as listener:
+        for server in range(1, count + 1):
+            time.sleep(pause)
+            for name, value in spawn(sock, listener, server).items():
+                rows.setdefault(name, []).append(value)
+            time.sleep(pause)
+            rows.setdefault("straight: program runs", []).append(straight())
+    process.wait()
+    print(f"{'from the order to':24} {'median ms':>10} {'95 % ms':>10}   ({count} servers)")
+    for name, values in rows.items():
         late = sorted(values)[int(len(values) * 0.95)]
-        print(f"{name:20} {statistics.median(values) * 1000:10.3f} {late * 1000:10.3f}")
-    launched.sock.close()
-    launched.process.wait()
+        print(f"{name:24} {statistics.median(values) * 1000:10.3f} {late * 1000:10.3f}")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, inlineCallbacks
+from twisted.internet.defer import Deferred, inlineCallbacks, succeed
 from twisted.logger import Logger
 
 from luisito.core.orders import Limits
@@ -71,6 +71,7 @@ class LuisitoService(Service):
         self._listeners: list[Listener] = []
         self._launched: Launched | None = None
         self._stopping: Deferred[None] | None = None
+        self._access_asked: Deferred[None] = succeed(None)
         self.gateway: Gateway
         self.pool: Pool
         self._spawner: Spawner
@@ -88,10 +89,16 @@ class LuisitoService(Service):
         super().startService()
         self._prepare()
         self._become_unprivileged()
+        # No request is served before its access line can be written.
+        self._access_asked.addCallback(lambda _: self._start_listening())
+        self._reactor.callWhenRunning(self._take_signals)
+
+    def _start_listening(self) -> None:
+        if self._stopping is not None:
+            return
         for listener in self._listeners:
             listener.startListening()
             self._log.info("Listening on {name}", name=listener.name)
-        self._reactor.callWhenRunning(self._take_signals)
 
     def _prepare(self) -> None:
         if self._board is not None:
@@ -115,13 +122,13 @@ class LuisitoService(Service):
         routes = Routes(
             settings.allowed_hosts
             if settings.allowed_hosts is not None
-            else "*"
+            else ["*"]
             if settings.project_path is not None
             else None
         )
         self.gateway = Gateway(reactor, board, settings, routes, pool)
         if settings.access_log is not None:
-            spawner.log(None).addCallbacks(
+            self._access_asked = spawner.log(None).addCallbacks(
                 self._open_access_log,
                 lambda failure: self._log.error(
                     "ACCESS_LOG: cannot open {path}: {error}",

@@ -41,7 +41,7 @@ def serve():
 
     yield serve
     problems = []
-    for server in servers:
+    for server in reversed(servers):
         found = server.finish()
         problems += found
         print(f"--- log of Luisito\n{server.last_log}\n--- objections: {found}")

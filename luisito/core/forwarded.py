@@ -6,9 +6,10 @@ import re
 from typing import Final
 
 _TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
-_PAIR: Final = _TOKEN + rb"=(?:" + _TOKEN + rb'|"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*")'
-_PAIRS: Final = _PAIR + rb"(?:;" + _PAIR + rb")*"
-_forwarded = re.compile(_PAIRS + rb"(?:[ \t]*+,[ \t]*+" + _PAIRS + rb")*").fullmatch
+# Laxer than RFC 7239 section 4 about what stands unquoted, as proxies are; strict about quotes.
+_VALUE: Final = rb'(?:"[\t !#-\[\]-~\x80-\xff]*+"|[!#-+\--:<-~\x80-\xff]++)'
+_PAIR: Final = _TOKEN + rb"=" + _VALUE
+_forwarded = re.compile(_PAIR + rb"(?:[ \t]*+[,;][ \t]*+" + _PAIR + rb")*").fullmatch
 _token = re.compile(_TOKEN).fullmatch
 
 
@@ -39,11 +40,13 @@ def forwarded_lines(
     elements: list[bytes] = []
     theirs: dict[bytes, bytes] = {}
     for name, value in sent:
+        if not value:
+            continue
         if name == b"forwarded":
             elements.append(value)
-        elif value and name == b"x-forwarded-for":
+        elif name == b"x-forwarded-for":
             known.append(value)
-        elif value:
+        else:
             theirs[name] = value
     chain = b", ".join([*known, peer] if peer else known)
     node = _quoted(b"[%s]" % peer if b":" in peer else peer or b"unknown")

@@ -27,11 +27,13 @@ METHODS: Final = frozenset(
     b"GET HEAD POST PUT DELETE OPTIONS PATCH TRACE "
     b"PROPFIND PROPPATCH MKCOL COPY MOVE LOCK UNLOCK REPORT SEARCH MKCALENDAR ACL BIND UNBIND "
     b"REBIND CHECKOUT MERGE MKACTIVITY M-SEARCH NOTIFY SUBSCRIBE UNSUBSCRIBE PURGE LINK UNLINK "
-    b"SOURCE".split()
+    b"SOURCE QUERY".split()
 )
 """What is passed on; the rest is answered with 501."""
 
-IDEMPOTENT: Final = frozenset(b"GET HEAD PUT DELETE OPTIONS TRACE PROPFIND REPORT SEARCH".split())
+IDEMPOTENT: Final = frozenset(
+    b"GET HEAD PUT DELETE OPTIONS TRACE PROPFIND REPORT SEARCH QUERY".split()
+)
 """What may be sent a second time (RFC 9110 section 9.2.2)."""
 
 _TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
@@ -42,7 +44,8 @@ _TARGET_CHAR: Final = rb"[!$-;=?-~\x80-\xff]"
 # Patterns are linear in time: what repeats one character is possessive, and a line can be read in
 # one way only. No group is repeated possessively: CPython before 3.11.5 takes such a group for
 # matched where it was matched in part (gh-106052).
-_LINES: Final = rb"(?:" + _TOKEN + rb"++:" + _VALUE + rb"*+\r\n)*"
+_LINE: Final = _TOKEN + rb"++:" + _VALUE + rb"*+\r\n"
+_LINES: Final = rb"(?:" + _LINE + rb")*"
 
 _request_line = re.compile(
     rb"([A-Z]++(?:-[A-Z]++)?) (/" + _TARGET_CHAR + rb"*+) HTTP/1\.([01])\r\n"
@@ -56,15 +59,16 @@ _absolute = re.compile(
     + rb"*+)?"
 ).fullmatch
 _field_lines = re.compile(rb"\r\n" + _LINES).fullmatch
+_field_line = re.compile(_TOKEN + rb"++:" + _VALUE + rb"*+").fullmatch
 _content_length = re.compile(rb"0|[1-9]\d{0,17}").fullmatch
 
-_response_head = re.compile(
-    rb"HTTP/1\.[01] [1-5]\d\d(?: " + _VALUE + rb"*+)?\r\n" + _LINES
-).fullmatch
+_STATUS_LINE: Final = rb"HTTP/1\.[01] [1-5]\d\d(?: " + _VALUE + rb"*+)?\r\n"
+_status_line = re.compile(_STATUS_LINE).match
+_response_head = re.compile(_STATUS_LINE + _LINES).fullmatch
 # Lines that say nothing about the framing or the connection.
 _OTHER_LINES: Final = (
     rb"(?:(?!(?:[Cc](?i:ontent-length|onnection)|[Kk](?i:eep-alive)|[Pp](?i:roxy-connection)"
-    rb"|[Tt](?i:ransfer-encoding|e)|[Uu](?i:pgrade)):)" + _LINES[3:]
+    rb"|[Tt](?i:ransfer-encoding|e)|[Uu](?i:pgrade)):)" + _LINE + rb")*"
 )
 _CONNECTION_LINES: Final = (
     rb"(?:((?i:connection: ?+(close|keep-alive)\r\n(?:keep-alive:" + _VALUE + rb"*+\r\n)?))"
@@ -86,10 +90,18 @@ _not_of_101 = re.compile(
 _ONE_HOP: Final = frozenset(
     [b"keep-alive", b"te", b"proxy-connection", b"proxy-authorization", b"proxy", b"http2-settings"]
 )
+_ONE_HOP_BACK: Final = frozenset([b"keep-alive", b"te", b"proxy-connection", b"upgrade"])
 _FORWARDED: Final = frozenset([b"forwarded", b"x-real-ip"])
-_OURS: Final = frozenset([b"host", b"content-length", b"transfer-encoding", b"connection"])
+# What routes, frames or types a message comes once, and goes on in the one way that every parser
+# reads alike.
+_ONCE: Final = {
+    b"host": b"Host",
+    b"content-type": b"Content-Type",
+    b"content-length": b"Content-Length",
+    b"transfer-encoding": b"Transfer-Encoding",
+}
 # Connection cannot take these away: the message would be read as another one.
-_STAYS: Final = _OURS | {b"content-type", b"content-encoding", b"content-range", b"expect"}
+_STAYS: Final = frozenset([*_ONCE, b"content-encoding", b"content-range", b"expect"])
 
 
 class RequestLine(NamedTuple):
@@ -120,7 +132,10 @@ def request_line(data: bytes) -> RequestLine:
     if match is not None:
         method, target, minor = match.groups()
         if method in METHODS:
-            return RequestLine(method, target, minor[0] - 48, match.end() - 2, None)
+            # what NamedTuple.__new__ does, without its frame
+            return tuple.__new__(
+                RequestLine, (method, target, minor[0] - 48, match.end() - 2, None)
+            )
     return _unusual_request_line(data)
 
 
@@ -197,10 +212,21 @@ def _llhttp(block: bytes) -> None:
         raise BadMessage(400, f"a header line is malformed: {error}") from None
 
 
-def _one(earlier: bytes | None, value: bytes, name: str, status: int) -> bytes:
-    if earlier is not None:
-        raise BadMessage(status, f"{name} was sent twice: {earlier[:64]!r} and {value[:64]!r}")
-    return value
+def _malformed(block: bytes) -> bytes:
+    """The beginning of the first of these lines that is none."""
+    lines = block.split(b"\r\n")[1:]
+    return next((line[:64] for line in lines if _field_line(line) is None), b"")
+
+
+def _once(seen: dict[bytes, bytes], name: bytes, value: bytes, status: int) -> bytes:
+    """Keeps the value of one of _ONCE; returns the line to pass on."""
+    if name in seen:
+        raise BadMessage(
+            status,
+            f"{_ONCE[name].decode()} was sent twice: {seen[name][:64]!r} and {value[:64]!r}",
+        )
+    seen[name] = value
+    return _ONCE[name] + b": " + value
 
 
 def _tokens(value: bytes) -> list[bytes]:
@@ -214,7 +240,7 @@ def _is_forwarded(name: bytes) -> bool:
 def _collides(name: bytes) -> bool:
     """Whether a name with underscores reads, to a CGI-like app server, as one that is ours."""
     dashed = name.replace(b"_", b"-")
-    return dashed in _OURS or dashed in _ONE_HOP or _is_forwarded(dashed)
+    return dashed in _ONCE or dashed in _ONE_HOP or _is_forwarded(dashed)
 
 
 def request_fields(block: bytes) -> RequestFields:
@@ -227,9 +253,9 @@ def request_fields(block: bytes) -> RequestFields:
         BadMessage: 400, or 501 for a transfer coding other than chunked.
     """
     if _field_lines(block) is None:
-        raise BadMessage(400, "a header line is malformed")
+        raise BadMessage(400, f"a header line is malformed: {_malformed(block)!r}")
     _llhttp(block)
-    host = length = coding = None
+    once: dict[bytes, bytes] = {}
     nominated: list[bytes] = []
     offered: list[bytes] = []
     forwarded: list[tuple[bytes, bytes]] = []
@@ -238,18 +264,10 @@ def request_fields(block: bytes) -> RequestFields:
     for line in block[2:-2].split(b"\r\n"):
         raw_name, _, raw_value = line.partition(b":")
         name, value = raw_name.lower(), raw_value.strip(b" \t")
-        if b"_" in name and _collides(name):
+        if name in _ONE_HOP or (b"_" in name and _collides(name)):
             continue
-        # What routes and frames is written anew, in the one way that every parser reads alike.
-        if name == b"host":
-            host = _one(host, value, "Host", 400)
-            line = b"Host: " + value
-        elif name == b"content-length":
-            length = _one(length, value, "Content-Length", 400)
-            line = b"Content-Length: " + value
-        elif name == b"transfer-encoding":
-            coding = _one(coding, value, "Transfer-Encoding", 400)
-            line = b"Transfer-Encoding: chunked"
+        if name in _ONCE:
+            line = _once(once, name, value, 400)
         elif name == b"connection":
             nominated += _tokens(value)
             continue
@@ -259,13 +277,12 @@ def request_fields(block: bytes) -> RequestFields:
         elif _is_forwarded(name):
             forwarded.append((name, value))
             continue
-        elif name in _ONE_HOP:
-            continue
         elif name == b"expect":
             expects = expects or b"100-continue" in _tokens(value)
         elif name == b"accept":
             json = _prefers_json(value.lower())
         kept.append((name, line))
+    host = once.get(b"host")
     if host is None:
         raise BadMessage(400, "Host is missing: send the name of a site")
     fields = RequestFields()
@@ -274,7 +291,7 @@ def request_fields(block: bytes) -> RequestFields:
     except BadHost as error:
         raise BadMessage(400, str(error)) from None
     fields.host = host
-    fields.length = _request_length(length, coding)
+    fields.length = _request_length(once)
     fields.close = True if b"close" in nominated else False if b"keep-alive" in nominated else None
     protocols = _protocols(offered) if b"upgrade" in nominated and not fields.length else b""
     fields.upgrade = bool(protocols)
@@ -290,25 +307,32 @@ def request_fields(block: bytes) -> RequestFields:
     return fields
 
 
-def _request_length(length: bytes | None, coding: bytes | None) -> int:
-    if coding is not None:
+def _length(once: dict[bytes, bytes], status: int) -> int | None:
+    """What Content-Length says; None where it was not sent, CHUNKED for a transfer coding."""
+    length = once.get(b"content-length")
+    if b"transfer-encoding" in once:
         if length is not None:
-            raise BadMessage(400, "Content-Length and Transfer-Encoding were both sent: send one")
-        codings = _tokens(coding)
-        if codings != [b"chunked"]:
+            raise BadMessage(status, "Content-Length and Transfer-Encoding were both sent")
+        return CHUNKED
+    if length is None:
+        return None
+    if _content_length(length) is None:
+        raise BadMessage(status, f"Content-Length is {length[:64]!r}: send a number of bytes")
+    return int(length)
+
+
+def _request_length(once: dict[bytes, bytes]) -> int:
+    length = _length(once, 400)
+    if length == CHUNKED:
+        coding = once[b"transfer-encoding"]
+        if coding.lower() != b"chunked":
             # RFC 9112 section 6.1: 501; what does not end in chunked once cannot be framed at all
+            codings = _tokens(coding)
             framed = codings[-1:] == [b"chunked"] and codings.count(b"chunked") == 1
             raise BadMessage(
                 501 if framed else 400, f"Transfer-Encoding is {coding[:64]!r}: send only chunked"
             )
-        return CHUNKED
-    return 0 if length is None else _length(length, 400)
-
-
-def _length(value: bytes, status: int) -> int:
-    if _content_length(value) is None:
-        raise BadMessage(status, f"Content-Length is {value[:64]!r}: send a number of bytes")
-    return int(value)
+    return length or 0
 
 
 def _protocols(offered: list[bytes]) -> bytes:
@@ -399,7 +423,7 @@ def response(head: bytes, *, to_head: bool) -> Response:
         keep = (option or other_option).lower() != b"close"
     if size is None:
         return Response(status, CHUNKED, keep, head, _event_stream(head) is not None)
-    # what NamedTuple.__new__ does, without its frame: this is the way of most responses
+    # what NamedTuple.__new__ does, without its frame
     return tuple.__new__(Response, (status, int(size), keep, head, False))
 
 
@@ -408,28 +432,26 @@ _BODILESS: Final = frozenset([204, 304])
 
 def _any_response(head: bytes, *, to_head: bool) -> Response:
     if _response_head(head) is None:
-        raise BadMessage(502, "its head is malformed")
+        if not _status_line(head):
+            raise BadMessage(502, f"its status line is malformed: {head[:64]!r}")
+        raise BadMessage(502, f"a line of its head is malformed: {_malformed(head)!r}")
     status, current = int(head[9:12]), head[7:8] == b"1"
     first, *lines = head[:-2].split(b"\r\n")
-    length = coding = None
+    once: dict[bytes, bytes] = {}
     nominated: list[bytes] = []
     kept: list[tuple[bytes, bytes]] = []
     for line in lines:
         raw_name, _, raw_value = line.partition(b":")
         name, value = raw_name.lower(), raw_value.strip(b" \t")
-        if name == b"content-length":
-            length = _one(length, value, "Content-Length", 502)
-            line = b"Content-Length: " + value
-        elif name == b"transfer-encoding":
-            coding = _one(coding, value, "Transfer-Encoding", 502)
-            line = b"Transfer-Encoding: chunked"
+        if name == b"content-length" or name == b"transfer-encoding":
+            line = _once(once, name, value, 502)
         elif name == b"connection":
             nominated += _tokens(value)
             continue
-        elif name in _ONE_HOP or name == b"upgrade":
+        elif name in _ONE_HOP_BACK:
             continue
         kept.append((name, line))
-    size = _response_length(length, coding, status=status, current=current)
+    size = _response_length(once, status=status, current=current)
     dropped = frozenset(nominated) - _STAYS
     if status < 200 or status == 204:
         dropped |= {b"content-length"}  # RFC 9110 section 8.6
@@ -446,20 +468,17 @@ def _any_response(head: bytes, *, to_head: bool) -> Response:
     )
 
 
-def _response_length(
-    length: bytes | None, coding: bytes | None, *, status: int, current: bool
-) -> int:
-    if coding is None:
-        return TO_EOF if length is None else _length(length, 502)
-    if coding.lower() != b"chunked":
-        raise BadMessage(502, f"Transfer-Encoding is {coding[:64]!r}: send only chunked")
-    if length is not None:
-        raise BadMessage(502, "Content-Length and Transfer-Encoding were both sent: send one")
-    if not current:
-        raise BadMessage(502, "Transfer-Encoding was sent in HTTP/1.0: answer in HTTP/1.1")
-    if status < 200 or status == 204:
-        raise BadMessage(502, f"Transfer-Encoding was sent with status {status}: leave it out")
-    return CHUNKED
+def _response_length(once: dict[bytes, bytes], *, status: int, current: bool) -> int:
+    length = _length(once, 502)
+    if length == CHUNKED:
+        coding = once[b"transfer-encoding"]
+        if coding.lower() != b"chunked":
+            raise BadMessage(502, f"Transfer-Encoding is {coding[:64]!r}: send only chunked")
+        if not current:
+            raise BadMessage(502, "Transfer-Encoding was sent in HTTP/1.0: answer in HTTP/1.1")
+        if status < 200 or status == 204:
+            raise BadMessage(502, f"Transfer-Encoding was sent with status {status}: leave it out")
+    return TO_EOF if length is None else length
 
 
 def without_coding(lines: bytes) -> bytes:

@@ -75,8 +75,8 @@ class Stream(Protocol):
     def backed_up(self) -> bool:
         """The peer reads too slowly: something waits for room in the socket."""
 
-    def unsent(self) -> int:
-        """Bytes that the peer has not taken, as far as is known; any change of it is progress."""
+    def progress(self) -> int:
+        """A number that changes when the peer takes something, while nothing is sent."""
 
     def watch(self, receiver: Receiver) -> None:
         """Calls another receiver from now on."""
@@ -136,7 +136,7 @@ class SocketStream:
         """See Stream."""
         return bool(self._events & OUT)
 
-    def unsent(self) -> int:
+    def progress(self) -> int:
         """See Stream."""
         kept = sum(map(len, self._out))
         if self.pushed_by is not None:

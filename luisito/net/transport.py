@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING, Any
+import os
+import socket
+import sys
+from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer, ISSLTransport
 from twisted.internet.protocol import Protocol, connectionDone
@@ -17,6 +20,9 @@ if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
     from luisito.net.stream import Receiver
+
+_BYTES_ACKED: Final = 120
+"""Offset of tcpi_bytes_acked in struct tcp_info (linux/tcp.h)."""
 
 
 @implementer(IHalfCloseableProtocol, IPushProducer)
@@ -55,10 +61,17 @@ class TransportStream(Protocol):
         """See Stream."""
         return self._full
 
-    def unsent(self) -> int:
+    def progress(self) -> int:
         """See Stream; always 0 where the transport has no socket."""
         fileno = getattr(self.transport, "fileno", None)
-        return 0 if fileno is None or self._over else queued(fileno())
+        if fileno is None or self._over:
+            return 0
+        with socket.socket(fileno=os.dup(fileno())) as sock:
+            if sock.family == socket.AF_UNIX:
+                return queued(sock.fileno())
+            # The transport fills up the kernel's queue unseen, so what was acknowledged counts.
+            info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _BYTES_ACKED + 8)
+            return int.from_bytes(info[_BYTES_ACKED:], sys.byteorder)
 
     def send(self, data: bytes) -> None:
         """See Stream."""

@@ -98,8 +98,8 @@ class Start:
             self._listen(tcp=ways.tcp)
 
     def _listen(self, *, tcp: bool) -> None:
+        # Blocking, as the app server expects it: the flag belongs to all copies (F_SETFL).
         self._listener = listener = socket.socket(socket.AF_INET if tcp else socket.AF_UNIX)
-        listener.setblocking(False)
         if tcp:
             listener.bind(("127.0.0.1", 0))
             self.backend = Backend(("127.0.0.1", listener.getsockname()[1]))
@@ -119,7 +119,7 @@ class Start:
         """Where it listens, for people."""
         if self.port is not None:
             return f"port {self.port}"
-        return "a socket of its own" if self._listener is None else "a socket handed over"
+        return "a socket handed over" if self._ways.way == "fd" else "a socket of its own"
 
     @property
     def tail(self) -> str:

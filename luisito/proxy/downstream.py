@@ -34,7 +34,7 @@ class Downstream:
     """
 
     __slots__ = (
-        "_flushing", "_lines", "_lines_for", "_next_keep", "_peer", "_port", "_trusted", "_unsent",
+        "_flushing", "_lines", "_lines_for", "_next_keep", "_peer", "_port", "_trusted", "_progress",
         "buffer", "deadline", "exchange", "gateway", "half_closed", "stream", "whom",
     )  # fmt: skip
 
@@ -50,7 +50,7 @@ class Downstream:
         self.buffer = b""
         self.exchange: Exchange | None = None
         self.half_closed = self._flushing = self._next_keep = False
-        self._unsent = -1
+        self._progress = -1
         self._lines_for: RequestFields | None = None
         self._lines = b""
         self.deadline = gateway.clock() + gateway.head_timeout
@@ -124,9 +124,9 @@ class Downstream:
         """See Item."""
         if self.stream.backed_up:
             # A slow reader is no silent one: anything that it took since the last look counts.
-            unsent = self.stream.unsent()
-            if unsent != self._unsent:
-                self._unsent = unsent
+            progress = self.stream.progress()
+            if progress != self._progress:
+                self._progress = progress
                 self.deadline = now + self.gateway.response_timeout
             elif self.exchange is not None:
                 self.exchange.abort("the client stopped reading")
@@ -193,7 +193,7 @@ class Downstream:
         elif stream.pending:
             # The next answer must not pile up on this one.
             self._flushing, self._next_keep = True, keep
-            self._unsent = -1
+            self._progress = -1
             self.deadline = now + self.gateway.response_timeout
         elif not keep:
             self.close()

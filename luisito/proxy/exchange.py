@@ -40,29 +40,31 @@ class Exchange:
         status: of the answer, once its head has been sent; else 0.
     """
 
-    # Defaults stand here rather than in __init__: most exchanges never change them.
-    upload: Upload | None = None
-    upstream: Upstream | None = None
-    server: Server | None = None
-    replay: bytes | None = None
-    status = 0
-    bytes_out = 0
-    first_byte = waited = 0.0
-    streams = False
-    cold = waiting = _retried = _continued = False
-    _tries = 0
-    _timer: IDelayedCall | None = None
-    _tunnel: Tunnel | None = None
+    __slots__ = (
+        "_continued", "_retried", "_timer", "_tries", "_tunnel", "began", "bytes_in", "bytes_out",
+        "cold", "down", "fields", "first_byte", "gateway", "keep", "method", "minor", "replay",
+        "server", "status", "streams", "target", "upload", "upstream", "waited", "waiting",
+    )  # fmt: skip
 
     def __init__(
         self, down: Downstream, line: RequestLine, fields: RequestFields, size: int
     ) -> None:
-        self.down, self.line, self.fields = down, line, fields
+        self.down, self.fields = down, fields
+        self.method, self.target, self.minor, _, _ = line
         self.gateway = gateway = down.gateway
         self.bytes_in = size
         gateway.counters.heads += 1
         self.began = gateway.clock()
-        self.keep = not fields.close if line.minor else fields.close is False
+        self.keep = not fields.close if self.minor else fields.close is False
+        self.upload: Upload | None = None
+        self.upstream: Upstream | None = None
+        self.server: Server | None = None
+        self.replay: bytes | None = None
+        self.status = self.bytes_out = self._tries = 0
+        self.first_byte = self.waited = 0.0
+        self.streams = self.cold = self.waiting = self._retried = self._continued = False
+        self._timer: IDelayedCall | None = None
+        self._tunnel: Tunnel | None = None
 
     # ------------------------------------------------------------------ towards the app server
 
@@ -70,7 +72,7 @@ class Exchange:
         """Sets out for a server."""
         fields, gateway = self.fields, self.gateway
         if fields.length:
-            if fields.length == CHUNKED and not self.line.minor:
+            if fields.length == CHUNKED and not self.minor:
                 self.refuse(400, "Transfer-Encoding was sent with HTTP/1.0")
                 return
             self.upload = Upload(self, fields.length)
@@ -111,11 +113,11 @@ class Exchange:
 
     def _dispatch(self) -> None:
         """Composes the request, as far as it has come in."""
-        line, fields, down = self.line, self.fields, self.down
+        fields, down = self.fields, self.down
         if self.replay is None:
             message = b"%s %s HTTP/1.1%s%s" % (
-                line.method,
-                line.target,
+                self.method,
+                self.target,
                 fields.lines,
                 down.forwarded_lines(fields),
             )
@@ -164,7 +166,7 @@ class Exchange:
             down.deadline = upload.pace(now) if upload.left else now + gateway.response_timeout
 
     def _replayable(self) -> bool:
-        return self.upload is None and self.line.method in IDEMPOTENT
+        return self.upload is None and self.method in IDEMPOTENT
 
     def _not_connected(self, error: OSError) -> None:
         if error.errno == errno.EAGAIN:
@@ -178,11 +180,10 @@ class Exchange:
         else:
             self._lease_again(f"the app server cannot be reached: {error}")
 
-    def unanswered(self, upstream: Upstream, *, wrote: bool) -> None:
+    def unanswered(self, *, wrote: bool) -> None:
         """The connection ended before a byte of the answer (RFC 9110 section 9.2.2).
 
         Args:
-            upstream: the connection.
             wrote: something of the request may have reached the app server.
         """
         self.upstream = None
@@ -194,11 +195,8 @@ class Exchange:
         self.gateway.counters.retries += 1
         if wrote:
             self._retried = True
-        if upstream.reused:
-            self._tries += 1
-            self._send()
-        else:
-            self._lease_again("the app server ended the connection without an answer")
+        # not straight to the same server: it may have died, of which the pool hears in a moment
+        self._lease_again("the app server ended the connection without an answer")
 
     def _lease_again(self, reason: str) -> None:
         """The server may be on its way out: asks the pool again, which will know in a moment."""
@@ -285,7 +283,7 @@ class Exchange:
             if self._continued or not self.fields.expects_continue:
                 return
             self._continued = True
-        if self.line.minor:
+        if self.minor:
             self.down.stream.send(head.lines + b"\r\n")
 
     def answer(self, head: Response, body: bytes) -> None:
@@ -295,12 +293,12 @@ class Exchange:
             self.gateway.answered(self)
         if head.length == TO_EOF or (self.upload is not None and self.upload.left):
             self.keep = False
-        elif head.length == CHUNKED and not self.line.minor:
+        elif head.length == CHUNKED and not self.minor:
             self.keep = False
             lines = without_coding(lines)
         if not self.keep:
             data = b"%sConnection: close\r\n\r\n%s" % (lines, body)
-        elif self.line.minor:
+        elif self.minor:
             data = b"%s\r\n%s" % (lines, body)
         else:
             data = b"%sConnection: keep-alive\r\n\r\n%s" % (lines, body)
@@ -405,7 +403,7 @@ class Exchange:
         if status >= 500:
             self.gateway.report(self, status, detail)
         page = down.page(
-            status, detail, retry_after, close=not self.keep, body=self.line.method != b"HEAD",
+            status, detail, retry_after, close=not self.keep, body=self.method != b"HEAD",
             as_json=self.fields.json,
         )  # fmt: skip
         self.bytes_out += len(page)

@@ -197,8 +197,8 @@ class Gateway:
             "{site}: {status} for {method} {target}: {detail}",
             site=exchange.fields.site,
             status=status,
-            method=exchange.line.method.decode(),
-            target=access.escaped(exchange.line.target.partition(b"?")[0]).decode(),
+            method=exchange.method.decode(),
+            target=access.escaped(exchange.target.partition(b"?")[0]).decode(),
             detail=detail,
         )
 
@@ -210,11 +210,11 @@ class Gateway:
             return
         if now >= self._next_second:
             self._new_second(now)
-        line, began, down = exchange.line, exchange.began, exchange.down
+        began, down = exchange.began, exchange.down
         if not end and not exchange.cold:
             log.add(
                 access.warm_line(
-                    self._stamp, down.whom, line.method, line.target, exchange.status,
+                    self._stamp, down.whom, exchange.method, exchange.target, exchange.status,
                     exchange.bytes_in, exchange.bytes_out, exchange.first_byte - began, now - began,
                 )
             )  # fmt: skip
@@ -222,7 +222,7 @@ class Gateway:
         first_byte = exchange.first_byte - began if exchange.first_byte else 0.0
         log.add(
             access.line(
-                self._stamp, down.whom, line.method, line.target, exchange.status,
+                self._stamp, down.whom, exchange.method, exchange.target, exchange.status,
                 exchange.bytes_in, exchange.bytes_out, first_byte, now - began,
                 start=b"cold" if exchange.cold else b"warm", waited=exchange.waited, end=end,
             )

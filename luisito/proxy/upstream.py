@@ -140,7 +140,7 @@ class Upstream:
         if client is None:
             self._forget()
         elif self._left is None and not partial:
-            client.unanswered(self, wrote=wrote)
+            client.unanswered(wrote=wrote)
         else:
             client.upstream = None
             client.bad_gateway("the app server broke off in the middle of its answer")
@@ -170,7 +170,7 @@ class Upstream:
                     self._buffer = data
                 return
             try:
-                head = response(data[: end + 2], to_head=client.line.method == b"HEAD")
+                head = response(data[: end + 2], to_head=client.method == b"HEAD")
             except BadMessage as error:
                 self._bad(client, str(error))
                 return
@@ -201,13 +201,13 @@ class Upstream:
             client.answer(head, data[end + 4 :])
         else:
             self._left = CHUNKED
-            self._scanner = ChunkScanner(decode=not client.line.minor)
+            self._scanner = ChunkScanner(decode=not client.minor)
             client.answer(head, b"")
             if size and self.client is client:
                 self._chunks(client, data[end + 4 :])
 
     def _switch(self, client: Exchange, head: bytes, rest: bytes) -> None:
-        if not client.fields.upgrade or not client.line.minor:
+        if not client.fields.upgrade or not client.minor:
             self._bad(client, "it switched protocols without being asked")
             return
         self.client = None

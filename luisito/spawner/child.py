@@ -185,8 +185,9 @@ def _environ(
     }
     if config.way == "port":
         environ["PORT"] = str(order.port)
-    elif config.way == "fd":
-        # sd_listen_fds(3); names are separated by colons, which an IPv6 host has
+    elif config.way == "fd" and "FD" not in config.command.words:
+        # sd_listen_fds(3); names are separated by colons, which an IPv6 host has. Not for a command
+        # that is told the descriptor: gunicorn takes it twice then, and fails.
         name = order.site.replace(":", "-")
         environ |= {"LISTEN_FDS": "1", "LISTEN_PID": str(os.getpid()), "LISTEN_FDNAMES": name}
     environ |= {name: template.render(values)[0] for name, template in config.env.items()}

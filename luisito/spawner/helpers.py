@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING
 
 from luisito.core import wire
-from luisito.spawner import channel, privileges, users
+from luisito.spawner import channel, privileges, tree, users
 from luisito.spawner.containment import Containment, kill
 from luisito.spawner.forking import fork
 
@@ -111,6 +111,19 @@ def look_at_folder(config: Config, order: wire.AskFolder) -> wire.Folder:
         return wire.Folder(order.ask, False, None, None, str(refused)[: wire.MAX_TEXT])
     status = os.fstat(folder)
     return wire.Folder(order.ask, True, status.st_uid, status.st_gid, "")
+
+
+def look_for_socket(
+    order: wire.AskOwns, pids: list[int], uid: int | None, gid: int | None
+) -> wire.Owns:
+    """Tell whether one of a server's processes has a socket open."""
+    yes = tree.owns(pids, order.inode)
+    if not yes and uid is not None and gid is not None and os.geteuid() == 0:
+        # Without CAP_SYS_PTRACE (containers) root may not look, but the server's user may.
+        os.setresgid(gid, gid, gid)
+        os.setresuid(uid, uid, uid)
+        yes = tree.owns(pids, order.inode)
+    return wire.Owns(order.ask, yes)
 
 
 def open_log(config: Config, order: wire.AskLog) -> tuple[wire.Log, tuple[int, ...]]:

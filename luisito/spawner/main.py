@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from luisito.core import wire
 from luisito.errors import LuisitoError, WireError
-from luisito.spawner import channel, containment, helpers, privileges, tree, users
+from luisito.spawner import channel, containment, helpers, privileges, users
 from luisito.spawner.checks import wrong_site
 from luisito.spawner.config import Config
 from luisito.spawner.forking import handle_signals
@@ -189,7 +189,10 @@ class Loop:
             self._outbox.send(wire.Owns(order.ask, False))
             return
         self._helpers.run(
-            lambda: (wire.Owns(order.ask, tree.owns(servers.tree(server), order.inode)), ()),
+            lambda: (
+                helpers.look_for_socket(order, servers.tree(server), server.uid, server.gid),
+                (),
+            ),
             lambda _message: self._outbox.send(wire.Owns(order.ask, False)),
         )
 

@@ -16,6 +16,7 @@ The JSON is an object of the options below, by site, or by "*" for all sites:
     notify          true: sends READY=1 when it listens
     backlog         of the listening socket; 128
     idle            seconds after which an idle connection is closed; 60
+    serial          true: one connection at a time, and one request on each
     anywhere        true: listens on 0.0.0.0 instead of 127.0.0.1
     grow            MiB of memory to take at /grow
 """
@@ -196,6 +197,7 @@ class Connection:
         try:
             while True:
                 request = self.head()
+                request.close = request.close or self.app.serial
                 self.count += 1
                 self.app.log.add(
                     "head",
@@ -217,7 +219,9 @@ class Connection:
             seen = (self.raw + self.buffer)[:4000].decode("latin-1")
             self.app.log.add("malformed", reason=str(error), head=seen)
             try:
-                self.send(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+                self.send(
+                    b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+                )
             except OSError:
                 pass
         except (Gone, OSError):
@@ -406,6 +410,10 @@ class Connection:
             os.write(1, line)
         self.do_echo(request)
 
+    def do_close_stdout(self, request):
+        os.closerange(0, 3)
+        self.do_echo(request)
+
     def do_exit(self, request, code="0"):
         os._exit(int(code))
 
@@ -429,9 +437,8 @@ class Connection:
 
     def do_grow(self, request):
         """Takes memory until the limit kills the process, or it has none to take."""
-        kept = []
-        for _ in range(int(self.app.options.get("grow", 64))):
-            kept.append(bytearray(os.urandom(1)) * (1 << 20))
+        block = os.urandom(1 << 20)
+        kept = [bytearray(block) for _ in range(int(self.app.options.get("grow", 64)))]
         self.answer(request, b"%d" % len(kept))
 
 
@@ -441,6 +448,7 @@ class App:
         site = arguments.get("site", "")
         self.options = {**options.get("*", {}), **options.get(site, {})}
         self.arguments = arguments
+        self.serial = self.options.get("serial", False)
         self.log = Log(arguments.get("log"), site)
 
     def listen(self):
@@ -484,7 +492,11 @@ class App:
             sock, _peer = listener.accept()
             if sock.family != socket.AF_UNIX:
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            threading.Thread(target=Connection(self, sock).serve, daemon=True).start()
+            connection = Connection(self, sock)
+            if self.serial:
+                connection.serve()
+            else:
+                threading.Thread(target=connection.serve, daemon=True).start()
 
     def end_slowly(self, number, frame):
         time.sleep(self.options["term_delay"])

@@ -69,6 +69,9 @@ def access_lines(server):
     path = server.settings.get("ACCESS_LOG")
     if path is None or server.how == "run":
         return
+    if not os.path.exists(path):
+        yield f"{path} is missing"
+        return
     lines = []
     with open(path, encoding="ascii") as file:
         for text in file:
@@ -95,9 +98,7 @@ def access_lines(server):
 
 def nonces(server):
     yield from server.ledger.faults
-    seen = Counter(
-        (line["nonce"], line["method"]) for line in server.seen("head") if line["nonce"]
-    )
+    seen = Counter((line["nonce"], line["method"]) for line in server.seen("head") if line["nonce"])
     for (nonce, method), times in seen.items():
         once = method not in {"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"}
         if times > (1 if once else 2):

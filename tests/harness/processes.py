@@ -66,6 +66,12 @@ def status(pid):
     return {}
 
 
+def tasks_of(uid):
+    """How many threads a user has, as RLIMIT_NPROC counts them."""
+    found = [status(pid) for pid in table()]
+    return sum(int(of["Threads"]) for of in found if of and of["Uid"].split()[0] == str(uid))
+
+
 def descriptors(pid):
     """{descriptor: what it is}."""
     found = {}

@@ -47,14 +47,31 @@ def free_port():
     raise AssertionError("no free port to listen on")
 
 
-def ordinary_user():
+def ordinary_user(*names):
     """A user other than root that Luisito may be started as; None for the one we are."""
     if os.getuid():
         return None
-    for name in ORDINARY_USERS:
+    for name in names or ORDINARY_USERS:
         with contextlib.suppress(KeyError):
             return pwd.getpwnam(name)
     raise AssertionError(f"none of the users {ORDINARY_USERS} exists")
+
+
+class Daemon:
+    """A process that has left its parent, and so became our child; with the face of a Popen."""
+
+    def __init__(self, pid):
+        self.pid, self.returncode = pid, None
+
+    def poll(self):
+        if self.returncode is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                self.returncode = os.waitstatus_to_exitcode(status)
+        return self.returncode
+
+    def send_signal(self, number):
+        os.kill(self.pid, number)
 
 
 class Server:
@@ -62,13 +79,16 @@ class Server:
 
     Args:
         settings: of settings.py, beside DEFAULTS; `CMD_TPL` is the strict origin where it is
-            missing.
-        how: "twistd", "tac", "twist" or "run" (whose command and options come from settings).
-        ordinary: started by an ordinary user, where we are root.
+            missing, and <folder> in any of them is the server's folder.
+        how: "twistd", "daemon", "tac", "twist" or "run" (whose command and options come from
+            settings).
+        ordinary: started by an ordinary user, where we are root; or that user's name.
         way: of the origin: "fd", "port" or "socket".
         origin: the origin's options, by site ("*" for all).
         rlimits: {resource.RLIMIT_...: (soft, hard)} of Luisito.
         environ: more of the environment.
+        files: apps of tests/apps to copy into the folder that Luisito is started in.
+        prepare: called with the folder when all is there, before the start.
 
     Attributes:
         folder: everything is in it; others may read there.
@@ -93,14 +113,18 @@ class Server:
         origin=None,
         rlimits=None,
         environ=None,
+        files=(),
+        prepare=None,
     ):
         processes.become_subreaper()
+        self._also_prepare = prepare
         self.folder = Path(tempfile.mkdtemp(prefix="lt-"))
         self.folder.chmod(0o755)
         self.settings = {**DEFAULTS, **(settings or {})}
         self.how, self.way, self.origin = how, way, origin or {}
-        self.rlimits, self.environ = rlimits or {}, environ or {}
-        self.user = ordinary_user() if ordinary else None
+        self.rlimits, self.environ, self.files = rlimits or {}, environ or {}, files
+        names = (ordinary,) if isinstance(ordinary, str) else ()
+        self.user = ordinary_user(*names) if ordinary else None
         self.port = free_port()
         self.address = ("127.0.0.1", self.port)
         self.ledger = client.Ledger()
@@ -131,11 +155,15 @@ class Server:
     def origin_log(self):
         return self.folder / "seen" / "origin.log"
 
-    def _origin_command(self):
-        # A copy: the servers' user may not be allowed to enter the tree of the sources.
-        copy = self.folder / "origin.py"
-        shutil.copy(ROOT / "tests" / "apps" / "origin.py", copy)
+    def copy(self, name):
+        """Copies an app here: the servers' user may not be allowed to enter the sources."""
+        copy = self.folder / name
+        shutil.copy(ROOT / "tests" / "apps" / name, copy)
         copy.chmod(0o644)
+        return copy
+
+    def _origin_command(self):
+        copy = self.copy("origin.py")
         way = {"fd": "%FD", "port": "%PORT", "socket": "%SOCKET"}[self.way]
         options = json.dumps(self.origin).replace("%", "%%")
         return [
@@ -151,29 +179,39 @@ class Server:
         self.origin_log.chmod(0o666)
         self.runtime.mkdir(mode=0o711)
         names = self.settings
+        for name in self.files:
+            self.copy(name)
         names.setdefault("CMD_TPL", self._origin_command())
         names.setdefault("LISTEN", f"tcp:{self.port}:interface=127.0.0.1")
         names.setdefault("ACCESS_LOG", str(self.access_path))
         names.setdefault("RUNTIME_DIR", str(self.runtime))
         text = "".join(f"{name} = {value!r}\n" for name, value in names.items())
+        text = text.replace("<folder>", str(self.folder))
         (self.folder / "settings.py").write_text(text)
+        self.log_path.touch()
         if self.user is not None:
-            for path in (self.folder, self.runtime):
+            for path in (self.folder, self.runtime, self.log_path):
                 os.chown(path, self.user.pw_uid, self.user.pw_gid)
+        if self._also_prepare is not None:
+            self._also_prepare(self.folder)
 
     def _argv(self):
         settings = str(self.folder / "settings.py")
-        pidfile = f"--pidfile={self.folder}/pid"
+        pidfile = "--pidfile="
         if self.how == "run":
             options = [f"--listen={self.settings['LISTEN']}"]
             if "MAX_SERVERS" in self.settings:
                 options.append(f"--max-servers={self.settings['MAX_SERVERS']}")
             return [sys.executable, "-m", "luisito.cli", "run", *options, "--",
                     *self.settings["CMD_TPL"]]  # fmt: skip
+        if self.how == "daemon":
+            log = f"--logfile={self.log_path}"
+            pidfile = f"--pidfile={self.folder}/pid"
+            return [f"{BIN}/twistd", pidfile, log, "luisito", "--settings", settings]
         if self.how == "tac":
             return [f"{BIN}/twistd", "-n", pidfile, "-y", str(ROOT / "luisito.tac")]
         if self.how == "twist":
-            return [f"{BIN}/twist", "luisito", "--settings", settings]
+            return [f"{BIN}/twist", "--log-format=text", "luisito", "--settings", settings]
         return [f"{BIN}/twistd", "-n", pidfile, "luisito", "--settings", settings]
 
     def _limit(self):
@@ -208,9 +246,12 @@ class Server:
                 stderr=log,
                 cwd=self.folder,
                 env=environ,
-                preexec_fn=self._limit if self.rlimits else None,
+                preexec_fn=self._limit if self.rlimits else None,  # noqa: PLW1509 - no threads here
                 **as_user,
             )
+        if self.how == "daemon":
+            assert self.process.wait(START_LIMIT) == 0, self.log()
+            self.process = Daemon(int((self.folder / "pid").read_text()))
         if wait:
             processes.until(self._listens, START_LIMIT, "a start of Luisito")
         return self
@@ -275,19 +316,19 @@ class Server:
         ]
 
     def servers(self):
-        """{pid: site} of the app servers' first processes that run now.
+        """{pid: (state, parent)} of all processes of app servers that live now.
 
         What stands ready to become one has not been executed yet, and does not count.
         """
-        found = {}
-        for pid, (state, _parent) in processes.descendants(self.process.pid).items():
-            environ = processes.environ(pid)
-            if state != "Z" and "LUISITO_SERVER" in environ and "NOTIFY_SOCKET" in environ:
-                name = processes.command(pid)
-                parent = processes.stat(pid)
-                if parent is not None and "luisito.spawner" in processes.command(parent[1]):
-                    found[pid] = name
-        return found
+        return {
+            pid: (state, parent)
+            for pid, (state, parent) in processes.descendants(self.process.pid).items()
+            if state != "Z" and "LUISITO_SERVER" in processes.environ(pid)
+        }
+
+    def pid(self, host="a.localhost"):
+        """The pid of a site's newest server, as we see it; its own namespace has another one."""
+        return int(re.findall(rf"{re.escape(host)}: started as pid (\d+)", self.log())[-1])
 
     def descriptors(self):
         """How many descriptors of each kind the network process and the spawner hold."""
@@ -348,8 +389,8 @@ class Server:
                 if status != 0 and "exit" not in self.unchecked:
                     problems.append(f"exit status {status}")
             problems += invariants.after_its_end(self)
-        except AssertionError as error:
-            problems.append(str(error))
+        except (AssertionError, OSError) as error:
+            problems.append(f"{type(error).__name__}: {error}")
         finally:
             self._clean_up()
         return problems

@@ -157,7 +157,8 @@ def test_a_trouble_that_did_not_come(stopped, objections):
 def test_a_zombie_and_a_status(serve):
     """The stand-in for Luisito leaves a zombie below itself, and ends with 3."""
     server = Server()
-    code = "import os, sys, time; os.fork() or os._exit(0); print(flush=True); sys.stdin.read(1); sys.exit(3)"
+    code = "import os, sys; os.fork() or os._exit(0); print(flush=True); "
+    code += "sys.stdin.read(1); sys.exit(3)"
     with subprocess.Popen(
         [sys.executable, "-I", "-S", "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as process:

@@ -1,5 +1,6 @@
 """A real spawner with a test at the network end of its socket pair."""
 
+import ctypes
 import functools
 import os
 import pwd
@@ -18,7 +19,9 @@ from luisito.core import wire
 from luisito.process import launch as launching
 from luisito.spawner import channel, tree
 
-PYTHON = [sys.executable, "-I", "-S", "-c"]
+# Not the one of .venv, which another user may not be able to reach.
+PYTHON = [os.path.realpath(sys.executable), "-I", "-S", "-c"]
+CAP_SYS_PTRACE, CAP_SYS_ADMIN = 19, 21
 SOON = 8.0  # seconds; what is measured has a limit of its own
 
 
@@ -46,8 +49,9 @@ def configure(**changes):
 class Network:
     """The network end: gives orders, waits for facts, knows what must be gone at the end."""
 
-    def __init__(self, monkeypatch, user):
+    def __init__(self, monkeypatch, user, *, confined=False):
         self.user = user
+        self.confined = confined
         self.uid = os.getuid() if user is None else user.pw_uid
         self.mark = uuid.uuid4().hex
         self.descriptors = []
@@ -57,6 +61,9 @@ class Network:
             popen = functools.partial(
                 subprocess.Popen, user=user.pw_uid, group=user.pw_gid, extra_groups=[]
             )
+            monkeypatch.setattr(launching.subprocess, "Popen", popen)
+        if confined:
+            popen = functools.partial(subprocess.Popen, preexec_fn=confine)
             monkeypatch.setattr(launching.subprocess, "Popen", popen)
 
     def launch(self, **changes):
@@ -133,6 +140,29 @@ class Network:
         assert self.gone(), "processes are left"
 
 
+def confine():
+    """Lack what root lacks in most containers, once exec has taken it."""
+    for capability in (CAP_SYS_ADMIN, CAP_SYS_PTRACE):
+        ctypes.CDLL(None).prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP
+
+
+def has(capability):
+    status = tree.read("/proc/self/status").decode()
+    return bool(int(status.split("CapEff:")[1].split()[0], 16) >> capability & 1)
+
+
+@functools.cache
+def reachable_by(uid):
+    """Tell whether a user can run the spawner from where it lies."""
+    code = "import sys; sys.path.insert(0, {!r}); import luisito.spawner.main"
+    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    command = [sys.executable, "-I", "-S", "-c", code.format(root)]
+    try:
+        return subprocess.run(command, user=uid, check=False, capture_output=True).returncode == 0
+    except PermissionError:
+        return False
+
+
 def wait_until(true, within=SOON):
     deadline = time.monotonic() + within
     while not true():
@@ -166,15 +196,19 @@ def folder():
 
 
 def _network(monkeypatch, who):
-    if who == "root" and os.geteuid() != 0:
+    if who != "user" and os.geteuid() != 0:
         pytest.skip("needs root: the spawner is started as root")
+    if who == "root" and not has(CAP_SYS_ADMIN):
+        pytest.skip("needs CAP_SYS_ADMIN: the servers live in a pid namespace")
     user = pwd.getpwnam("nobody") if who == "user" and os.geteuid() == 0 else None
-    return Network(monkeypatch, user)
+    if user is not None and not reachable_by(user.pw_uid):
+        pytest.skip("needs a checkout that the user nobody can read")
+    return Network(monkeypatch, user, confined=who == "confined")
 
 
-@pytest.fixture(params=["root", "user"])
+@pytest.fixture(params=["root", "confined", "user"])
 def network(request, monkeypatch):
-    """A spawner started as root, in a pid namespace, and one by a user, with a guardian."""
+    """A real spawner of each kind: by root with a pid namespace, by root and by a user without."""
     made = _network(monkeypatch, request.param)
     yield made
     made.close()

@@ -94,7 +94,7 @@ def test_root_written_as_a_number_counts_too(as_root, who):
 
 
 def test_only_root_can_change_users(as_user):
-    assert "only root can change users" in failed(as_user, run_as="daemon")
+    assert "only root can change users" in failed(as_user, run_as="bin")
 
 
 def test_symlink_to_another_users_folder_64(network, folder):

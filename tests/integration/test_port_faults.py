@@ -1,0 +1,102 @@
+"""FAULTS D: ports and sockets that others have, and queues that are full."""
+
+import os
+import re
+import socket
+import stat
+import time
+
+import pytest
+
+from tests.harness import client, processes
+
+
+def test_33_a_port_is_taken_between_choice_and_bind(serve, as_whom):
+    """FAULTS 33: the foreign listener gets no connection; another port is tried."""
+    server = serve(way="port", ordinary=as_whom, origin={"*": {"boot_delay": 0.7}})
+    server.expect("trying another port")
+    with server.client() as connection:
+        connection.ask()
+        port = int(server.wait_for_log(r"started as pid .*, port (\d+)")[1])
+        with socket.create_server(("127.0.0.1", port)) as foreign:
+            assert connection.response().status == 200
+            foreign.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                foreign.accept()
+    ports = re.findall(r"started as pid .*, port (\d+)", server.log())
+    assert len(set(ports)) == len(ports) == 2
+
+
+def test_33_a_port_is_taken_by_one_that_is_killed_first(serve):
+    """FAULTS 33: the same where the command does not mind, and starts to wait."""
+    command = ["sh", "-c", "sleep 0.7; exec sleep 1000", "sh", "%PORT"]
+    server = serve({"CMD_TPL": command, "START_TIMEOUT": 4})
+    server.expect("trying another port", "stopped while starting", "504 for GET")
+    with server.client() as connection:
+        connection.ask()
+        port = int(server.wait_for_log(r"started as pid .*, port (\d+)")[1])
+        with socket.create_server(("127.0.0.1", port)) as foreign:
+            assert connection.response().status == 504
+            foreign.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                foreign.accept()
+
+
+def test_34_a_stale_socket_is_replaced(serve, as_whom):
+    """FAULTS 34: what a Luisito that was killed has left does not stand in the way."""
+
+    def prepare(folder):
+        for number in ("0", "1", "2"):
+            stale = folder / "run" / number
+            stale.mkdir()
+            with socket.socket(socket.AF_UNIX) as old:
+                old.bind(f"{stale}/socket")
+            os.chown(stale, *owner(folder))
+
+    def owner(folder):
+        status = folder.stat()
+        return status.st_uid, status.st_gid
+
+    server = serve(way="socket", ordinary=as_whom, prepare=prepare)
+    server.warm("a.localhost", "b.localhost")
+    folders = [path for path in server.runtime.iterdir() if path.name != "0"]
+    assert len(folders) == 2
+    for folder in folders:
+        status = folder.stat()
+        assert stat.S_IMODE(status.st_mode) == 0o2710
+        assert status.st_uid != 0
+
+
+@pytest.mark.parametrize("way", ["socket", "port"])
+def test_34b_a_backlog_is_full(serve, way):
+    """FAULTS 34b: requests wait; there is no 502, and no stall for other sites."""
+    options = {"a.localhost": {"backlog": 1, "serial": True}}
+    server = serve({"MAX_SERVERS": 2}, way=way, origin=options)
+    server.warm("a.localhost", "b.localhost")
+    with server.client() as connection:
+        connection.ask("/sleep/0.5")
+        requests = client.gets(["a.localhost"] * 12, "/sleep/0.05")
+        requests += client.gets(["b.localhost"] * 12)
+        results = server.load(requests, 24)
+        assert connection.response().status == 200
+    assert client.statuses(results) == {200: 24}
+    assert max(result.seconds for result in results[12:]) < 0.5
+
+
+def test_34b_a_backlog_stays_full(serve):
+    """FAULTS 34b: they wait within QUEUE_TIMEOUT, then 503 with Retry-After."""
+    options = {"a.localhost": {"backlog": 0, "serial": True}}
+    server = serve({"QUEUE_TIMEOUT": 1, "RESPONSE_TIMEOUT": 5}, way="socket", origin=options)
+    server.expect("503 for GET")
+    server.warm("a.localhost")
+    with server.client() as connection:
+        connection.ask("/sleep/3")
+        processes.until(lambda: len(server.seen("head")) == 2, 5, "the request")
+        began = time.monotonic()
+        results = server.load(client.gets(["a.localhost"] * 6, "/sleep/0"), 6)
+        refused = [result for result in results if result.status == 503]
+        assert len(refused) >= 4
+        assert all(result.get("retry-after") for result in refused)
+        assert all(result.seconds < 2.5 for result in refused)
+        assert time.monotonic() - began < 6
+        assert connection.response().status == 200

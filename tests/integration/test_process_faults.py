@@ -1,0 +1,247 @@
+"""FAULTS C: what app servers and their processes do wrong, done for real."""
+
+import os
+import resource
+import signal
+import time
+
+import pytest
+
+from tests.harness import client, processes
+from tests.harness.http import BrokenOff
+from tests.harness.server import ordinary_user
+
+WAYS = ["fd", "port", "socket"]
+
+
+def timed(call, *args, **how):
+    began = time.monotonic()
+    return call(*args, **how), time.monotonic() - began
+
+
+@pytest.mark.parametrize("way", ["%FD", "%PORT", "%SOCKET"])
+def test_22_program_is_missing(serve, way, as_whom):
+    server = serve({"CMD_TPL": ["/no/such/program", way]}, ordinary=as_whom)
+    server.expect("cannot start: no such program", "502 for GET")
+    response, seconds = timed(server.request)
+    assert response.status == 502
+    assert b"no such program: &#x27;/no/such/program&#x27;" in response.body
+    assert seconds < 2
+    again, seconds = timed(server.request)
+    assert again.status == 502
+    assert int(again.get("retry-after")) >= 1
+    assert seconds < 1
+    assert server.log().count("cannot start") == 1
+
+
+def test_22_program_is_not_executable(serve):
+    server = serve({"CMD_TPL": ["/etc/passwd", "%FD"]})
+    server.expect("cannot be executed", "502 for GET")
+    assert server.request().status == 502
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("code", [0, 3])
+def test_23_exits_before_it_listens(serve, way, code):
+    options = {"*": {"exit_early": code, "say": "my last words"}}
+    server = serve(way=way, origin=options)
+    server.expect(f"exited with code {code} before it was ready", "502 for GET")
+    results, seconds = timed(server.load, client.gets(["a.localhost"] * 5), 5)
+    assert client.statuses(results) == {502: 5}
+    assert seconds < 5
+    assert "my last words" in server.log()
+    assert len(server.seen("boot")) == 1
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_24_never_listens(serve, way):
+    server = serve({"START_TIMEOUT": 1}, way=way, origin={"*": {"never_listen": True}})
+    server.expect("not ready after 1 s", "504 for GET")
+    results, seconds = timed(server.load, client.gets(["a.localhost"] * 3), 3)
+    assert client.statuses(results) == {504: 3}
+    assert 1 <= seconds < 3
+    processes.until(lambda: not server.servers(), 4, "its end")
+
+
+def test_24_the_operator_is_told_why(serve):
+    server = serve({"START_TIMEOUT": 1}, way="fd", origin={"*": {"never_listen": True}})
+    server.expect("not ready after 1 s", "504 for GET")
+    server.request()
+    assert "never accepted on descriptor 3: does the command exec?" in server.log()
+
+
+def test_25_dies_in_the_middle_of_an_answer(serve, as_whom):
+    server = serve(ordinary=as_whom)
+    with server.client() as connection:
+        connection.ask("/die")
+        with pytest.raises(BrokenOff) as broken:
+            connection.response()
+    assert broken.value.body in (b"", b"half of it")
+    assert server.request().status == 200
+    assert len(server.seen("boot")) == 2
+
+
+def test_25_dies_while_idle(serve):
+    server = serve()
+    for _ in range(5):
+        assert server.request().status == 200
+        os.kill(server.pid(), signal.SIGKILL)
+    results = server.load(client.gets(["a.localhost"] * 20), 4)
+    assert client.statuses(results) == {200: 20}
+
+
+def test_25_dies_before_it_answers_a_post(serve):
+    server = serve()
+    server.expect("502 for POST")
+    server.warm("a.localhost")
+    assert server.request("/exit", method="POST", body=b"once").status == 502
+    assert server.request().status == 200
+
+
+def test_26_crash_loop(serve):
+    server = serve(origin={"a.localhost": {"exit_early": 1}})
+    server.expect("exited with code 1", "502 for GET")
+    end = time.monotonic() + 2.5
+    while time.monotonic() < end:
+        crashed, well = server.request(host="a.localhost"), server.request(host="b.localhost")
+        assert (crashed.status, well.status) == (502, 200)
+    assert 2 <= len(server.seen("boot", "a.localhost")) <= 4
+    assert len(server.seen("boot", "b.localhost")) == 1
+
+
+def test_27_ignores_sigterm(serve, as_whom):
+    server = serve(
+        {"MAX_SERVERS": 1, "STOP_TIMEOUT": 1},
+        ordinary=as_whom,
+        origin={"a.localhost": {"ignore_term": True}},
+    )
+    server.warm("a.localhost", "b.localhost")
+    first = server.wait_for_log(r"a\.localhost: pid \d+ was ended by signal 9", 3)
+    assert first
+
+
+def test_27_ignores_sigterm_at_the_end(serve):
+    server = serve({"STOP_TIMEOUT": 1}, origin={"*": {"ignore_term": True}})
+    server.warm("a.localhost", "b.localhost")
+    assert server.stop() == 0
+    assert 1 <= server.seconds < 3
+
+
+def test_28_orphans_go_with_their_server(serve, as_whom):
+    server = serve({"MAX_SERVERS": 1}, ordinary=as_whom, origin={"a.localhost": {"orphans": 3}})
+    server.warm("a.localhost")
+    family = set(server.servers())
+    assert len(family) == 4
+    server.warm("b.localhost")
+    processes.until(lambda: not family & set(server.servers()), 3, "their end")
+    assert len(server.servers()) == 1
+
+
+def test_28_orphans_go_with_a_server_that_dies(serve, as_whom):
+    server = serve(ordinary=as_whom, origin={"*": {"orphans": 2}})
+    server.warm("a.localhost")
+    os.kill(server.pid(), signal.SIGKILL)
+    processes.until(lambda: not server.servers(), 3, "their end")
+
+
+def test_28_a_command_that_daemonises(serve, as_whom):
+    command = ["sh", "-c", 'setsid sleep 1000 & echo "in the background"', "sh", "%PORT"]
+    server = serve({"CMD_TPL": command}, ordinary=as_whom)
+    server.expect("exited with code 0 before it was ready", "502 for GET")
+    response = server.request()
+    assert response.status == 502
+    assert "in the background" in server.log()
+    processes.until(lambda: not server.servers(), 3, "the end of the daemon")
+
+
+@pytest.mark.needs("perl")
+def test_29_a_thousand_spawns(serve, as_whom):
+    """FAULTS 29, invariant 7: no zombie, and as many descriptors as before."""
+    server = serve(
+        {"CMD_TPL": ["perl", "fast.pl", "%HOST"], "MAX_SERVERS": 2, "START_TIMEOUT": 60},
+        ordinary=as_whom,
+        files=("fast.pl",),
+    )
+
+    def cycles(count, connections):
+        hosts = [f"site-{number % 50}.localhost" for number in range(count)]
+        results = server.load(client.gets(hosts), connections, timeout=100, keep=False)
+        assert client.statuses(results) == {200: count}
+
+    def at_rest():
+        processes.until(lambda: len(server.servers()) == 2, 5, "rest")
+        return server.descriptors()
+
+    cycles(100, 1)
+    before = at_rest()
+    cycles(800, 1)
+    cycles(100, 8)
+    processes.until(lambda: at_rest() == before, 5, f"a return to {before}")
+    assert server.log().count("started as pid") >= 950
+
+
+def test_31_output_floods(serve):
+    """FAULTS 31: a flood of output slows the site itself at most."""
+    server = serve({"MAX_SERVERS": 3})
+    server.warm("a.localhost", "b.localhost")
+    with server.client(timeout=60) as flood:
+        flood.ask("/stdout-flood/30000000")
+        times = [timed(server.request, host="b.localhost") for _ in range(50)]
+        assert {response.status for response, _seconds in times} == {200}
+        assert sorted(seconds for _response, seconds in times)[45] < 0.1
+        memory = processes.status(server.process.pid)["VmRSS"]
+        assert int(memory.split()[0]) < 150_000
+        flood.reset()
+
+
+def test_31_output_is_closed(serve):
+    server = serve()
+    assert server.request("/close-stdout").status == 200
+    assert [server.request().status for _ in range(3)] == [200] * 3
+    assert len(server.seen("boot")) == 1
+
+
+def test_32_stopped_by_sigstop(serve):
+    server = serve({"MAX_SERVERS": 1, "RESPONSE_TIMEOUT": 1, "STOP_TIMEOUT": 1})
+    server.expect("504 for GET")
+    server.warm("a.localhost")
+    response, seconds = timed(server.request, "/stop")
+    assert response.status == 504
+    assert 0.9 <= seconds < 2.5
+    assert server.request(host="b.localhost").status == 200
+    server.wait_for_log(r"a\.localhost: pid \d+ was ended by signal 9", 3)
+
+
+def test_36_fork_fails(serve):
+    """FAULTS 36: 503 with Retry-After; and the servers that live go on."""
+    user = ordinary_user("backup")
+    uid = os.getuid() if user is None else user.pw_uid
+    # Luisito, the guardian, the spawner, and three that are servers or stand ready to become one
+    limit = processes.tasks_of(uid) + 6
+    server = serve(
+        ordinary="backup",
+        rlimits={resource.RLIMIT_NPROC: (limit, limit)},
+        origin={"*": {"serial": True}},  # it may have no threads either
+    )
+    server.expect("cannot start a process", "503 for GET")
+    found = [server.request(host=f"site-{number}.localhost") for number in range(5)]
+    assert [response.status for response in found] == [200, 200, 200, 503, 503]
+    assert int(found[4].get("retry-after")) >= 1
+    assert server.request(host="site-0.localhost").status == 200
+    os.kill(server.pid("site-0.localhost"), signal.SIGKILL)
+    processes.until(lambda: len(server.servers()) == 2, 5, "its end")
+    assert server.request(host="site-4.localhost").status == 200
+
+
+def test_38_killed_for_its_memory(serve):
+    """FAULTS 38: what the kernel does to an app whose memory it needs."""
+    server = serve()
+    server.warm("a.localhost", "b.localhost")
+    with server.client() as connection:
+        connection.ask("/sleep/5", method="POST", body=b"")
+        processes.until(lambda: len(server.seen("head")) == 3, 5, "the request")
+        server.expect("502 for POST")
+        os.kill(server.pid(), signal.SIGKILL)
+        assert connection.response().status == 502
+    assert server.request(host="a.localhost").status == 200
+    assert len(server.seen("boot", "b.localhost")) == 1

@@ -1,0 +1,230 @@
+"""A Gateway between the test's own clients and its own app server; the pool is the smallest."""
+
+import json
+import os
+import re
+import socket
+import tempfile
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.protocol import Factory
+from twisted.internet.task import Clock
+
+from luisito.core.lifecycle import Server
+from luisito.core.routing import Routes
+from luisito.net.backend import Backend
+from luisito.net.stream import SocketStream
+from luisito.net.transport import TransportStream
+from luisito.pool import Refused, Waiter
+from luisito.proxy.accesslog import AccessLog
+from luisito.proxy.gateway import Gateway
+from luisito.settings import from_mapping
+from tests.net.turns import Far, Turns, tcp_pair
+
+HOST = b"Host: a.test\r\n"
+GET = b"GET / HTTP/1.1\r\n" + HOST + b"\r\n"
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+
+class Pool:
+    """One server, which is awake unless a test says otherwise."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.awake = True
+        self.waiters: list[Waiter] = []
+        self.leases = 0
+        self.answers = 0
+        self.folders: dict[str, bool] = {}
+
+    def take(self, site: str) -> Server | None:
+        if site != self.server.site or not self.awake:
+            return None
+        self.leases += 1
+        return self.server
+
+    def release(self, server: Server, now: float) -> None:
+        self.leases -= 1
+
+    def request(self, site: str, waiter: Waiter) -> None:
+        self.waiters.append(waiter)
+
+    def cancel(self, waiter: Waiter) -> None:
+        if waiter in self.waiters:
+            self.waiters.remove(waiter)
+
+    def answered(self, server: Server) -> None:
+        self.answers += 1
+
+    def folder_exists(self, site: str) -> Deferred[bool]:
+        return succeed(self.folders[site])
+
+    def grant(self) -> None:
+        """The server is ready."""
+        self.awake = True
+        waiters, self.waiters = self.waiters, []
+        for waiter in waiters:
+            self.leases += 1
+            waiter.granted(self.server)
+
+    def refuse(self, *why: object) -> None:
+        waiters, self.waiters = self.waiters, []
+        for waiter in waiters:
+            waiter.refused(Refused(*why))
+
+
+class Rig(Turns):
+    """Everything together.
+
+    Args:
+        kind: "socket" or "transport": which Stream the clients have.
+        way: "unix" or "tcp": how the app server is reached.
+        names: settings.
+    """
+
+    def __init__(self, kind: str, way: str, names: dict[str, object]) -> None:
+        super().__init__()
+        self.kind = kind
+        self.clock = Clock()
+        self.clock.advance(1000)
+        self.folder = tempfile.TemporaryDirectory()
+        if way == "unix":
+            self.listener = socket.socket(socket.AF_UNIX)
+            self.listener.bind(f"{self.folder.name}/app")
+            self.listener.listen(64)
+        else:
+            self.listener = socket.create_server(("127.0.0.1", 0))
+        self.listener.setblocking(False)
+        self.backend = Backend(self.listener.getsockname())
+        server = Server(1, "a.test", self.clock.seconds())
+        server.data = self.backend
+        self.pool = Pool(server)
+        self.gateway = Gateway(
+            self.clock,
+            self.board,
+            from_mapping({"CMD_TPL": "x", **names}),
+            Routes(["a.test"]),
+            self.pool,
+            self.clock.seconds,
+        )
+        self.counters = self.gateway.counters
+        self.log_path = f"{self.folder.name}/access.log"
+        fd = os.open(self.log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        self.gateway.access = AccessLog(fd, self.clock, self.counters)
+
+    def turn(self, delay: float = 0) -> None:
+        super().turn(delay)
+        self.clock.advance(0)  # what was put off to the next turn
+
+    def client(
+        self, peer: bytes = b"127.0.0.1", port: int = 8080, buffer: int | None = None
+    ) -> Far:
+        """A new client."""
+        ours, far = tcp_pair(buffer)
+        receiver = self.gateway.accept(peer, port)
+        if self.kind == "socket":
+            self.gateway.connected(receiver, SocketStream(self.board, ours, receiver))
+        else:
+            factory = Factory.forProtocol(
+                lambda: TransportStream(
+                    receiver, lambda stream: self.gateway.connected(receiver, stream)
+                )
+            )
+            self.reactor.adoptStreamConnection(ours.fileno(), socket.AF_INET, factory)
+            ours.close()
+        return self.far(far)
+
+    def accept(self) -> Far:
+        """The app server takes the next connection."""
+        taken: list[socket.socket] = []
+
+        def there() -> bool:
+            try:
+                taken.append(self.listener.accept()[0])
+            except BlockingIOError:
+                return False
+            return True
+
+        self.until(there)
+        return self.far(taken[0])
+
+    def no_connection(self) -> bool:
+        """Nobody connects to the app server."""
+        self.after(0.5)
+        try:
+            self.listener.accept()[0].close()
+        except BlockingIOError:
+            return True
+        return False
+
+    def expect(self, far: Far, end: bytes) -> bytes:
+        """Waits for something to come in, and takes all up to and including it."""
+        self.until(lambda: end in far.got or far.over)
+        at = far.got.find(end)
+        assert at >= 0, (end, far.got[-500:], far.ended, far.reset)
+        at += len(end)
+        got, far.got = far.got[:at], far.got[at:]
+        return got
+
+    def head(self, far: Far) -> bytes:
+        return self.expect(far, b"\r\n\r\n")
+
+    def page(self, far: Far) -> tuple[int, bytes, bytes]:
+        """An answer with a length: status, head and body."""
+        head = self.head(far)
+        length = re.search(rb"Content-Length: (\d+)", head)
+        assert length is not None, head
+        size = int(length[1])
+        self.until(lambda: len(far.got) >= size or far.over)
+        body, far.got = far.got[:size], far.got[size:]
+        assert len(body) == size
+        return int(head[9:12]), head, body
+
+    def exchange(self, client: Far, app: Far, request: bytes = GET, answer: bytes = OK) -> bytes:
+        """A whole small exchange; returns the head that the app server got."""
+        client.send(request)
+        head = self.head(app)
+        app.send(answer)
+        assert self.expect(client, b"\r\n\r\nok").startswith(b"HTTP/1.1 200 OK\r\n")
+        return head
+
+    def after(self, seconds: float) -> None:
+        """Time goes by."""
+        self.settle()
+        for _ in range(int(seconds * 8) + 1):
+            self.clock.advance(1 / 8)
+        self.settle()
+
+    def lines(self) -> list[dict[str, object]]:
+        """The access lines so far."""
+        access = self.gateway.access
+        assert access is not None
+        access.flush()
+        with open(self.log_path, "rb") as file:
+            return [json.loads(line) for line in file]
+
+    def check(self) -> None:
+        """What holds once all clients have gone: conservation, leases, descriptors."""
+        for far in self.fars:
+            far.close()
+        self.until(lambda: not self.gateway._clients)
+        self.settle()
+        counters = self.counters
+        assert counters.open == 0
+        assert counters.heads == counters.answers + counters.aborts
+        assert counters.heads == counters.lines == len(self.lines())
+        assert self.pool.leases == 0
+        assert self.pool.waiters == []
+        assert counters.aborts <= sum(line["end"] != "" for line in self.lines())
+
+    def close(self) -> None:
+        self.backend.retire()
+        self.after(6)
+        handlers = self.board._handlers
+        self.gateway.close_all()
+        assert self.gateway.access is not None
+        self.gateway.access.close()
+        self.listener.close()
+        self.folder.cleanup()
+        super().close()
+        assert handlers == {}
