@@ -226,8 +226,9 @@ class Pool:
         start = self._of.get(server)
         if start is not None:
             if not start.ready:
-                self._withdraw(server, Refused(504, order.reason))
                 detail = start.forget()
+                why = f"{order.reason}; {detail}" if detail else order.reason
+                self._withdraw(server, Refused(504, why))
                 if detail:
                     self._log.warn(
                         "{site}: stopped while starting: {reason}; {detail}",

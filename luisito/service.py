@@ -104,6 +104,11 @@ class LuisitoService(Service):
         if self._board is not None:
             return
         settings, reactor = self.settings, self._reactor
+        if settings.run_as in ("root", 0) and not self._allow_root:
+            self._log.warn(
+                "RUN_AS = {user!r}: app servers run as root, and so would whoever breaks into one",
+                user=settings.run_as,
+            )
         self._board = board = Switchboard(reactor)
         for description in settings.listen:
             self._listeners.append(listen(description, board, reactor, self))

@@ -36,13 +36,6 @@ _PASSING: Final = frozenset(
 )  # fmt: skip
 
 
-class Peer(Protocol):
-    """The receiver of a client's stream, told of the stream once there is one."""
-
-    def connected(self, stream: SocketStream) -> None:
-        """The stream is there; called once, before anything is received."""
-
-
 class Acceptor(Protocol):
     """Who takes new connections."""
 

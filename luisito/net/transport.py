@@ -29,7 +29,8 @@ _BYTES_ACKED: Final = 120
 class TransportStream(Protocol):
     """A Stream that is also the protocol of a transport.
 
-    The transport keeps what its peer does not take, and says so as to a push producer.
+    The transport keeps what its peer does not take, and says so as to a push producer. Twisted does
+    not watch a transport that is paused: a peer that leaves meanwhile is noticed at `resume`.
     """
 
     transport: Any  # a transport, also with loseWriteConnection, which no one interface has
@@ -43,7 +44,7 @@ class TransportStream(Protocol):
         """
         self._receiver = receiver
         self._made = made
-        self._full = self._paused = self._ending = self._over = False
+        self._full = self._paused = self._ending = self._over = self._registered = False
 
     # -- called by the owner
 
@@ -94,7 +95,7 @@ class TransportStream(Protocol):
             self.transport.resumeProducing()
 
     def end(self) -> None:
-        """See Stream; TLS cannot end one direction alone, so with it both end."""
+        """See Stream; a transport that cannot end one direction alone, as TLS, ends both."""
         self._ending = True
         if not self._full and not self._over:
             self._flushed()
@@ -115,8 +116,9 @@ class TransportStream(Protocol):
 
     def pauseProducing(self) -> None:
         """See IPushProducer: the transport's buffer is full."""
-        self._full = True
-        self._receiver.full()
+        if not self._full:
+            self._full = True
+            self._receiver.full()
 
     def resumeProducing(self) -> None:
         """See IPushProducer: the transport's buffer is empty."""
@@ -131,6 +133,7 @@ class TransportStream(Protocol):
     def connectionMade(self) -> None:
         """See IProtocol."""
         self.transport.registerProducer(self, streaming=True)
+        self._registered = True
         self._made(self)
 
     def dataReceived(self, data: bytes) -> None:
@@ -155,14 +158,20 @@ class TransportStream(Protocol):
 
     def _flushed(self) -> None:
         if self._ending:
-            self.transport.unregisterProducer()
-            if ISSLTransport.providedBy(self.transport):
+            self._unregister()
+            end = getattr(self.transport, "loseWriteConnection", None)
+            if end is None or ISSLTransport.providedBy(self.transport):
                 self.transport.loseConnection()
             else:
-                self.transport.loseWriteConnection()
+                end()
         self._receiver.drained()
 
     def _let_go(self) -> None:
         self._over = True
         self._receiver = NOBODY
-        self.transport.unregisterProducer()
+        self._unregister()
+
+    def _unregister(self) -> None:
+        if self._registered:
+            self._registered = False
+            self.transport.unregisterProducer()

@@ -34,8 +34,8 @@ class Downstream:
     """
 
     __slots__ = (
-        "_flushing", "_lines", "_lines_for", "_next_keep", "_peer", "_port", "_trusted", "_progress",
-        "buffer", "deadline", "exchange", "gateway", "half_closed", "stream", "whom",
+        "_flushing", "_lines", "_lines_for", "_next_keep", "_peer", "_port", "_progress",
+        "_trusted", "buffer", "deadline", "exchange", "gateway", "half_closed", "stream", "whom",
     )  # fmt: skip
 
     # Whoever has hung up takes no answer.

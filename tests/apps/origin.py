@@ -17,8 +17,6 @@ The JSON is an object of the options below, by site, or by "*" for all sites:
     backlog         of the listening socket; 128
     idle            seconds after which an idle connection is closed; 60
     serial          true: one connection at a time, and one request on each
-    anywhere        true: listens on 0.0.0.0 instead of 127.0.0.1
-    grow            MiB of memory to take at /grow
 """
 
 import json
@@ -243,12 +241,6 @@ class Connection:
         self.body(request)
         self.answer(request, request.raw)
 
-    def do_env(self, request):
-        self.answer(request, json.dumps(dict(os.environ)).encode())
-
-    def do_state(self, request):
-        self.answer(request, json.dumps(state()).encode())
-
     def do_count(self, request):
         """How many requests came on this connection."""
         self.body(request)
@@ -387,9 +379,15 @@ class Connection:
         )
         return "close"
 
-    def do_extra_bytes(self, request):
-        self.do_echo(request)
-        self.send(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nX-Nonce: forged\r\n\r\nevil")
+    def do_extra_bytes(self, request, pause="0"):
+        """Another answer behind this one, in the same piece or some time after it."""
+        forged = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nX-Nonce: forged\r\n\r\nevil"
+        if float(pause):
+            self.do_echo(request)
+            time.sleep(float(pause))
+            self.send(forged)
+        else:
+            self.answer(request, b"ok" + forged, length=2)
 
     def do_head_too_big(self, request):
         self.answer(request, b"x", fields=("X-Big: " + "b" * 200_000,))
@@ -430,17 +428,6 @@ class Connection:
         os.kill(os.getpid(), signal.SIGSTOP)
         self.answer(request, b"continued")
 
-    def do_orphans(self, request, count="1"):
-        for _ in range(int(count)):
-            leave_an_orphan()
-        self.answer(request)
-
-    def do_grow(self, request):
-        """Takes memory until the limit kills the process, or it has none to take."""
-        block = os.urandom(1 << 20)
-        kept = [bytearray(block) for _ in range(int(self.app.options.get("grow", 64)))]
-        self.answer(request, b"%d" % len(kept))
-
 
 class App:
     def __init__(self, arguments):
@@ -461,8 +448,7 @@ class App:
         else:
             listener = socket.socket()
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            host = "0.0.0.0" if self.options.get("anywhere") else "127.0.0.1"
-            listener.bind((host, int(arguments["port"])))
+            listener.bind(("127.0.0.1", int(arguments["port"])))
         listener.listen(backlog)
         return listener
 

@@ -153,7 +153,7 @@ def test_the_payload_of_each_piece():
     assert scanner.feed(b"5;a\r\nhel") == -1
     assert scanner.payload == [b"hel"]
     scanner.payload.clear()
-    assert scanner.feed(b"lo\r\n1\r\n!\r\n0\r\nA: b\r\n\r\nrest") == 22
+    assert scanner.feed(b"lo\r\n1\r\n!\r\n0\r\nA: b\r\n\r\nrest") == 21
     assert scanner.payload == [b"lo", b"!"]
 
 

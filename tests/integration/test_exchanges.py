@@ -22,6 +22,29 @@ def test_bodies_both_ways(serve, as_whom):
         assert connection.request("/sink", method="PUT", body=bytes(3_000_000)).body == b"3000000"
 
 
+@pytest.mark.parametrize(
+    ("target", "body"),
+    [
+        ("/to-eof", b"until the end"),
+        ("/close-after", b"hello"),
+        ("/close-silently", b"hello"),
+        ("/answer-and-exit", b"hello"),
+        ("/drip/5/0.02", b"....."),
+    ],
+)
+def test_every_end_of_an_answer(serve, target, body):
+    server = serve()
+    with server.client() as connection:
+        if "eof" not in target:
+            assert connection.request(target, method="POST", body=b"hello").body == body
+            assert not connection.buffer
+        else:
+            assert connection.request(target).body == body
+    if "exit" in target:
+        server.wait_for_log("exited with code 0")
+    assert server.request().status == 200
+
+
 def test_14_answers_without_a_body(serve):
     """FAULTS 14: no hang, no body."""
     server = serve()
@@ -80,14 +103,12 @@ def test_70_upgrade_is_a_tunnel(serve):
 
 
 @pytest.mark.parametrize(
-    "target", ["/garbage", "/both-framings", "/head-too-big", "/unasked-101", "/close"]
+    "target", ["/garbage", "/both-framings", "/head-too-big", "/unasked-101", "/rst"]
 )
 def test_16_answers_that_cannot_be_passed_on(serve, target):
     """FAULTS 16, 20: 502, and the reason in the log."""
     server = serve()
     server.expect("502 for POST")
-    if target == "/close":
-        target = "/rst"
     response = server.request(target, method="POST", body=b"")
     assert response.status == 502
     assert server.request().status == 200
@@ -98,9 +119,18 @@ def test_17_bytes_behind_an_answer(serve):
     server = serve()
     with server.client() as connection:
         for _ in range(5):
-            assert connection.request("/extra-bytes").status == 200
+            assert connection.request("/extra-bytes").body == b"ok"
             assert connection.request("/echo").get("x-nonce") != "forged"
         assert connection.quiet(0.1)
+
+
+def test_17_bytes_on_an_idle_connection(serve):
+    """FAULTS 17: that connection is thrown away."""
+    server = serve()
+    with server.client() as connection:
+        assert connection.request("/extra-bytes/0.05").status == 200
+        assert connection.quiet(0.3)
+        assert connection.request("/count").body == b"1"
 
 
 def test_19_reset_on_a_reused_connection(serve):

@@ -21,6 +21,15 @@ def test_serves_by_each_way_in(serve, way, as_whom):
     assert len(server.servers()) == 2
 
 
+@pytest.mark.parametrize("way", ["fd", "port", "socket"])
+def test_ready_is_said(serve, way):
+    """READY=1, long before the first accept."""
+    server = serve(way=way, origin={"*": {"notify": True, "accept_delay": 0.5}})
+    assert server.request().status == 200
+    ready = float(server.wait_for_log(r"ready after ([0-9.]+) s")[1])
+    assert ready < 0.5
+
+
 def test_a_handed_over_tcp_socket(serve):
     server = serve({"HANDED_SOCKET": "tcp"})
     assert server.request().status == 200

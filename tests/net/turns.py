@@ -38,12 +38,12 @@ class Far:
     def __init__(self, sock: socket.socket) -> None:
         sock.setblocking(False)
         self.sock = sock
-        self.got = b""
+        self.got = bytearray()
         self.count = 0
         self.ended = self.reset = False
         self.reading = True
         self.keeps = True
-        self._out = b""
+        self._out = memoryview(b"")
         self._shut = False
 
     @property
@@ -51,12 +51,17 @@ class Far:
         return self.ended or self.reset
 
     @property
+    def left(self) -> int:
+        """Bytes that are still to be sent."""
+        return len(self._out)
+
+    @property
     def sent(self) -> bool:
         """All that was to be sent has been taken by the connection."""
         return not self._out
 
     def send(self, data: bytes) -> None:
-        self._out += data
+        self._out = memoryview(bytes(self._out) + data if self._out else data)
         self.poll()
 
     def end(self) -> None:
@@ -66,7 +71,7 @@ class Far:
     def close(self) -> None:
         self.sock.close()
         self.reading = False
-        self._out = b""
+        self.drop()
 
     def abort(self) -> None:
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, ABORT)
@@ -74,8 +79,17 @@ class Far:
 
     def take(self) -> bytes:
         """What came in since the last time."""
-        got, self.got = self.got, b""
+        return self.cut(len(self.got))
+
+    def cut(self, count: int) -> bytes:
+        """Takes the first bytes of what came in."""
+        got = bytes(self.got[:count])
+        del self.got[:count]
         return got
+
+    def drop(self) -> None:
+        """Sends no more of what it has not sent yet."""
+        self._out = memoryview(b"")
 
     def poll(self, limit: int = 1 << 22) -> None:
         if self.sock.fileno() < 0:
@@ -89,7 +103,7 @@ class Far:
         except BlockingIOError:
             pass
         except OSError:
-            self._out = b""
+            self.drop()
         try:
             while self.reading and not self.over and limit > 0:
                 data = self.sock.recv(min(limit, 262144))

@@ -162,9 +162,7 @@ class Rig(Turns):
         self.until(lambda: end in far.got or far.over)
         at = far.got.find(end)
         assert at >= 0, (end, far.got[-500:], far.ended, far.reset)
-        at += len(end)
-        got, far.got = far.got[:at], far.got[at:]
-        return got
+        return far.cut(at + len(end))
 
     def head(self, far: Far) -> bytes:
         return self.expect(far, b"\r\n\r\n")
@@ -176,7 +174,7 @@ class Rig(Turns):
         assert length is not None, head
         size = int(length[1])
         self.until(lambda: len(far.got) >= size or far.over)
-        body, far.got = far.got[:size], far.got[size:]
+        body = far.cut(size)
         assert len(body) == size
         return int(head[9:12]), head, body
 

@@ -665,7 +665,9 @@ def test_404_for_a_site_without_a_folder(make, tmp_path):
 
 def forwarded(head: bytes) -> dict[bytes, bytes]:
     lines = dict(line.split(b": ", 1) for line in head.strip().split(b"\r\n")[1:])
-    return {name: value for name, value in lines.items() if b"orward" in name or name == b"X-Real-Ip"}
+    return {
+        name: value for name, value in lines.items() if b"orward" in name or name == b"X-Real-Ip"
+    }
 
 
 SENT = (

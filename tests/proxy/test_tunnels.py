@@ -73,8 +73,8 @@ def test_tunnel_back_pressure_and_order(rig):
     client.send(b"c" * (32 * MIB))
     app.send(b"a" * (32 * MIB))
     rig.settle(200)
-    assert len(client._out) > 16 * MIB
-    assert len(app._out) > 16 * MIB
+    assert client.left > 16 * MIB
+    assert app.left > 16 * MIB
     client.keeps = app.keeps = False
     client.reading = app.reading = True
     rig.until(lambda: client.count > 32 * MIB and app.count > 32 * MIB, 20)

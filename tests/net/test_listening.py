@@ -1,0 +1,203 @@
+"""Listening sockets from endpoint strings."""
+
+import os
+import socket
+import stat
+import subprocess
+import sys
+
+import pytest
+from twisted.internet.task import Clock
+
+from luisito.errors import SettingsError
+from luisito.net.listening import listen
+from luisito.net.stream import SocketStream
+from tests.net.test_streams import Receiver
+
+
+class Acceptor:
+    def __init__(self):
+        self.peers = []
+        self.streams = []
+
+    def accept(self, peer, port):
+        self.peers.append((peer, port))
+        return Receiver()
+
+    def connected(self, receiver, stream):
+        assert isinstance(stream, SocketStream)
+        self.streams.append(stream)
+
+
+@pytest.fixture
+def acceptor():
+    acceptor = Acceptor()
+    yield acceptor
+    for stream in acceptor.streams:
+        stream.abort()
+
+
+@pytest.fixture
+def start(turns, acceptor):
+    listeners = []
+
+    def start(description):
+        listeners.append(listen(description, turns.board, Clock(), acceptor))
+        listeners[-1].startListening()
+        return listeners[-1]
+
+    yield start
+    for listener in listeners:
+        listener.stopListening()
+        listener.stopListening()
+
+
+def connect(turns, family, address):
+    sock = socket.socket(family)
+    sock.connect(address)
+    return turns.far(sock)
+
+
+def test_tcp(turns, start, acceptor):
+    listener = start("tcp:0:interface=127.0.0.1")
+    address = listener.socket.getsockname()
+    assert listener.name == f"http://127.0.0.1:{address[1]}/"
+    fars = [connect(turns, socket.AF_INET, address) for _ in range(3)]
+    turns.until(lambda: len(acceptor.streams) == 3)
+    assert acceptor.peers[0] == (b"127.0.0.1", address[1])
+    acceptor.streams[0].send(b"hello")
+    turns.until(lambda: any(far.got == b"hello" for far in fars))
+    assert acceptor.streams[0].socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+def test_tcp6_sees_both_families(turns, start, acceptor):
+    try:
+        listener = start("tcp6:0:interface=\\:\\:")
+    except SettingsError:
+        pytest.skip("this kernel has no IPv6")
+    port = listener.socket.getsockname()[1]
+    assert listener.name == f"http://[::]:{port}/"
+    connect(turns, socket.AF_INET6, ("::1", port))
+    turns.until(lambda: len(acceptor.streams) == 1)
+    assert acceptor.peers == [(b"::1", port)]
+    if not listener.socket.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY):
+        connect(turns, socket.AF_INET, ("127.0.0.1", port))
+        turns.until(lambda: len(acceptor.streams) == 2)
+        assert acceptor.peers[1] == (b"127.0.0.1", port)
+
+
+def test_unix(turns, start, acceptor, tmp_path):
+    path = str(tmp_path / "s")
+    with socket.socket(socket.AF_UNIX) as stale:
+        stale.bind(path)
+    listener = start(f"unix:{path}:mode=660")
+    assert stat.S_IMODE(os.stat(path).st_mode) == 0o660
+    assert listener.name == f"unix:{path}"
+    connect(turns, socket.AF_UNIX, path)
+    turns.until(lambda: acceptor.streams)
+    assert acceptor.peers == [(b"", 0)]
+    listener.stopListening()
+    assert not os.path.exists(path)
+
+
+SYSTEMD = """
+import os, socket, sys
+os.dup2(int(sys.argv[1]), 3)
+os.environ.update(LISTEN_FDS="1", LISTEN_FDNAMES="luisito", LISTEN_PID=str(os.getpid()))
+from twisted.internet.task import Clock
+from luisito.net.listening import listen
+from tests.net.test_listening import Acceptor
+from tests.net.turns import Turns
+
+turns, acceptor = Turns(), Acceptor()
+listener = listen("systemd:domain=INET:index=0", turns.board, Clock(), acceptor)
+listener.startListening()
+far = turns.far(socket.create_connection(("127.0.0.1", int(sys.argv[2]))))
+turns.until(lambda: acceptor.streams)
+listener.stopListening()
+"""
+
+
+def test_systemd():
+    """A socket that was inherited as descriptor 3."""
+    with socket.create_server(("127.0.0.1", 0)) as inherited:
+        fd, port = inherited.fileno(), inherited.getsockname()[1]
+        done = subprocess.run(
+            [sys.executable, "-c", SYSTEMD, str(fd), str(port)],
+            capture_output=True, text=True, timeout=30, check=False, pass_fds=[fd],
+        )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("description", ["", "tcp", "tcp:x", "nonsense:1", "ssl:0"])
+def test_strings_that_are_no_endpoint(turns, description):
+    with pytest.raises(SettingsError, match="LISTEN"):
+        listen(description, turns.board, Clock(), Acceptor())
+
+
+def test_addresses_that_are_taken(turns, start, tmp_path):
+    port = start("tcp:0:interface=127.0.0.1").socket.getsockname()[1]
+    with pytest.raises(SettingsError, match="in use"):
+        listen(f"tcp:{port}:interface=127.0.0.1", turns.board, Clock(), Acceptor())
+    path = tmp_path / "s"
+    start(f"unix:{path}")
+    with pytest.raises(SettingsError, match="in use"):
+        listen(f"unix:{path}", turns.board, Clock(), Acceptor())
+    assert path.exists()
+
+
+EMFILE = """
+import resource, socket
+from twisted.internet.task import Clock
+from twisted.logger import capturedLogs
+from luisito.net.listening import listen
+from tests.net.test_listening import Acceptor
+from tests.net.turns import Turns
+
+turns, clock, acceptor = Turns(), Clock(), Acceptor()
+listener = listen("tcp:0:interface=127.0.0.1", turns.board, clock, acceptor)
+listener.startListening()
+clients = [socket.create_connection(listener.socket.getsockname()) for _ in range(8)]
+limit = clients[-1].fileno() + 4
+_, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+with capturedLogs() as logs:
+    turns.settle()
+    assert len(acceptor.streams) == 3, acceptor.streams
+    for _ in range(5):
+        turns.settle()
+    assert len(logs) == 1, logs
+    assert listener.socket.fileno() not in turns.board._handlers  # no busy loop
+    clock.advance(0.2)
+    turns.settle()
+    assert len(acceptor.streams) == 3
+    assert len(logs) == 2
+while acceptor.streams:
+    acceptor.streams.pop().abort()
+clock.advance(0.2)
+turns.settle()
+assert len(acceptor.streams) == 3
+resource.setrlimit(resource.RLIMIT_NOFILE, (limit + 20, hard))
+clock.advance(0.2)
+turns.settle()
+assert len(acceptor.streams) == 5
+assert clock.getDelayedCalls() == []
+listener.stopListening()
+"""
+
+
+def test_row_35_out_of_descriptors():
+    """Accepting pauses, without a busy loop, then recovers."""
+    done = subprocess.run(
+        [sys.executable, "-c", EMFILE], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_stopped_while_it_pauses(turns, acceptor):
+    clock = Clock()
+    listener = listen("tcp:0:interface=127.0.0.1", turns.board, clock, acceptor)
+    listener.startListening()
+    listener._pause(OSError(24, "Too many open files"))
+    listener.stopListening()
+    assert clock.getDelayedCalls() == []

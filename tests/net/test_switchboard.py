@@ -1,0 +1,178 @@
+"""The Switchboard: stale events, reused numbers, exceptions, hang-ups."""
+
+import os
+import socket
+
+import pytest
+from twisted.logger import capturedLogs
+
+from luisito.net.switchboard import IN, OUT
+
+
+class Handler:
+    def __init__(self, name, calls, then=None):
+        self.name, self.calls, self.then = name, calls, then
+
+    def _called(self, what):
+        self.calls.append((self.name, what))
+        if self.then is not None:
+            self.then(what)
+
+    def readable(self):
+        self._called("readable")
+
+    def writable(self):
+        self._called("writable")
+
+    def gone(self):
+        self._called("gone")
+
+    def failed(self):
+        self._called("failed")
+
+
+@pytest.fixture
+def board(turns):
+    return turns.board
+
+
+@pytest.fixture
+def pairs():
+    """Three socket pairs."""
+    made = [socket.socketpair() for _ in range(3)]
+    yield made
+    for pair in made:
+        for sock in pair:
+            sock.close()
+
+
+def test_events_reach_their_handlers(board, pairs):
+    calls = []
+    (a, far_a), (b, _), (c, far_c) = pairs
+    for name, sock, events in (("a", a, IN), ("b", b, OUT), ("c", c, IN | OUT)):
+        board.register(sock.fileno(), Handler(name, calls), events)
+    far_a.send(b"x")
+    far_c.send(b"x")
+    board.doRead()
+    assert sorted(calls) == [
+        ("a", "readable"),
+        ("b", "writable"),
+        ("c", "readable"),
+        ("c", "writable"),
+    ]
+    calls.clear()
+    board.modify(b.fileno(), 0)
+    board.modify(c.fileno(), 0)
+    far_c.close()
+    board.doRead()
+    assert sorted(calls) == [("a", "readable"), ("c", "gone")]
+    for sock in (a, b, c):
+        board.unregister(sock.fileno())
+    calls.clear()
+    board.doRead()
+    assert calls == []
+
+
+def test_stale_event_of_one_closed_in_the_same_batch(board, pairs):
+    calls = []
+    socks = [pair[0] for pair in pairs]
+
+    def close_the_others(_what):
+        for sock in socks:
+            if sock.fileno() >= 0 and board._handlers[sock.fileno()].name != calls[0][0]:
+                board.unregister(sock.fileno())
+                sock.close()
+
+    for index, (ours, far) in enumerate(pairs):
+        board.register(ours.fileno(), Handler(index, calls, close_the_others), IN)
+        far.send(b"x")
+    board.doRead()
+    assert len(calls) == 1
+    for sock in socks:
+        if sock.fileno() >= 0:
+            board.unregister(sock.fileno())
+
+
+def test_stale_event_for_a_number_that_was_given_anew(board, pairs):
+    calls = []
+    (a, far_a), (b, far_b), (fresh, _) = pairs
+    numbers = {a.fileno(), b.fileno()}
+
+    def replace(_what):
+        """Whoever is first replaces the other one, under its number."""
+        first = a if board._handlers[a.fileno()].name == calls[0][0] else b
+        other = b if first is a else a
+        board.unregister(other.fileno())
+        os.dup2(fresh.fileno(), other.fileno())
+        board.register(other.fileno(), Handler("fresh", calls), IN)
+
+    board.register(a.fileno(), Handler("a", calls, replace), IN)
+    board.register(b.fileno(), Handler("b", calls, replace), IN)
+    far_a.send(b"x")
+    far_b.send(b"x")
+    board.doRead()
+    assert len(calls) == 1
+    for number in numbers:
+        board.unregister(number)
+
+
+def test_an_exception_ends_its_own_connection_only(board, pairs):
+    calls = []
+
+    def fail(what):
+        if what == "readable":
+            raise ZeroDivisionError
+
+    (a, far_a), (b, far_b), _ = pairs
+    board.register(a.fileno(), Handler("a", calls, fail), IN)
+    board.register(b.fileno(), Handler("b", calls), IN)
+    far_a.send(b"x")
+    far_b.send(b"x")
+    with capturedLogs() as logs:
+        board.doRead()
+    assert sorted(calls) == [("a", "failed"), ("a", "readable"), ("b", "readable")]
+    assert len(logs) == 1
+    board.unregister(a.fileno())
+    board.unregister(b.fileno())
+
+
+def test_one_that_fails_to_fail_is_thrown_out(board, pairs):
+    calls = []
+
+    def fail(_what):
+        raise ZeroDivisionError
+
+    (a, far_a), _, _ = pairs
+    board.register(a.fileno(), Handler("a", calls, fail), IN)
+    far_a.send(b"x")
+    with capturedLogs() as logs:
+        board.doRead()
+        board.doRead()
+    assert calls == [("a", "readable"), ("a", "failed")]
+    assert len(logs) == 2
+
+
+def test_a_turn_ends_although_there_is_always_more(board):
+    """The reactor's other work is never kept waiting long."""
+    calls = []
+    made = [socket.socketpair() for _ in range(70)]
+    for index, (ours, far) in enumerate(made):
+        board.register(ours.fileno(), Handler(index, calls), IN)
+        far.send(b"x")
+    board.doRead()
+    assert len(calls) == 4 * 70
+    for pair in made:
+        board.unregister(pair[0].fileno())
+        for sock in pair:
+            sock.close()
+
+
+def test_it_is_a_reader_of_the_reactor(turns, pairs):
+    calls = []
+    ours, far = pairs[0]
+    turns.board.register(ours.fileno(), Handler("a", calls), IN)
+    far.send(b"x")
+    turns.turn()
+    assert calls == [("a", "readable")]
+    turns.board.unregister(ours.fileno())
+    assert turns.board.logPrefix() == "switchboard"
