@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections import OrderedDict, deque
+from collections import deque
 
 from luisito.core.lifecycle import Server, State
 
@@ -11,8 +11,8 @@ from luisito.core.lifecycle import Server, State
 class Idle:
     """Servers that are READY without a lease, the least recently used first.
 
-    A server that was ready for less than `min_alive` is young: idle, but no victim. Since an
-    OrderedDict appends only, a server that comes of age while idle cannot take its place among the
+    A server that was ready for less than `min_alive` is young: idle, but no victim. Since a
+    dict appends only, a server that comes of age while idle cannot take its place among the
     mature ones; it waits in a heap, which its first lease takes it out of for good. So all is O(1),
     or O(log n) where `min_alive` is set.
 
@@ -28,8 +28,8 @@ class Idle:
 
     def __init__(self, min_alive: float) -> None:
         self._min_alive = min_alive
-        self._mature: OrderedDict[Server, None] = OrderedDict()
-        self._young: OrderedDict[Server, None] = OrderedDict()
+        self._mature: dict[Server, None] = {}
+        self._young: dict[Server, None] = {}
         self._growing: deque[Server] = deque()  # young ones, busy or idle, by ready_at
         self._late: list[tuple[float, int, Server]] = []  # came of age while idle, by used_at
         self._late_room = 64

@@ -6,7 +6,6 @@ import enum
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections import OrderedDict
     from collections.abc import Mapping
 
 
@@ -83,7 +82,7 @@ class Server:
         "used_at",
     )
 
-    order: OrderedDict[Server, None]
+    order: dict[Server, None]
 
     def __init__(self, number: int, site: str, now: float) -> None:
         self.id = number

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Final
 
 from luisito.core import access, pages
 from luisito.core.forwarded import forwarded_lines
-from luisito.core.http1 import request_line, with_host
+from luisito.core.request import request_line, with_host
 from luisito.errors import BadMessage
 from luisito.proxy.exchange import Exchange
 from luisito.proxy.linger import Linger
 
 if TYPE_CHECKING:
-    from luisito.core.http1 import RequestFields
+    from luisito.core.request import RequestFields
     from luisito.net.stream import Stream
     from luisito.proxy.gateway import Gateway
 

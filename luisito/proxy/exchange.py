@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING, Final
 
-from luisito.core.http1 import CHUNKED, IDEMPOTENT, TO_EOF, without_coding
+from luisito.core.http1 import CHUNKED, TO_EOF
+from luisito.core.request import IDEMPOTENT
+from luisito.core.response import without_coding
 from luisito.errors import BadMessage
 from luisito.net.deadlines import NEVER
 from luisito.proxy.tunnel import Tunnel
@@ -14,8 +16,9 @@ from luisito.proxy.upload import Upload
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall
 
-    from luisito.core.http1 import RequestFields, RequestLine, Response
     from luisito.core.policy import Server
+    from luisito.core.request import RequestFields, RequestLine
+    from luisito.core.response import Response
     from luisito.pool import Refused
     from luisito.proxy.downstream import Downstream
     from luisito.proxy.upstream import Upstream

@@ -9,7 +9,8 @@ from cachetools import TTLCache
 from twisted.logger import Logger
 
 from luisito.core import access
-from luisito.core.http1 import FieldsMemo
+from luisito.core.request import FieldsMemo
+from luisito.core.response import LinesMemo
 from luisito.net.deadlines import Deadlines
 from luisito.pool import Refused
 from luisito.proxy.counters import Counters
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from twisted.internet.interfaces import IReactorTime
 
-    from luisito.core.http1 import RequestFields
+    from luisito.core.request import RequestFields
     from luisito.core.routing import Routes
     from luisito.net.backend import Backend
     from luisito.net.stream import Stream
@@ -43,7 +44,8 @@ class Gateway:
         clock: the monotonic time in seconds.
         counters: what has been done so far.
         deadlines: of all connections.
-        memo: what header lines say.
+        memo: what the header lines of requests say.
+        response: reads the head of a response (LinesMemo.response).
         take: leases a site's server where it is awake; else None.
         release: gives a lease back.
         access: the access log, where there is one.
@@ -65,6 +67,7 @@ class Gateway:
         self.counters = Counters()
         self.deadlines = Deadlines(reactor, self.clock)
         self.memo = FieldsMemo()
+        self.response = LinesMemo().response
         self.access: AccessLog | None = None
         self._routes, self._pool = routes, pool
         self.take, self.release = pool.take, pool.release

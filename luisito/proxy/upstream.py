@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from luisito.core.body import ChunkScanner
-from luisito.core.http1 import CHUNKED, TO_EOF, response, upgraded
+from luisito.core.http1 import CHUNKED, TO_EOF
+from luisito.core.response import upgraded
 from luisito.errors import BadMessage
 from luisito.net.splice import WORTHWHILE, Splice
 from luisito.net.stream import SocketStream
@@ -170,7 +171,7 @@ class Upstream:
                     self._buffer = data
                 return
             try:
-                head = response(data[: end + 2], to_head=client.method == b"HEAD")
+                head = self._gateway.response(data[: end + 2], to_head=client.method == b"HEAD")
             except BadMessage as error:
                 self._bad(client, str(error))
                 return

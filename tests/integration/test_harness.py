@@ -22,6 +22,7 @@ def stopped():
     assert server.request(method="POST", body=b"hello").body == b"hello"
     assert invariants.while_it_runs(server) == []
     assert server.stop() == 0
+    assert invariants.after_its_end(server) == []
     yield server
     assert server.finish() == []
 
@@ -174,10 +175,8 @@ def test_a_zombie_and_a_status(serve):
     assert "exit status 3" in found
 
 
+@pytest.mark.root
 def test_a_root_process_is_sampled(serve):
-    pytest.importorskip("resource")
-    if os.geteuid():
-        pytest.skip("needs root")
     server = serve({"RUN_AS": "root"})
     server.expect("RUN_AS")
     server.warm("a.localhost")

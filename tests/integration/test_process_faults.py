@@ -216,7 +216,7 @@ def test_32_stopped_by_sigstop(serve):
 
 @pytest.mark.root
 def test_36_fork_fails(serve):
-    """FAULTS 36, of a user whose processes are all ours: 503 with Retry-After; and the servers that live go on."""
+    """FAULTS 36, as a user whose processes are all ours: 503, and those that live go on."""
     uid = ordinary_user("backup").pw_uid
     # Luisito, the guardian, the spawner, and three that are servers or stand ready to become one
     limit = processes.tasks_of(uid) + 6

@@ -1,0 +1,304 @@
+"""The heads of requests: what they say, checked strictly, and how they are passed on.
+
+They are judged twice, by the rules here and by llhttp. Browsers send the same header lines over
+and over, only the request line differs, so what the lines say is remembered (`FieldsMemo`); the
+request line is judged each time.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final, NamedTuple
+
+import httptools
+
+from luisito.core.host import normalize
+from luisito.core.http1 import (
+    CHUNKED,
+    LINES,
+    ONCE,
+    STAYS,
+    TOKEN,
+    body_length,
+    keep_once,
+    malformed,
+    tokens,
+)
+from luisito.errors import BadHost, BadMessage
+
+METHODS: Final = frozenset(
+    b"GET HEAD POST PUT DELETE OPTIONS PATCH TRACE "
+    b"PROPFIND PROPPATCH MKCOL COPY MOVE LOCK UNLOCK REPORT SEARCH MKCALENDAR ACL BIND UNBIND "
+    b"REBIND CHECKOUT MERGE MKACTIVITY M-SEARCH NOTIFY SUBSCRIBE UNSUBSCRIBE PURGE LINK UNLINK "
+    b"SOURCE QUERY".split()
+)
+"""What is passed on; the rest is answered with 501."""
+
+IDEMPOTENT: Final = frozenset(
+    b"GET HEAD PUT DELETE OPTIONS TRACE PROPFIND REPORT SEARCH QUERY".split()
+)
+"""What may be sent a second time (RFC 9110 section 9.2.2)."""
+
+# `"`, `#`, `<` and `>` never stand raw in a target (RFC 3986), and parsers disagree about them.
+_TARGET_CHAR: Final = rb"[!$-;=?-~\x80-\xff]"
+
+_request_line = re.compile(
+    rb"([A-Z]++(?:-[A-Z]++)?) (/" + _TARGET_CHAR + rb"*+) HTTP/1\.([01])\r\n"
+).match
+_any_request_line = re.compile(rb"(" + TOKEN + rb"++) ([^ \r\n]++) HTTP/(\d)\.(\d)\r\n").match
+_absolute = re.compile(
+    rb"(?i:https?)://([^\x00- \"#/<>?@\x7f]++)(/"
+    + _TARGET_CHAR
+    + rb"*+|\?"
+    + _TARGET_CHAR
+    + rb"*+)?"
+).fullmatch
+_field_lines = re.compile(rb"\r\n" + LINES).fullmatch
+
+# Fields that one hop keeps to itself (RFC 9110 section 7.6.1), and `Proxy`, which CGI-like app
+# servers would turn into HTTP_PROXY.
+_ONE_HOP: Final = frozenset(
+    [b"keep-alive", b"te", b"proxy-connection", b"proxy-authorization", b"proxy", b"http2-settings"]
+)
+_FORWARDED: Final = frozenset([b"forwarded", b"x-real-ip"])
+
+
+class RequestLine(NamedTuple):
+    """The request line (RFC 9112 section 3).
+
+    Attributes:
+        method: one of METHODS.
+        target: in origin-form, or `*`.
+        minor: the minor version, 0 or 1.
+        end: the index of the CRLF that ends it.
+        authority: the host of an absolute-form target, which wins over Host; else None.
+    """
+
+    method: bytes
+    target: bytes
+    minor: int
+    end: int
+    authority: bytes | None
+
+
+def request_line(data: bytes) -> RequestLine:
+    """Reads the request line at the beginning of `data`, which holds at least one CRLF.
+
+    Raises:
+        BadMessage: 400, 501 for a method or 505 for a version that is not spoken here.
+    """
+    match = _request_line(data)
+    if match is not None:
+        method, target, minor = match.groups()
+        if method in METHODS:
+            # what NamedTuple.__new__ does, without its frame
+            return tuple.__new__(
+                RequestLine, (method, target, minor[0] - 48, match.end() - 2, None)
+            )
+    return _unusual_request_line(data)
+
+
+def _unusual_request_line(data: bytes) -> RequestLine:
+    match = _any_request_line(data)
+    if match is None:
+        raise BadMessage(400, "the request line is malformed")
+    method, target, major, minor = match.groups()
+    if major != b"1" or minor not in (b"0", b"1"):
+        raise BadMessage(505, "only HTTP/1.0 and HTTP/1.1 are spoken here")
+    if method not in METHODS:
+        raise BadMessage(501, "this method is not implemented")
+    end = match.end() - 2
+    if target == b"*":
+        if method != b"OPTIONS":
+            raise BadMessage(400, "the target * goes with OPTIONS only")
+        return RequestLine(method, target, int(minor), end, None)
+    absolute = _absolute(target)
+    if absolute is None:
+        raise BadMessage(400, "the request target is malformed")
+    authority, path = absolute.groups()
+    if not path:
+        path = b"*" if method == b"OPTIONS" else b"/"
+    elif path[:1] == b"?":
+        path = b"/" + path
+    return RequestLine(method, path, int(minor), end, authority)
+
+
+class RequestFields:
+    """What the header lines of a request say.
+
+    Attributes:
+        host: Host as it was sent, without white space around it.
+        site: the host that it names, normalised: the key of the site.
+        length: of the body in bytes, or CHUNKED.
+        close: True for `Connection: close`, False for `keep-alive`, None where neither was sent.
+        upgrade: there is an upgrade to pass on.
+        expects_continue: for `Expect: 100-continue`.
+        lines: the header lines to pass on, each ended by CRLF, with a CRLF before the first;
+            without hop-by-hop and forwarded fields.
+        forwarded: (lower-case name, value) of the forwarded fields that were sent.
+        json: the client asked for JSON before HTML.
+    """
+
+    __slots__ = (
+        "close", "expects_continue", "forwarded", "host", "json", "length", "lines", "site",
+        "upgrade",
+    )  # fmt: skip
+
+    host: bytes
+    site: str
+    length: int
+    close: bool | None
+    upgrade: bool
+    expects_continue: bool
+    lines: bytes
+    forwarded: tuple[tuple[bytes, bytes], ...]
+    json: bool
+
+
+class _Callbacks:
+    """llhttp is asked for its verdict only."""
+
+
+_CALLBACKS: Final = _Callbacks()
+
+
+def _llhttp(block: bytes) -> None:
+    try:
+        httptools.HttpRequestParser(_CALLBACKS).feed_data(b"GET / HTTP/1.1" + block + b"\r\n")
+    except httptools.HttpParserUpgrade:
+        pass
+    except httptools.HttpParserError as error:
+        raise BadMessage(400, f"a header line is malformed: {error}") from None
+
+
+def _is_forwarded(name: bytes) -> bool:
+    return name in _FORWARDED or name.startswith(b"x-forwarded-")
+
+
+def _collides(name: bytes) -> bool:
+    """Whether a name with underscores reads, to a CGI-like app server, as one that is ours."""
+    dashed = name.replace(b"_", b"-")
+    return dashed in ONCE or dashed in _ONE_HOP or _is_forwarded(dashed)
+
+
+def request_fields(block: bytes) -> RequestFields:
+    """Reads the header lines of a request.
+
+    Args:
+        block: from the CRLF of the request line to the CRLF of the last header line.
+
+    Raises:
+        BadMessage: 400, or 501 for a transfer coding other than chunked.
+    """
+    if _field_lines(block) is None:
+        raise BadMessage(400, f"a header line is malformed: {malformed(block)!r}")
+    _llhttp(block)
+    once: dict[bytes, bytes] = {}
+    nominated: list[bytes] = []
+    offered: list[bytes] = []
+    forwarded: list[tuple[bytes, bytes]] = []
+    kept: list[tuple[bytes, bytes]] = []
+    expects = json = False
+    for line in block[2:-2].split(b"\r\n"):
+        raw_name, _, raw_value = line.partition(b":")
+        name, value = raw_name.lower(), raw_value.strip(b" \t")
+        if name in _ONE_HOP or (b"_" in name and _collides(name)):
+            continue
+        if name in ONCE:
+            line = keep_once(once, name, value, 400)
+        elif name == b"connection":
+            nominated += tokens(value)
+            continue
+        elif name == b"upgrade":
+            offered += value.split(b",")
+            continue
+        elif _is_forwarded(name):
+            forwarded.append((name, value))
+            continue
+        elif name == b"expect":
+            expects = expects or b"100-continue" in tokens(value)
+        elif name == b"accept":
+            json = _prefers_json(value.lower())
+        kept.append((name, line))
+    host = once.get(b"host")
+    if host is None:
+        raise BadMessage(400, "Host is missing: send the name of a site")
+    fields = RequestFields()
+    try:
+        fields.site = normalize(host)
+    except BadHost as error:
+        raise BadMessage(400, str(error)) from None
+    fields.host = host
+    fields.length = _request_length(once)
+    fields.close = True if b"close" in nominated else False if b"keep-alive" in nominated else None
+    protocols = _protocols(offered) if b"upgrade" in nominated and not fields.length else b""
+    fields.upgrade = bool(protocols)
+    fields.expects_continue = expects
+    fields.json = json
+    # Connection cannot take these away either: they show that the client came through a proxy.
+    fields.forwarded = tuple(forwarded)
+    dropped = frozenset(nominated) - STAYS
+    lines = [b"", *(line for name, line in kept if name not in dropped)]
+    if protocols:
+        lines += [b"Connection: Upgrade", b"Upgrade: " + protocols]
+    fields.lines = b"\r\n".join(lines) + b"\r\n"
+    return fields
+
+
+def _request_length(once: dict[bytes, bytes]) -> int:
+    length = body_length(once, 400)
+    if length == CHUNKED:
+        coding = once[b"transfer-encoding"]
+        if coding.lower() != b"chunked":
+            # RFC 9112 section 6.1: 501; what does not end in chunked once cannot be framed at all
+            codings = tokens(coding)
+            framed = codings[-1:] == [b"chunked"] and codings.count(b"chunked") == 1
+            raise BadMessage(
+                501 if framed else 400, f"Transfer-Encoding is {coding[:64]!r}: send only chunked"
+            )
+    return length or 0
+
+
+def _protocols(offered: list[bytes]) -> bytes:
+    """What to offer to the app server; h2c would make it speak past this proxy."""
+    names = [part.strip(b" \t") for part in offered]
+    return b", ".join(name for name in names if name and not name.lower().startswith(b"h2c"))
+
+
+def _prefers_json(accept: bytes) -> bool:
+    json, html = accept.find(b"json"), accept.find(b"text/html")
+    return json >= 0 and (html < 0 or json < html)
+
+
+def with_host(block: bytes, authority: bytes) -> bytes:
+    """The header lines with `authority` in place of each Host (RFC 9112 section 3.2.2)."""
+    lines = block.split(b"\r\n")
+    for index, line in enumerate(lines):
+        if line[:5].lower() == b"host:":
+            lines[index] = b"Host: " + authority
+    return b"\r\n".join(lines)
+
+
+class FieldsMemo:
+    """Remembers what header lines say, for the lines that come again.
+
+    At most `size` entries of `longest` bytes each; when full it starts afresh, which costs one
+    reading of each head and needs no order to be kept.
+    """
+
+    __slots__ = ("_longest", "_seen", "_size")
+
+    def __init__(self, size: int = 2048, longest: int = 4096) -> None:
+        self._seen: dict[bytes, RequestFields] = {}
+        self._size, self._longest = size, longest
+
+    def get(self, block: bytes) -> RequestFields:
+        """As `request_fields`."""
+        fields = self._seen.get(block)
+        if fields is None:
+            fields = request_fields(block)
+            if len(block) <= self._longest:
+                if len(self._seen) >= self._size:
+                    self._seen.clear()
+                self._seen[block] = fields
+        return fields
