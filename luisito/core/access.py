@@ -26,51 +26,19 @@ def who(client: bytes, site: bytes) -> bytes:
     return b'","client":"%s","site":"%s","method":"' % (escaped(client), site)
 
 
-# Requests that were served at once, in less than a second, are nearly all. Whole numbers are
-# written in a third of the time of floats.
-def warm_line(
-    time: bytes,
-    whom: bytes,
-    method: bytes,
-    target: bytes,
-    status: int,
-    bytes_in: int,
-    bytes_out: int,
-    first_byte: float,
-    total: float,
-) -> bytes:
-    """The line of a request that was answered whole by a server that was awake.
+def how(start: bytes, waited: float, end: bytes) -> bytes:
+    """The end of a line.
 
     Args:
-        time: when the request ended, ISO 8601.
-        whom: see `who`.
-        method: of the request.
-        target: of the request; its query is left out, since tokens travel there.
-        status: of the answer.
-        bytes_in: received of the request, head and body.
-        bytes_out: sent of the answer, head and body.
-        first_byte: seconds until the first byte of the answer.
-        total: seconds until the end.
-
-    Returns:
-        The line, with its newline.
+        start: b"warm" or b"cold".
+        waited: seconds spent waiting for a server.
+        end: b"" for a whole answer, else why there is none.
     """
-    if total >= 1.0:
-        return line(
-            time, whom, method, target, status, bytes_in, bytes_out, first_byte, total,
-            start=b"warm", waited=0.0, end=b"",
-        )  # fmt: skip
-    query = target.find(b"?")
-    if query >= 0:
-        target = target[:query]
-    return (
-        b'{"time":"%s%s%s","target":"%s","status":%d,"in":%d,"out":%d,"first_byte":0.%06d,'
-        b'"total":0.%06d,"start":"warm","waited":0.000000,"end":""}\n'
-        % (
-            time, whom, method, target if _plain(target) else escaped(target), status, bytes_in,
-            bytes_out, first_byte * 1e6, total * 1e6,
-        )
-    )  # fmt: skip
+    return b'"start":"%s","waited":%.6f,"end":"%s"}\n' % (start, waited, escaped(end))
+
+
+AT_ONCE: Final = how(b"warm", 0.0, b"")
+"""How nearly all requests are served."""
 
 
 def line(
@@ -83,32 +51,31 @@ def line(
     bytes_out: int,
     first_byte: float,
     total: float,
-    *,
-    start: bytes,
-    waited: float,
-    end: bytes,
+    ending: bytes = AT_ONCE,
 ) -> bytes:
-    """As `warm_line`, for any request.
+    """The line, with its newline.
 
     Args:
         time: when the request ended, ISO 8601.
         whom: see `who`.
         method: of the request.
-        target: of the request.
+        target: of the request, as `request_line` has let it pass; its query is left out, since
+            tokens travel there.
         status: of the answer; 0 where none was sent.
         bytes_in: received of the request, head and body.
         bytes_out: sent of the answer, head and body.
         first_byte: seconds until the first byte of the answer; 0 where none came.
         total: seconds until the end.
-        start: b"warm" or b"cold".
-        waited: seconds spent waiting for a server.
-        end: b"" for a whole answer, else why there is none.
+        ending: see `how`.
     """
+    query = target.find(b"?")
+    if query >= 0:
+        target = target[:query]
+    # Of what stands in a valid target, JSON minds only these.
+    if not target.isascii() or target.find(b"\\") >= 0:
+        target = escaped(target)
     return (
         b'{"time":"%s%s%s","target":"%s","status":%d,"in":%d,"out":%d,"first_byte":%.6f,'
-        b'"total":%.6f,"start":"%s","waited":%.6f,"end":"%s"}\n'
-        % (
-            time, whom, method, escaped(target.partition(b"?")[0]), status, bytes_in, bytes_out,
-            first_byte, total, start, waited, escaped(end),
-        )
-    )  # fmt: skip
+        b'"total":%.6f,%s'
+        % (time, whom, method, target, status, bytes_in, bytes_out, first_byte, total, ending)
+    )

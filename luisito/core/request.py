@@ -42,9 +42,7 @@ IDEMPOTENT: Final = frozenset(
 # `"`, `#`, `<` and `>` never stand raw in a target (RFC 3986), and parsers disagree about them.
 _TARGET_CHAR: Final = rb"[!$-;=?-~\x80-\xff]"
 
-_request_line = re.compile(
-    rb"([A-Z]++(?:-[A-Z]++)?) (/" + _TARGET_CHAR + rb"*+) HTTP/1\.([01])\r\n"
-).match
+_request_line = re.compile(rb"([A-Z]++) (/" + _TARGET_CHAR + rb"*+) HTTP/1\.([01])\r\n").match
 _any_request_line = re.compile(rb"(" + TOKEN + rb"++) ([^ \r\n]++) HTTP/(\d)\.(\d)\r\n").match
 _absolute = re.compile(
     rb"(?i:https?)://([^\x00- \"#/<>?@\x7f]++)(/"

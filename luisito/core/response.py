@@ -140,26 +140,10 @@ class LinesMemo:
         lines = head.split(b"\r\n")
         # without a Python frame for each line; what is plain is filtered out
         marks = list(filter(None, map(self._seen.get, lines, repeat(_NEW))))
-        if _NEW in marks:
-            marks = self._learn(lines)
-        size, keep, streams = TO_EOF, True, False
-        for kind, number, removed in marks[1:]:
-            if kind == _LENGTH and size == TO_EOF:
-                size = number
-            elif kind == _CODING and size == TO_EOF:
-                size = CHUNKED
-            elif kind == _KEEP or kind == _CLOSE:
-                keep = keep and kind == _KEEP
-                head = head.replace(removed, b"\r\n", 1)
-            elif kind == _STREAM:
-                streams = True
-            else:
-                return response(b"\r\n".join(lines), to_head=False)
-        kind, status, _ = marks[0]
-        if kind != _STATUS or size == TO_EOF:
-            return response(b"\r\n".join(lines), to_head=False)
-        # what NamedTuple.__new__ does, without its frame
-        return tuple.__new__(Response, (status, size, keep, head, streams and size == CHUNKED))
+        found = _usual(head, marks)
+        if found is None and _NEW in marks:
+            found = _usual(head, self._learn(lines))
+        return found or response(head, to_head=False)
 
     def _learn(self, lines: list[bytes]) -> list[_Mark]:
         seen = self._seen
@@ -177,6 +161,32 @@ class LinesMemo:
             if mark is not None:
                 marks.append(mark)
         return marks
+
+
+def _usual(head: bytes, marks: list[_Mark]) -> Response | None:
+    """The head, where its marks are of the usual kinds and each comes once."""
+    kind, status, _ = marks[0]
+    if kind != _STATUS:
+        return None
+    size, keep, streams = TO_EOF, True, False
+    for kind, number, removed in marks[1:]:
+        if kind == _LENGTH and size == TO_EOF:
+            size = number
+        elif kind == _KEEP:
+            head = head.replace(removed, b"\r\n", 1)
+        elif kind == _CODING and size == TO_EOF:
+            size = CHUNKED
+        elif kind == _CLOSE:
+            keep = False
+            head = head.replace(removed, b"\r\n", 1)
+        elif kind == _STREAM:
+            streams = True
+        else:
+            return None
+    if size == TO_EOF:
+        return None
+    # what NamedTuple.__new__ does, without its frame
+    return tuple.__new__(Response, (status, size, keep, head, streams and size == CHUNKED))
 
 
 def _mark(line: bytes) -> _Mark | None:

@@ -18,7 +18,7 @@ _WARN_EVERY: Final = 60.0
 
 
 class AccessLog:
-    """Keeps lines for at most half a second, or 512 of them, then writes them with one call."""
+    """Keeps lines for at most half a second, or 64 of them, then writes them with one call."""
 
     _log = Logger()
 

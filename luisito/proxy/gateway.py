@@ -213,23 +213,25 @@ class Gateway:
             return
         if now >= self._next_second:
             self._new_second(now)
-        began, down = exchange.began, exchange.down
-        if not end and not exchange.cold:
-            log.add(
-                access.warm_line(
-                    self._stamp, down.whom, exchange.method, exchange.target, exchange.status,
-                    exchange.bytes_in, exchange.bytes_out, exchange.first_byte - began, now - began,
-                )
-            )  # fmt: skip
-            return
-        first_byte = exchange.first_byte - began if exchange.first_byte else 0.0
+        began, first_byte = exchange.began, exchange.first_byte
+        if end or exchange.cold:
+            ending = access.how(b"cold" if exchange.cold else b"warm", exchange.waited, end)
+        else:
+            ending = access.AT_ONCE
         log.add(
             access.line(
-                self._stamp, down.whom, exchange.method, exchange.target, exchange.status,
-                exchange.bytes_in, exchange.bytes_out, first_byte, now - began,
-                start=b"cold" if exchange.cold else b"warm", waited=exchange.waited, end=end,
+                self._stamp,
+                exchange.down.whom,
+                exchange.method,
+                exchange.target,
+                exchange.status,
+                exchange.bytes_in,
+                exchange.bytes_out,
+                first_byte - began if first_byte else 0.0,
+                now - began,
+                ending,
             )
-        )  # fmt: skip
+        )
 
     def log_bad(self, down: Downstream, status: int, size: int, reason: str) -> None:
         """Writes the access line of a request whose head could not be read."""
@@ -242,7 +244,7 @@ class Gateway:
         self.access.add(
             access.line(
                 self._stamp, down.whom, b"", b"", status, 0, size, 0.0, 0.0,
-                start=b"", waited=0.0, end=reason.encode(),
+                access.how(b"", 0.0, reason.encode()),
             )
         )  # fmt: skip
 
