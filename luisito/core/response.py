@@ -107,13 +107,15 @@ def response(head: bytes, *, to_head: bool) -> Response:
     )
 
 
-# What a line is, with what it says: the first of these where it says nothing of the framing or the
-# connection, UNUSUAL where `response` is to judge the head as a whole.
+# What a line says: its kind, a number, and what to take out of the head. Of a line that says
+# nothing of the framing or the connection: None. ODD: `response` is to judge the head as a whole.
 _Mark = tuple[int, int, bytes]
 _PLAIN: Final = None
-_STATUS, _LENGTH, _CODING, _KEEP, _CLOSE, _STREAM, _UNUSUAL, _UNKNOWN = range(8)
-_NEW: Final[_Mark] = (_UNKNOWN, 0, b"")
+_STATUS, _LENGTH, _CODING, _KEEP, _CLOSE, _STREAM, _UNUSUAL = range(7)
 _ODD: Final[_Mark] = (_UNUSUAL, 0, b"")
+_NEW_LINES: Final = repeat(1)  # the number of a line that has not been seen
+# status, length, keep, what to take out, streams
+_Found = tuple[int, int, bool, tuple[bytes, ...], bool]
 
 _usual_status = re.compile(rb"HTTP/1\.1 ([2-5]\d\d) " + VALUE + rb"*+").fullmatch
 # Nobody sends these again, and they are nobody else's business.
@@ -123,70 +125,96 @@ _PRIVATE: Final = frozenset([b"set-cookie", b"etag", b"location"])
 class LinesMemo:
     """Reads heads by what their lines were found to be before.
 
-    At most `size` lines of `longest` bytes each; when full it starts afresh, which costs one
-    reading of each line and needs no order to be kept.
+    Each line that says something of the framing or the connection has a number, and the numbers of
+    a head say what the head says. At most `size` lines of `longest` bytes and as many heads; when
+    full it starts afresh, which costs one reading of each and needs no order to be kept.
     """
 
-    __slots__ = ("_longest", "_seen", "_size")
+    __slots__ = ("_heads", "_longest", "_marks", "_seen", "_size")
 
     def __init__(self, size: int = 4096, longest: int = 256) -> None:
-        self._seen: dict[bytes, _Mark | None] = {b"": _PLAIN}
         self._size, self._longest = size, longest
+        self._seen: dict[bytes, int] = {}
+        self._marks: list[_Mark] = []
+        self._heads: dict[tuple[int, ...], _Found] = {}
+        self._clear()
 
     def response(self, head: bytes, *, to_head: bool) -> Response:
         """As `response`."""
-        if to_head or head[:9] != b"HTTP/1.1 ":
-            return response(head, to_head=to_head)
         lines = head.split(b"\r\n")
-        # without a Python frame for each line; what is plain is filtered out
-        marks = list(filter(None, map(self._seen.get, lines, repeat(_NEW))))
-        found = _usual(head, marks)
-        if found is None and _NEW in marks:
-            found = _usual(head, self._learn(lines))
-        return found or response(head, to_head=False)
+        # without a Python frame for each line; what is plain, 0, is filtered out
+        found = self._heads.get(tuple(filter(None, map(self._seen.get, lines, _NEW_LINES))))
+        # no field name has a slash: the status line is where it belongs
+        if found is None or to_head or head[:5] != b"HTTP/":
+            return self._other(head, lines, to_head=to_head)
+        status, length, keep, removed, streams = found
+        for line in removed:
+            head = head.replace(line, b"\r\n", 1)
+        # what NamedTuple.__new__ does, without its frame
+        return tuple.__new__(Response, (status, length, keep, head, streams))
 
-    def _learn(self, lines: list[bytes]) -> list[_Mark]:
-        seen = self._seen
-        if len(seen) + len(lines) > self._size:
-            seen.clear()
-            seen[b""] = _PLAIN
-        marks = []
+    def _other(self, head: bytes, lines: list[bytes], *, to_head: bool) -> Response:
+        """Reads a head whole, and remembers what can be remembered of it."""
+        found = response(head, to_head=to_head)
+        if not to_head and head[:9] == b"HTTP/1.1 " and found.length != TO_EOF:
+            self._learn(lines)
+        return found
+
+    def _learn(self, lines: list[bytes]) -> None:
+        if len(self._seen) + len(lines) > self._size or len(self._heads) >= self._size:
+            self._clear()
+        numbers = []
         for line in lines:
-            mark = seen.get(line, _NEW)
-            if mark is _NEW:
-                mark = _mark(line)
-                name = line.partition(b":")[0].lower()
-                if mark is not _ODD and len(line) <= self._longest and name not in _PRIVATE:
-                    seen[line] = mark
-            if mark is not None:
-                marks.append(mark)
-        return marks
+            number = self._seen.get(line)
+            if number is None:
+                number = self._number(line)
+                if number is None:
+                    return
+            if number:
+                numbers.append(number)
+        found = _usual([self._marks[number] for number in numbers])
+        if found is not None:
+            self._heads[tuple(numbers)] = found
+
+    def _number(self, line: bytes) -> int | None:
+        """The number of a new line; None where it is not to be remembered."""
+        mark = _mark(line)
+        if mark is _ODD or len(line) > self._longest or line.partition(b":")[0].lower() in _PRIVATE:
+            return None
+        number = 0
+        if mark is not None:
+            number = len(self._marks)
+            self._marks.append(mark)
+        self._seen[line] = number
+        return number
+
+    def _clear(self) -> None:
+        self._seen.clear()
+        self._heads.clear()
+        # the line after the last CRLF; and the number of what has not been seen
+        self._seen[b""] = 0
+        self._marks[:] = [_ODD, _ODD]
 
 
-def _usual(head: bytes, marks: list[_Mark]) -> Response | None:
-    """The head, where its marks are of the usual kinds and each comes once."""
-    kind, status, _ = marks[0]
-    if kind != _STATUS:
+def _usual(marks: list[_Mark]) -> _Found | None:
+    """What a head says whose lines are of the usual kinds, each once."""
+    if not marks or marks[0][0] != _STATUS:
         return None
-    size, keep, streams = TO_EOF, True, False
-    for kind, number, removed in marks[1:]:
-        if kind == _LENGTH and size == TO_EOF:
-            size = number
-        elif kind == _KEEP:
-            head = head.replace(removed, b"\r\n", 1)
-        elif kind == _CODING and size == TO_EOF:
-            size = CHUNKED
-        elif kind == _CLOSE:
-            keep = False
-            head = head.replace(removed, b"\r\n", 1)
+    length, keep, streams = TO_EOF, True, False
+    removed = []
+    for kind, number, line in marks[1:]:
+        if kind in (_LENGTH, _CODING) and length == TO_EOF:
+            length = number
+        elif kind in (_KEEP, _CLOSE):
+            keep = keep and kind == _KEEP
+            removed.append(line)
         elif kind == _STREAM:
             streams = True
         else:
             return None
-    if size == TO_EOF:
+    if length == TO_EOF:
         return None
-    # what NamedTuple.__new__ does, without its frame
-    return tuple.__new__(Response, (status, size, keep, head, streams and size == CHUNKED))
+    return marks[0][1], length, keep, tuple(removed), streams and length == CHUNKED
 
 
 def _mark(line: bytes) -> _Mark | None:
@@ -201,7 +229,7 @@ def _mark(line: bytes) -> _Mark | None:
     if name == b"content-length" and content_length(value) and line == b"Content-Length: " + value:
         return _LENGTH, int(value), b""
     if name == b"transfer-encoding" and line == b"Transfer-Encoding: chunked":
-        return _CODING, 0, b""
+        return _CODING, CHUNKED, b""
     if name == b"keep-alive":
         return _KEEP, 0, b"\r\n" + line + b"\r\n"
     if name == b"connection" and value.lower() in (b"keep-alive", b"close"):

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 # What may come in while it cannot be used yet: the body of a request whose server is starting, or
 # the next request of a client that pipelines.
 _MAX_HELD: Final = 65536
+_CR: Final = 13
 
 
 class Downstream:
@@ -98,7 +99,7 @@ class Downstream:
         """See Receiver."""
         exchange = self.exchange
         if exchange is not None and exchange.upstream is not None:
-            exchange.upstream.stream.pause()
+            exchange.upstream.hold()
             # an event stream may be silent for ever, but its reader must read
             self.deadline = self.gateway.clock() + self.gateway.response_timeout
 
@@ -109,7 +110,7 @@ class Downstream:
             self._flushing = False
             self.next(self.gateway.clock(), keep=self._next_keep, whole=True)
         elif exchange is not None and exchange.upstream is not None:
-            exchange.upstream.stream.resume()
+            exchange.upstream.go_on()
             exchange.drained()
 
     def lost(self, error: OSError | None) -> None:
@@ -143,7 +144,7 @@ class Downstream:
 
     def _request(self, data: bytes) -> None:
         gateway = self.gateway
-        if data[:2] == b"\r\n":
+        if data[0] == _CR and data[:2] == b"\r\n":
             data = data[2:]  # RFC 9112 section 2.2: old clients end a body with an extra one
         end = data.find(b"\r\n\r\n")
         if end < 0 or end > gateway.max_head_size:
@@ -152,10 +153,11 @@ class Downstream:
         self.buffer = data[end + 4 :]
         try:
             line = request_line(data)
-            block = data[line.end : end + 2]
-            fields = gateway.memo.get(block)
-            if line.authority is not None:
-                fields = gateway.memo.get(with_host(block, line.authority))
+            _, _, _, start, authority = line
+            block = data[start : end + 2]
+            fields = gateway.fields(block)
+            if authority is not None:
+                fields = gateway.fields(with_host(block, authority))
         except BadMessage as error:
             self._bad(error.status, str(error))
             return

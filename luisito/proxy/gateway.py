@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from cachetools import TTLCache
 from twisted.logger import Logger
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from luisito.pool import Pool
     from luisito.proxy.accesslog import AccessLog
     from luisito.proxy.exchange import Exchange
+    from luisito.proxy.outward import Outward
     from luisito.settings import Settings
 
 _FOLDER_SECONDS: Final = 10.0
@@ -44,7 +45,7 @@ class Gateway:
         clock: the monotonic time in seconds.
         counters: what has been done so far.
         deadlines: of all connections.
-        memo: what the header lines of requests say.
+        fields: reads the header lines of a request (FieldsMemo.get).
         response: reads the head of a response (LinesMemo.response).
         take: leases a site's server where it is awake; else None.
         release: gives a lease back.
@@ -66,7 +67,7 @@ class Gateway:
         self.clock = clock
         self.counters = Counters()
         self.deadlines = Deadlines(reactor, self.clock)
-        self.memo = FieldsMemo()
+        self.fields = FieldsMemo().get
         self.response = LinesMemo().response
         self.access: AccessLog | None = None
         self._routes, self._pool = routes, pool
@@ -97,6 +98,8 @@ class Gateway:
         receiver.stream = stream
         self.counters.connections += 1
         self.counters.open += 1
+        if self.access is not None:
+            self.access.arm()
         self._clients.add(receiver)
         self.deadlines.add(receiver)
 
@@ -110,6 +113,8 @@ class Gateway:
             self._clients.remove(down)
             self.counters.open -= 1
             self.deadlines.discard(down)
+            if self.access is not None:
+                self.access.arm()  # for the lines of a tunnel, or of an answer that ends here
 
     def close_idle(self) -> None:
         """Closes the connections that have no exchange; the others close after theirs."""
@@ -155,7 +160,7 @@ class Gateway:
 
     # -- servers
 
-    def request(self, site: str, exchange: Exchange) -> None:
+    def request(self, site: str, exchange: Outward) -> None:
         """Asks the pool for a server; `exchange` is granted or refused one, perhaps at once."""
         if not self._routes.allows(site):
             exchange.refused(Refused(404, f"{site} is not a site here: see ALLOWED_HOSTS"))
@@ -166,7 +171,7 @@ class Gateway:
         else:
             self._ask_folder(site, exchange)
 
-    def _ask_folder(self, site: str, exchange: Exchange) -> None:
+    def _ask_folder(self, site: str, exchange: Outward) -> None:
         def answered(exists: bool) -> None:
             self._folders[site] = exists
             if exchange.waiting:
@@ -183,9 +188,9 @@ class Gateway:
         """`exchange` waits no longer."""
         self._pool.cancel(exchange)
 
-    def connect(self, backend: Backend, exchange: Exchange) -> Upstream:
+    def connect(self, backend: Backend, exchange: Outward) -> Upstream:
         """A new connection to an app server; raises OSError."""
-        return Upstream(self, backend, exchange)
+        return Upstream(self, backend, cast("Exchange", exchange))
 
     def answered(self, exchange: Exchange) -> None:
         """A server that was started for this exchange has begun to answer."""

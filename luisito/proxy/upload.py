@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from luisito.core.body import ChunkScanner
 from luisito.core.http1 import CHUNKED
@@ -12,6 +12,7 @@ from luisito.net.stream import SocketStream
 
 if TYPE_CHECKING:
     from luisito.proxy.exchange import Exchange
+    from luisito.proxy.outward import Outward
 
 # Over a body's whole time, after its first BODY_TIMEOUT: bytes per second.
 _MIN_RATE: Final = 500.0
@@ -29,8 +30,8 @@ class Upload:
 
     __slots__ = ("_began", "_exchange", "_passed", "_scanner", "_silent", "flowing", "left")
 
-    def __init__(self, exchange: Exchange, length: int) -> None:
-        self._exchange = exchange
+    def __init__(self, exchange: Outward, length: int) -> None:
+        self._exchange = cast("Exchange", exchange)
         self.left = length
         self.flowing = False
         self._scanner = ChunkScanner() if length == CHUNKED else None

@@ -31,7 +31,7 @@ class Upstream:
 
     __slots__ = (
         "_buffer", "_gateway", "_keep", "_left", "_scanner", "backend", "client", "deadline",
-        "idle_since", "reused", "stream",
+        "idle_since", "paused", "reused", "stream",
     )  # fmt: skip
 
     # What an app server said before it hung up is still read, however long its client takes.
@@ -42,7 +42,7 @@ class Upstream:
         sock, connecting = backend.connect()
         self._gateway, self.backend = gateway, backend
         self.client: Exchange | None = client
-        self.reused = False
+        self.reused = self.paused = False
         self.idle_since = self.deadline = 0.0
         self._buffer = b""
         self._keep = True
@@ -61,14 +61,25 @@ class Upstream:
         if not self._keep or self.backend.retired:
             self.close()
             return
-        self.reused = True
-        self.stream.resume()  # its last client may have read slowly
         gateway = self._gateway
-        self.idle_since = now
-        if not self.deadline:
+        if not self.reused:
+            self.reused = True
             gateway.deadlines.add(self)
+        if self.paused:
+            self.go_on()
+        self.idle_since = now
         self.deadline = now + gateway.upstream_keepalive
         self.backend.idle.append(self)
+
+    def hold(self) -> None:
+        """The client reads more slowly than the app server sends."""
+        self.paused = True
+        self.stream.pause()
+
+    def go_on(self) -> None:
+        """The client has taken what was sent."""
+        self.paused = False
+        self.stream.resume()
 
     def close(self) -> None:
         """See Idle."""
@@ -116,7 +127,7 @@ class Upstream:
                 if size > left:
                     self._keep = False
                     data = data[:left]
-                self._complete(client, data)
+                self._complete(client, data, self._gateway.clock())
         elif self._scanner is not None:
             self._chunks(client, data)
         else:
@@ -127,7 +138,7 @@ class Upstream:
         client = self.client
         if client is not None and self._left == TO_EOF:
             self._keep = False
-            self._complete(client, b"")
+            self._complete(client, b"", self._gateway.clock())
         else:
             self.lost(None)
 
@@ -175,37 +186,39 @@ class Upstream:
             except BadMessage as error:
                 self._bad(client, str(error))
                 return
-            if head.status >= 200:
+            status, length, self._keep, _, _ = head
+            if status >= 200:
                 break
-            if head.status == 101:
+            if status == 101:
                 self._switch(client, data[: end + 2], data[end + 4 :])
                 return
             client.interim(head)
             data = data[end + 4 :]
-        self._keep = head.keep
-        length, size = head.length, len(data) - end - 4
+        body = data[end + 4 :]
+        size = len(body)
+        now = self._gateway.clock()
         if length >= 0:
             if size >= length:
                 self._left = 0
                 if size > length:
                     self._keep = False
-                rest = data[end + 4 : end + 4 + length] if size else b""
-                client.answer(head, rest)
-                self._complete(client, b"")
+                    body = body[:length]
+                client.answer(head, body, now)
+                self._complete(client, b"", now)
                 return
             self._left = length - size
-            client.answer(head, data[end + 4 :])
+            client.answer(head, body, now)
             if self.client is client and length - size > WORTHWHILE:
                 self._splice(client)
         elif length == TO_EOF:
             self._left = TO_EOF
-            client.answer(head, data[end + 4 :])
+            client.answer(head, body, now)
         else:
             self._left = CHUNKED
             self._scanner = ChunkScanner(decode=not client.minor)
-            client.answer(head, b"")
+            client.answer(head, b"", now)
             if size and self.client is client:
-                self._chunks(client, data[end + 4 :])
+                self._chunks(client, body)
 
     def _switch(self, client: Exchange, head: bytes, rest: bytes) -> None:
         if not client.fields.upgrade or not client.minor:
@@ -241,14 +254,13 @@ class Upstream:
                 client.relay(data)
         else:
             self._scanner = None
-            self._complete(client, data)
+            self._complete(client, data, self._gateway.clock())
 
-    def _complete(self, client: Exchange, data: bytes) -> None:
+    def _complete(self, client: Exchange, data: bytes, now: float) -> None:
         if client.upload is not None and client.upload.left:
             # answered before the whole request was sent: the rest of it must not come to stand
             # before the next one
             self._keep = False
-        now = self._gateway.clock()
         client.upstream = None
         self.rest(now)
         client.complete(data, now)
@@ -273,7 +285,7 @@ class Upstream:
     def complete(self) -> None:
         """See Mover."""
         if self.client is not None:
-            self._complete(self.client, b"")
+            self._complete(self.client, b"", self._gateway.clock())
 
     def sink_failed(self) -> None:
         """See Mover."""

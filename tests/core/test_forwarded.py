@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from luisito.core.forwarded import forwarded_lines
-from luisito.core.http1 import request_fields
+from luisito.core.request import request_fields
 
 
 def lines(*args):

@@ -1,0 +1,264 @@
+"""A request on its way to an app server: its lease, its connection, and when to try again."""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING, Final
+
+from luisito.core.http1 import CHUNKED
+from luisito.core.request import IDEMPOTENT
+from luisito.errors import BadMessage
+from luisito.net.deadlines import NEVER
+from luisito.proxy.upload import Upload
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from twisted.internet.interfaces import IDelayedCall
+
+    from luisito.core.policy import Server
+    from luisito.core.request import RequestFields, RequestLine
+    from luisito.pool import Refused
+    from luisito.proxy.downstream import Downstream
+    from luisito.proxy.upstream import Upstream
+
+# After these pauses a connection that could not be made is tried again, the last one repeatedly.
+_PAUSES: Final = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1)
+_REFUSED_TRIES: Final = 16
+# The shortest time, in seconds, after which app servers in use end an idle connection.
+_SURELY_OPEN: Final = 1.0
+
+
+class Outward:
+    """The first half of an exchange; the second half, Exchange, says how it ends.
+
+    Attributes:
+        keep: the client's connection goes on after this.
+        upload: the request's body; None where there is none.
+        upstream: the connection it is in flight on.
+        server: the one that it holds a lease on.
+        replay: all that was sent to the app server so far, as long as it could be sent again.
+        waiting: it waits for a lease.
+        cold: its server had to be started, or made room for.
+        status: of the answer, once its head has been sent; else 0.
+        waited: seconds that it waited for a lease.
+    """
+
+    # Defaults stand here: nearly all exchanges are over before they would change them.
+    upload: Upload | None = None
+    upstream: Upstream | None = None
+    server: Server | None = None
+    replay: bytes | None = None
+    status = 0
+    bytes_out = 0
+    first_byte = 0.0
+    waited = 0.0
+    streams = False
+    cold = False
+    waiting = False
+    _retried = False
+    _tries = 0
+    _timer: IDelayedCall | None = None
+
+    def __init__(
+        self, down: Downstream, line: RequestLine, fields: RequestFields, size: int
+    ) -> None:
+        self.down, self.fields = down, fields
+        self.method, self.target, self.minor, _, _ = line
+        self.gateway = gateway = down.gateway
+        self.bytes_in = size
+        gateway.counters.heads += 1
+        self.began = gateway.clock()
+        self.keep = not fields.close if self.minor else fields.close is False
+
+    # -- how it ends, said by Exchange
+
+    def refuse(self, status: int, detail: str, retry_after: float | None = None) -> None:
+        """Answers in place of the app server."""
+        raise NotImplementedError
+
+    def bad_gateway(self, reason: str) -> None:
+        """The app server's answer cannot be passed on."""
+        raise NotImplementedError
+
+    # -- the lease
+
+    def start(self) -> None:
+        """Sets out for a server."""
+        fields, gateway = self.fields, self.gateway
+        if fields.length and not self._take_body():
+            return
+        server = gateway.take(fields.site)
+        if server is None:
+            self._wait()
+            return
+        self.server = server
+        if self.upload is None:
+            self.replay = b"%s %s HTTP/1.1%s%s" % (
+                self.method, self.target, self._lines(), self.down.forwarded_lines(fields),
+            )  # fmt: skip
+            self._send()
+        else:
+            self._dispatch()
+
+    def _take_body(self) -> bool:
+        length, limit = self.fields.length, self.gateway.max_body_size
+        if length == CHUNKED and not self.minor:
+            self.keep = False  # where this request ends is unknown
+            self.refuse(400, "Transfer-Encoding was sent with HTTP/1.0")
+            return False
+        self.upload = Upload(self, length)
+        if limit is not None and length > limit:
+            self.refuse(413, f"the body is over {limit} bytes")
+            return False
+        return True
+
+    def _lines(self) -> bytes:
+        """The header lines to pass on; from HTTP/1.0 an upgrade is ignored (RFC 9110, 7.8)."""
+        lines = self.fields.lines
+        if self.fields.upgrade and not self.minor:
+            return lines[: lines.rfind(b"Connection: Upgrade\r\n")]
+        return lines
+
+    def _wait(self) -> None:
+        self.cold = self.waiting = True
+        self.down.forwarded_lines(self.fields)  # says who the client is, for the access log
+        self.down.deadline = NEVER  # the pool counts the time of those who wait
+        self.gateway.request(self.fields.site, self)
+
+    def granted(self, server: Server) -> None:
+        """See Waiter: the pool gives a lease."""
+        self.waiting = False
+        self.waited = self.gateway.clock() - self.began
+        self.gateway.counters.cold += 1
+        self.server = server
+        self._dispatch()
+
+    def refused(self, refused: Refused) -> None:
+        """See Waiter: the pool gives none."""
+        self.waiting = False
+        self.waited = self.gateway.clock() - self.began
+        self.refuse(refused.status, refused.detail, refused.retry_after)
+
+    def withdrawn(self, server: Server, refused: Refused) -> None:
+        """See Waiter: the server will never be ready."""
+        if self.server is server and not self.status:
+            self.refuse(refused.status, refused.detail, refused.retry_after)
+
+    # -- the connection
+
+    def _dispatch(self) -> None:
+        """Composes the request, as far as it has come in, unless that was done before."""
+        down = self.down
+        if self.replay is None:
+            message = b"%s %s HTTP/1.1%s%s" % (
+                self.method, self.target, self._lines(), down.forwarded_lines(self.fields),
+            )  # fmt: skip
+            if self.upload is not None and down.buffer:
+                try:
+                    body, down.buffer = self.upload.take(down.buffer)
+                except BadMessage as error:
+                    self.refuse(error.status, str(error))
+                    return
+                self.bytes_in += len(body)
+                message += body
+                down.stream.resume()
+            self.replay = message
+        self._send()
+
+    def _send(self) -> None:
+        """Takes a connection to the server, or makes one, and sends the request."""
+        server, message, gateway = self.server, self.replay, self.gateway
+        assert server is not None and message is not None  # noqa: PT018,S101 - for the types
+        upload = self.upload
+        idle = server.data.idle
+        now = gateway.clock()
+        # A server may end an idle connection at the very moment when it is used. What must not be
+        # sent twice goes only where that is unlikely.
+        if (
+            idle
+            and not self._tries
+            and (
+                (upload is None and self.method in IDEMPOTENT)
+                or now - idle[-1].idle_since < _SURELY_OPEN
+            )
+        ):
+            upstream = idle.pop()
+            upstream.client = self
+            upstream.stream.wrote = False
+        else:
+            try:
+                upstream = gateway.connect(server.data, self)
+            except OSError as error:
+                self._not_connected(error)
+                return
+        self.upstream = upstream
+        if upload is None:
+            self.down.deadline = now + gateway.response_timeout
+            upstream.stream.send(message)
+        else:
+            upstream.stream.send(message)
+            upload.start()
+            self.down.deadline = upload.pace(now) if upload.left else now + gateway.response_timeout
+
+    def _replayable(self) -> bool:
+        return self.upload is None and self.method in IDEMPOTENT
+
+    def _not_connected(self, error: OSError) -> None:
+        if error.errno == errno.EAGAIN:
+            # the backlog is full: the server lives, and is busy
+            if self.gateway.clock() - self.began > self.gateway.queue_timeout + self.waited:
+                self.refuse(503, "the app server's backlog stayed full", self.gateway.queue_timeout)
+            else:
+                self._later(self._send)
+        elif error.errno in (errno.EADDRNOTAVAIL, errno.EMFILE, errno.ENFILE, errno.ENOBUFS):
+            self.refuse(503, f"no connection to the app server can be made: {error}", 1.0)
+        else:
+            self._lease_again(f"the app server cannot be reached: {error}")
+
+    def unanswered(self, *, wrote: bool) -> None:
+        """The connection ended before a byte of the answer (RFC 9110 section 9.2.2).
+
+        Args:
+            wrote: something of the request may have reached the app server.
+        """
+        self.upstream = None
+        if self.upload is not None:
+            self.upload.flowing = False
+        if self.replay is None or (wrote and (self._retried or not self._replayable())):
+            self.bad_gateway("the app server ended the connection without an answer")
+            return
+        self.gateway.counters.retries += 1
+        if wrote:
+            self._retried = True
+        # not straight to the same server: it may have died, of which the pool hears in a moment
+        self._lease_again("the app server ended the connection without an answer")
+
+    def _lease_again(self, reason: str) -> None:
+        """The server may be on its way out: asks the pool again, which will know in a moment."""
+        if self._tries >= _REFUSED_TRIES:
+            self.bad_gateway(reason)
+            return
+        server, self.server = self.server, None
+        if server is not None:
+            self.gateway.release(server, self.gateway.clock())
+        self._later(self._start_again)
+
+    def _start_again(self) -> None:
+        server = self.gateway.take(self.fields.site)
+        if server is None:
+            self._wait()
+        else:
+            self.server = server
+            self._send()
+
+    def _later(self, call: Callable[[], None]) -> None:
+        pause = _PAUSES[min(self._tries, len(_PAUSES) - 1)]
+        self._tries += 1
+        self.down.deadline = NEVER
+
+        def go_on() -> None:
+            self._timer = None
+            call()
+
+        self._timer = self.gateway.reactor.callLater(pause, go_on)
