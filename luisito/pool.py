@@ -337,10 +337,12 @@ class Pool:
         self._early.pop(server, None)
         server.data = start.backend
         now = self._clock()
-        self._log.info(
-            "{site}: ready after {seconds:.3f} s", site=server.site, seconds=now - server.started_at
-        )
+        # Said when the first request has gone on its way, which has waited long enough.
+        self._reactor.callLater(0, self._say_ready, server.site, now - server.started_at)
         self._carry_out(self._policy.ready(server, now))
+
+    def _say_ready(self, site: str, seconds: float) -> None:
+        self._log.info("{site}: ready after {seconds:.3f} s", site=site, seconds=seconds)
 
     def _foreign(self, server: Server, who: str) -> None:
         """Somebody else listens on the port that was chosen: on to the next one."""

@@ -23,7 +23,7 @@ from luisito.process.client import Spawner
 from luisito.process.launch import launch
 from luisito.process.ports import Ports
 from luisito.process.start import Ways
-from luisito.process.who import drop, network_user
+from luisito.process.who import drop, network_user, servers_user
 from luisito.proxy.accesslog import AccessLog
 from luisito.proxy.gateway import Gateway
 from luisito.readiness.diag import Diag
@@ -48,6 +48,7 @@ class LuisitoService(Service):
         user: uid and gid to become, where they were asked for.
         allow_root: the command was typed by the person at the keyboard, so it may run as root.
         umask: of the servers.
+        pidfile: ours, for the spawner to remove where we give up the right to.
     """
 
     _log = Logger()
@@ -61,12 +62,13 @@ class LuisitoService(Service):
         user: tuple[int | None, int | None] = (None, None),
         allow_root: bool = False,
         umask: int = 0o022,
+        pidfile: str | None = None,
     ) -> None:
         # Twisted's own clock is the wall clock: were it set back a day, no timer would go off for
         # a day (FAULTS 40). Nothing has been scheduled yet.
         reactor.seconds = time.monotonic
         self._reactor, self.settings, self._user = reactor, settings, user
-        self._allow_root, self._umask = allow_root, umask
+        self._allow_root, self._umask, self._pidfile = allow_root, umask, pidfile
         self._board: Switchboard | None = None
         self._listeners: list[Listener] = []
         self._launched: Launched | None = None
@@ -114,6 +116,7 @@ class LuisitoService(Service):
             self._listeners.append(listen(description, board, reactor, self))
         uid, gid = network_user(*self._user, euid=os.geteuid(), egid=os.getegid())
         self._network_user = uid, gid
+        self._warn_of_one_user(uid)
         self._launched = launched = launch(self._configuration(gid))
         hello = launched.hello
         self._log.info("Spawner: {words}", words=hello.words)
@@ -142,8 +145,20 @@ class LuisitoService(Service):
                 ),
             )
 
+    def _warn_of_one_user(self, uid: int) -> None:
+        settings = self.settings
+        if uid == servers_user(settings.run_as, settings.project_path, euid=os.geteuid()):
+            self._log.warn(
+                "Luisito and the app servers run as the same user (uid {uid}), so that any of them"
+                " may signal it; give Luisito a user of its own: adduser --system --group luisito,"
+                " or twistd's --uid and --gid",
+                uid=uid,
+            )
+
     def _configuration(self, gid: int) -> Configure:
         settings = self.settings
+        # Only root puts it where the user that we become may not write.
+        pidfile = self._pidfile if os.geteuid() == 0 else None
         command = settings.cmd_tpl
         return Configure(
             version=VERSION,
@@ -161,6 +176,7 @@ class LuisitoService(Service):
             access_log=settings.access_log,
             runtime_dir=settings.runtime_dir,
             network_gid=gid,
+            pidfile=os.path.abspath(pidfile) if pidfile else None,
         )
 
     def _ways(self, board: Switchboard, launched: Launched, listen_dir: str) -> Ways:
@@ -184,7 +200,7 @@ class LuisitoService(Service):
         return self._spawner.owns(server, inode)
 
     def _open_access_log(self, fd: int) -> None:
-        self.gateway.access = AccessLog(fd, self._reactor, self.gateway.counters)
+        self.gateway.log_to(AccessLog(fd, self._reactor, self.gateway.counters))
 
     def _become_unprivileged(self) -> None:
         drop(*self._network_user)
@@ -264,7 +280,7 @@ class LuisitoService(Service):
         self.pool.close()
         if gateway.access is not None:
             gateway.access.close()
-            gateway.access = None
+            gateway.log_to(None)
         self._diag.close()
         close_pipes()
         if self._board is not None:

@@ -6,9 +6,11 @@ import atexit
 import os
 import pwd
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import Application
+from twisted.logger import Logger
 from twisted.python import usage
 
 from luisito.errors import LuisitoError
@@ -16,7 +18,7 @@ from luisito.service import LuisitoService
 from luisito.settings import load
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from twisted.python.components import Componentized
 
@@ -40,12 +42,44 @@ class Options(usage.Options):
 
 
 class _Service(LuisitoService):
-    """Ends with status 1 where the spawner was lost, for whoever supervises us."""
+    """The service under twistd and twist, whose ends it mends."""
+
+    def privilegedStartService(self) -> None:
+        """See LuisitoService."""
+        with _one_line():
+            super().privilegedStartService()
+        if os.geteuid() == 0:
+            _leave_pidfile()
+
+    def startService(self) -> None:
+        """See LuisitoService."""
+        with _one_line():
+            super().startService()
 
     def _spawner_lost(self, reason: str) -> None:
         # twistd itself always ends with 0; this runs after it has removed its pidfile
         atexit.register(os._exit, 1)
         super()._spawner_lost(reason)
+
+
+@contextmanager
+def _one_line() -> Iterator[None]:
+    """Says why it cannot start, without a traceback; twistd cleans up and ends with status 1."""
+    try:
+        yield
+    except LuisitoError as error:
+        Logger(namespace="luisito").critical("Cannot start: {error}", error=error)
+        # it has been said
+        sys.excepthook = lambda *_: None
+        raise
+
+
+def _leave_pidfile() -> None:
+    """Leaves twistd's pidfile to the spawner: nobody may not delete it, and would only complain."""
+    # there is no public way to tell twistd once it has written it
+    from twisted.scripts._twistd_unix import UnixApplicationRunner
+
+    UnixApplicationRunner.removePID = lambda _runner, _pidfile: None  # type: ignore[method-assign]
 
 
 def _user(twistd: Mapping[str, Any] | None) -> tuple[int | None, int | None]:
@@ -67,7 +101,8 @@ def makeService(options: Options) -> LuisitoService:
 def _service(settings: Settings, twistd: Mapping[str, Any] | None) -> LuisitoService:
     from twisted.internet import reactor
 
-    return _Service(reactor, settings, user=_user(twistd))
+    pidfile = twistd.get("pidfile") if twistd is not None else None
+    return _Service(reactor, settings, user=_user(twistd), pidfile=pidfile)
 
 
 def make_application(path: str) -> Componentized:

@@ -7,6 +7,7 @@ request line is judged each time.
 
 from __future__ import annotations
 
+import copy
 import re
 from typing import Final, NamedTuple
 
@@ -42,7 +43,7 @@ IDEMPOTENT: Final = frozenset(
 # `"`, `#`, `<` and `>` never stand raw in a target (RFC 3986), and parsers disagree about them.
 _TARGET_CHAR: Final = rb"[!$-;=?-~\x80-\xff]"
 
-_request_line = re.compile(rb"([A-Z]++) (/" + _TARGET_CHAR + rb"*+) HTTP/1\.([01])\r\n").match
+_request_line = re.compile(rb"([A-Z-]++) (/" + _TARGET_CHAR + rb"*+) HTTP/1\.([01])\r\n").match
 _any_request_line = re.compile(rb"(" + TOKEN + rb"++) ([^ \r\n]++) HTTP/(\d)\.(\d)\r\n").match
 _absolute = re.compile(
     rb"(?i:https?)://([^\x00- \"#/<>?@\x7f]++)(/"
@@ -266,6 +267,33 @@ def _protocols(offered: list[bytes]) -> bytes:
 def _prefers_json(accept: bytes) -> bool:
     json, html = accept.find(b"json"), accept.find(b"text/html")
     return json >= 0 and (html < 0 or json < html)
+
+
+def named_by(fields: RequestFields, header: bytes) -> RequestFields:
+    """The same request, for the site that another header names in the place of Host.
+
+    Args:
+        fields: as read; not changed, since others share it.
+        header: the name of that header, in lower case. Where the request has none, Host stands.
+
+    Raises:
+        BadMessage: 400 where it was sent twice, or names no valid host.
+    """
+    values = [
+        value.strip(b" \t")
+        for name, _, value in (line.partition(b":") for line in fields.lines.split(b"\r\n"))
+        if name.lower() == header
+    ]
+    if not values:
+        return fields
+    if len(values) > 1:
+        raise BadMessage(400, f"{header.decode()} was sent twice: {values[0]!r} and {values[1]!r}")
+    named = copy.copy(fields)
+    try:
+        named.site = normalize(values[0])
+    except BadHost as error:
+        raise BadMessage(400, f"{header.decode()}: {error}") from None
+    return named
 
 
 def with_host(block: bytes, authority: bytes) -> bytes:

@@ -140,7 +140,7 @@ class LinesMemo:
         self._clear()
 
     def response(self, head: bytes, *, to_head: bool) -> Response:
-        """As `response`."""
+        """As `response`, of a head that was cut out of a connection before its first empty line."""
         lines = head.split(b"\r\n")
         # without a Python frame for each line; what is plain, 0, is filtered out
         found = self._heads.get(tuple(filter(None, map(self._seen.get, lines, _NEW_LINES))))
@@ -172,9 +172,7 @@ class LinesMemo:
                     return
             if number:
                 numbers.append(number)
-        found = _usual([self._marks[number] for number in numbers])
-        if found is not None:
-            self._heads[tuple(numbers)] = found
+        self._heads[tuple(numbers)] = _usual([self._marks[number] for number in numbers])
 
     def _number(self, line: bytes) -> int | None:
         """The number of a new line; None where it is not to be remembered."""
@@ -196,24 +194,18 @@ class LinesMemo:
         self._marks[:] = [_ODD, _ODD]
 
 
-def _usual(marks: list[_Mark]) -> _Found | None:
-    """What a head says whose lines are of the usual kinds, each once."""
-    if not marks or marks[0][0] != _STATUS:
-        return None
+def _usual(marks: list[_Mark]) -> _Found:
+    """What a head says whose lines are of the usual kinds; `response` has let it pass."""
     length, keep, streams = TO_EOF, True, False
     removed = []
     for kind, number, line in marks[1:]:
-        if kind in (_LENGTH, _CODING) and length == TO_EOF:
+        if kind in (_LENGTH, _CODING):
             length = number
-        elif kind in (_KEEP, _CLOSE):
-            keep = keep and kind == _KEEP
-            removed.append(line)
         elif kind == _STREAM:
             streams = True
         else:
-            return None
-    if length == TO_EOF:
-        return None
+            keep = keep and kind == _KEEP
+            removed.append(line)
     return marks[0][1], length, keep, tuple(removed), streams and length == CHUNKED
 
 

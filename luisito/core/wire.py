@@ -39,6 +39,7 @@ class Configure(NamedTuple):
     access_log: str | None
     runtime_dir: str | None
     network_gid: int
+    pidfile: str | None = None  # the network process's, where it cannot remove it itself
 
 
 class Start(NamedTuple):

@@ -15,7 +15,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from luisito.errors import SettingsError
-from luisito.net.stream import SocketStream
+from luisito.net.sockets import SocketStream
 from luisito.net.switchboard import IN
 
 if TYPE_CHECKING:

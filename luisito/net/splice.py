@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
-    from luisito.net.stream import SocketStream
+    from luisito.net.sockets import SocketStream
 
 PIPE_SIZE: Final = 1 << 20
 """Bytes asked for each pipe; the kernel may give less (fs.pipe-max-size, pipe(7))."""

@@ -15,6 +15,8 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from twisted.python.failure import Failure
 
 IN: Final = select.EPOLLIN
@@ -44,7 +46,11 @@ class Handler(Protocol):
 
 @implementer(IReadDescriptor)
 class Switchboard:
-    """Dispatches the events of many descriptors from one epoll object."""
+    """Dispatches the events of many descriptors from one epoll object.
+
+    Attributes:
+        turned: called after each batch of events, where it is set.
+    """
 
     _log = Logger()
 
@@ -53,6 +59,7 @@ class Switchboard:
         self._handlers: dict[int, Handler] = {}
         self._fresh: set[int] = set()
         self._reactor = reactor
+        self.turned: Callable[[], None] | None = None
         reactor.addReader(self)
 
     def register(self, fd: int, handler: Handler, events: int) -> None:
@@ -92,34 +99,41 @@ class Switchboard:
 
     def doRead(self) -> None:
         """See IReadDescriptor: some of our descriptors are ready."""
-        handlers, fresh = self._handlers, self._fresh
         for _ in range(_BATCHES):
             events = self._epoll.poll(0, _BATCH)
-            if fresh:
-                fresh.clear()
-            for fd, event in events:
-                # An earlier handler of this batch may have closed this one, and its number may
-                # already belong to a new descriptor: the event was not for that.
-                if fresh and fd in fresh:
-                    continue
-                handler = handlers.get(fd)
-                if handler is None:
-                    continue
-                try:
-                    if event & IN:
-                        handler.readable()
-                        if event & OUT and handlers.get(fd) is handler and fd not in fresh:
-                            handler.writable()
-                    elif event & OUT:
-                        handler.writable()
-                    elif event & _GONE:
-                        handler.gone()
-                except Exception:  # noqa: BLE001 - one connection's fault must not end the others
-                    self._log.failure("Unhandled error on descriptor {fd}", fd=fd)
-                    if handlers.get(fd) is handler:
-                        self._give_up(fd, handler)
+            if not events:
+                return
+            self._dispatch(events)
+            if self.turned is not None:
+                self.turned()
             if len(events) < _BATCH // 4:
                 return
+
+    def _dispatch(self, events: list[tuple[int, int]]) -> None:
+        handlers, fresh = self._handlers, self._fresh
+        if fresh:
+            fresh.clear()
+        for fd, event in events:
+            # An earlier handler of this batch may have closed this one, and its number may
+            # already belong to a new descriptor: the event was not for that.
+            if fresh and fd in fresh:
+                continue
+            handler = handlers.get(fd)
+            if handler is None:
+                continue
+            try:
+                if event & IN:
+                    handler.readable()
+                    if event & OUT and handlers.get(fd) is handler and fd not in fresh:
+                        handler.writable()
+                elif event & OUT:
+                    handler.writable()
+                elif event & _GONE:
+                    handler.gone()
+            except Exception:  # noqa: BLE001 - one connection's fault must not end the others
+                self._log.failure("Unhandled error on descriptor {fd}", fd=fd)
+                if handlers.get(fd) is handler:
+                    self._give_up(fd, handler)
 
     def _give_up(self, fd: int, handler: Handler) -> None:
         try:

@@ -56,14 +56,37 @@ def _first(look_up: Callable[[str], pwd.struct_passwd]) -> pwd.struct_passwd:
         except KeyError:
             continue
     raise SettingsError(
-        f"neither user {' nor '.join(OWN_USERS)} exists; create one: adduser --system luisito"
+        f"neither user {' nor '.join(OWN_USERS)} exists; create one:"
+        " adduser --system --group luisito"
     )
+
+
+def servers_user(run_as: str | int | None, project_path: str | None, *, euid: int) -> int | None:
+    """Tell whom all servers run as, where that is one user and Luisito chooses it as root.
+
+    Args:
+        run_as: RUN_AS.
+        project_path: PROJECT_PATH.
+        euid: who we are now.
+
+    Returns:
+        A uid; None where each site has a user of its own, or nobody is known by that name.
+    """
+    if euid != 0 or run_as == "owner" or (run_as is None and project_path is not None):
+        return None
+    if isinstance(run_as, int):
+        return run_as
+    try:
+        return pwd.getpwnam(run_as or "nobody").pw_uid
+    except KeyError:
+        return None
 
 
 def drop(uid: int, gid: int) -> None:
     """Become a user for good: no groups, no capabilities, no way to get any back.
 
     Not undone by anything: call it last. Where we are not root, only no_new_privs is left to do.
+    The servers then run as our own user, and the spawner too: nothing can part us from them.
     """
     privileges.set_no_new_privs()
     privileges.drop_bounding_set()
@@ -71,4 +94,7 @@ def drop(uid: int, gid: int) -> None:
         os.setgroups([])
         os.setresgid(gid, gid, gid)
         os.setresuid(uid, uid, uid)
+        # What runs as the same user must not read the clients' requests and our keys. The kernel
+        # does it at a change of user, but for where fs.suid_dumpable says otherwise.
+        privileges.forbid_tracing()
     privileges.clear_capabilities()

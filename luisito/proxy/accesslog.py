@@ -12,16 +12,18 @@ if TYPE_CHECKING:
 
     from luisito.proxy.counters import Counters
 
-_EVERY: Final = 0.25
+_EVERY: Final = 0.5
+# Written while they are still in the processor's cache.
+_MANY: Final = 256
 _WARN_EVERY: Final = 60.0
 
 
 class AccessLog:
-    """Keeps lines for a quarter of a second, then writes them with one call.
+    """Keeps lines for at most half a second, then writes them with one call.
 
     Attributes:
         add: takes one line, with its newline. It is the list's own method: a frame less for each
-            request. `arm` sees to it that what was added is written.
+            request. `turn` and `arm` see to it that what was added is written.
     """
 
     _log = Logger()
@@ -33,6 +35,11 @@ class AccessLog:
         self.add = self._lines.append
         self._call: IDelayedCall | None = None
         self._warned = -_WARN_EVERY
+
+    def turn(self) -> None:
+        """The events that had come are dealt with: writes the lines if there are many."""
+        if len(self._lines) >= _MANY:
+            self.flush()
 
     def arm(self) -> None:
         """There are connections, so lines will come: writes them from time to time."""

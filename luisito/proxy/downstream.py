@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from luisito.core import access, pages
 from luisito.core.forwarded import forwarded_lines
-from luisito.core.request import request_line, with_host
+from luisito.core.request import named_by, request_line, with_host
 from luisito.errors import BadMessage
 from luisito.proxy.exchange import Exchange
 from luisito.proxy.linger import Linger
@@ -158,6 +158,8 @@ class Downstream:
             fields = gateway.fields(block)
             if authority is not None:
                 fields = gateway.fields(with_host(block, authority))
+            if gateway.host_header is not None and self._trusted:
+                fields = named_by(fields, gateway.host_header)
         except BadMessage as error:
             self._bad(error.status, str(error))
             return

@@ -80,12 +80,19 @@ class Gateway:
         self.upstream_keepalive = settings.upstream_keepalive
         self.queue_timeout = settings.queue_timeout
         self.max_head_size = settings.max_head_size
+        header = settings.host_header
+        self.host_header = None if header is None else header.lower().encode()
         self.max_body_size = settings.max_body_size
         self._clients: set[Downstream] = set()
         # whether a site's folder exists, as far as it was asked lately
         self._folders: TTLCache[str, bool] = TTLCache(_FOLDERS, _FOLDER_SECONDS, timer=self.clock)
         self._next_second = 0.0
         self._stamp = b""
+
+    def log_to(self, access_log: AccessLog | None) -> None:
+        """Writes access lines there from now on."""
+        self.access = access_log
+        self.board.turned = None if access_log is None else access_log.turn
 
     # -- clients
 

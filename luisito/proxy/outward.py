@@ -95,8 +95,11 @@ class Outward:
         self.server = server
         if self.upload is None:
             self.replay = b"%s %s HTTP/1.1%s%s" % (
-                self.method, self.target, self._lines(), self.down.forwarded_lines(fields),
-            )  # fmt: skip
+                self.method,
+                self.target,
+                self._lines() if fields.upgrade else fields.lines,
+                self.down.forwarded_lines(fields),
+            )
             self._send()
         else:
             self._dispatch()

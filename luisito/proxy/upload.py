@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final, cast
 from luisito.core.body import ChunkScanner
 from luisito.core.http1 import CHUNKED
 from luisito.errors import BadMessage
+from luisito.net.sockets import SocketStream
 from luisito.net.splice import WORTHWHILE, Splice
-from luisito.net.stream import SocketStream
 
 if TYPE_CHECKING:
     from luisito.proxy.exchange import Exchange

@@ -8,8 +8,8 @@ from luisito.core.body import ChunkScanner
 from luisito.core.http1 import CHUNKED, TO_EOF
 from luisito.core.response import upgraded
 from luisito.errors import BadMessage
+from luisito.net.sockets import SocketStream
 from luisito.net.splice import WORTHWHILE, Splice
-from luisito.net.stream import SocketStream
 
 if TYPE_CHECKING:
     from luisito.net.backend import Backend

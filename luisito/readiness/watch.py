@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from luisito.readiness.ways import Way
 
 # Seconds between ticks while the youngest start is younger than so many seconds: a quick server
-# must not lose its speed here, and one that is slow anyway need not cost much.
+# must not lose its speed here, and one that is slow anyway need not cost much. Where the first
+# answer tells it too, ticks would only take the processor from the boot.
 _PACES = ((2.0, 0.002), (10.0, 0.010))
+_UNHURRIED = ((10.0, 0.010),)
 _SLOWEST = 0.050
 
 
@@ -177,7 +179,7 @@ class Readiness:
         self._starting[server_id] = server
         self._set_uid(server, uid)
         # A slow pace set for older starts would keep this one waiting.
-        pace = _PACES[0][1]
+        pace = self._pace()
         if self._tick_call is None:
             self._tick_call = self._clock.callLater(pace, self._tick)
         elif self._tick_call.getTime() > server.since + pace:
@@ -206,8 +208,10 @@ class Readiness:
 
     def _pace(self) -> float:
         # The newest is the last that was put in.
-        age = self._clock.seconds() - next(reversed(self._starting.values())).since
-        return next((pace for limit, pace in _PACES if age < limit), _SLOWEST)
+        newest = next(reversed(self._starting.values()))
+        age = self._clock.seconds() - newest.since
+        paces = _UNHURRIED if isinstance(newest.way, ListenerWay) else _PACES
+        return next((pace for limit, pace in paces if age < limit), _SLOWEST)
 
     def _recheck(self, server_id: int) -> None:
         server = self._starting.get(server_id)

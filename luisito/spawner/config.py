@@ -7,6 +7,7 @@ import os
 from luisito.core import wire
 from luisito.core.template import Template, way
 from luisito.errors import SettingsError
+from luisito.spawner.pidfile import Pidfile
 
 DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
 LISTENER = 3  # the descriptor of %FD (sd_listen_fds(3))
@@ -37,6 +38,7 @@ class Config:
         "min_uid",
         "network_gid",
         "output_log_dir",
+        "pidfile",
         "project_path",
         "root",
         "run_as",
@@ -83,6 +85,7 @@ class Config:
                 " the sockets in it could not be named; choose a shorter one"
             )
         self.network_gid = order.network_gid
+        self.pidfile = Pidfile(_absolute("pidfile", order.pidfile)) if order.pidfile else None
         self.max_alive = order.max_servers + order.overlap + _ALIVE_TO_SPARE
         self.inherited = {"PATH": os.environ.get("PATH") or DEFAULT_PATH}
         for name in ("LANG", "TZ"):

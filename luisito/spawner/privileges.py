@@ -8,6 +8,7 @@ import os
 
 # linux/prctl.h, linux/sched.h, linux/capability.h
 _PR_SET_PDEATHSIG = 1
+_PR_SET_DUMPABLE = 4
 _PR_CAPBSET_DROP = 24
 _PR_SET_CHILD_SUBREAPER = 36
 _PR_SET_NO_NEW_PRIVS = 38
@@ -39,6 +40,11 @@ def set_parent_death_signal(number: int) -> None:
 def set_child_subreaper() -> None:
     """Become the parent of every orphan below us."""
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def forbid_tracing() -> None:
+    """Let no process of our user trace us, read our memory or have it dumped (ptrace(2))."""
+    _prctl(_PR_SET_DUMPABLE, 0)
 
 
 def set_no_new_privs() -> None:

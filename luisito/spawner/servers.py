@@ -8,6 +8,7 @@ import resource
 import select
 import signal
 import socket
+import time
 from typing import TYPE_CHECKING, Any
 
 from luisito.core import wire
@@ -15,7 +16,7 @@ from luisito.errors import SettingsError
 from luisito.spawner import channel, tree
 from luisito.spawner.checks import wrong_start
 from luisito.spawner.containment import Containment, kill
-from luisito.spawner.spare import Spare, fork_spare
+from luisito.spawner.spare import Spare, fork_spare, rehearse
 
 if TYPE_CHECKING:
     from luisito.spawner.config import Config
@@ -27,6 +28,10 @@ _FIRST_PAUSE = 0.002  # seconds between two rounds of killing; doubled up to the
 _LAST_PAUSE = 0.25
 _TELL_AFTER = 2.0  # seconds after its end that an exit is told although something cannot die
 _FILES_EACH, _FILES_BESIDE = 5, 64  # descriptors for a server, and for all the rest
+# Seconds from a start to the fork of the next spare, which would take the processor from the boot
+# of what was started.
+_SPARE_AFTER = 0.1
+_FORK_AGAIN = 1.0  # seconds until a fork that failed is tried again
 _BAD_START = "start refused: "
 
 
@@ -95,6 +100,7 @@ class Servers:
         self._by_pid: dict[int, Server] = {}
         self._by_status: dict[int, Server] = {}
         self._spare: Spare | None = None
+        self._spare_at = 0.0  # when it is forked, where there is none
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         needed = _FILES_EACH * config.max_alive + _FILES_BESIDE
         if hard != resource.RLIM_INFINITY and hard < needed:
@@ -122,13 +128,14 @@ class Servers:
         else:
             self._start(order, descriptors)
 
-    def prepare(self) -> None:
-        """Fork the process that the next start will need; called when there is nothing to do."""
-        if self._spare is None and len(self._by_id) < self._config.max_alive:
-            try:
-                self._spare = self._fork(early=True)
-            except OSError:
-                return  # a start will try again, and tell
+    def _prepare(self, now: float) -> None:
+        """Fork the process that the next start will need."""
+        try:
+            self._spare = self._fork(early=True)
+        except OSError:
+            self._spare_at = now + _FORK_AGAIN  # a start will try before, and tell
+            return
+        rehearse(self._config)
 
     def _fork(self, *, early: bool) -> Spare:
         parent = self._containment.parent
@@ -143,6 +150,7 @@ class Servers:
             self._outbox.send(wire.Failed(order.server, True, message))
             return
         self._spare = None
+        self._spare_at = time.monotonic() + _SPARE_AFTER
         with socket.socket(fileno=waiting.orders) as orders:
             try:
                 channel.send(orders, wire.encode(order), tuple(descriptors))
@@ -263,15 +271,22 @@ class Servers:
         self._sweep(server, now)
 
     def tick(self, now: float) -> None:
-        """Go on killing where something was left."""
+        """Go on killing where something was left; fork a spare when its time has come."""
         for server in list(self._by_id.values()):
             if server.sweep_at is not None and now >= server.sweep_at:
                 self._sweep(server, now)
+        if self._wants_spare() and now >= self._spare_at:
+            self._prepare(now)
 
     def deadline(self) -> float | None:
         """Tell when tick is worth calling next."""
-        due = (server.sweep_at for server in self._by_id.values())
-        return min((at for at in due if at is not None), default=None)
+        due = [server.sweep_at for server in self._by_id.values() if server.sweep_at is not None]
+        if self._wants_spare():
+            due.append(self._spare_at)
+        return min(due, default=None)
+
+    def _wants_spare(self) -> bool:
+        return self._spare is None and len(self._by_id) < self._config.max_alive
 
     def _sweep(self, server: Server, now: float) -> None:
         left = tree.living(self.tree(server))

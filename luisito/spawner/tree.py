@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from itertools import islice
 from typing import NamedTuple
 
 MARK = "LUISITO_SERVER"  # a variable in the environment of every server and so of its descendants
@@ -88,18 +89,27 @@ def living(pids: list[int]) -> list[int]:
     return [pid for pid in pids if (state := status(pid)) is not None and not state.zombie]
 
 
-def owns(pids: list[int], inode: int) -> bool:
-    """Tell whether one of the processes has a socket with this inode open."""
+def owns(pids: list[int], inode: int, limit: int | None = None) -> bool:
+    """Tell whether one of the processes has a socket with this inode open.
+
+    Args:
+        pids: of the processes.
+        inode: of the socket.
+        limit: how many descriptors of each process to look at; None for all.
+    """
     wanted = f"socket:[{inode}]"
-    for pid in pids:
-        try:
-            descriptors = os.listdir(f"/proc/{pid}/fd")
-        except OSError:
-            continue
-        for descriptor in descriptors:
-            try:
-                if os.readlink(f"/proc/{pid}/fd/{descriptor}") == wanted:
-                    return True
-            except OSError:
-                continue
+    return any(_has_open(f"/proc/{pid}/fd", wanted, limit) for pid in pids)
+
+
+def _has_open(folder: str, wanted: str, limit: int | None) -> bool:
+    try:
+        with os.scandir(folder) as descriptors:
+            for descriptor in islice(descriptors, limit):
+                try:
+                    if os.readlink(descriptor.path) == wanted:
+                        return True
+                except OSError:
+                    continue  # closed meanwhile, or not ours to see
+    except OSError:
+        pass  # the process has gone, or is not ours to see
     return False

@@ -4,7 +4,7 @@ import pytest
 
 from luisito.core.lifecycle import MOVES, IllegalMove, Server, State, move
 
-LEGAL = [(state, to) for state in State for to in MOVES[state]]
+LEGAL = [(state, to) for state in State for to in State if to in MOVES[state]]
 ILLEGAL = [(state, to) for state in State for to in State if to not in MOVES[state]]
 
 

@@ -27,7 +27,7 @@ CONFIGURE = wire.Configure(
 ORDERS = [
     CONFIGURE,
     CONFIGURE._replace(command="serve", run_as="bob"),
-    CONFIGURE._replace(run_as=None),
+    CONFIGURE._replace(run_as=None, pidfile="/run/luisito.pid"),
     wire.Start(1, "a.example", 20001),
     wire.Start(1, "a.example", None),
     wire.Signal(1, "TERM"),

@@ -89,6 +89,7 @@ class Server:
         environ: more of the environment.
         files: apps of tests/apps to copy into the folder that Luisito is started in.
         prepare: called with the folder when all is there, before the start.
+        pidfile: twistd writes one, <folder>/pid; as a daemon it always does.
 
     Attributes:
         folder: everything is in it; others may read there.
@@ -115,9 +116,10 @@ class Server:
         environ=None,
         files=(),
         prepare=None,
+        pidfile=False,
     ):
         processes.become_subreaper()
-        self._also_prepare = prepare
+        self._also_prepare, self._pidfile = prepare, pidfile or how == "daemon"
         self.folder = Path(tempfile.mkdtemp(prefix="lt-"))
         self.folder.chmod(0o755)
         self.settings = {**DEFAULTS, **(settings or {})}
@@ -128,7 +130,8 @@ class Server:
         self.port = free_port()
         self.address = ("127.0.0.1", self.port)
         self.ledger = client.Ledger()
-        self.expected, self.allowed, self.unchecked = [], [], set()
+        # As root, where there is no user `luisito`, the servers' user is Luisito's own.
+        self.expected, self.allowed, self.unchecked = [], ["run as the same user"], set()
         self.counters = None
         self.seconds = 0.0
         self.last_log = ""
@@ -197,7 +200,7 @@ class Server:
 
     def _argv(self):
         settings = str(self.folder / "settings.py")
-        pidfile = "--pidfile="
+        pidfile = f"--pidfile={self.folder}/pid" if self._pidfile else "--pidfile="
         if self.how == "run":
             options = [f"--listen={self.settings['LISTEN']}"]
             if "MAX_SERVERS" in self.settings:
@@ -206,7 +209,6 @@ class Server:
                     *self.settings["CMD_TPL"]]  # fmt: skip
         if self.how == "daemon":
             log = f"--logfile={self.log_path}"
-            pidfile = f"--pidfile={self.folder}/pid"
             return [f"{BIN}/twistd", pidfile, log, "luisito", "--settings", settings]
         if self.how == "tac":
             return [f"{BIN}/twistd", "-n", pidfile, "-y", str(ROOT / "luisito.tac")]
@@ -249,7 +251,7 @@ class Server:
                 preexec_fn=self._limit if self.rlimits else None,  # noqa: PLW1509 - no threads here
                 **as_user,
             )
-        if self.how == "daemon":
+        if self.how == "daemon" and wait:
             assert self.process.wait(START_LIMIT) == 0, self.log()
             self.process = Daemon(int((self.folder / "pid").read_text()))
         if wait:

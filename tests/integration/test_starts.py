@@ -1,7 +1,10 @@
 """Every way in which Luisito is started, and in which its servers are."""
 
 import os
+import pwd
+import re
 import signal
+import socket
 import subprocess
 import sys
 
@@ -70,6 +73,74 @@ def test_a_bad_setting_stops_it_with_one_line(serve):
     assert len(lines) == 1
     assert "must be a whole number" in lines[0]
     assert "Traceback" not in server.log()
+
+
+def not_started(server, words):
+    """It has said so in one line, and left nothing."""
+    server.unchecked |= {"conservation", "access lines", "exit", "ports"}
+    server.allow(words)
+    assert server.wait() not in (0, None)
+    lines = [line for line in server.log().splitlines() if re.search(words, line)]
+    assert len(lines) == 1, server.log()
+    assert "Traceback" not in server.log()
+    assert "Error:" not in server.log()
+
+
+@pytest.mark.parametrize("how", ["twistd", "tac", "twist", "run"])
+def test_a_port_in_use_stops_it_with_one_line(serve, how, as_whom):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        listen = f"tcp:{taken.getsockname()[1]}:interface=127.0.0.1"
+        server = serve({"LISTEN": listen}, how=how, ordinary=as_whom, wait=False, pidfile=True)
+        not_started(server, f"LISTEN: cannot listen on '{listen}': .*in use")
+    assert not (server.folder / "pid").exists()
+
+
+@pytest.mark.parametrize("how", ["twistd", "tac", "twist"])
+def test_a_folder_that_others_may_write_to_stops_it_with_one_line(serve, how, as_whom):
+    """What the spawner refuses."""
+    server = serve(
+        how=how,
+        ordinary=as_whom,
+        wait=False,
+        prepare=lambda folder: (folder / "run").chmod(0o777),
+    )
+    not_started(server, "RUNTIME_DIR = .*nobody else may write there")
+
+
+def test_a_daemon_that_cannot_start_says_why(serve, as_whom):
+    """To the person who typed the command, and in its log; its pidfile goes."""
+    listen = "tcp:9:interface=192.0.2.1"
+    server = serve({"LISTEN": listen}, how="daemon", ordinary=as_whom, wait=False)
+    server.unchecked |= {"conservation", "access lines", "exit"}
+    server.expect("Cannot start: LISTEN")
+    assert server.wait() == 1
+    assert re.search("An error has occurred: .*SettingsError: LISTEN", server.log())
+    server.wait_for_log("Cannot start: LISTEN")
+    assert "Traceback" not in server.log()
+    assert not (server.folder / "pid").exists()
+
+
+@pytest.mark.parametrize("how", ["twistd", "tac", "daemon"])
+def test_its_pidfile_goes_with_it(serve, how, as_whom):
+    server = serve(how=how, ordinary=as_whom, pidfile=True)
+    path = server.folder / "pid"
+    assert int(path.read_text()) == server.process.pid
+    assert server.request().status == 200
+    assert server.stop() == 0
+    assert not path.exists()
+    assert "pid file" not in server.log().lower()
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("run_as", [None, "games"])
+def test_whoever_shares_its_user_with_the_servers_is_told(serve, run_as):
+    network = "luisito" if any(user.pw_name == "luisito" for user in pwd.getpwall()) else "nobody"
+    server = serve({} if run_as is None else {"RUN_AS": run_as, "MIN_UID": 1})
+    assert server.request().status == 200
+    told = re.findall("run as the same user .*adduser", server.log())
+    assert len(told) == (network == (run_as or "nobody"))
+    # whatever it shares, its memory is root's (proc(5))
+    assert os.stat(f"/proc/{server.process.pid}/mem").st_uid == 0
 
 
 _PYTHON = [sys.executable, "-m"]

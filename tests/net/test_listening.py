@@ -11,7 +11,7 @@ from twisted.internet.task import Clock
 
 from luisito.errors import SettingsError
 from luisito.net.listening import listen
-from luisito.net.stream import SocketStream
+from luisito.net.sockets import SocketStream
 from tests.net.test_streams import Receiver
 
 

@@ -5,8 +5,8 @@ import hashlib
 import pytest
 
 from luisito.net import splice
+from luisito.net.sockets import SocketStream
 from luisito.net.splice import Splice
-from luisito.net.stream import SocketStream
 from tests.net.test_streams import Receiver
 from tests.net.turns import descriptors, tcp_pair, unix_pair
 

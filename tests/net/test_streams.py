@@ -7,7 +7,7 @@ import pytest
 from twisted.internet.protocol import Factory
 from twisted.internet.testing import StringTransport
 
-from luisito.net.stream import SocketStream
+from luisito.net.sockets import SocketStream
 from luisito.net.transport import TransportStream
 from tests.net.turns import Turns, tcp_pair, unix_pair
 

@@ -2,11 +2,13 @@
 
 import os
 import pwd
+import signal
 
 import pytest
 
 from luisito.errors import SettingsError
-from luisito.process.who import drop, network_user
+from luisito.process.who import drop, network_user, servers_user
+from luisito.spawner import privileges
 
 USERS = {name: pwd.struct_passwd((name, "x", uid, uid + 1, "", "/", "/bin/false"))
          for name, uid in (("luisito", 200), ("nobody", 300), ("root", 0))}  # fmt: skip
@@ -93,3 +95,69 @@ def test_drop_as_an_ordinary_user():
     assert int(fields["CapEff"], 16) == 0
     assert fields["Uid"].split()[0] not in ("0", "54321")
     assert fields["Root"] == "no"
+
+
+def test_whom_all_servers_run_as():
+    nobody = pwd.getpwnam("nobody").pw_uid
+    assert servers_user(None, None, euid=0) == nobody
+    assert servers_user("nobody", "/srv/%HOST", euid=0) == nobody
+    assert servers_user(1234, None, euid=0) == 1234
+    for each_its_own in ((None, "/srv/%HOST"), ("owner", "/srv/%HOST"), ("no such user", None)):
+        assert servers_user(*each_its_own, euid=0) is None
+    assert servers_user(None, None, euid=1000) is None
+
+
+PTRACE_ATTACH, PR_SET_DUMPABLE = 16, 4
+
+
+def forked(run):
+    """Runs it in a child; returns the pid, and the descriptor that it writes to."""
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            drop(*pwd.getpwnam("nobody")[2:4])
+            run(write)
+        finally:
+            os._exit(0)
+    os.close(write)
+    return pid, read
+
+
+def reached_by_its_own_user(*, dumpable):
+    """What a process of the same user can do to one that has dropped."""
+
+    def luisito(said):
+        if dumpable:
+            privileges._libc.prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)
+        os.write(said, b"dropped\n")
+        signal.pause()
+
+    def tenant(said):
+        for name in ("mem", "environ", "fd/0"):
+            try:
+                os.close(os.open(f"/proc/{pid}/{name}", os.O_RDONLY))
+            except PermissionError:
+                continue
+            os.write(said, f"{name}\n".encode())
+        if privileges._libc.ptrace(PTRACE_ATTACH, pid, None, None) == 0:
+            os.write(said, b"ptrace\n")
+
+    pid, said = forked(luisito)
+    try:
+        assert os.read(said, 100) == b"dropped\n"
+        prober, found = forked(tenant)
+        with open(found, encoding="ascii") as lines:
+            reached = lines.read().split()
+        os.waitpid(prober, 0)
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        os.close(said)
+    return reached
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: it changes users")
+def test_no_process_of_the_same_user_can_trace_it_or_read_its_memory():
+    assert "mem" in reached_by_its_own_user(dumpable=True), "the probe itself does not work"
+    assert reached_by_its_own_user(dumpable=False) == []

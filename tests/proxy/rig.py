@@ -13,7 +13,7 @@ from twisted.internet.task import Clock
 from luisito.core.lifecycle import Server
 from luisito.core.routing import Routes
 from luisito.net.backend import Backend
-from luisito.net.stream import SocketStream
+from luisito.net.sockets import SocketStream
 from luisito.net.transport import TransportStream
 from luisito.pool import Refused, Waiter
 from luisito.proxy.accesslog import AccessLog
@@ -110,7 +110,7 @@ class Rig(Turns):
         self.counters = self.gateway.counters
         self.log_path = f"{self.folder.name}/access.log"
         fd = os.open(self.log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        self.gateway.access = AccessLog(fd, self.clock, self.counters)
+        self.gateway.log_to(AccessLog(fd, self.clock, self.counters))
 
     def turn(self, delay: float = 0) -> None:
         super().turn(delay)

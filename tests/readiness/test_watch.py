@@ -61,6 +61,11 @@ def tick(clock, times=1):
         clock.advance(0.002)
 
 
+def slow_tick(clock, times=1):
+    for _ in range(times):
+        clock.advance(0.010)
+
+
 # %PORT
 
 
@@ -320,14 +325,14 @@ def connect(listener):
 
 def test_listener_accepted_after_it_was_seen_to_wait(ready, clock, listener, seen):
     ready.watch_listener(1, listener, lambda: seen.append("accepted"))
-    tick(clock, 3)
+    slow_tick(clock, 3)
     assert "nothing has connected" in ready.describe(1)
     with connect(listener):
-        tick(clock, 3)
+        slow_tick(clock, 3)
         assert "never accepted on descriptor 3: does the command exec?" in ready.describe(1)
         assert seen == []
         listener.accept()[0].close()
-        tick(clock, 3)
+        slow_tick(clock, 3)
         assert seen == ["accepted"]
 
 
@@ -336,7 +341,7 @@ def test_listener_accepted_between_two_ticks(ready, clock, listener, seen):
     with connect(listener):
         ready.connected(1)
         listener.accept()[0].close()
-        tick(clock)
+        slow_tick(clock)
         assert seen == ["accepted"]
     ready.connected(1)
     ready.connected(2)

@@ -171,6 +171,32 @@ def test_quit_is_an_orderly_end(network):
     assert network.gone(0)
 
 
+@pytest.mark.parametrize("replaced", [False, True])
+@pytest.mark.parametrize("order", [wire.Quit(), None])
+def test_a_pidfile_goes_unless_it_is_another_one_by_then(network, folder, order, replaced):
+    os.chmod(folder, 0o777)
+    path = f"{folder}/pid"
+    with open(path, "w", encoding="ascii") as file:
+        file.write("1")
+    network.launch(pidfile=path)
+    if replaced:
+        with open(f"{path}.new", "w", encoding="ascii") as file:
+            file.write("2")
+        os.rename(f"{path}.new", path)
+    if order is None:
+        network.sock.close()
+    else:
+        network.order(order)
+    assert network.process.wait(2) == 0
+    assert os.path.exists(path) is replaced
+
+
+def test_a_pidfile_that_is_not_there_or_may_not_be_removed_changes_nothing(network, folder):
+    network.launch(pidfile=f"{folder}/pid")
+    network.order(wire.Quit())
+    assert network.process.wait(2) == 0
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1])
 def test_signals_meant_for_luisito_do_not_end_the_spawner(network, number):
     network.launch(command=[*PYTHON, "import time; time.sleep(1000)"])
