@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from luisito.core import wire
@@ -69,7 +70,8 @@ def launch(configure: Configure) -> Launched:
         )
     try:
         ours.setblocking(False)
-        channel.send(ours, wire.encode(configure))
+        with suppress(BrokenPipeError):  # it ended at once, which the next line tells
+            channel.send(ours, wire.encode(configure))
         hello = _first_fact(ours)
     except BaseException:
         ours.close()  # which ends the spawner

@@ -211,7 +211,9 @@ class Readiness:
         newest = next(reversed(self._starting.values()))
         age = self._clock.seconds() - newest.since
         paces = _UNHURRIED if isinstance(newest.way, ListenerWay) else _PACES
-        return next((pace for limit, pace in paces if age < limit), _SLOWEST)
+        pace = next((pace for limit, pace in paces if age < limit), _SLOWEST)
+        # A tick costs as much as there are starts to look at; a crowd must not cost more time.
+        return min(_SLOWEST, pace * (1 + len(self._starting) // 3))
 
     def _recheck(self, server_id: int) -> None:
         server = self._starting.get(server_id)

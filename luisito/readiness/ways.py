@@ -224,7 +224,9 @@ class ListenerWay:
         self._is_told = True
 
     def describe(self) -> str:
-        """As in `Way`."""
+        """As in `Way`; "" where it has accepted since the last check."""
+        if self.check(None) is not None:
+            return ""
         if self._has_waited:
             return "it never accepted on descriptor 3: does the command exec?"
         return "nothing has connected to descriptor 3 yet"

@@ -186,8 +186,8 @@ class Loop:
         if server is None:
             self._outbox.send(wire.Owns(order.ask, False))
             return
-        # Nearly always its first process has it, among its first descriptors. A fork costs more than
-        # this look, which never waits, since nothing on the way asks the files themselves.
+        # Nearly always its first process has it, among its first descriptors. A fork costs more
+        # than this look, which never waits, since nothing on the way asks the files themselves.
         if server.code is None and tree.owns([server.pid], order.inode, _QUICK_LOOK):
             self._outbox.send(wire.Owns(order.ask, True))
             return

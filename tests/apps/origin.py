@@ -425,7 +425,8 @@ class Connection:
         os.kill(os.getpid(), signal.SIGKILL)
 
     def do_stop(self, request):
-        os.kill(os.getpid(), signal.SIGSTOP)
+        # to this thread: another one would take it a moment after we went on
+        signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
         self.answer(request, b"continued")
 
 

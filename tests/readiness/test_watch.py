@@ -323,6 +323,14 @@ def connect(listener):
     return client
 
 
+def test_what_was_accepted_since_the_last_check_is_not_complained_of(ready, listener, seen):
+    ready.watch_listener(1, listener, lambda: seen.append("accepted"))
+    with connect(listener):
+        assert "never accepted" in ready.describe(1)
+        listener.accept()[0].close()
+        assert ready.describe(1) == ""
+
+
 def test_listener_accepted_after_it_was_seen_to_wait(ready, clock, listener, seen):
     ready.watch_listener(1, listener, lambda: seen.append("accepted"))
     slow_tick(clock, 3)
@@ -489,3 +497,18 @@ def test_a_tick_is_cheap(ready, clock):
         tick(clock)
         times.append(time.perf_counter() - start)
     assert min(times) < 0.005
+
+
+def test_a_handed_over_socket_is_looked_at_seldom(ready, clock, listener):
+    ready.watch_listener(1, listener, pytest.fail)
+    (call,) = clock.getDelayedCalls()
+    assert round(call.getTime() - clock.seconds(), 4) == 0.010
+    ready.forget(1)
+
+
+def test_a_crowd_is_looked_at_less_often(ready, clock):
+    for server in range(1, 7):
+        ready.watch_port(server, free_port(), ME, pytest.fail, pytest.fail)
+    tick(clock)
+    (call,) = clock.getDelayedCalls()
+    assert round(call.getTime() - clock.seconds(), 4) == 0.006

@@ -113,8 +113,8 @@ def test_orders_before_the_configuration_are_refused(monkeypatch):
 
 def test_unwanted_descriptors_do_not_pile_up(as_user):
     as_user.launch()
-    as_user.silent()
     assert wait_until(lambda: len(tree.children(as_user.spawner)) == 1)
+    as_user.silent()  # the fork is over
     before = os.listdir(f"/proc/{as_user.spawner}/fd")
     good = as_user.listener.fileno()
     for number in range(50):

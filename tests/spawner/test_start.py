@@ -13,7 +13,7 @@ import pytest
 from luisito.core import wire
 from luisito.spawner import tree
 
-from .conftest import PYTHON, SOON, read_all, wait_until
+from .conftest import PYTHON, read_all, wait_until
 
 TELL = """
 import json, os, signal, sys
