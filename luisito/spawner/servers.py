@@ -268,6 +268,10 @@ class Servers:
         server.code = code
         server.reaped_at = now
         server.pause = _FIRST_PAUSE
+        if server.listener is not None:
+            # or requests would still be connected, to nobody
+            os.close(server.listener)
+            server.listener = None
         self._sweep(server, now)
 
     def tick(self, now: float) -> None:
