@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -98,6 +99,9 @@ class LuisitoService(Service):
     def _start_listening(self) -> None:
         if self._stopping is not None:
             return
+        # What is there now stays: a full collection need not hold the reactor to look at it again.
+        gc.collect()
+        gc.freeze()
         for listener in self._listeners:
             listener.startListening()
             self._log.info("Listening on {name}", name=listener.name)

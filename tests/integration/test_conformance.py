@@ -1,0 +1,289 @@
+"""Messages of other projects' test data (see CONFORMANCE), replayed at the whole server.
+
+Each connection comes from a loopback address of its own, by which X-Forwarded-For tells at the
+origin whose request it is: no byte of a message needs to be changed.
+"""
+
+import concurrent.futures
+import json
+import random
+import re
+import selectors
+import socket
+import time
+from collections import Counter, defaultdict
+from pathlib import Path
+
+import pytest
+
+from tests.harness import client
+from tests.harness.http import BadResponse, BrokenOff, reader
+from tests.harness.server import PYTHON
+
+CONFORMANCE = Path(__file__).parents[3] / "shared" / "conformance"
+FILES = ("llhttp", "gunicorn", "smuggler-default")
+SEED = 9112
+BYTEWISE = 60  # how many messages go byte by byte
+AT_ONCE = 250  # connections
+PATIENCE = 25  # seconds until a connection hangs
+SETTINGS = {
+    "ALLOWED_HOSTS": ["*"],
+    "MAX_SERVERS": 30,
+    "TRUSTED_PROXIES": [],
+    "QUEUE_LIMIT": 1000,
+    "HEAD_TIMEOUT": 4,
+    "BODY_TIMEOUT": 2,
+    "KEEPALIVE_TIMEOUT": 2,
+    "RESPONSE_TIMEOUT": 2,
+}
+
+
+def messages(kind):
+    """[(id, raw)] of all files."""
+    found = []
+    for file in FILES:
+        path = CONFORMANCE / f"{file}.json"
+        if not path.exists():
+            pytest.skip(f"{path} is not here: it lies beside the project, and is no part of it")
+        found += [
+            (f"{file} {message['id']}", message["raw"].encode("latin-1"))
+            for message in json.loads(path.read_text())
+            if message["kind"] == kind
+        ]
+    return found
+
+
+_line = re.compile(rb"(?m)^[A-Z]+ [^\r\n]* HTTP/1\.[01]\r\n(?=(?:[^\r\n]+\r\n)*(?:\r\n|\Z))")
+
+
+def completed(raw):
+    """The message with a Host where a head has none, and the empty line where it was cut off."""
+    if b"\r\n\r\n" not in raw:
+        raw += b"\r\n"
+
+    def name(line):
+        head = raw[line.end() :].partition(b"\r\n\r\n")[0]
+        return line[0] + (b"" if re.search(rb"(?im)^host\s*:", head) else b"Host: a\r\n")
+
+    return _line.sub(name, raw)
+
+
+class Replay:
+    """A message on its way, and what came back.
+
+    Attributes:
+        name: of the message.
+        way: how its bytes were cut.
+        source: the address it comes from.
+        answer: all bytes that came back.
+        ended: whether the server ended the connection.
+    """
+
+    def __init__(self, name, way, raw, pieces, number):
+        self.name, self.way, self.raw, self.pieces = name, way, raw, pieces
+        self.source = f"127.{1 + number // 40000}.{number // 200 % 200}.{1 + number % 200}"
+        self.answer, self.ended = b"", False
+
+    def __repr__(self):
+        return f"{self.name} ({self.way}): {self.raw[:2000]!r} was answered {self.answer[:2000]!r}"
+
+
+def replays():
+    """Of all requests: whole, at random cuts, and some byte by byte."""
+    chance = random.Random(SEED)
+    found = []
+    for name, raw in messages("request"):
+        variants = {"as it is": raw, "completed": completed(raw)}
+        if variants["as it is"] == variants["completed"]:
+            del variants["completed"]
+        for variant, data in variants.items():
+            cuts = [0, *sorted(chance.choices(range(len(data)), k=chance.randint(1, 6))), len(data)]
+            pieces = [data[a:b] for a, b in zip(cuts, cuts[1:], strict=False) if a < b]
+            found += [(name, f"{variant}, whole", data, [data])]
+            found += [(name, f"{variant}, in pieces", data, pieces)]
+    short = [each for each in found if each[1].endswith("whole") and len(each[2]) < 500]
+    for name, way, data, _pieces in short[:: len(short) // BYTEWISE][:BYTEWISE]:
+        pieces = [data[at : at + 1] for at in range(len(data))]
+        found.append((name, way.replace("whole", "by bytes"), data, pieces))
+    return [Replay(*each, number) for number, each in enumerate(found)]
+
+
+def play(address, todo):
+    """Sends all, a piece of each in turn, until the server has ended every connection."""
+    end = time.monotonic() + PATIENCE
+    with selectors.DefaultSelector() as selector:
+        sending = []
+        for each in todo:
+            sock = socket.socket()
+            sock.bind((each.source, 0))
+            sock.connect(address)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock.setblocking(False)
+            selector.register(sock, selectors.EVENT_READ, each)
+            sending.append((sock, iter(each.pieces)))
+        while selector.get_map() and time.monotonic() < end:
+            still = []
+            for sock, pieces in sending:
+                piece = next(pieces, None)
+                if piece is None or sock.fileno() < 0:
+                    continue
+                try:
+                    assert sock.send(piece) == len(piece)
+                    still.append((sock, pieces))
+                except OSError:
+                    pass  # refused already: what it says is still to be read
+            sending = still
+            # long enough for the server to read the pieces one by one
+            for key, _mask in selector.select(0.002 if sending else 0.5):
+                try:
+                    data = key.fileobj.recv(1 << 18)
+                except ConnectionResetError:
+                    data = b""
+                key.data.answer += data
+                if not data:
+                    key.data.ended = True
+                    selector.unregister(key.fileobj)
+                    key.fileobj.close()
+        for key in list(selector.get_map().values()):
+            key.fileobj.close()
+
+
+def read(data, methods):
+    """Reads all answers strictly.
+
+    Args:
+        data: as it came.
+        methods: of the requests that the origin saw.
+
+    Returns:
+        [(status, whether it came from the origin)], and what is wrong.
+    """
+    found, methods = [], iter(methods)
+    while data:
+        final = re.match(rb"(?:HTTP/1\.1 1(?!01).*?\r\n\r\n)*(.*?\r\n\r\n)", data, re.DOTALL)
+        from_origin = final is not None and b"\r\nX-Pid: " in final[1]
+        reading = reader(next(methods, "none is left") if from_origin else "GET")
+        next(reading)
+        try:
+            reading.send(data)
+            reading.send(b"")
+        except StopIteration as done:
+            response = done.value
+            data = response.left
+            found.append((response.status, from_origin))
+        except BrokenOff as error:
+            return found, f"an answer is broken off: {error}"
+        except BadResponse as error:
+            return found, f"an answer is malformed: {error}"
+    return found, None
+
+
+def by_client(server):
+    """{address: [heads]} that the origins saw, in order."""
+    found = defaultdict(list)
+    for head in server.seen("head"):
+        source = re.findall(r"(?im)^x-forwarded-for: (.*)\r$", head["head"])
+        assert len(source) == 1, head
+        found[source[0]].append(head)
+    return found
+
+
+def twice_framed(head):
+    return all(re.search(rf"(?im)^{name}\s*:", head) for name in ("content-length", "transfer-enc"))
+
+
+def check(each, heads):
+    """Returns the statuses, how many requests went unanswered, and the faults of one replay."""
+    faults = []
+    answers, wrong = read(each.answer, [head["method"] for head in heads])
+    if wrong:
+        faults.append(wrong)
+    if not each.ended:
+        faults.append("it hangs")
+    if any(twice_framed(head["head"]) for head in heads):
+        faults.append("Content-Length and Transfer-Encoding both reached the origin")
+    got = sum(from_origin for _status, from_origin in answers)
+    # One whose body broke off on its way is seen, and never answered by the origin: at most the
+    # last one, for which the client is told so.
+    missing = len(heads) - got
+    told = bool(answers) and not answers[-1][1] and answers[-1][0] in {400, 408}
+    if missing not in {0, 1} or (missing == 1 and not told):
+        faults.append(f"the origin saw {len(heads)} requests, the client got {got} answers of it")
+    return [status for status, _from_origin in answers], missing, faults
+
+
+def test_requests(serve):
+    """FAULTS 1 to 20, 57: nothing malformed and no other number of requests reaches an origin."""
+    server = serve(SETTINGS)
+    todo = replays()
+    for at in range(0, len(todo), AT_ONCE):
+        play(server.address, todo[at : at + AT_ONCE])
+    heads = by_client(server)
+    faults, verdicts, missing = [], defaultdict(set), 0
+    for each in todo:
+        statuses, lost, wrong = check(each, heads.pop(each.source, []))
+        missing += lost
+        verdicts[each.name, each.raw].add(tuple(statuses))
+        faults += [f"{what}: {each!r}" for what in wrong]
+    faults += [
+        f"the answers hang on the cuts: {name}, {raw!r}: {found}"
+        for (name, raw), found in verdicts.items()
+        if len(found) > 1
+    ]
+    faults += [f"nobody sent this: {heads}"] if heads else []
+    faults += [f"malformed at the origin: {line}" for line in server.seen("malformed")]
+    # Only requests whose bodies broke off may have gone unanswered.
+    whole = sum(line["complete"] for line in server.seen("body"))
+    seen = len(server.seen("head"))
+    if whole != seen - missing:
+        faults.append(f"{seen} requests, {missing} unanswered, but {whole} came whole")
+    print(Counter(status for found in verdicts.values() for status in max(found)), seen, missing)
+    assert not faults, f"{len(faults)} faults:\n" + "\n".join(faults)
+    assert seen > len(todo) / 4  # enough of them were passed on for this to mean something
+    assert server.request().status == 200
+
+
+def ask(server, way, number):
+    """Asks for an answer, then for a good one on the same connection where that goes on."""
+    with server.client(timeout=15) as connection:
+        try:
+            response = connection.request(f"/{way}/{number}")
+        except BrokenOff:
+            return "aborted", None
+        except (BadResponse, TimeoutError) as error:
+            return None, repr(error)
+        if not response.closes and response.status != 101:
+            if connection.buffer:
+                return None, f"bytes follow: {connection.buffer!r}"
+            after = connection.request("/ok")
+            if (after.status, after.body) != (200, b"fine") or not after.get("x-nonce"):
+                return None, f"the next answer is another one's: {after!r}"
+        return response.status, None
+
+
+def test_responses(serve):
+    """FAULTS 1 to 20, 57: each is answered well framed, refused or broken off; nothing hangs."""
+    stored = messages("response")
+
+    def prepare(folder):
+        path = folder / "answers.json"
+        path.write_text(json.dumps([raw.decode("latin-1") for _name, raw in stored]))
+        path.chmod(0o644)
+
+    command = [PYTHON, "-I", "-S", "<folder>/replay.py", "<folder>/answers.json"]
+    server = serve({**SETTINGS, "CMD_TPL": command}, files=("replay.py",), prepare=prepare)
+    assert server.request("/ok").body == b"fine"
+    cases = [(way, at) for way in ("close", "bytes", "open") for at in range(len(stored))]
+    with concurrent.futures.ThreadPoolExecutor(24) as pool:
+        results = list(pool.map(lambda case: ask(server, *case), cases))
+    outcomes = Counter(outcome for outcome, _fault in results)
+    faults = [
+        f"{fault}: {way}, {stored[at][0]}: {stored[at][1]!r}"
+        for (way, at), (_outcome, fault) in zip(cases, results, strict=True)
+        if fault
+    ]
+    print(outcomes)
+    assert not faults, f"{len(faults)} faults:\n" + "\n".join(faults)
+    assert outcomes[200] > len(stored) / 4
+    assert outcomes[502]
+    assert server.request("/ok").body == b"fine"
