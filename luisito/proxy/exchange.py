@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 class Exchange(Outward):
     """One request and its answer."""
 
-    _continued = False
-    _tunnel: Tunnel | None = None
+    __slots__ = ()
 
     # ------------------------------------------------------------------ the request's body
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from luisito.core.request import RequestFields, RequestLine
     from luisito.pool import Refused
     from luisito.proxy.downstream import Downstream
+    from luisito.proxy.tunnel import Tunnel
     from luisito.proxy.upstream import Upstream
 
 # After these pauses a connection that could not be made is tried again, the last one repeatedly.
@@ -44,21 +45,13 @@ class Outward:
         waited: seconds that it waited for a lease.
     """
 
-    # Defaults stand here: nearly all exchanges are over before they would change them.
-    upload: Upload | None = None
-    upstream: Upstream | None = None
-    server: Server | None = None
-    replay: bytes | None = None
-    status = 0
-    bytes_out = 0
-    first_byte = 0.0
-    waited = 0.0
-    streams = False
-    cold = False
-    waiting = False
-    _retried = False
-    _tries = 0
-    _timer: IDelayedCall | None = None
+    # Slots, all of them set at once: attributes of an instance that are found in its class, or in
+    # a dict, cost the warm path more.
+    __slots__ = (
+        "_continued", "_retried", "_timer", "_tries", "_tunnel", "began", "bytes_in", "bytes_out",
+        "cold", "down", "fields", "first_byte", "gateway", "keep", "method", "minor", "replay",
+        "server", "status", "streams", "target", "upload", "upstream", "waited", "waiting",
+    )  # fmt: skip
 
     def __init__(
         self, down: Downstream, line: RequestLine, fields: RequestFields, size: int
@@ -70,6 +63,15 @@ class Outward:
         gateway.counters.heads += 1
         self.began = gateway.clock()
         self.keep = not fields.close if self.minor else fields.close is False
+        self.upload: Upload | None = None
+        self.upstream: Upstream | None = None
+        self.server: Server | None = None
+        self.replay: bytes | None = None
+        self._timer: IDelayedCall | None = None
+        self._tunnel: Tunnel | None = None
+        self.status = self.bytes_out = self._tries = 0
+        self.first_byte = self.waited = 0.0
+        self.streams = self.cold = self.waiting = self._retried = self._continued = False
 
     # -- how it ends, said by Exchange
 
