@@ -52,6 +52,7 @@ _absolute = re.compile(
     + _TARGET_CHAR
     + rb"*+)?"
 ).fullmatch
+_protocol = re.compile(TOKEN + rb"++(?:/" + TOKEN + rb"++)?").fullmatch
 _field_lines = re.compile(rb"\r\n" + LINES).fullmatch
 
 # Fields that one hop keeps to itself (RFC 9110 section 7.6.1), and `Proxy`, which CGI-like app
@@ -261,7 +262,9 @@ def _request_length(once: dict[bytes, bytes]) -> int:
 def _protocols(offered: list[bytes]) -> bytes:
     """What to offer to the app server; h2c would make it speak past this proxy."""
     names = [part.strip(b" \t") for part in offered]
-    return b", ".join(name for name in names if name and not name.lower().startswith(b"h2c"))
+    return b", ".join(
+        name for name in names if _protocol(name) and not name.lower().startswith(b"h2c")
+    )
 
 
 def _prefers_json(accept: bytes) -> bool:

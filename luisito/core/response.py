@@ -118,6 +118,8 @@ _NEW_LINES: Final = repeat(1)  # the number of a line that has not been seen
 _Found = tuple[int, int, bool, tuple[bytes, ...], bool]
 
 _usual_status = re.compile(rb"HTTP/1\.1 ([2-5]\d\d) " + VALUE + rb"*+").fullmatch
+# A longer head would cost much to keep.
+_MOST_LINES: Final = 64
 # Nobody sends these again, and they are nobody else's business.
 _PRIVATE: Final = frozenset([b"set-cookie", b"etag", b"location"])
 
@@ -156,7 +158,8 @@ class LinesMemo:
     def _other(self, head: bytes, lines: list[bytes], *, to_head: bool) -> Response:
         """Reads a head whole, and remembers what can be remembered of it."""
         found = response(head, to_head=to_head)
-        if not to_head and head[:9] == b"HTTP/1.1 " and found.length != TO_EOF:
+        usual = not to_head and head[:9] == b"HTTP/1.1 " and found.length != TO_EOF
+        if usual and len(lines) <= _MOST_LINES:
             self._learn(lines)
         return found
 

@@ -28,19 +28,23 @@ class Backend:
         retired: its server is on its way out; nothing is kept for it any more.
     """
 
-    __slots__ = ("_address", "_check", "_family", "first", "idle", "retired")
+    __slots__ = ("_address", "_admits", "_check", "_family", "first", "idle", "retired")
 
     def __init__(
-        self, address: str | tuple[str, int], check: Callable[[], bool] | None = None
+        self,
+        address: str | tuple[str, int],
+        check: Callable[[], bool] | None = None,
+        admits: Callable[[socket.socket], bool] | None = None,
     ) -> None:
         """Takes an address.
 
         Args:
             address: the path of a unix socket, or (loopback address, port).
             check: asked before each new connection whether still the same user listens there.
+            admits: asked of each new connection to a unix socket, likewise.
         """
         self._address = address
-        self._check = check
+        self._check, self._admits = check, admits
         if isinstance(address, str):
             self._family = socket.AF_UNIX
         else:
@@ -74,6 +78,9 @@ class Backend:
         except OSError:
             sock.close()
             raise
+        if self._admits is not None and not self._admits(sock):
+            sock.close()
+            raise ConnectionRefusedError(errno.ECONNREFUSED, "another user listens there")
         return sock, False
 
     def retire(self) -> None:

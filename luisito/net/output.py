@@ -41,7 +41,9 @@ class Output:
     @property
     def tail(self) -> str:
         """The last output, for people."""
-        return self._tail.decode("utf-8", "replace").strip()
+        text = self._tail.decode("utf-8", "replace").strip()
+        # what a terminal would obey is shown instead
+        return "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in text)
 
     def to_file(self, fd: int | None) -> None:
         """Appends the output to an open file, which is owned from now on; None: to no file."""

@@ -68,7 +68,7 @@ class SocketStream:
     @property
     def pending(self) -> bool:
         """See Stream."""
-        return bool(self._out)
+        return bool(self._out) or self.pushed_by is not None
 
     @property
     def backed_up(self) -> bool:
@@ -121,6 +121,7 @@ class SocketStream:
         try:
             while out:
                 sent = self._send(out[0])
+                self.wrote = True
                 if sent < len(out[0]):
                     out[0] = memoryview(out[0])[sent:]
                     return

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from luisito.core import wire
 from luisito.net.backend import Backend
 from luisito.net.output import Output
+from luisito.readiness.credentials import listener_uid
 from luisito.readiness.diag import DiagError
 
 if TYPE_CHECKING:
@@ -171,9 +172,13 @@ class Start:
     def _found_socket(
         self, path: str, ready: Callable[[], None], connection: socket.socket
     ) -> None:
-        self.backend = Backend(path)
+        self.backend = Backend(path, admits=self._admits)
         self.backend.first = connection
         ready()
+
+    def _admits(self, connection: socket.socket) -> bool:
+        # the folder is the user's own, who may have put a link to another's socket there
+        return listener_uid(connection) == self._uid
 
     def _still_ours(self, address: tuple[str, int]) -> bool:
         try:

@@ -90,9 +90,11 @@ class Downstream:
             upload = exchange.upload
             if upload is not None and upload.left and (upload.flowing or not self.buffer):
                 exchange.abort("the client ended in the middle of its request")
+        elif self._flushing:
+            pass  # what is held may be whole requests: `next` sees to them, and then to the end
         elif self.buffer:
             self._bad(400, "the connection ended in the middle of a request head")
-        elif not self._flushing:
+        else:
             self.close()
 
     def full(self) -> None:
@@ -146,6 +148,8 @@ class Downstream:
         gateway = self.gateway
         if data[0] == _CR and data[:2] == b"\r\n":
             data = data[2:]  # RFC 9112 section 2.2: old clients end a body with an extra one
+            if not data:
+                return  # and that moves no deadline
         end = data.find(b"\r\n\r\n")
         if end < 0 or end > gateway.max_head_size:
             self._partial(data, whole=end >= 0)

@@ -136,6 +136,8 @@ class Exchange(Outward):
             gateway.release(server, now)
         down.exchange = None
         gateway.log(self, now, b"")
+        if self.upload is not None:
+            down.stream.resume()  # where the app server read more slowly than the client sent
         down.next(now, keep=self.keep, whole=self.upload is None or not self.upload.left)
 
     def switch(self, upstream: Upstream, lines: bytes, rest: bytes) -> None:
@@ -212,6 +214,8 @@ class Exchange(Outward):
         self.gateway.counters.answers += 1
         self._close(b"", now)
         down.stream.send(page)
+        if upload is not None:
+            down.stream.resume()
         if whole and down.buffer:
             down.later(keep=self.keep)
         else:

@@ -131,7 +131,7 @@ class Outward:
         """The header lines to pass on; from HTTP/1.0 an upgrade is ignored (RFC 9110, 7.8)."""
         lines = self.fields.lines
         if self.fields.upgrade and not self.minor:
-            return lines[: lines.rfind(b"Connection: Upgrade\r\n")]
+            return lines[: lines.rfind(b"\r\nConnection: Upgrade\r\n") + 2]
         return lines
 
     def _wait(self) -> None:

@@ -257,9 +257,9 @@ class Upstream:
             self._complete(client, data, self._gateway.clock())
 
     def _complete(self, client: Exchange, data: bytes, now: float) -> None:
-        if client.upload is not None and client.upload.left:
+        if client.upload is not None and (client.upload.left or self.stream.pending):
             # answered before the whole request was sent: the rest of it must not come to stand
-            # before the next one
+            # before, or behind the head of, the next one
             self._keep = False
         client.upstream = None
         self.rest(now)

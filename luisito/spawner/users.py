@@ -9,6 +9,7 @@ import stat
 from typing import TYPE_CHECKING, NamedTuple
 
 from luisito.errors import LuisitoError
+from luisito.spawner import privileges
 
 if TYPE_CHECKING:
     from luisito.spawner.config import Config
@@ -150,6 +151,8 @@ def become(user: Identity) -> None:
         os.setgroups(user.groups)
         os.setresgid(user.gid, user.gid, user.gid)
         os.setresuid(user.uid, user.uid, user.uid)
+    else:
+        privileges.clear_capabilities()  # exec would hand ambient ones on
 
 
 def warm_up() -> None:

@@ -334,3 +334,10 @@ def test_a_head_that_comes_again_is_not_read_again(monkeypatch):
     monkeypatch.setattr("luisito.core.response.response", None)
     assert memo.response(head(*lines), to_head=False) == first
     assert first == (200, 0, False, head(lines[0], *lines[2:]), False)
+
+
+def test_very_long_heads_are_not_remembered():
+    memo = LinesMemo()
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n" + b"Keep-Alive: x\r\n" * 100
+    assert memo.response(head, to_head=False) == response(head, to_head=False)
+    assert len(memo._heads) == 0

@@ -1,0 +1,90 @@
+"""What would let one client's bytes be taken for another's request."""
+
+import pytest
+
+from tests.proxy.rig import GET, HOST, OK
+
+
+@pytest.mark.parametrize("size", [280_000, 350_000, 1_000_000])
+def test_an_answer_in_the_middle_of_an_upload_ends_the_connection(make, size):
+    rig = make("unix")
+    client = rig.client()
+    client.send(b"POST /early HTTP/1.1\r\n" + HOST + b"Content-Length: %d\r\n\r\n" % size)
+    app = rig.accept()
+    app.reading = False
+    rig.settle()
+    client.send(b"x" * size)
+    rig.settle()
+    app.send(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n")
+    assert rig.head(client).startswith(b"HTTP/1.1 401 ")
+    rig.settle()
+    assert rig.backend.idle == []
+    victim = rig.client()
+    victim.send(GET)
+    other = rig.accept()
+    assert rig.head(other).startswith(b"GET ")
+    other.send(OK)
+    rig.expect(victim, b"ok")
+
+
+def test_a_client_is_read_again_after_its_upload_broke(make):
+    rig = make("unix")
+    client = rig.client()
+    client.send(b"POST /die HTTP/1.1\r\n" + HOST + b"Content-Length: 300000\r\n\r\n")
+    app = rig.accept()
+    app.reading = False
+    rig.settle()
+    client.send(b"x" * 300_000)
+    rig.settle()
+    app.abort()
+    status, head, _ = rig.page(client)
+    assert status == 502
+    if b"Connection: close" not in head:
+        client.send(GET)
+        app = rig.accept()
+        rig.head(app)
+        app.send(OK)
+        rig.expect(client, b"ok")
+
+
+@pytest.mark.parametrize(
+    "protocol", [b"Connection: Upgrade", b"websocket, Connection: Upgrade", b"websocket"]
+)
+def test_an_upgrade_over_http_1_0_takes_no_field_away(rig, protocol):
+    client = rig.client()
+    client.send(
+        b"GET /x HTTP/1.0\r\n" + HOST + b"Connection: upgrade\r\nUpgrade: " + protocol + b"\r\n\r\n"
+    )
+    app = rig.accept()
+    head = rig.head(app)
+    assert b"\r\nX-Forwarded-For: 127.0.0.1\r\n" in head
+    assert b"Upgrade" not in head
+    app.send(OK)
+    rig.expect(client, b"ok")
+
+
+def test_empty_lines_do_not_keep_a_connection_open(rig):
+    client = rig.client()
+    for _ in range(4):
+        client.send(b"\r\n")
+        rig.after(5)
+    assert client.over
+
+
+def test_requests_behind_a_slow_one_are_answered_after_a_half_close(make):
+    rig = make("unix")
+    client = rig.client(buffer=4096)
+    client.reading = False
+    client.send(GET * 3)
+    client.end()
+    app = rig.accept()
+    big = b"HTTP/1.1 200 OK\r\nContent-Length: 60000\r\n\r\n" + b"y" * 60000
+    for _ in range(3):
+        rig.head(app)
+        app.send(big)
+        rig.settle()
+        client.reading = True
+        rig.settle()
+    rig.until(lambda: client.over)
+    assert client.got.count(b"HTTP/1.1 200 OK") == 3
+    assert b" 400 " not in client.got
