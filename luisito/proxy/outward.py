@@ -96,12 +96,7 @@ class Outward:
             return
         self.server = server
         if self.upload is None:
-            self.replay = message = b"%s %s HTTP/1.1%s%s" % (
-                self.method,
-                self.target,
-                self._lines() if fields.upgrade else fields.lines,
-                self.down.forwarded_lines(fields),
-            )
+            self.replay = message = self._message()
             idle = server.data.idle
             if idle and self.method in IDEMPOTENT:
                 # as in _send, which has no more to do than this for nearly all requests
@@ -127,12 +122,15 @@ class Outward:
             return False
         return True
 
-    def _lines(self) -> bytes:
-        """The header lines to pass on; from HTTP/1.0 an upgrade is ignored (RFC 9110, 7.8)."""
-        lines = self.fields.lines
-        if self.fields.upgrade and not self.minor:
-            return lines[: lines.rfind(b"\r\nConnection: Upgrade\r\n") + 2]
-        return lines
+    def _message(self) -> bytes:
+        """The head to send; from HTTP/1.0 an upgrade is ignored (RFC 9110 section 7.8)."""
+        fields = self.fields
+        lines = fields.lines
+        if fields.upgrade and not self.minor:
+            lines = lines[: lines.rfind(b"\r\nConnection: Upgrade\r\n") + 2]
+        return b"%s %s HTTP/1.1%s%s" % (
+            self.method, self.target, lines, self.down.forwarded_lines(fields),
+        )  # fmt: skip
 
     def _wait(self) -> None:
         self.cold = self.waiting = True
@@ -165,9 +163,7 @@ class Outward:
         """Composes the request, as far as it has come in, unless that was done before."""
         down = self.down
         if self.replay is None:
-            message = b"%s %s HTTP/1.1%s%s" % (
-                self.method, self.target, self._lines(), down.forwarded_lines(self.fields),
-            )  # fmt: skip
+            message = self._message()
             if self.upload is not None and down.buffer:
                 try:
                     body, down.buffer = self.upload.take(down.buffer)
@@ -192,10 +188,7 @@ class Outward:
         if (
             idle
             and not self._tries
-            and (
-                (upload is None and self.method in IDEMPOTENT)
-                or now - idle[-1].idle_since < _SURELY_OPEN
-            )
+            and (self._replayable() or now - idle[-1].idle_since < _SURELY_OPEN)
         ):
             upstream = idle.pop()
             upstream.client = self
