@@ -158,7 +158,8 @@ def test_a_trouble_that_did_not_come(stopped, objections):
 def test_a_zombie_and_a_status(serve):
     """The stand-in for Luisito leaves a zombie below itself, and ends with 3."""
     server = Server()
-    code = "import os, sys; os.fork() or os._exit(0); print(flush=True); "
+    code = "import os, sys; pid = os.fork() or os._exit(0); "
+    code += "os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT); print(flush=True); "
     code += "sys.stdin.read(1); sys.exit(3)"
     with subprocess.Popen(
         [sys.executable, "-I", "-S", "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
