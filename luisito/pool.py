@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from luisito.core.orders import Grant, Kill, Refusal, Refuse, Spawn, Terminate
-from luisito.core.policy import NOTHING, Policy, Server, State
+from luisito.core.policy import Policy, Server, State
 from luisito.process.start import Start
 
 if TYPE_CHECKING:
@@ -73,6 +73,8 @@ class Pool:
 
     Attributes:
         take: leases the server of a site that is awake, at once; else None (Policy.take).
+        release: gives a lease back, at a time on the reactor's clock (Policy.release). What it
+            returns, unless that is NOTHING, is for `released`.
     """
 
     _log = Logger()
@@ -81,7 +83,7 @@ class Pool:
         self._reactor, self._ways = reactor, ways
         self._clock = reactor.seconds
         self._policy = Policy(limits, random.random)
-        self.take = self._policy.take
+        self.take, self.release = self._policy.take, self._policy.release
         self._limits = limits
         self._spawner: Spawner
         # by the number the spawner knows it by, which is new for each try
@@ -107,12 +109,10 @@ class Pool:
         """`waiter` waits no longer."""
         self._carry_out(self._policy.cancelled(waiter, self._clock()))
 
-    def release(self, server: Server, now: float) -> None:
-        """Gives a lease back, at a time on the reactor's clock."""
-        orders = self._policy.release(server, now)
-        if orders is not NOTHING:
-            self._early.pop(server, None)
-            self._carry_out(orders)
+    def released(self, server: Server, orders: Sequence[Order]) -> None:
+        """Carries out what the release of a lease has led to."""
+        self._early.pop(server, None)
+        self._carry_out(orders)
 
     def answered(self, server: Server) -> None:
         """A server that counts as starting has answered, so it is ready."""

@@ -186,7 +186,7 @@ class LuisitoService(Service):
     def _ways(self, board: Switchboard, launched: Launched, listen_dir: str) -> Ways:
         diag, reactor, settings = Diag(), self._reactor, self.settings
         self._diag = diag
-        readiness = Readiness(reactor, reactor, diag, self._owns)
+        readiness = Readiness(reactor, board, diag, self._owns)
         return Ways(
             board,
             reactor,

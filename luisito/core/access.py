@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _plain = re.compile(rb"[ !#-\[\]-~]*+").fullmatch
 _escaped: Final = re.compile(rb"[^ !#-\[\]-~]")
@@ -26,6 +29,21 @@ def who(client: bytes, site: bytes) -> bytes:
     return b'","client":"%s","site":"%s","method":"' % (escaped(client), site)
 
 
+def asked(method: bytes, target: bytes) -> bytes:
+    """The part of a line that says what was asked for.
+
+    Args:
+        method: of the request.
+        target: of the request, as `request_line` has let it pass; its query is left out, since
+            tokens travel there.
+    """
+    return b'%s","target":"%s' % (method, escaped(target.partition(b"?")[0]))
+
+
+NOTHING: Final = asked(b"", b"")
+"""What was asked for in a head that cannot be read."""
+
+
 def how(start: bytes, waited: float, end: bytes) -> bytes:
     """The end of a line.
 
@@ -41,41 +59,21 @@ AT_ONCE: Final = how(b"warm", 0.0, b"")
 """How nearly all requests are served."""
 
 
-def line(
-    time: bytes,
-    whom: bytes,
-    method: bytes,
-    target: bytes,
-    status: int,
-    bytes_in: int,
-    bytes_out: int,
-    first_byte: float,
-    total: float,
-    ending: bytes = AT_ONCE,
-) -> bytes:
-    """The line, with its newline.
+Entry = tuple[bytes, bytes, bytes, int, int, int, float, float, bytes]
+"""What a line is made of:
 
-    Args:
-        time: when the request ended, ISO 8601.
-        whom: see `who`.
-        method: of the request.
-        target: of the request, as `request_line` has let it pass; its query is left out, since
-            tokens travel there.
-        status: of the answer; 0 where none was sent.
-        bytes_in: received of the request, head and body.
-        bytes_out: sent of the answer, head and body.
-        first_byte: seconds until the first byte of the answer; 0 where none came.
-        total: seconds until the end.
-        ending: see `how`.
-    """
-    query = target.find(b"?")
-    if query >= 0:
-        target = target[:query]
-    # Of what stands in a valid target, JSON minds only these.
-    if not target.isascii() or target.find(b"\\") >= 0:
-        target = escaped(target)
-    return (
-        b'{"time":"%s%s%s","target":"%s","status":%d,"in":%d,"out":%d,"first_byte":%.6f,'
-        b'"total":%.6f,%s'
-        % (time, whom, method, target, status, bytes_in, bytes_out, first_byte, total, ending)
-    )
+- when the request ended, ISO 8601;
+- `who` asked, for which site;
+- what was `asked` for;
+- status of the answer; 0 where none was sent;
+- bytes received of the request, head and body;
+- bytes sent of the answer, head and body;
+- seconds until the first byte of the answer; 0 where none came;
+- seconds until the end;
+- `how` it ended.
+"""
+
+_LINE: Final = b'{"time":"%b%b%b","status":%d,"in":%d,"out":%d,"first_byte":%.6f,"total":%.6f,%b'
+
+line: Final[Callable[[Entry], bytes]] = _LINE.__mod__
+"""The line of an entry, with its newline; `map` calls it without a frame of Python."""

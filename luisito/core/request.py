@@ -1,18 +1,19 @@
 """The heads of requests: what they say, checked strictly, and how they are passed on.
 
-They are judged twice, by the rules here and by llhttp. Browsers send the same header lines over
-and over, only the request line differs, so what the lines say is remembered (`FieldsMemo`); the
-request line is judged each time.
+They are judged twice, by the rules here and by llhttp. Clients send the same header lines over and
+over, and many ask for the same: what either says is worth a memory of its own (`memo`), so nothing
+that is read here may change.
 """
 
 from __future__ import annotations
 
 import copy
 import re
-from typing import Final, NamedTuple
+from typing import Final
 
 import httptools
 
+from luisito.core.access import asked
 from luisito.core.host import normalize
 from luisito.core.http1 import (
     CHUNKED,
@@ -43,8 +44,8 @@ IDEMPOTENT: Final = frozenset(
 # `"`, `#`, `<` and `>` never stand raw in a target (RFC 3986), and parsers disagree about them.
 _TARGET_CHAR: Final = rb"[!$-;=?-~\x80-\xff]"
 
-_request_line = re.compile(rb"([A-Z-]++) (/" + _TARGET_CHAR + rb"*+) HTTP/1\.([01])\r\n").match
-_any_request_line = re.compile(rb"(" + TOKEN + rb"++) ([^ \r\n]++) HTTP/(\d)\.(\d)\r\n").match
+_request_line = re.compile(rb"(" + TOKEN + rb"++) ([^ \r\n]++) HTTP/([0-9])\.([0-9])").fullmatch
+_origin = re.compile(rb"/" + _TARGET_CHAR + rb"*+").fullmatch
 _absolute = re.compile(
     rb"(?i:https?)://([^\x00- \"#/<>?@\x7f]++)(/"
     + _TARGET_CHAR
@@ -53,6 +54,8 @@ _absolute = re.compile(
     + rb"*+)?"
 ).fullmatch
 _protocol = re.compile(TOKEN + rb"++(?:/" + TOKEN + rb"++)?").fullmatch
+# as `request_fields` writes them, last of all
+_upgrade_lines = re.compile(rb"\r\nConnection: Upgrade\r\nUpgrade: [^\r]*+\r\n")
 _field_lines = re.compile(rb"\r\n" + LINES).fullmatch
 
 # Fields that one hop keeps to itself (RFC 9110 section 7.6.1), and `Proxy`, which CGI-like app
@@ -63,43 +66,39 @@ _ONE_HOP: Final = frozenset(
 _FORWARDED: Final = frozenset([b"forwarded", b"x-real-ip"])
 
 
-class RequestLine(NamedTuple):
-    """The request line (RFC 9112 section 3).
+class RequestLine:
+    """What a request line says (RFC 9112 section 3).
 
     Attributes:
         method: one of METHODS.
         target: in origin-form, or `*`.
         minor: the minor version, 0 or 1.
-        end: the index of the CRLF that ends it.
         authority: the host of an absolute-form target, which wins over Host; else None.
+        idempotent: the request may be sent a second time.
+        to_head: the method is HEAD, so that the answer has no body.
+        passed: the line to pass on, without its CRLF.
+        logged: what the access log says of it (access.asked).
     """
 
-    method: bytes
-    target: bytes
-    minor: int
-    end: int
-    authority: bytes | None
+    __slots__ = (
+        "authority", "idempotent", "logged", "method", "minor", "passed", "target", "to_head",
+    )  # fmt: skip
+
+    def __init__(self, method: bytes, target: bytes, minor: int, authority: bytes | None) -> None:
+        self.method, self.target, self.minor, self.authority = method, target, minor, authority
+        self.idempotent = method in IDEMPOTENT
+        self.to_head = method == b"HEAD"
+        self.passed = b"%s %s HTTP/1.1" % (method, target)
+        self.logged = asked(method, target)
 
 
-def request_line(data: bytes) -> RequestLine:
-    """Reads the request line at the beginning of `data`, which holds at least one CRLF.
+def request_line(line: bytes) -> RequestLine:
+    """Reads a request line, without its CRLF.
 
     Raises:
         BadMessage: 400, 501 for a method or 505 for a version that is not spoken here.
     """
-    match = _request_line(data)
-    if match is not None:
-        method, target, minor = match.groups()
-        if method in METHODS:
-            # what NamedTuple.__new__ does, without its frame
-            return tuple.__new__(
-                RequestLine, (method, target, minor[0] - 48, match.end() - 2, None)
-            )
-    return _unusual_request_line(data)
-
-
-def _unusual_request_line(data: bytes) -> RequestLine:
-    match = _any_request_line(data)
+    match = _request_line(line)
     if match is None:
         raise BadMessage(400, "the request line is malformed")
     method, target, major, minor = match.groups()
@@ -107,11 +106,12 @@ def _unusual_request_line(data: bytes) -> RequestLine:
         raise BadMessage(505, "only HTTP/1.0 and HTTP/1.1 are spoken here")
     if method not in METHODS:
         raise BadMessage(501, "this method is not implemented")
-    end = match.end() - 2
+    if _origin(target):
+        return RequestLine(method, target, int(minor), None)
     if target == b"*":
         if method != b"OPTIONS":
             raise BadMessage(400, "the target * goes with OPTIONS only")
-        return RequestLine(method, target, int(minor), end, None)
+        return RequestLine(method, target, int(minor), None)
     absolute = _absolute(target)
     if absolute is None:
         raise BadMessage(400, "the request target is malformed")
@@ -120,7 +120,7 @@ def _unusual_request_line(data: bytes) -> RequestLine:
         path = b"*" if method == b"OPTIONS" else b"/"
     elif path[:1] == b"?":
         path = b"/" + path
-    return RequestLine(method, path, int(minor), end, authority)
+    return RequestLine(method, path, int(minor), authority)
 
 
 class RequestFields:
@@ -299,6 +299,11 @@ def named_by(fields: RequestFields, header: bytes) -> RequestFields:
     return named
 
 
+def without_upgrade(passed: bytes) -> bytes:
+    """The lines of `RequestFields` that has one, and what follows them, less the upgrade."""
+    return _upgrade_lines.sub(b"\r\n", passed, count=1)
+
+
 def with_host(block: bytes, authority: bytes) -> bytes:
     """The header lines with `authority` in place of each Host (RFC 9112 section 3.2.2)."""
     lines = block.split(b"\r\n")
@@ -306,28 +311,3 @@ def with_host(block: bytes, authority: bytes) -> bytes:
         if line[:5].lower() == b"host:":
             lines[index] = b"Host: " + authority
     return b"\r\n".join(lines)
-
-
-class FieldsMemo:
-    """Remembers what header lines say, for the lines that come again.
-
-    At most `size` entries of `longest` bytes each; when full it starts afresh, which costs one
-    reading of each head and needs no order to be kept.
-    """
-
-    __slots__ = ("_longest", "_seen", "_size")
-
-    def __init__(self, size: int = 2048, longest: int = 4096) -> None:
-        self._seen: dict[bytes, RequestFields] = {}
-        self._size, self._longest = size, longest
-
-    def get(self, block: bytes) -> RequestFields:
-        """As `request_fields`."""
-        fields = self._seen.get(block)
-        if fields is None:
-            fields = request_fields(block)
-            if len(block) <= self._longest:
-                if len(self._seen) >= self._size:
-                    self._seen.clear()
-                self._seen[block] = fields
-        return fields

@@ -8,6 +8,7 @@ under any reactor on Linux.
 from __future__ import annotations
 
 import select
+import time
 from typing import TYPE_CHECKING, Final, Protocol
 
 from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
@@ -24,8 +25,12 @@ OUT: Final = select.EPOLLOUT
 _GONE: Final = select.EPOLLHUP | select.EPOLLERR
 
 _BATCH: Final = 256
-# A turn ends after so many batches, so that the reactor's other work is never kept waiting long.
-_BATCHES: Final = 4
+# So many events are a sign that there are more by now.
+_MANY: Final = 64
+TURN: Final = 0.05
+"""After so many seconds a turn ends, whatever is going on."""
+# Seconds that are waited at most. A shorter wait is not cheaper: each programs a timer.
+_WAIT: Final = 0.25
 
 
 class Handler(Protocol):
@@ -44,18 +49,46 @@ class Handler(Protocol):
         """One of the others raised an exception, which is in the log."""
 
 
+class _Elsewhere:
+    """The handler of what the reactor deals with: notes that there is something to do for it."""
+
+    def __init__(self) -> None:
+        self.called = False
+
+    def readable(self) -> None:
+        """See Handler."""
+        self.called = True
+
+    writable = gone = failed = readable
+
+
 @implementer(IReadDescriptor)
 class Switchboard:
     """Dispatches the events of many descriptors from one epoll object.
 
+    Args:
+        reactor: that turns it.
+        turn: seconds after which a turn ends; with 0 each turn is one look.
+        clock: the monotonic time in seconds.
+
     Attributes:
-        turned: called after each batch of events, where it is set.
+        turned: called after each turn with events, where it is set.
     """
 
     _log = Logger()
 
-    def __init__(self, reactor: IReactorFDSet) -> None:
+    def __init__(
+        self,
+        reactor: IReactorFDSet,
+        turn: float = TURN,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._epoll = select.epoll()
+        self._turn, self._clock = turn, clock
+        # not an interface's, but every reactor of Twisted's has it
+        self._timeout: Callable[[], float | None] | None = getattr(reactor, "timeout", None)
+        self._elsewhere = _Elsewhere()
+        self._watched: dict[int, object] = {}
         self._handlers: dict[int, Handler] = {}
         self._fresh: set[int] = set()
         self._reactor = reactor
@@ -81,6 +114,15 @@ class Switchboard:
         del self._handlers[fd]
         self._epoll.unregister(fd)
 
+    def addReader(self, reader: IReadDescriptor) -> None:
+        """See IReactorFDSet: the reactor's, for what adds readers while the Switchboard waits."""
+        self._elsewhere.called = True
+        self._reactor.addReader(reader)
+
+    def removeReader(self, reader: IReadDescriptor) -> None:
+        """See IReactorFDSet."""
+        self._reactor.removeReader(reader)
+
     def close(self) -> None:
         """Ends the Switchboard; its handlers close their descriptors themselves."""
         self._reactor.removeReader(self)
@@ -99,15 +141,62 @@ class Switchboard:
 
     def doRead(self) -> None:
         """See IReadDescriptor: some of our descriptors are ready."""
-        for _ in range(_BATCHES):
-            events = self._epoll.poll(0, _BATCH)
-            if not events:
-                return
+        poll, clock = self._epoll.poll, self._clock
+        end = clock() + self._turn
+        events = poll(0, _BATCH)
+        if not events:
+            return
+        waits: bool | None = None
+        self._elsewhere.called = False
+        while events:
             self._dispatch(events)
-            if self.turned is not None:
-                self.turned()
-            if len(events) < _BATCH // 4:
-                return
+            if self._elsewhere.called or clock() >= end:
+                break
+            if waits is None:
+                waits = self._watches_all()
+            if waits:
+                due = self._due()
+                if due <= 0:
+                    break
+                events = poll(due, _BATCH)
+            elif len(events) >= _MANY:
+                events = poll(0, _BATCH)
+            else:
+                break
+        if self.turned is not None:
+            self.turned()
+
+    def _due(self) -> float:
+        """Seconds until the reactor has something to do at its time."""
+        due = None if self._timeout is None else self._timeout()
+        return _WAIT if due is None or due > _WAIT else due
+
+    def _watches_all(self) -> bool:
+        """Whether we are woken by whatever the reactor waits for, so that to wait here is as good.
+
+        The next event is often only a moment away, and to go round by the reactor for it costs
+        more than an exchange.
+        """
+        reactor, watched = self._reactor, self._watched
+        if self._timeout is None or reactor.getWriters():
+            return False
+        others = {reader.fileno(): reader for reader in reactor.getReaders() if reader is not self}
+        if others != watched:
+            for fd in watched:
+                if self._handlers.get(fd) is self._elsewhere:
+                    del self._handlers[fd]
+                    try:
+                        self._epoll.unregister(fd)
+                    except OSError:
+                        pass  # it has been closed
+            self._watched = {}
+            for fd, reader in others.items():
+                try:
+                    self.register(fd, self._elsewhere, IN)
+                except OSError:
+                    return False  # nothing that epoll can watch, which reactors poll by themselves
+                self._watched[fd] = reader
+        return True
 
     def _dispatch(self, events: list[tuple[int, int]]) -> None:
         handlers, fresh = self._handlers, self._fresh

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 from twisted.logger import Logger
 
+from luisito.core import access
+
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
@@ -22,7 +24,7 @@ class AccessLog:
     """Keeps lines for at most half a second, then writes them with one call.
 
     Attributes:
-        add: takes one line, with its newline. It is the list's own method: a frame less for each
+        add: takes what one line is made of. It is the list's own method: a frame less for each
             request. `turn` and `arm` see to it that what was added is written.
     """
 
@@ -31,7 +33,7 @@ class AccessLog:
     def __init__(self, fd: int, clock: IReactorTime, counters: Counters) -> None:
         """Writes to `fd`, opened with O_APPEND, which it owns from now on."""
         self._fd, self._clock, self._counters = fd, clock, counters
-        self._lines: list[bytes] = []
+        self._lines: list[access.Entry] = []
         self.add = self._lines.append
         self._call: IDelayedCall | None = None
         self._warned = -_WARN_EVERY
@@ -56,7 +58,7 @@ class AccessLog:
         """Writes what is kept; what cannot be written is counted and dropped."""
         if not self._lines:
             return
-        data = memoryview(b"".join(self._lines))
+        data = memoryview(b"".join(map(access.line, self._lines)))
         self._lines.clear()
         try:
             while data:

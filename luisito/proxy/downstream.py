@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from luisito.core import access, pages
 from luisito.core.forwarded import forwarded_lines
-from luisito.core.request import named_by, request_line, with_host
+from luisito.core.request import named_by, with_host
 from luisito.errors import BadMessage
 from luisito.proxy.exchange import Exchange
 from luisito.proxy.linger import Linger
@@ -29,14 +29,19 @@ class Downstream:
         stream: to the client.
         buffer: what came in and could not be used yet.
         exchange: the one in flight, if any.
+        spare: one that is over, for the next request with the same header lines.
         half_closed: the client will send no more.
+        fields: the header lines read last.
+        passed: what goes to the app server after the request line: those lines, who asks, and the
+            empty line.
         whom: the part of an access line that says who asked for which site.
         deadline: see Deadlines.
     """
 
     __slots__ = (
-        "_flushing", "_lines", "_lines_for", "_next_keep", "_peer", "_port", "_progress",
-        "_trusted", "buffer", "deadline", "exchange", "gateway", "half_closed", "stream", "whom",
+        "_block", "_flushing", "_next_keep", "_peer", "_port", "_progress", "_trusted", "buffer",
+        "deadline", "exchange", "fields", "gateway", "half_closed", "passed", "spare", "stream",
+        "whom",
     )  # fmt: skip
 
     # Whoever has hung up takes no answer.
@@ -50,23 +55,23 @@ class Downstream:
         self.whom = access.who(peer or b"unix", b"")
         self.buffer = b""
         self.exchange: Exchange | None = None
+        self.spare: Exchange | None = None
         self.half_closed = self._flushing = self._next_keep = False
         self._progress = -1
-        self._lines_for: RequestFields | None = None
-        self._lines = b""
+        # header lines, up to the empty one, that `fields` were read from, and that need no more
+        # than that; before there are any, what nobody can send after a request line
+        self._block = b"\n"
+        self.fields: RequestFields | None = None
+        self.passed = b""
         self.deadline = gateway.clock() + gateway.head_timeout
 
-    def forwarded_lines(self, fields: RequestFields) -> bytes:
-        """The lines that tell the app server who asks, and the empty line behind them."""
-        if fields is not self._lines_for:
-            sent = fields.forwarded if self._trusted else ()
-            self._lines = (
-                forwarded_lines(self._peer, b"http", fields.host, self._port, sent) + b"\r\n"
-            )
-            self._lines_for = fields
-            client = self.gateway.client_of(self._peer, sent)
-            self.whom = access.who(client, fields.site.encode())
-        return self._lines
+    def _tell(self, fields: RequestFields) -> None:
+        """Composes what the app server is told, and the access log, of this client."""
+        sent = fields.forwarded if self._trusted else ()
+        told = forwarded_lines(self._peer, b"http", fields.host, self._port, sent)
+        self.fields, self.passed = fields, b"%s%s\r\n" % (fields.lines, told)
+        client = self.gateway.client_of(self._peer, sent)
+        self.whom = access.who(client, fields.site.encode())
 
     # ------------------------------------------------------------------ Receiver
 
@@ -74,7 +79,14 @@ class Downstream:
         """See Receiver."""
         exchange = self.exchange
         if exchange is None and not self._flushing:
-            self._request(self.buffer + data if self.buffer else data)
+            if self.buffer:
+                data = self.buffer + data
+            start = data.find(b"\r\n")
+            # Most heads have the same lines as the one before on their connection.
+            if data[start:] == self._block and len(data) <= self.gateway.max_head_size:
+                self._again(data[:start], len(data))
+            else:
+                self._request(data)
         elif exchange is not None and exchange.upload is not None and exchange.upload.flowing:
             exchange.received(data)
         else:
@@ -110,7 +122,7 @@ class Downstream:
         exchange = self.exchange
         if self._flushing:
             self._flushing = False
-            self.next(self.gateway.clock(), keep=self._next_keep, whole=True)
+            self.next(self.gateway.clock(), self._next_keep, whole=True)
         elif exchange is not None and exchange.upstream is not None:
             exchange.upstream.go_on()
             exchange.drained()
@@ -155,19 +167,46 @@ class Downstream:
             self._partial(data, whole=end >= 0)
             return
         self.buffer = data[end + 4 :]
+        start = data.find(b"\r\n")
+        block = data[start : end + 2]
+        self._block = b"\n"
         try:
-            line = request_line(data)
-            _, _, _, start, authority = line
-            block = data[start : end + 2]
+            line = gateway.line(data[:start])
             fields = gateway.fields(block)
-            if authority is not None:
-                fields = gateway.fields(with_host(block, authority))
+            if line.authority is not None:
+                fields = gateway.fields(with_host(block, line.authority))
             if gateway.host_header is not None and self._trusted:
                 fields = named_by(fields, gateway.host_header)
         except BadMessage as error:
             self._bad(error.status, str(error))
             return
+        if fields is not self.fields:
+            self._tell(fields)
+        if line.authority is None and not fields.length:
+            self._block = data[start : end + 4]
+        self.spare = None
         self.exchange = exchange = Exchange(self, line, fields, end + 4)
+        exchange.start()
+
+    def _again(self, first: bytes, size: int) -> None:
+        """A request whose header lines are those of the one before it."""
+        fields = self.fields
+        assert fields is not None  # noqa: S101 - for the types
+        try:
+            line = self.gateway.line(first)
+        except BadMessage as error:
+            self._bad(error.status, str(error))
+            return
+        if line.authority is not None:
+            self._request(first + self._block)
+            return
+        self.buffer = b""
+        exchange, self.spare = self.spare, None
+        if exchange is None or not line.minor or line.to_head:
+            exchange = Exchange(self, line, fields, size)
+        else:
+            exchange.renew(line, size)
+        self.exchange = exchange
         exchange.start()
 
     def _partial(self, data: bytes, *, whole: bool) -> None:
@@ -187,7 +226,7 @@ class Downstream:
         else:
             self._bad(431, f"the request head is over {limit} bytes")
 
-    def next(self, now: float, *, keep: bool, whole: bool) -> None:
+    def next(self, now: float, keep: bool, whole: bool) -> None:
         """The exchange is over.
 
         Args:
@@ -236,7 +275,7 @@ class Downstream:
         as_json: bool,
     ) -> bytes:
         """An answer of our own; only an operator is told what failed."""
-        shown = detail if self.gateway.is_operator(self._peer, self._lines_for) else ""
+        shown = detail if self.gateway.is_operator(self._peer, self.fields) else ""
         return pages.page(
             status, as_json=as_json, close=close, detail=shown, retry_after=retry_after, body=body
         )
@@ -257,7 +296,7 @@ class Downstream:
     def drain(self) -> None:
         """Luisito is stopping: the connection ends with the exchange in flight, or now."""
         if self.exchange is not None:
-            self.exchange.keep = False
+            self.exchange.keep = self.exchange.usual = False
         elif self._flushing:
             self._next_keep = False
         elif not self.buffer:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from luisito.core.http1 import TO_EOF
+from luisito.core.policy import NOTHING
 from luisito.core.response import without_coding
 from luisito.errors import BadMessage
 from luisito.net.deadlines import NEVER
@@ -73,11 +74,12 @@ class Exchange(Outward):
     def interim(self, head: Response) -> None:
         """A 1xx answer other than 101."""
         self.replay = None  # these are bytes of an answer
+        self.usual = False
         if head.status == 100:
             if self._continued or not self.fields.expects_continue:
                 return
             self._continued = True
-        if self.minor:
+        if self.line.minor:
             self.down.stream.send(head.lines + b"\r\n")
 
     def answer(self, head: Response, body: bytes, now: float) -> None:
@@ -86,14 +88,14 @@ class Exchange(Outward):
         down = self.down
         if self.cold:
             self.gateway.answered(self)
-        if length < 0 and (length == TO_EOF or not self.minor):
+        if length < 0 and (length == TO_EOF or not self.line.minor):
             self.keep = False
             lines = without_coding(lines)
         if self.upload is not None and self.upload.left:
             self.keep = False
         if not self.keep:
             data = b"%sConnection: close\r\n\r\n%s" % (lines, body)
-        elif self.minor:
+        elif self.line.minor:
             data = b"%s\r\n%s" % (lines, body)
         else:
             data = b"%sConnection: keep-alive\r\n\r\n%s" % (lines, body)
@@ -124,21 +126,41 @@ class Exchange(Outward):
 
     def complete(self, data: bytes, now: float) -> None:
         """The last of the answer came; the connection to the app server is already free."""
-        down, gateway = self.down, self.gateway
         if data:
             self.bytes_out += len(data)
-            down.stream.send(data)
+            self.down.stream.send(data)
+        self._answered(now)
+
+    def whole(self, status: int, data: bytes, now: float) -> None:
+        """As `answer` and `complete` together, of a `usual` exchange.
+
+        Args:
+            status: of the answer.
+            data: all of it, for the client.
+            now: on the clock.
+        """
+        self.status, self.first_byte, self.bytes_out = status, now, len(data)
+        self.down.stream.send(data)
+        if self.usual:
+            self.down.spare = self
+        self._answered(now)
+
+    def _answered(self, now: float) -> None:
+        down, gateway = self.down, self.gateway
         gateway.counters.answers += 1
         # as in _close, of which nothing else can be left to do here
         server = self.server
         if server is not None:
             self.server = None
-            gateway.release(server, now)
+            orders = gateway.release(server, now)
+            if orders is not NOTHING:
+                gateway.released(server, orders)
         down.exchange = None
         gateway.log(self, now, b"")
-        if self.upload is not None:
+        upload = self.upload
+        if upload is not None:
             down.stream.resume()  # where the app server read more slowly than the client sent
-        down.next(now, keep=self.keep, whole=self.upload is None or not self.upload.left)
+        down.next(now, self.keep, upload is None or not upload.left)
 
     def switch(self, upstream: Upstream, lines: bytes, rest: bytes) -> None:
         """101 Switching Protocols: the rest of both connections is a tunnel."""
@@ -203,11 +225,10 @@ class Exchange(Outward):
         self.status = status
         self.first_byte = now = self.gateway.clock()
         down = self.down
-        down.forwarded_lines(self.fields)  # so that the access line says for whom this was
         if status >= 500:
             self.gateway.report(self, status, detail)
         page = down.page(
-            status, detail, retry_after, close=not self.keep, body=self.method != b"HEAD",
+            status, detail, retry_after, close=not self.keep, body=not self.line.to_head,
             as_json=self.fields.json,
         )  # fmt: skip
         self.bytes_out += len(page)
@@ -219,7 +240,7 @@ class Exchange(Outward):
         if whole and down.buffer:
             down.later(keep=self.keep)
         else:
-            down.next(now, keep=self.keep, whole=whole)
+            down.next(now, self.keep, whole)
 
     def abort(self, reason: str) -> None:
         """Ends without a whole answer, and lets the client see that."""
@@ -228,7 +249,6 @@ class Exchange(Outward):
             return
         self.gateway.counters.aborts += 1
         down = self.down
-        down.forwarded_lines(self.fields)
         self._close(reason.encode(), self.gateway.clock())
         down.abort()
 
@@ -242,7 +262,7 @@ class Exchange(Outward):
         server = self.server
         if server is not None:
             self.server = None
-            gateway.release(server, now)
+            self._release(server, now)
         elif self.waiting:
             self.waiting = False
             gateway.cancel(self)

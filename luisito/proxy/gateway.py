@@ -9,7 +9,8 @@ from cachetools import TTLCache
 from twisted.logger import Logger
 
 from luisito.core import access
-from luisito.core.request import FieldsMemo
+from luisito.core.memo import Memo
+from luisito.core.request import request_fields, request_line
 from luisito.core.response import LinesMemo
 from luisito.net.deadlines import Deadlines
 from luisito.pool import Refused
@@ -45,10 +46,12 @@ class Gateway:
         clock: the monotonic time in seconds.
         counters: what has been done so far.
         deadlines: of all connections.
-        fields: reads the header lines of a request (FieldsMemo.get).
+        line: reads a request line (request_line).
+        fields: reads the header lines of a request (request_fields).
         response: reads the head of a response (LinesMemo.response).
-        take: leases a site's server where it is awake; else None.
-        release: gives a lease back.
+        take: leases a site's server where it is awake; else None (Policy.take).
+        release: gives a lease back; what it returns is for `released` (Policy.release).
+        released: see Pool.
         access: the access log, where there is one.
     """
 
@@ -67,11 +70,12 @@ class Gateway:
         self.clock = clock
         self.counters = Counters()
         self.deadlines = Deadlines(reactor, self.clock)
-        self.fields = FieldsMemo().get
+        self.line = Memo(request_line, size=4096, longest=256).get
+        self.fields = Memo(request_fields, size=2048, longest=4096).get
         self.response = LinesMemo().response
         self.access: AccessLog | None = None
         self._routes, self._pool = routes, pool
-        self.take, self.release = pool.take, pool.release
+        self.take, self.release, self.released = pool.take, pool.release, pool.released
         self._settings = settings
         self.head_timeout = settings.head_timeout
         self.body_timeout = settings.body_timeout
@@ -212,8 +216,8 @@ class Gateway:
             "{site}: {status} for {method} {target}: {detail}",
             site=exchange.fields.site,
             status=status,
-            method=exchange.method.decode(),
-            target=access.escaped(exchange.target.partition(b"?")[0]).decode(),
+            method=exchange.line.method.decode(),
+            target=access.escaped(exchange.line.target.partition(b"?")[0]).decode(),
             detail=detail,
         )
 
@@ -231,11 +235,10 @@ class Gateway:
         else:
             ending = access.AT_ONCE
         log.add(
-            access.line(
+            (
                 self._stamp,
                 exchange.down.whom,
-                exchange.method,
-                exchange.target,
+                exchange.line.logged,
                 exchange.status,
                 exchange.bytes_in,
                 exchange.bytes_out,
@@ -253,12 +256,8 @@ class Gateway:
         now = self.clock()
         if now >= self._next_second:
             self._new_second(now)
-        self.access.add(
-            access.line(
-                self._stamp, down.whom, b"", b"", status, 0, size, 0.0, 0.0,
-                access.how(b"", 0.0, reason.encode()),
-            )
-        )  # fmt: skip
+        ending = access.how(b"", 0.0, reason.encode())
+        self.access.add((self._stamp, down.whom, access.NOTHING, status, 0, size, 0.0, 0.0, ending))
 
     def _new_second(self, now: float) -> None:
         """Access lines tell the time in seconds, so it is composed once in a second."""

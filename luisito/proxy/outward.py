@@ -6,7 +6,8 @@ import errno
 from typing import TYPE_CHECKING, Final
 
 from luisito.core.http1 import CHUNKED
-from luisito.core.request import IDEMPOTENT
+from luisito.core.policy import NOTHING
+from luisito.core.request import without_upgrade
 from luisito.errors import BadMessage
 from luisito.net.deadlines import NEVER
 from luisito.proxy.upload import Upload
@@ -34,7 +35,11 @@ class Outward:
     """The first half of an exchange; the second half, Exchange, says how it ends.
 
     Attributes:
+        line: what the request line says.
+        fields: what the header lines say.
         keep: the client's connection goes on after this.
+        usual: no more is to be done for the answer than to pass it on: a request without a body,
+            in HTTP/1.1, for a server that was awake, on a connection that goes on.
         upload: the request's body; None where there is none.
         upstream: the connection it is in flight on.
         server: the one that it holds a lease on.
@@ -49,29 +54,43 @@ class Outward:
     # a dict, cost the warm path more.
     __slots__ = (
         "_continued", "_retried", "_timer", "_tries", "_tunnel", "began", "bytes_in", "bytes_out",
-        "cold", "down", "fields", "first_byte", "gateway", "keep", "method", "minor", "replay",
-        "server", "status", "streams", "target", "upload", "upstream", "waited", "waiting",
+        "cold", "down", "fields", "first_byte", "gateway", "keep", "line", "replay", "server",
+        "status", "streams", "upload", "upstream", "usual", "waited", "waiting",
     )  # fmt: skip
 
     def __init__(
         self, down: Downstream, line: RequestLine, fields: RequestFields, size: int
     ) -> None:
         self.down, self.fields = down, fields
-        self.method, self.target, self.minor, _, _ = line
-        self.gateway = gateway = down.gateway
-        self.bytes_in = size
-        gateway.counters.heads += 1
-        self.began = gateway.clock()
-        self.keep = not fields.close if self.minor else fields.close is False
+        self.gateway = down.gateway
         self.upload: Upload | None = None
         self.upstream: Upstream | None = None
         self.server: Server | None = None
         self.replay: bytes | None = None
         self._timer: IDelayedCall | None = None
         self._tunnel: Tunnel | None = None
-        self.status = self.bytes_out = self._tries = 0
-        self.first_byte = self.waited = 0.0
+        self._tries = 0
+        self.waited = 0.0
         self.streams = self.cold = self.waiting = self._retried = self._continued = False
+        if line.minor:
+            self.keep = not fields.close
+            self.usual = self.keep and not line.to_head and not fields.length
+        else:
+            self.keep, self.usual = fields.close is False, False
+        self.renew(line, size)
+
+    def renew(self, line: RequestLine, size: int) -> None:
+        """Begins.
+
+        To begin anew costs less than to make another exchange; one that went as usual, for the same
+        header lines, has left nothing behind that is not set here.
+        """
+        self.line = line
+        self.bytes_in = size
+        self.gateway.counters.heads += 1
+        self.began = self.gateway.clock()
+        self.status = self.bytes_out = 0
+        self.first_byte = 0.0
 
     # -- how it ends, said by Exchange
 
@@ -98,13 +117,14 @@ class Outward:
         if self.upload is None:
             self.replay = message = self._message()
             idle = server.data.idle
-            if idle and self.method in IDEMPOTENT:
+            if idle and self.line.idempotent:
                 # as in _send, which has no more to do than this for nearly all requests
                 self.upstream = upstream = idle.pop()
                 upstream.client = self
-                upstream.stream.wrote = False
                 self.down.deadline = self.began + gateway.response_timeout
-                upstream.stream.send(message)
+                stream = upstream.stream
+                stream.wrote = False
+                stream.send(message)
             else:
                 self._send()
         else:
@@ -112,7 +132,7 @@ class Outward:
 
     def _take_body(self) -> bool:
         length, limit = self.fields.length, self.gateway.max_body_size
-        if length == CHUNKED and not self.minor:
+        if length == CHUNKED and not self.line.minor:
             self.keep = False  # where this request ends is unknown
             self.refuse(400, "Transfer-Encoding was sent with HTTP/1.0")
             return False
@@ -123,18 +143,16 @@ class Outward:
         return True
 
     def _message(self) -> bytes:
-        """The head to send; from HTTP/1.0 an upgrade is ignored (RFC 9110 section 7.8)."""
-        fields = self.fields
-        lines = fields.lines
-        if fields.upgrade and not self.minor:
-            lines = lines[: lines.rfind(b"\r\nConnection: Upgrade\r\n") + 2]
-        return b"%s %s HTTP/1.1%s%s" % (
-            self.method, self.target, lines, self.down.forwarded_lines(fields),
-        )  # fmt: skip
+        """The head to send."""
+        line, passed = self.line, self.down.passed
+        if self.fields.upgrade and not line.minor:
+            # from HTTP/1.0 an upgrade is ignored (RFC 9110 section 7.8)
+            passed = without_upgrade(passed)
+        return line.passed + passed
 
     def _wait(self) -> None:
         self.cold = self.waiting = True
-        self.down.forwarded_lines(self.fields)  # says who the client is, for the access log
+        self.usual = False
         self.down.deadline = NEVER  # the pool counts the time of those who wait
         self.gateway.request(self.fields.site, self)
 
@@ -209,7 +227,7 @@ class Outward:
             self.down.deadline = upload.pace(now) if upload.left else now + gateway.response_timeout
 
     def _replayable(self) -> bool:
-        return self.upload is None and self.method in IDEMPOTENT
+        return self.upload is None and self.line.idempotent
 
     def _not_connected(self, error: OSError) -> None:
         if error.errno == errno.EAGAIN:
@@ -248,8 +266,13 @@ class Outward:
             return
         server, self.server = self.server, None
         if server is not None:
-            self.gateway.release(server, self.gateway.clock())
+            self._release(server, self.gateway.clock())
         self._later(self._start_again)
+
+    def _release(self, server: Server, now: float) -> None:
+        orders = self.gateway.release(server, now)
+        if orders is not NOTHING:
+            self.gateway.released(server, orders)
 
     def _start_again(self) -> None:
         server = self.gateway.take(self.fields.site)
@@ -262,6 +285,7 @@ class Outward:
     def _later(self, call: Callable[[], None]) -> None:
         pause = _PAUSES[min(self._tries, len(_PAUSES) - 1)]
         self._tries += 1
+        self.usual = False
         self.down.deadline = NEVER
 
         def go_on() -> None:

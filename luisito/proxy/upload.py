@@ -35,7 +35,7 @@ class Upload:
         self.left = length
         self.flowing = False
         self._scanner = ChunkScanner() if length == CHUNKED else None
-        self._silent = exchange.fields.expects_continue and bool(exchange.minor)
+        self._silent = exchange.fields.expects_continue and bool(exchange.line.minor)
         self._began = 0.0
         self._passed = 0
 

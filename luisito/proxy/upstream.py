@@ -12,6 +12,7 @@ from luisito.net.sockets import SocketStream
 from luisito.net.splice import WORTHWHILE, Splice
 
 if TYPE_CHECKING:
+    from luisito.core.response import Response
     from luisito.net.backend import Backend
     from luisito.proxy.exchange import Exchange
     from luisito.proxy.gateway import Gateway
@@ -30,8 +31,8 @@ class Upstream:
     """
 
     __slots__ = (
-        "_buffer", "_gateway", "_keep", "_left", "_scanner", "backend", "client", "deadline",
-        "idle_since", "paused", "reused", "stream",
+        "_buffer", "_gateway", "_keep", "_left", "_passed", "_scanner", "_seen", "_size",
+        "_status", "backend", "client", "deadline", "idle_since", "paused", "reused", "stream",
     )  # fmt: skip
 
     # What an app server said before it hung up is still read, however long its client takes.
@@ -49,6 +50,8 @@ class Upstream:
         # None while a head is awaited; else what is left of the body, CHUNKED or TO_EOF
         self._left: int | None = None
         self._scanner: ChunkScanner | None = None
+        # see _learn
+        self._size, self._seen, self._passed, self._status = 0, b"", b"", 0
         self.stream = SocketStream(gateway.board, sock, self, connecting=connecting)
         gateway.counters.upstream_connections += 1
 
@@ -117,7 +120,19 @@ class Upstream:
             return
         left = self._left
         if left is None:
-            self._head(client, data)
+            # In a busy second, answers often have the same head as the one before.
+            if (
+                len(data) == self._size
+                and client.usual
+                and not self._buffer
+                and data.startswith(self._seen)
+            ):
+                now = self._gateway.clock()
+                client.upstream = None
+                self.rest(now)
+                client.whole(self._status, self._passed + data[len(self._seen) :], now)
+            else:
+                self._head(client, data)
         elif left >= 0:
             size = len(data)
             if size < left:
@@ -182,7 +197,7 @@ class Upstream:
                     self._buffer = data
                 return
             try:
-                head = self._gateway.response(data[: end + 2], to_head=client.method == b"HEAD")
+                head = self._gateway.response(data[: end + 2], to_head=client.line.to_head)
             except BadMessage as error:
                 self._bad(client, str(error))
                 return
@@ -203,6 +218,8 @@ class Upstream:
                 if size > length:
                     self._keep = False
                     body = body[:length]
+                else:
+                    self._learn(client, data[: end + 4], head)
                 client.answer(head, body, now)
                 self._complete(client, b"", now)
                 return
@@ -215,13 +232,22 @@ class Upstream:
             client.answer(head, body, now)
         else:
             self._left = CHUNKED
-            self._scanner = ChunkScanner(decode=not client.minor)
+            self._scanner = ChunkScanner(decode=not client.line.minor)
             client.answer(head, b"", now)
             if size and self.client is client:
                 self._chunks(client, body)
 
+    def _learn(self, client: Exchange, head: bytes, read: Response) -> None:
+        """Remembers the head, with its empty line, of an answer that came whole in one piece.
+
+        If the next one begins with the same head and is as long, it is as whole.
+        """
+        if client.usual:
+            self._seen, self._size = head, len(head) + read.length
+            self._passed, self._status = read.lines + b"\r\n", read.status
+
     def _switch(self, client: Exchange, head: bytes, rest: bytes) -> None:
-        if not client.fields.upgrade or not client.minor:
+        if not client.fields.upgrade or not client.line.minor:
             self._bad(client, "it switched protocols without being asked")
             return
         self.client = None

@@ -15,9 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from twisted.internet.defer import Deferred
-    from twisted.internet.interfaces import IDelayedCall, IReactorFDSet, IReactorTime
+    from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
     from luisito.readiness.diag import Diag
+    from luisito.readiness.notify import Readers
     from luisito.readiness.ways import Way
 
 # Seconds between ticks while the youngest start is younger than so many seconds: a quick server
@@ -46,7 +47,7 @@ class Readiness:
 
     Args:
         clock: the reactor, for its time.
-        readers: the reactor, for its readers.
+        readers: where the NOTIFY_SOCKETs are read.
         diag: says who listens on a port.
         owns: asks whether a socket's inode belongs to the processes of a server.
     """
@@ -54,7 +55,7 @@ class Readiness:
     def __init__(
         self,
         clock: IReactorTime,
-        readers: IReactorFDSet,
+        readers: Readers,
         diag: Diag,
         owns: Callable[[int, int], Deferred[bool]],
     ) -> None:

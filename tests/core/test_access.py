@@ -11,9 +11,18 @@ from luisito.core import access
 
 def line(target=b"/", *, total=0.25, client=b"1.2.3.4", ending=access.AT_ONCE):
     return access.line(
-        b"2024-05-01T12:00:00.000Z", access.who(client, b"a.example"), b"GET", target, 200, 10, 20,
-        total / 2, total, ending,
-    )  # fmt: skip
+        (
+            b"2024-05-01T12:00:00.000Z",
+            access.who(client, b"a.example"),
+            access.asked(b"GET", target),
+            200,
+            10,
+            20,
+            total / 2,
+            total,
+            ending,
+        )
+    )
 
 
 def test_what_a_line_says():
@@ -36,10 +45,8 @@ def test_what_a_line_says():
 
 
 def test_of_a_request_that_had_to_wait_and_failed():
-    text = access.line(
-        b"t", access.who(b"unix", b""), b"", b"", 0, 0, 0, 0.0, 12.5,
-        access.how(b"cold", 1.5, b'the "client"\nwent away'),
-    )  # fmt: skip
+    ending = access.how(b"cold", 1.5, b'the "client"\nwent away')
+    text = access.line((b"t", access.who(b"unix", b""), access.NOTHING, 0, 0, 0, 0.0, 12.5, ending))
     read = json.loads(text)
     assert (read["start"], read["waited"], read["total"]) == ("cold", 1.5, 12.5)
     assert read["end"] == 'the "client"\nwent away'

@@ -2,11 +2,12 @@
 
 import os
 import socket
+import threading
 
 import pytest
 from twisted.logger import capturedLogs
 
-from luisito.net.switchboard import IN, OUT
+from luisito.net.switchboard import IN, OUT, Switchboard
 
 
 class Handler:
@@ -152,9 +153,11 @@ def test_one_that_fails_to_fail_is_thrown_out(board, pairs):
     assert len(logs) == 2
 
 
-def test_a_turn_ends_although_there_is_always_more(board):
+def test_a_turn_ends_although_there_is_always_more(turns):
     """The reactor's other work is never kept waiting long."""
     calls = []
+    times = iter(range(100))
+    board = Switchboard(turns.reactor, turn=4, clock=lambda: next(times))
     made = [socket.socketpair() for _ in range(70)]
     for index, (ours, far) in enumerate(made):
         board.register(ours.fileno(), Handler(index, calls), IN)
@@ -165,6 +168,137 @@ def test_a_turn_ends_although_there_is_always_more(board):
         board.unregister(pair[0].fileno())
         for sock in pair:
             sock.close()
+    board.close()
+
+
+class Reader:
+    """What the reactor reads by itself."""
+
+    def __init__(self, sock):
+        self.sock = sock
+        self.reads = 0
+
+    def fileno(self):
+        return self.sock.fileno()
+
+    def doRead(self):
+        self.sock.recv(99)
+        self.reads += 1
+
+
+@pytest.fixture
+def patient(turns):
+    """A Switchboard whose turns would last for a minute."""
+    turns.board.close()
+    turns.board = Switchboard(turns.reactor, turn=60)
+    return turns.board
+
+
+def test_it_waits_for_the_next_event(patient, pairs):
+    (a, far_a), _, _ = pairs
+    calls = []
+
+    def then(_what):
+        a.recv(99)
+        if len(calls) < 3:
+            threading.Timer(0.01, far_a.send, [b"x"]).start()
+        else:
+            patient.modify(a.fileno(), IN | OUT)
+            patient._elsewhere.called = True
+
+    patient.register(a.fileno(), Handler("a", calls, then), IN)
+    far_a.send(b"x")
+    patient.doRead()
+    assert calls == [("a", "readable")] * 3
+    patient.unregister(a.fileno())
+
+
+def test_what_the_reactor_reads_ends_the_wait(turns, patient, pairs):
+    """Also where it has taken the place, and the number, of another one."""
+    (a, far_a), (b, far_b), (c, far_c) = pairs
+    patient.register(a.fileno(), Handler("a", [], lambda _: a.recv(99)), IN)
+    reader = Reader(b)
+    turns.reactor.addReader(reader)
+    for number in (1, 2):
+        far_a.send(b"x")
+        timer = threading.Timer(0.01, far_b.send, [b"x"])
+        timer.start()
+        turns.turn()
+        turns.turn()
+        assert reader.reads == number
+        timer.join()
+    turns.reactor.removeReader(reader)
+    number = b.fileno()
+    b.close()
+    assert os.dup2(c.fileno(), number) == number
+    other = Reader(socket.socket(fileno=number))
+    turns.reactor.addReader(other)
+    far_a.send(b"x")
+    threading.Timer(0.01, far_c.send, [b"x"]).start()
+    turns.turn()
+    turns.turn()
+    assert other.reads == 1
+    turns.reactor.removeReader(other)
+    other.sock.close()
+    far_a.send(b"x")
+    threading.Timer(0.01, far_a.send, [b"x"]).start()
+    turns.reactor.callLater(0.03, lambda: None)
+    turns.turn()
+    patient.unregister(a.fileno())
+    turns.turn()
+
+
+def test_a_number_that_the_reactor_read_may_become_a_handlers(turns, patient, pairs):
+    (a, far_a), (b, _), (c, far_c) = pairs
+    calls = []
+    patient.register(a.fileno(), Handler("a", [], lambda _: a.recv(99)), IN)
+    reader = Reader(b)
+    turns.reactor.addReader(reader)
+    turns.reactor.callLater(0.02, lambda: None)
+    far_a.send(b"x")
+    turns.turn()
+    turns.reactor.removeReader(reader)
+    number = b.fileno()
+    b.close()
+    os.dup2(c.fileno(), number)
+    patient.register(number, Handler("new", calls, lambda _: c.recv(99)), IN)
+    for _ in range(2):
+        far_c.send(b"x")
+        turns.reactor.callLater(0.02, lambda: None)
+        turns.turn()
+    assert calls == [("new", "readable")] * 2
+    patient.unregister(number)
+    os.close(number)
+    patient.unregister(a.fileno())
+
+
+def test_a_timer_ends_the_wait(turns, patient, pairs):
+    (a, far_a), _, _ = pairs
+    calls = []
+    patient.register(a.fileno(), Handler("a", [], lambda _: a.recv(99)), IN)
+    far_a.send(b"x")
+    turns.reactor.callLater(0.01, calls.append, "timer")
+    turns.turn()
+    turns.turn(0.1)
+    assert calls == ["timer"]
+    patient.unregister(a.fileno())
+
+
+def test_it_does_not_wait_while_the_reactor_writes(turns, patient, pairs):
+    (a, far_a), (b, _), _ = pairs
+
+    class Writer(Reader):
+        def doWrite(self):
+            self.reads += 1
+
+    writer = Writer(b)
+    patient.register(a.fileno(), Handler("a", [], lambda _: a.recv(99)), IN)
+    turns.reactor.addWriter(writer)
+    far_a.send(b"x")
+    turns.turn()
+    assert writer.reads == 1
+    turns.reactor.removeWriter(writer)
+    patient.unregister(a.fileno())
 
 
 def test_it_is_a_reader_of_the_reactor(turns, pairs):

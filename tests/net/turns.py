@@ -129,7 +129,7 @@ class Turns:
     def __init__(self) -> None:
         self.reactor = EPollReactor()
         self._wakers = set(self.reactor._internalReaders)
-        self.board = Switchboard(self.reactor)
+        self.board = Switchboard(self.reactor, turn=0)
         self.fars: list[Far] = []
 
     def far(self, sock: socket.socket) -> Far:

@@ -5,12 +5,15 @@ import os
 import re
 import socket
 import tempfile
+from collections.abc import Sequence
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.protocol import Factory
 from twisted.internet.task import Clock
 
 from luisito.core.lifecycle import Server
+from luisito.core.orders import Order
+from luisito.core.policy import NOTHING
 from luisito.core.routing import Routes
 from luisito.net.backend import Backend
 from luisito.net.sockets import SocketStream
@@ -43,8 +46,12 @@ class Pool:
         self.leases += 1
         return self.server
 
-    def release(self, server: Server, now: float) -> None:
+    def release(self, server: Server, now: float) -> Sequence[Order]:
         self.leases -= 1
+        return NOTHING
+
+    def released(self, server: Server, orders: Sequence[Order]) -> None:
+        raise AssertionError("NOTHING is to be done")
 
     def request(self, site: str, waiter: Waiter) -> None:
         self.waiters.append(waiter)

@@ -776,7 +776,7 @@ def test_invariant_9_an_error_of_ours_ends_one_connection_only(make, log, monkey
         raise ZeroDivisionError
 
     with monkeypatch.context() as patch:
-        patch.setattr("luisito.proxy.downstream.request_line", fail)
+        patch.setattr(rig.gateway, "line", fail)
         client.send(GET)
         rig.until(lambda: client.over)
     app.send(OK)
