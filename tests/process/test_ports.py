@@ -75,24 +75,33 @@ def test_connections_in_time_wait_do_not_matter(pair):
     assert Ports(pair[0], pair[0]).choose() == pair[0]
 
 
-def test_a_choice_gives_up_after_some_tests():
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        ports = Ports(server.getsockname()[1], server.getsockname()[1] + 500)
-        taken = []
+def listen_on_all(ports):
+    """Listens on all of some ports; [] where one is in use."""
+    taken = []
+    for port in ports:
         try:
-            for port in range(ports._low + 1, ports._low + 80):
-                taken.append(socket.socket())
-                try:
-                    taken[-1].bind(("127.0.0.1", port))
-                    taken[-1].listen()
-                except OSError:
-                    pass  # in use is just as well
-            ports._next = 0
-            with pytest.raises(PortsExhaustedError, match="64 more were tried"):
-                ports.choose()
-        finally:
+            taken.append(socket.create_server(("127.0.0.1", port)))
+        except OSError:
             for sock in taken:
                 sock.close()
+            return []
+    return taken
+
+
+def test_a_choice_gives_up_after_some_tests():
+    # below the ports of outgoing connections, which come and go
+    for low in range(12_000, 19_000, 500):
+        taken = listen_on_all(range(low, low + 64))
+        if taken:
+            break
+    ports = Ports(low, low + 499)
+    ports._next = 0
+    try:
+        with pytest.raises(PortsExhaustedError, match="64 more were tried"):
+            ports.choose()
+    finally:
+        for sock in taken:
+            sock.close()
 
 
 def test_35_out_of_descriptors_is_said(pair):
