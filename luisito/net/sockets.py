@@ -11,6 +11,10 @@ from luisito.net.stream import NOBODY, queued
 from luisito.net.switchboard import IN, OUT
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from twisted.internet.interfaces import IDelayedCall
+
     from luisito.net.splice import Splice
     from luisito.net.stream import Receiver
     from luisito.net.switchboard import Switchboard
@@ -229,6 +233,18 @@ class SocketStream:
         """A splice waits, or no longer waits, for room in this socket."""
         self._pushing = OUT if wanted else 0
         self._set()
+
+    def gather(self, count: int) -> None:
+        """Reads no sooner than so many bytes are there, or the end.
+
+        That is SO_RCVLOWAT (socket(7)), which counts for TCP alone.
+        """
+        if self.fd >= 0:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, count)
+
+    def later(self, seconds: float, call: Callable[[], None]) -> IDelayedCall:
+        """Calls something by the clock of the reactor."""
+        return self._board.clock.callLater(seconds, call)
 
     # -- inside
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import select
 import time
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
 from twisted.logger import Logger
@@ -18,6 +18,7 @@ from zope.interface import implementer
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from twisted.internet.interfaces import IReactorTime
     from twisted.python.failure import Failure
 
 IN: Final = select.EPOLLIN
@@ -72,6 +73,7 @@ class Switchboard:
         clock: the monotonic time in seconds.
 
     Attributes:
+        clock: the reactor, for its time.
         turned: called after each turn with events, where it is set.
     """
 
@@ -85,6 +87,7 @@ class Switchboard:
     ) -> None:
         self._epoll = select.epoll()
         self._turn, self._clock = turn, clock
+        self.clock = cast("IReactorTime", reactor)
         # not an interface's, but every reactor of Twisted's has it
         self._timeout: Callable[[], float | None] | None = getattr(reactor, "timeout", None)
         self._elsewhere = _Elsewhere()

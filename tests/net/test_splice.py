@@ -1,6 +1,7 @@
 """Splice: long bodies from socket to socket."""
 
 import hashlib
+import time
 
 import pytest
 
@@ -174,3 +175,49 @@ def test_pipes_are_used_again_and_no_descriptor_leaks(turns):
     assert len(splice._pipes) == splice._KEPT
     for it in lines:
         it.close()
+
+
+@pytest.mark.parametrize("crumb", [1, 1000, 300_000])
+def test_a_source_that_rests_after_a_steady_flow_is_not_kept_waiting(turns, line, crumb):
+    """While it flows more is gathered; what it said before it rested goes on all the same."""
+    it = line(len(BODY))
+    flow = 3 * MIB
+    it.source_far.send(BODY[:flow])
+    turns.until(lambda: len(it.sink_far.got) == flow, 20)
+    for rest in (1, 2):
+        end = flow + rest * crumb
+        it.source_far.send(BODY[end - crumb : end])
+        turns.until(lambda end=end: len(it.sink_far.got) == end, 2)
+    it.source_far.send(BODY[flow + 2 * crumb :])
+    turns.until(lambda: it.mover.calls == ["complete"], 20)
+    turns.until(lambda: it.sink_far.got == BODY)
+    # the next message on the connection is read at once
+    it.source_far.send(b"x")
+    turns.settle(3)
+    assert it.from_.data == b"x"
+
+
+def test_a_blocked_sink_while_more_is_gathered(turns, line):
+    it = line(len(BODY), 8192)
+    it.source_far.send(BODY)
+    turns.until(lambda: it.mover.count >= 2 * MIB, 20)
+    it.sink_far.reading = False
+    end = time.monotonic() + 0.2
+    while time.monotonic() < end:
+        turns.turn(0.01)
+    assert it.mover.calls == []
+    it.sink_far.reading = True
+    turns.until(lambda: it.mover.calls == ["complete"], 20)
+    turns.until(lambda: it.sink_far.got == BODY)
+
+
+@pytest.mark.parametrize("end", ["end", "abort", "close"])
+def test_it_ends_while_more_is_gathered(turns, line, end):
+    it = line(len(BODY))
+    it.source_far.send(BODY[: 3 * MIB])
+    turns.until(lambda: it.mover.count == 3 * MIB, 20)
+    getattr(it.source_far, end)()
+    turns.until(lambda: it.from_.calls)
+    assert it.from_.calls in (["ended"], ["lost"])
+    assert it.mover.calls == []
+    assert it.source.pulled_by is None
