@@ -99,7 +99,7 @@ def chosen(
         yield partial(cold.starts, setup, 6 if options.quick else 30)
     if "crowd" in wanted:
         for word in ("%PORT",) if options.quick else cold.WAYS:
-            yield partial(cold.crowd, setup, word)
+            yield partial(cold.crowd, setup, word, 1 if options.quick else 5)
     if "policy" in wanted:
         yield simulated.rows
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 import os
 import resource
@@ -15,7 +14,6 @@ from luisito.core import wire
 from luisito.errors import LuisitoError
 from luisito.spawner import channel, privileges, tree, users
 from luisito.spawner.config import LISTENER
-from luisito.spawner.forking import IGNORED_BY_PYTHON
 
 if TYPE_CHECKING:
     from luisito.spawner.config import Config
@@ -23,12 +21,10 @@ if TYPE_CHECKING:
     from luisito.spawner.users import Identity
 
 _OVERLOADED = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
-# Where a child keeps what it needs until exec, out of the way of 0 to 3.
-_STATUS, _NOTIFY, _ORDERS = 10, 11, 12
 
 
 class Pipes(NamedTuple):
-    """The ends that a child is forked with.
+    """The ends that a child is forked with; all are out of the way of 0 to LISTENER.
 
     Attributes:
         output: the write end of the output pipe.
@@ -62,34 +58,42 @@ def run(
     Args:
         config: what the spawner was told.
         runtime: where the server's folder will be.
-        pipes: moved to their places here; everything else is closed.
+        pipes: kept until exec; everything else is closed.
         parent: what getppid() answers as long as the spawner lives.
         files: the limits of open files that servers get back.
         early: there is time to prepare, since nobody waits yet.
     """
     try:
         os.setsid()
-        for number in IGNORED_BY_PYTHON:
-            signal.signal(number, signal.SIG_DFL)
         _arrange_descriptors(pipes)
-        _die_with_parent(parent)
-        with socket.socket(fileno=_ORDERS) as orders, socket.socket(fileno=_NOTIFY) as notify:
-            if early:
-                _rehearse(config, runtime)
+        if early:
+            _rehearse(config, runtime)
+        with socket.socket(fileno=pipes.orders) as orders:
             data, descriptors = channel.receive(orders)
-            if not data:
-                os._exit(0)
-            order = wire.decode_order(data)
-            if isinstance(order, wire.Start):
-                _make_way(descriptors)
-                _become_server(config, runtime, order, notify, parent, files)
+        if not data:
+            os._exit(0)
+        _make_way(descriptors)
+        with socket.socket(fileno=pipes.notify) as notify:
+            order = read_order(data)
+            _become_server(config, runtime, order, pipes.status, notify, parent, files)
     except BaseException as error:  # noqa: BLE001 - whatever it is, this process must end here
         overloaded = isinstance(error, OSError) and error.errno in _OVERLOADED
         message = str(error) if isinstance(error, LuisitoError) else _describe(error)
         report = {"message": message[: wire.MAX_TEXT // 4], "overloaded": overloaded}
-        os.write(_STATUS, json.dumps(report).encode("ascii") + b"\n")
+        os.write(pipes.status, json.dumps(report).encode("ascii") + b"\n")
     finally:
         os._exit(127)
+
+
+def write_order(order: wire.Start) -> bytes:
+    """The order for a child: checked by then, so that it need not be read strictly again."""
+    return f"{order.server} {order.port or 0} {order.site}".encode()
+
+
+def read_order(data: bytes) -> wire.Start:
+    """What `write_order` wrote."""
+    server, port, site = data.decode().split(" ", 2)
+    return wire.Start(int(server), site, int(port) or None)
 
 
 def _describe(error: BaseException) -> str:
@@ -104,10 +108,9 @@ def _die_with_parent(parent: int) -> None:
 
 def _rehearse(config: Config, runtime: Runtime) -> None:
     """Go through the motions, so that memory, code and passwd are at hand when it counts."""
-    order = wire.Start(0, "localhost", 0)
-    wire.decode_order(wire.encode(order))
+    order = read_order(write_order(wire.Start(0, "localhost", None)))
     try:
-        user = users.resolve(config, None)
+        user = config.user or users.resolve(config, None)
         values = _values(config, runtime, order, user, config.cwd)
         config.command.render(values)
         _environ(config, runtime, order, user, values)
@@ -119,6 +122,7 @@ def _become_server(
     config: Config,
     runtime: Runtime,
     order: wire.Start,
+    status: int,
     notify: socket.socket,
     parent: int,
     files: tuple[int, int],
@@ -127,7 +131,7 @@ def _become_server(
     folder = None
     if path is not None:
         folder = users.open_folder(path, config.fixed)
-    user = users.resolve(config, None if folder is None else os.fstat(folder))
+    user = config.user or users.resolve(config, None if folder is None else os.fstat(folder))
     runtime.make(order.server, user, config.network_gid, notify)
     values = _values(config, runtime, order, user, path or config.cwd)
     argv = config.command.render(values)
@@ -135,13 +139,13 @@ def _become_server(
     if folder is None:
         os.chdir(config.cwd)
     users.become(user)
-    _die_with_parent(parent)  # the change of user has cleared it
+    _die_with_parent(parent)  # not before, since a change of user clears it
     if folder is not None:
         _enter(folder, path, user)
     os.umask(config.umask)
     # Only when all else is open: the limit may be below the numbers of our descriptors.
     resource.setrlimit(resource.RLIMIT_NOFILE, files)
-    os.write(_STATUS, b"%d %d\n" % (user.uid, user.gid))
+    os.write(status, b"%d %d\n" % (user.uid, user.gid))
     try:
         os.execvpe(argv[0], argv, environ)
     except OSError as error:
@@ -196,18 +200,17 @@ def _environ(
 
 
 def _arrange_descriptors(pipes: Pipes) -> None:
-    """Keep 0 to 2 and what is needed until exec; close everything else that was inherited."""
-    places = (_STATUS, _NOTIFY, _ORDERS)
-    given = (pipes.status, pipes.notify, pipes.orders, pipes.output)
-    # First out of the way of each other.
-    copies = [fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, _ORDERS + 1) for end in given]
-    for copy, place in zip(copies, places, strict=False):
-        os.dup2(copy, place, inheritable=False)
-    os.dup2(os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC), 0)
-    os.dup2(copies[-1], 1)
-    os.dup2(copies[-1], 2)
-    os.closerange(LISTENER, _STATUS)
-    os.closerange(_ORDERS + 1, os.sysconf("SC_OPEN_MAX"))
+    """Put the output in its place; close all but 0 to 2 and what is needed until exec.
+
+    The spawner's own 0 is /dev/null, and exec closes what we need until then.
+    """
+    os.dup2(pipes.output, 1)
+    os.dup2(pipes.output, 2)
+    first = LISTENER
+    for kept in sorted((pipes.status, pipes.notify, pipes.orders)):
+        os.closerange(first, kept)
+        first = kept + 1
+    os.closerange(first, os.sysconf("SC_OPEN_MAX"))
 
 
 def _make_way(descriptors: list[int]) -> None:

@@ -8,6 +8,7 @@ from luisito.core import wire
 from luisito.core.template import Template, way
 from luisito.errors import SettingsError
 from luisito.spawner.pidfile import Pidfile
+from luisito.spawner.users import Identity, StartRefusedError, resolve
 
 DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
 LISTENER = 3  # the descriptor of %FD (sd_listen_fds(3))
@@ -20,6 +21,7 @@ class Config:
 
     Attributes:
         fixed: the beginning of PROJECT_PATH that is the operator's own words.
+        user: who every server runs as; None where that depends on the site, or cannot be told.
 
     Raises:
         SettingsError: a value that cannot be used.
@@ -44,6 +46,7 @@ class Config:
         "run_as",
         "runtime_dir",
         "umask",
+        "user",
         "way",
     )
 
@@ -87,10 +90,19 @@ class Config:
         self.network_gid = order.network_gid
         self.pidfile = Pidfile(_absolute("pidfile", order.pidfile)) if order.pidfile else None
         self.max_alive = order.max_servers + order.overlap + _ALIVE_TO_SPARE
+        self.user = self._one_user()
         self.inherited = {"PATH": os.environ.get("PATH") or DEFAULT_PATH}
         for name in ("LANG", "TZ"):
             if name in os.environ:
                 self.inherited[name] = os.environ[name]
+
+    def _one_user(self) -> Identity | None:
+        if self.root and (self.run_as == "owner" or (self.run_as is None and self.project_path)):
+            return None
+        try:
+            return resolve(self, None)
+        except StartRefusedError:
+            return None  # the child says why, when somebody waits for it
 
     def folder(self, site: str) -> str | None:
         """Name a site's PROJECT_PATH; None where the setting is not set."""

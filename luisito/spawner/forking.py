@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import signal
 
-# Everything that would end the spawner by default and that others may send it; SIGCHLD wakes it.
+# Everything that would end the spawner by default and that others may send it, and what Python
+# ignores: what is ignored stays so through exec, what is handled does not. SIGCHLD wakes it.
 HANDLED = (
     signal.SIGCHLD,
     signal.SIGTERM,
@@ -14,9 +15,9 @@ HANDLED = (
     signal.SIGQUIT,
     signal.SIGUSR1,
     signal.SIGUSR2,
+    signal.SIGPIPE,
+    signal.SIGXFSZ,
 )
-# Python ignores these two, and what is ignored stays so through exec.
-IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
 
 
 class _State:
@@ -30,7 +31,7 @@ def handle_signals(wakeup: int) -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     for number in signal.valid_signals():
         # Whoever started us may have ignored signals (nohup); the servers must not inherit that.
-        if signal.getsignal(number) == signal.SIG_IGN and number not in IGNORED_BY_PYTHON:
+        if signal.getsignal(number) == signal.SIG_IGN:
             signal.signal(number, signal.SIG_DFL)
     for handled in HANDLED:
         signal.signal(handled, _handle)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import gc
 import os
 import select
@@ -15,7 +16,7 @@ from luisito.core import wire
 from luisito.errors import LuisitoError, WireError
 from luisito.spawner import channel, containment, helpers, privileges, tree, users
 from luisito.spawner.checks import wrong_site
-from luisito.spawner.config import Config
+from luisito.spawner.config import LISTENER, Config
 from luisito.spawner.forking import handle_signals
 from luisito.spawner.helpers import Helpers
 from luisito.spawner.outbox import Outbox
@@ -222,13 +223,16 @@ class Loop:
 
 def main(descriptor: int) -> None:
     """Be the spawner, with one end of a SOCK_SEQPACKET pair; never returns."""
-    sock = socket.socket(fileno=descriptor)
+    # Where servers have 1, 2 and LISTENER nothing of ours may be, so that no child has to move it.
+    moved = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, LISTENER + 1)
+    os.closerange(3, moved)
+    os.closerange(moved + 1, os.sysconf("SC_OPEN_MAX"))
+    for number in range(3, LISTENER + 1):
+        os.dup2(0, number, inheritable=False)
+    sock = socket.socket(fileno=moved)
     sock.setblocking(False)
-    os.set_inheritable(descriptor, False)
     gc.disable()
     os.umask(0o022)
-    os.closerange(3, descriptor)
-    os.closerange(descriptor + 1, os.sysconf("SC_OPEN_MAX"))
     # Whoever may not empty the bounding set relies on no_new_privs alone.
     privileges.set_no_new_privs()
     privileges.drop_bounding_set()

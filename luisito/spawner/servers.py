@@ -15,6 +15,7 @@ from luisito.core import wire
 from luisito.errors import SettingsError
 from luisito.spawner import channel, tree
 from luisito.spawner.checks import wrong_start
+from luisito.spawner.child import write_order
 from luisito.spawner.containment import Containment, kill
 from luisito.spawner.spare import Spare, fork_spare, rehearse
 
@@ -153,7 +154,7 @@ class Servers:
         self._spare_at = time.monotonic() + _SPARE_AFTER
         with socket.socket(fileno=waiting.orders) as orders:
             try:
-                channel.send(orders, wire.encode(order), tuple(descriptors))
+                channel.send(orders, write_order(order), tuple(descriptors))
             except OSError:
                 pass  # somebody has killed it, which is told when it is reaped
         server = Server(order, waiting, descriptors[0] if descriptors else None)
