@@ -11,6 +11,7 @@ from twisted.logger import Logger
 
 from luisito.core.orders import Grant, Kill, Refusal, Refuse, Spawn, Terminate
 from luisito.core.policy import Policy, Server, State
+from luisito.errors import LuisitoError
 from luisito.process.start import Start
 
 if TYPE_CHECKING:
@@ -210,7 +211,7 @@ class Pool:
         start = Start(self._ways, self._last, server, tries)
         try:
             start.prepare()
-        except (OSError, LookupError, RuntimeError) as error:
+        except LuisitoError as error:
             self._reactor.callLater(0, self._failed, server, str(error))
             return
         self._starts[start.number] = self._of[server] = start

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from luisito.core import wire
+from luisito.errors import LuisitoError
 from luisito.net.backend import Backend
 from luisito.net.output import Output
 from luisito.readiness.credentials import listener_uid
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
     from luisito.readiness.watch import Readiness
 
 _BACKLOG: Final = 1024
+
+
+class CannotPrepareError(LuisitoError):
+    """What a server needs before it starts is not to be had now."""
 
 
 class Ways:
@@ -89,14 +94,21 @@ class Start:
         """Chooses the port, or makes the listening socket.
 
         Raises:
-            OSError: the socket cannot be made.
+            CannotPrepareError: no socket is to be had.
             PortsExhaustedError: no port is to be had.
         """
         ways = self._ways
         if ways.way == "port":
             self.port = ways.ports.choose()
         elif ways.way == "fd":
-            self._listen(tcp=ways.tcp)
+            try:
+                self._listen(tcp=ways.tcp)
+            except OSError as error:
+                self._close_listener(keep_path=False)
+                raise CannotPrepareError(
+                    f"its listening socket cannot be made ({error.strerror}): raise the limit on"
+                    f" open files (LimitNOFILE=), or look at {ways.listen_dir}"
+                ) from None
 
     def _listen(self, *, tcp: bool) -> None:
         # Blocking, as the app server expects it: the flag belongs to all copies (F_SETFL).
