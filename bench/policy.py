@@ -9,7 +9,8 @@ from time import process_time_ns
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from luisito.core.policy import Limits, Policy, Spawn, Terminate
+from luisito.core.orders import Limits, Spawn, Terminate
+from luisito.core.policy import Policy
 
 SIZES = (10, 100, 1_000, 10_000)
 WARM = 100_000  # operations measured

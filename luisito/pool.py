@@ -9,8 +9,9 @@ import attrs
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
+from luisito.core.lifecycle import Server, State
 from luisito.core.orders import Grant, Kill, Refusal, Refuse, Spawn, Terminate
-from luisito.core.policy import Policy, Server, State
+from luisito.core.policy import Policy
 from luisito.errors import LuisitoError
 from luisito.process.start import Start
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import attrs
 from attrs.validators import ge, gt, optional
@@ -105,3 +105,6 @@ class Refuse:
 
 
 Order = Spawn | Terminate | Kill | Grant | Refuse
+
+NOTHING: Final[tuple[Order, ...]] = ()
+"""What is to be done where nothing is; known by its identity."""

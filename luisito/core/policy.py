@@ -2,38 +2,28 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from math import inf
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from luisito.core.backoff import BackOff
-from luisito.core.idle import Idle
-from luisito.core.lifecycle import Server, State, move
-from luisito.core.orders import Grant, Kill, Limits, Order, Refusal, Refuse, Spawn, Terminate
+from luisito.core.fleet import READY, Fleet
+from luisito.core.lifecycle import Server, State
+from luisito.core.orders import (
+    NOTHING,
+    Grant,
+    Kill,
+    Limits,
+    Order,
+    Refusal,
+    Refuse,
+    Spawn,
+    Terminate,
+)
 from luisito.core.sites import RETRY_AFTER, Site, Sites, due
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping, Sequence
-
-__all__ = [
-    "NOTHING",
-    "BackOff",
-    "Grant",
-    "Kill",
-    "Limits",
-    "Order",
-    "Policy",
-    "Refusal",
-    "Refuse",
-    "Server",
-    "Spawn",
-    "State",
-    "Terminate",
-]
-
-NOTHING: Final[tuple[Order, ...]] = ()
-_READY = State.READY  # a global is cheaper than an attribute of an enum
 
 
 class Policy:
@@ -41,8 +31,7 @@ class Policy:
 
     Always true: STARTING + READY + DRAINING <= max_servers, and with STOPPING <= max_servers +
     overlap. Facts about a server that has gone meanwhile are harmless. `now` is in seconds of a
-    monotonic clock and never goes back. All timeouts of a kind are equally long, so each kind is a
-    queue with the earliest in front, and no operation grows with the number of servers.
+    monotonic clock and never goes back. No operation grows with the number of servers.
 
     Args:
         limits: the bounds.
@@ -55,18 +44,11 @@ class Policy:
     ) -> None:
         self.limits = limits
         self._sites = Sites(limits, random, back_off or BackOff())
-        self._servers: dict[int, Server] = {}
-        self._next_id = 1
-        self._ready: dict[str, Server] = {}
-        self._idle = Idle(limits.min_alive)
-        self._draining: dict[Server, str] = {}  # with the reason
+        self._fleet = fleet = Fleet(limits)
         self._ticked = 0.0
         self._closing = False
         self._parked = self._sites.parked
-        # These have the time when they are due as values, in rising order.
-        self._starting: OrderedDict[Server, float] = OrderedDict()  # start_timeout
-        self._abandoned: OrderedDict[Server, float] = OrderedDict()  # of these: abandon_grace
-        self._stopping: OrderedDict[Server, float] = OrderedDict()  # stop_timeout
+        self._ready = fleet.ready
 
     # The warm path: no call into Python code, no allocation.
 
@@ -87,7 +69,7 @@ class Policy:
             server.leases = leases - 1
             server.used_at = now
             return NOTHING
-        if leases and server.state is _READY:
+        if leases and server.state is READY:
             server.leases = 0
             server.used_at = now
             server.order[server] = None
@@ -120,7 +102,7 @@ class Policy:
         if record.server is None:
             self._sites.park(waiter, now)
             return self._fill(now, [])
-        self._abandoned.pop(record.server, None)
+        self._fleet.abandoned.pop(record.server, None)
         return self._grant_early(record, record.server, now, [])
 
     def cancelled(self, waiter: Hashable, now: float) -> Sequence[Order]:
@@ -147,12 +129,7 @@ class Policy:
         if server.state is not State.STARTING:
             return NOTHING
         record = self._sites.by_name[server.site]
-        del self._starting[server]
-        self._abandoned.pop(server, None)
-        server.state = move(server.state, State.READY)
-        server.ready_at = server.used_at = now
-        self._ready[server.site] = server
-        self._idle.admit(server)
+        self._fleet.admit(server, now)
         orders: list[Order] = []
         for waiter in list(record.waiters):
             self._grant(waiter, server, now, orders)
@@ -183,7 +160,7 @@ class Policy:
 
     def exited(self, server: Server, now: float, detail: str) -> Sequence[Order]:
         """Hear that the process is reaped; before it was ready that is a failure of its site."""
-        if server.id not in self._servers:
+        if server.id not in self._fleet.by_id:
             return NOTHING
         orders: list[Order] = []
         if server.state is State.STARTING:
@@ -215,22 +192,22 @@ class Policy:
         """Do whatever is due."""
         orders: list[Order] = []
         self._ticked = now
-        for server in due(self._stopping, now):
-            self._stopping[server] = now + self.limits.stop_timeout
-            self._stopping.move_to_end(server)
+        fleet = self._fleet
+        for server in due(fleet.stopping, now):
+            fleet.kill_later(server, now)
             orders.append(Kill(server))
-        for server in due(self._abandoned, now):
+        for server in due(fleet.abandoned, now):
             self._terminate(server, "nobody waits for it any more", now, orders)
-        for server in due(self._starting, now):
+        for server in due(fleet.starting, now):
             detail = f"not ready after {self.limits.start_timeout:g} s"
             self._sites.fail(
                 self._sites.by_name[server.site], Refusal.START_TIMEOUT, detail, now, orders
             )
             self._terminate(server, detail, now, orders)
-        while (unused := self._unused_at()) is not None and unused[0] <= now:
+        while (unused := fleet.unused_at()) is not None and unused[0] <= now:
             self._terminate(unused[1], "unused for idle_timeout", now, orders)
         self._sites.tick(now, orders)
-        self._idle.grow(now)
+        fleet.idle.grow(now)
         return self._fill(now, orders)
 
     def deadline(self) -> float | None:
@@ -238,13 +215,16 @@ class Policy:
 
         Ask again after each call but `take` and a `release` that returned NOTHING.
         """
-        clocks = (self._parked, self._starting, self._abandoned, self._stopping, self._sites.failed)
+        fleet = self._fleet
+        clocks = (
+            self._parked, fleet.starting, fleet.abandoned, fleet.stopping, self._sites.failed,
+        )  # fmt: skip
         first = min(next(iter(clock.values()), inf) for clock in clocks)
         if self.limits.idle_timeout is not None and self._ready:
             # A busy server cannot have been released before the last tick.
-            unused = self._unused_at()
+            unused = fleet.unused_at()
             first = min(first, unused[0] if unused else self._ticked + self.limits.idle_timeout)
-        if self._parked and (maturity := self._idle.maturity()) is not None:
+        if self._parked and (maturity := fleet.idle.maturity()) is not None:
             first = min(first, maturity)
         return None if first == inf else first
 
@@ -255,7 +235,7 @@ class Policy:
         """
         self._closing = True
         orders: list[Order] = []
-        for server in [*self._starting, *self._ready.values()]:
+        for server in [*self._fleet.starting, *self._ready.values()]:
             if not self._sites.by_name[server.site].waiters:
                 self._retire(server, "shutting down", now, orders)
         return self._fill(now, orders)
@@ -266,7 +246,7 @@ class Policy:
         orders: list[Order] = []
         for record in list(self._sites.by_name.values()):
             self._sites.refuse_all(record, Refusal.SHUTTING_DOWN, RETRY_AFTER, "", orders)
-        for server in [*self._starting, *self._ready.values(), *self._draining]:
+        for server in [*self._fleet.starting, *self._ready.values(), *self._fleet.draining]:
             self._terminate(server, "shutting down", now, orders)
         return orders
 
@@ -275,7 +255,7 @@ class Policy:
     @property
     def servers(self) -> Mapping[int, Server]:
         """All servers that hold a slot, STOPPING ones too, by id."""
-        return MappingProxyType(self._servers)
+        return MappingProxyType(self._fleet.by_id)
 
     @property
     def waiting(self) -> int:
@@ -284,12 +264,7 @@ class Policy:
 
     def counts(self) -> dict[State, int]:
         """Tell how many servers are in each state that holds a slot."""
-        return {
-            State.STARTING: len(self._starting),
-            State.READY: len(self._ready),
-            State.DRAINING: len(self._draining),
-            State.STOPPING: len(self._stopping),
-        }
+        return self._fleet.counts()
 
     def failure(self, site: str) -> str:
         """Tell the last failure of a site that is not forgiven yet, or ""."""
@@ -304,32 +279,26 @@ class Policy:
         One victim makes room for one start. Without overlap the start then waits until the victim
         is reaped, and no second one goes meanwhile, as the pool is one short.
         """
-        limits = self.limits
+        limits, fleet = self.limits, self._fleet
         while self._parked:
-            alive = len(self._starting) + len(self._ready) + len(self._draining)
-            full = alive >= limits.max_servers
-            crowded = len(self._starting) >= limits.max_starting
-            if alive + len(self._stopping) >= limits.max_servers + limits.overlap and (
+            full = fleet.alive >= limits.max_servers
+            crowded = len(fleet.starting) >= limits.max_starting
+            if fleet.alive + len(fleet.stopping) >= limits.max_servers + limits.overlap and (
                 limits.overlap or not full
             ):
                 break
             if not full and not crowded:
                 self._spawn(self._sites.waiting[next(iter(self._parked))], now, orders)
                 continue
-            victim = None if crowded else self._idle.victim(now)
-            victim = victim or next(iter(self._abandoned), None)
+            victim = None if crowded else fleet.idle.victim(now)
+            victim = victim or next(iter(fleet.abandoned), None)
             if victim is None:
                 break
             self._terminate(victim, "its room is needed", now, orders)
         return orders
 
     def _spawn(self, record: Site, now: float, orders: list[Order]) -> None:
-        server = Server(self._next_id, record.name, now)
-        self._next_id += 1
-        server.state = move(server.state, State.STARTING)
-        self._servers[server.id] = server
-        self._starting[server] = now + self.limits.start_timeout
-        record.server = server
+        record.server = server = self._fleet.launch(record.name, now)
         for waiter in record.waiters:
             del self._parked[waiter]
         orders.append(Spawn(server))
@@ -358,7 +327,7 @@ class Policy:
             self._grant_early(record, server, now, orders)
             self._look_after(record, now)
         elif server.state is State.DRAINING:
-            self._terminate(server, self._draining[server], now, orders)
+            self._terminate(server, self._fleet.draining[server], now, orders)
         return self._fill(now, orders)
 
     def _look_after(self, record: Site, now: float) -> None:
@@ -367,45 +336,31 @@ class Policy:
         if server is None:
             self._sites.forget(record)
         elif server.state is State.STARTING and not server.leases and not record.waiters:
-            self._abandoned[server] = now + self.limits.abandon_grace
+            self._fleet.abandon(server, now)
 
     # Ends of servers
 
     def _retire(self, server: Server, reason: str, now: float, orders: list[Order]) -> None:
         if server.leases:
-            self._leave(server, State.DRAINING, now)
-            self._draining[server] = reason
+            self._leave(server, now)
+            self._fleet.drain(server, reason)
         else:
             self._terminate(server, reason, now, orders)
 
     def _terminate(self, server: Server, reason: str, now: float, orders: list[Order]) -> None:
-        self._leave(server, State.STOPPING, now)
-        self._stopping[server] = now + self.limits.stop_timeout
+        self._leave(server, now)
+        self._fleet.stop(server, now)
         orders.append(Terminate(server, reason))
 
     def _gone(self, server: Server, state: State, now: float) -> None:
-        self._leave(server, state, now)
-        del self._servers[server.id]
-        server.leases = 0  # so that a late release is harmless
+        self._leave(server, now)
+        self._fleet.remove(server, state)
 
-    def _leave(self, server: Server, to: State, now: float) -> None:
-        """Move a server on, out of every order it stood in, and off its site."""
+    def _leave(self, server: Server, now: float) -> None:
+        """Take a server that is on its way out off its site."""
         record = self._sites.by_name.get(server.site)
-        if server.state is _READY:
-            del self._ready[server.site]
-            server.order.pop(server, None)
-            self._sites.served(self._sites.by_name[server.site], now - server.ready_at)
-        server.state = move(server.state, to)
-        self._starting.pop(server, None)
-        self._abandoned.pop(server, None)
-        self._draining.pop(server, None)
-        self._stopping.pop(server, None)
         if record is not None and record.server is server:
+            if server.state is READY:
+                self._sites.served(record, now - server.ready_at)
             record.server = None
             self._sites.forget(record)
-
-    def _unused_at(self) -> tuple[float, Server] | None:
-        """Tell which idle server reaches its idle_timeout first, and when."""
-        if self.limits.idle_timeout is None or (server := self._idle.oldest()) is None:
-            return None
-        return server.used_at + self.limits.idle_timeout, server

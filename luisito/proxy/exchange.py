@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from luisito.core.http1 import TO_EOF
-from luisito.core.policy import NOTHING
+from luisito.core.orders import NOTHING
 from luisito.core.response import without_coding
 from luisito.errors import BadMessage
 from luisito.net.deadlines import NEVER

@@ -6,7 +6,7 @@ import errno
 from typing import TYPE_CHECKING, Final
 
 from luisito.core.http1 import CHUNKED
-from luisito.core.policy import NOTHING
+from luisito.core.orders import NOTHING
 from luisito.core.request import without_upgrade
 from luisito.errors import BadMessage
 from luisito.net.deadlines import NEVER
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from twisted.internet.interfaces import IDelayedCall
 
-    from luisito.core.policy import Server
+    from luisito.core.lifecycle import Server
     from luisito.core.request import RequestFields, RequestLine
     from luisito.pool import Refused
     from luisito.proxy.downstream import Downstream

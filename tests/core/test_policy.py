@@ -6,19 +6,10 @@ import sys
 
 import pytest
 
-from luisito.core.policy import (
-    NOTHING,
-    BackOff,
-    Grant,
-    Kill,
-    Limits,
-    Policy,
-    Refuse,
-    Server,
-    Spawn,
-    State,
-    Terminate,
-)
+from luisito.core.backoff import BackOff
+from luisito.core.lifecycle import Server, State
+from luisito.core.orders import NOTHING, Grant, Kill, Limits, Refuse, Spawn, Terminate
+from luisito.core.policy import Policy
 
 
 def words(order):

@@ -10,18 +10,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from luisito.core.policy import (
-    Grant,
-    Kill,
-    Limits,
-    Policy,
-    Refusal,
-    Refuse,
-    Server,
-    Spawn,
-    State,
-    Terminate,
-)
+from luisito.core.lifecycle import Server, State
+from luisito.core.orders import Grant, Kill, Limits, Refusal, Refuse, Spawn, Terminate
+from luisito.core.policy import Policy
 
 ALIVE = {State.STARTING, State.READY, State.DRAINING}
 HOLDING = [State.STARTING, State.READY, State.DRAINING, State.STOPPING]

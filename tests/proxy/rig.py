@@ -12,8 +12,7 @@ from twisted.internet.protocol import Factory
 from twisted.internet.task import Clock
 
 from luisito.core.lifecycle import Server
-from luisito.core.orders import Order
-from luisito.core.policy import NOTHING
+from luisito.core.orders import NOTHING, Order
 from luisito.core.routing import Routes
 from luisito.net.backend import Backend
 from luisito.net.sockets import SocketStream
