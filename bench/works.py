@@ -62,6 +62,13 @@ WORKS = {
         "µs",
         {"nginx": 1.45},
     ),
+    "paths": Work(
+        "the same, another path with each request",
+        Load(script="paths.lua"),
+        _per_request,
+        "µs",
+        {"nginx": 1.40},
+    ),
     "single": Work(
         "one connection at a time", Load(connections=1), _per_request, "µs", {"nginx": 1.25}
     ),

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import resource
 import select
 import signal
 import socket
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from luisito.core import wire
 from luisito.errors import SettingsError
@@ -17,6 +16,7 @@ from luisito.spawner import channel, tree
 from luisito.spawner.checks import wrong_start
 from luisito.spawner.child import write_order
 from luisito.spawner.containment import Containment, kill
+from luisito.spawner.server import Server
 from luisito.spawner.spare import Spare, fork_spare, rehearse
 
 if TYPE_CHECKING:
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from luisito.spawner.outbox import Outbox
     from luisito.spawner.runtime import Runtime
 
-_FIRST_PAUSE = 0.002  # seconds between two rounds of killing; doubled up to the last
-_LAST_PAUSE = 0.25
 _TELL_AFTER = 2.0  # seconds after its end that an exit is told although something cannot die
 _FILES_EACH, _FILES_BESIDE = 5, 64  # descriptors for a server, and for all the rest
 # Seconds from a start to the fork of the next spare, which would take the processor from the boot
@@ -34,49 +32,6 @@ _FILES_EACH, _FILES_BESIDE = 5, 64  # descriptors for a server, and for all the 
 _SPARE_AFTER = 0.1
 _FORK_AGAIN = 1.0  # seconds until a fork that failed is tried again
 _BAD_START = "start refused: "
-
-
-class Server:
-    """One app server: its first process, and what belongs to it until all of it has gone."""
-
-    __slots__ = (
-        "code",
-        "failure",
-        "gid",
-        "id",
-        "listener",
-        "notify",
-        "output",
-        "pause",
-        "pid",
-        "port",
-        "reaped_at",
-        "report",
-        "site",
-        "status",
-        "sweep_at",
-        "told",
-        "uid",
-    )
-
-    def __init__(self, order: wire.Start, spare: Spare, listener: int | None) -> None:
-        self.id = order.server
-        self.site = order.site
-        self.port = order.port
-        self.pid = spare.pid
-        self.status = spare.status  # -1 once the report has ended
-        self.output = spare.output  # a copy, so that nobody gets SIGPIPE while a reader is missing
-        self.notify = spare.notify
-        self.listener = listener
-        self.uid: int | None = None
-        self.gid: int | None = None
-        self.report = b""
-        self.failure: dict[str, Any] | None = None  # what the child reported instead of running
-        self.code: int | None = None  # as of waitstatus_to_exitcode, once reaped
-        self.reaped_at = 0.0
-        self.sweep_at: float | None = None  # when what is left is killed again
-        self.pause = _FIRST_PAUSE
-        self.told = False
 
 
 class Servers:
@@ -169,7 +124,7 @@ class Servers:
         if server is None:
             return  # it has gone meanwhile, which is told
         if order.signal == "KILL":
-            server.sweep_at, server.pause = 0.0, _FIRST_PAUSE
+            server.hurry()
             self._sweep(server, 0.0)
             return
         for pid in self.tree(server):
@@ -234,28 +189,18 @@ class Servers:
             self._read_report(server)
 
     def _read_report(self, server: Server) -> None:
-        while server.status >= 0:
+        while (status := server.status) >= 0:
             try:
-                data = os.read(server.status, 65536)
+                data = os.read(status, 65536)
             except BlockingIOError:
                 return
-            server.report += data
+            server.reported(data)
             if not data:
-                self._end_report(server)
-
-    def _end_report(self, server: Server) -> None:
-        self._poller.unregister(server.status)
-        del self._by_status[server.status]
-        os.close(server.status)
-        server.status = -1
-        user, _, failure = server.report.partition(b"\n")
-        if failure:
-            server.failure = json.loads(failure)
-        elif user.startswith(b"{"):
-            server.failure = json.loads(user)
-        elif user:
-            server.uid, server.gid = map(int, user.split())
-            self._outbox.send(wire.Running(server.id, server.uid, server.gid))
+                self._poller.unregister(status)
+                del self._by_status[status]
+                os.close(status)
+                if server.uid is not None and server.gid is not None:
+                    self._outbox.send(wire.Running(server.id, server.uid, server.gid))
 
     def reaped(self, pid: int, code: int, now: float) -> None:
         """Note that a process was reaped; kill what it left, if it was a server's first one."""
@@ -268,7 +213,7 @@ class Servers:
         self._read_report(server)
         server.code = code
         server.reaped_at = now
-        server.pause = _FIRST_PAUSE
+        server.hurry()
         if server.listener is not None:
             # or requests would still be connected, to nobody
             os.close(server.listener)
@@ -303,8 +248,7 @@ class Servers:
             return
         if server.code is not None and now >= server.reaped_at + _TELL_AFTER:
             self._tell(server, server.code)
-        server.sweep_at = now + server.pause
-        server.pause = min(2 * server.pause, _LAST_PAUSE)
+        server.sweep_later(now)
 
     def _tell(self, server: Server, ended: int) -> None:
         if server.told:

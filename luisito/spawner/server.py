@@ -1,0 +1,77 @@
+"""One app server as the spawner knows it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from luisito.core import wire
+    from luisito.spawner.spare import Spare
+
+FIRST_PAUSE = 0.002  # seconds between two rounds of killing; doubled up to the last
+LAST_PAUSE = 0.25
+
+
+class Server:
+    """Its first process, and what belongs to it until all of it has gone.
+
+    Attributes:
+        id: as the network process numbers it.
+        site: the site it serves.
+        port: that stands for %PORT; None for the other ways.
+        pid: of its first process.
+        status: the read end of the pipe on which its child reports; -1 once the report has ended.
+        output: the read end of its output: a copy, so that nobody gets SIGPIPE while a reader is
+            missing.
+        notify: its NOTIFY_SOCKET.
+        listener: a copy of the socket that was handed over, as long as it lives.
+        uid: who it runs as; None until it does.
+        gid: likewise.
+        failure: what its child reported instead of running.
+        code: how its first process ended, as of waitstatus_to_exitcode; None before that.
+        reaped_at: when that was, in seconds of the monotonic clock.
+        sweep_at: when what is left of it is killed again; None where nothing is to be killed.
+        told: the network process knows its end.
+    """
+
+    __slots__ = (
+        "_pause", "_report", "code", "failure", "gid", "id", "listener", "notify", "output", "pid",
+        "port", "reaped_at", "site", "status", "sweep_at", "told", "uid",
+    )  # fmt: skip
+
+    def __init__(self, order: wire.Start, spare: Spare, listener: int | None) -> None:
+        self.id, self.site, self.port = order.server, order.site, order.port
+        self.pid, self.status = spare.pid, spare.status
+        self.output, self.notify = spare.output, spare.notify
+        self.listener = listener
+        self.uid: int | None = None
+        self.gid: int | None = None
+        self.failure: dict[str, Any] | None = None
+        self.code: int | None = None
+        self.reaped_at = 0.0
+        self.sweep_at: float | None = None
+        self.told = False
+        self._report = b""
+        self._pause = FIRST_PAUSE
+
+    def reported(self, data: bytes) -> None:
+        """Note what its child reports; nothing is the end."""
+        if data:
+            self._report += data
+            return
+        self.status = -1
+        user, _, failure = self._report.partition(b"\n")
+        if failure or user.startswith(b"{"):
+            self.failure = json.loads(failure or user)
+        elif user:
+            self.uid, self.gid = map(int, user.split())
+
+    def hurry(self) -> None:
+        """What is left of it is killed at short intervals, which grow again."""
+        self._pause = FIRST_PAUSE
+
+    def sweep_later(self, now: float) -> None:
+        """Something is left of it, which is to be killed again."""
+        self.sweep_at = now + self._pause
+        self._pause = min(2 * self._pause, LAST_PAUSE)
