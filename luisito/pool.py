@@ -188,10 +188,10 @@ class Pool:
             if call is not None:
                 call.cancel()
                 self._call = None
-        elif call is None:
+        elif call is None or due < call.getTime():
+            if call is not None:
+                call.cancel()
             self._call = self._reactor.callLater(max(0.0, due - self._clock()), self._tick)
-        elif due < call.getTime():
-            call.reset(max(0.0, due - self._clock()))
 
     def _tick(self) -> None:
         self._call = None

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.application.service import Service
@@ -117,7 +118,7 @@ class LuisitoService(Service):
             )
         self._board = board = Switchboard(reactor)
         for description in settings.listen:
-            self._listeners.append(listen(description, board, reactor, self))
+            self._listeners.append(listen(description, board, board, self))
         uid, gid = network_user(*self._user, euid=os.geteuid(), egid=os.getegid())
         self._network_user = uid, gid
         self._warn_of_one_user(uid)
@@ -127,7 +128,7 @@ class LuisitoService(Service):
         listen_dir = f"{hello.runtime_dir}/0"
         os.mkdir(listen_dir, 0o700)
         os.chown(listen_dir, uid, gid)
-        self.pool = pool = Pool(reactor, _limits(settings), self._ways(board, launched, listen_dir))
+        self.pool = pool = Pool(board, _limits(settings), self._ways(board, launched, listen_dir))
         self._spawner = spawner = Spawner(reactor, launched, pool)
         pool.attach(spawner)
         pool.lost.addCallback(self._spawner_lost)
@@ -138,10 +139,10 @@ class LuisitoService(Service):
             if settings.project_path is not None
             else None
         )
-        self.gateway = Gateway(reactor, board, settings, routes, pool)
+        self.gateway = Gateway(board, board, settings, routes, pool)
         if settings.access_log is not None:
             self._access_asked = spawner.log(None).addCallbacks(
-                self._open_access_log,
+                partial(self._open_access_log, board),
                 lambda failure: self._log.error(
                     "ACCESS_LOG: cannot open {path}: {error}",
                     path=settings.access_log,
@@ -184,12 +185,12 @@ class LuisitoService(Service):
         )
 
     def _ways(self, board: Switchboard, launched: Launched, listen_dir: str) -> Ways:
-        diag, reactor, settings = Diag(), self._reactor, self.settings
+        diag, settings = Diag(), self.settings
         self._diag = diag
-        readiness = Readiness(reactor, board, diag, self._owns)
+        readiness = Readiness(board, board, diag, self._owns)
         return Ways(
             board,
-            reactor,
+            board,
             readiness,
             diag,
             Ports(*settings.port_range),
@@ -203,8 +204,8 @@ class LuisitoService(Service):
     def _owns(self, server: int, inode: int) -> Deferred[bool]:
         return self._spawner.owns(server, inode)
 
-    def _open_access_log(self, fd: int) -> None:
-        self.gateway.log_to(AccessLog(fd, self._reactor, self.gateway.counters))
+    def _open_access_log(self, board: Switchboard, fd: int) -> None:
+        self.gateway.log_to(AccessLog(fd, board, self.gateway.counters))
 
     def _become_unprivileged(self) -> None:
         drop(*self._network_user)

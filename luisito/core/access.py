@@ -37,7 +37,13 @@ def asked(method: bytes, target: bytes) -> bytes:
         target: of the request, as `request_line` has let it pass; its query is left out, since
             tokens travel there.
     """
-    return b'%s","target":"%s' % (method, escaped(target.partition(b"?")[0]))
+    query = target.find(b"?")
+    if query >= 0:
+        target = target[:query]
+    # of what stands in a valid target, JSON minds only these
+    if not target.isascii() or target.find(b"\\") >= 0:
+        target = escaped(target)
+    return b'%s","target":"%s' % (method, target)
 
 
 NOTHING: Final = asked(b"", b"")

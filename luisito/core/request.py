@@ -44,8 +44,8 @@ IDEMPOTENT: Final = frozenset(
 # `"`, `#`, `<` and `>` never stand raw in a target (RFC 3986), and parsers disagree about them.
 _TARGET_CHAR: Final = rb"[!$-;=?-~\x80-\xff]"
 
-_request_line = re.compile(rb"(" + TOKEN + rb"++) ([^ \r\n]++) HTTP/([0-9])\.([0-9])").fullmatch
-_origin = re.compile(rb"/" + _TARGET_CHAR + rb"*+").fullmatch
+_request_line = re.compile(rb"([A-Z-]++) (/" + _TARGET_CHAR + rb"*+) HTTP/1\.([01])").fullmatch
+_any_request_line = re.compile(rb"(" + TOKEN + rb"++) ([^ \r\n]++) HTTP/(\d)\.(\d)").fullmatch
 _absolute = re.compile(
     rb"(?i:https?)://([^\x00- \"#/<>?@\x7f]++)(/"
     + _TARGET_CHAR
@@ -99,6 +99,15 @@ def request_line(line: bytes) -> RequestLine:
         BadMessage: 400, 501 for a method or 505 for a version that is not spoken here.
     """
     match = _request_line(line)
+    if match is not None:
+        method, target, minor = match.groups()
+        if method in METHODS:
+            return RequestLine(method, target, minor[0] - 48, None)
+    return _unusual_request_line(line)
+
+
+def _unusual_request_line(line: bytes) -> RequestLine:
+    match = _any_request_line(line)
     if match is None:
         raise BadMessage(400, "the request line is malformed")
     method, target, major, minor = match.groups()
@@ -106,8 +115,6 @@ def request_line(line: bytes) -> RequestLine:
         raise BadMessage(505, "only HTTP/1.0 and HTTP/1.1 are spoken here")
     if method not in METHODS:
         raise BadMessage(501, "this method is not implemented")
-    if _origin(target):
-        return RequestLine(method, target, int(minor), None)
     if target == b"*":
         if method != b"OPTIONS":
             raise BadMessage(400, "the target * goes with OPTIONS only")

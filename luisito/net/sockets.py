@@ -244,7 +244,7 @@ class SocketStream:
 
     def later(self, seconds: float, call: Callable[[], None]) -> IDelayedCall:
         """Calls something by the clock of the reactor."""
-        return self._board.clock.callLater(seconds, call)
+        return self._board.callLater(seconds, call)
 
     # -- inside
 

@@ -11,21 +11,21 @@ import select
 import time
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
-from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
+from twisted.internet.interfaces import IReactorFDSet, IReactorTime, IReadDescriptor
 from twisted.logger import Logger
 from zope.interface import implementer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-    from twisted.internet.interfaces import IReactorTime
+    from twisted.internet.interfaces import IDelayedCall
     from twisted.python.failure import Failure
 
 IN: Final = select.EPOLLIN
 OUT: Final = select.EPOLLOUT
 _GONE: Final = select.EPOLLHUP | select.EPOLLERR
 
-_BATCH: Final = 256
+_BATCH: Final = 128
 # So many events are a sign that there are more by now.
 _MANY: Final = 64
 TURN: Final = 0.05
@@ -63,7 +63,7 @@ class _Elsewhere:
     writable = gone = failed = readable
 
 
-@implementer(IReadDescriptor)
+@implementer(IReadDescriptor, IReactorTime)
 class Switchboard:
     """Dispatches the events of many descriptors from one epoll object.
 
@@ -73,7 +73,6 @@ class Switchboard:
         clock: the monotonic time in seconds.
 
     Attributes:
-        clock: the reactor, for its time.
         turned: called after each turn with events, where it is set.
     """
 
@@ -87,7 +86,9 @@ class Switchboard:
     ) -> None:
         self._epoll = select.epoll()
         self._turn, self._clock = turn, clock
-        self.clock = cast("IReactorTime", reactor)
+        self._timers = cast("IReactorTime", reactor)
+        # when the reactor has something to do at its time, as far as is known in this turn
+        self._due = 0.0
         # not an interface's, but every reactor of Twisted's has it
         self._timeout: Callable[[], float | None] | None = getattr(reactor, "timeout", None)
         self._elsewhere = _Elsewhere()
@@ -117,8 +118,31 @@ class Switchboard:
         del self._handlers[fd]
         self._epoll.unregister(fd)
 
+    # What the parts of Luisito ask of the reactor, they ask of the Switchboard, so that it knows
+    # when it may not wait any longer.
+
+    def seconds(self) -> float:
+        """See IReactorTime."""
+        return self._timers.seconds()
+
+    def callLater(
+        self,
+        delay: float,
+        callable: Callable[..., object],  # noqa: A002 - Twisted's name
+        *args: object,
+        **kwargs: object,
+    ) -> IDelayedCall:
+        """See IReactorTime; to have it called sooner, cancel it and call this again."""
+        made = self._timers.callLater(delay, callable, *args, **kwargs)
+        self._due = min(self._due, self._clock() + delay)
+        return made
+
+    def getDelayedCalls(self) -> Sequence[IDelayedCall]:
+        """See IReactorTime."""
+        return self._timers.getDelayedCalls()
+
     def addReader(self, reader: IReadDescriptor) -> None:
-        """See IReactorFDSet: the reactor's, for what adds readers while the Switchboard waits."""
+        """See IReactorFDSet."""
         self._elsewhere.called = True
         self._reactor.addReader(reader)
 
@@ -144,24 +168,25 @@ class Switchboard:
 
     def doRead(self) -> None:
         """See IReadDescriptor: some of our descriptors are ready."""
-        poll, clock = self._epoll.poll, self._clock
+        poll, clock, elsewhere = self._epoll.poll, self._clock, self._elsewhere
         end = clock() + self._turn
         events = poll(0, _BATCH)
         if not events:
             return
         waits: bool | None = None
-        self._elsewhere.called = False
+        elsewhere.called = False
         while events:
             self._dispatch(events)
-            if self._elsewhere.called or clock() >= end:
+            now = clock()
+            if now >= end or elsewhere.called:
                 break
             if waits is None:
-                waits = self._watches_all()
+                waits = self._watches_all(now)
             if waits:
-                due = self._due()
-                if due <= 0:
+                left = self._due - now
+                if left <= 0:
                     break
-                events = poll(due, _BATCH)
+                events = poll(left, _BATCH)
             elif len(events) >= _MANY:
                 events = poll(0, _BATCH)
             else:
@@ -169,12 +194,7 @@ class Switchboard:
         if self.turned is not None:
             self.turned()
 
-    def _due(self) -> float:
-        """Seconds until the reactor has something to do at its time."""
-        due = None if self._timeout is None else self._timeout()
-        return _WAIT if due is None or due > _WAIT else due
-
-    def _watches_all(self) -> bool:
+    def _watches_all(self, now: float) -> bool:
         """Whether we are woken by whatever the reactor waits for, so that to wait here is as good.
 
         The next event is often only a moment away, and to go round by the reactor for it costs
@@ -183,6 +203,8 @@ class Switchboard:
         reactor, watched = self._reactor, self._watched
         if self._timeout is None or reactor.getWriters():
             return False
+        due = self._timeout()
+        self._due = now + (_WAIT if due is None else min(due, _WAIT))
         others = {reader.fileno(): reader for reader in reactor.getReaders() if reader is not self}
         if others != watched:
             for fd in watched:

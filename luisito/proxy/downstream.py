@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from luisito.proxy.gateway import Gateway
 
 # What may come in while it cannot be used yet: the body of a request whose server is starting, or
-# the next request of a client that pipelines. One read may come on top; to read that many chunks of
-# one byte must not hold the others up.
+# the next request of a client that pipelines. A read may come before and one on top; to take that
+# many chunks of one byte must not hold the others up.
 _MAX_HELD: Final = 16384
 _CR: Final = 13
 

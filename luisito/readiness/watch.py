@@ -181,10 +181,11 @@ class Readiness:
         self._set_uid(server, uid)
         # A slow pace set for older starts would keep this one waiting.
         pace = self._pace()
-        if self._tick_call is None:
+        call = self._tick_call
+        if call is None or call.getTime() > server.since + pace:
+            if call is not None:
+                call.cancel()
             self._tick_call = self._clock.callLater(pace, self._tick)
-        elif self._tick_call.getTime() > server.since + pace:
-            self._tick_call.reset(pace)
 
     def _set_uid(self, server: _Server, uid: int | None) -> None:
         if uid is not None:

@@ -157,7 +157,7 @@ def test_a_turn_ends_although_there_is_always_more(turns):
     """The reactor's other work is never kept waiting long."""
     calls = []
     times = iter(range(100))
-    board = Switchboard(turns.reactor, turn=4, clock=lambda: next(times))
+    board = Switchboard(turns.reactor, turn=0.004, clock=lambda: next(times) / 1000)
     made = [socket.socketpair() for _ in range(70)]
     for index, (ours, far) in enumerate(made):
         board.register(ours.fileno(), Handler(index, calls), IN)
@@ -281,6 +281,42 @@ def test_a_timer_ends_the_wait(turns, patient, pairs):
     turns.turn()
     turns.turn(0.1)
     assert calls == ["timer"]
+    patient.unregister(a.fileno())
+
+
+def test_a_timer_that_a_handler_sets_ends_the_wait(turns, patient, pairs):
+    (a, far_a), _, _ = pairs
+    calls = []
+
+    def then(_what):
+        a.recv(99)
+        patient.callLater(0.01, calls.append, "timer")
+
+    patient.register(a.fileno(), Handler("a", [], then), IN)
+    far_a.send(b"x")
+    turns.turn()
+    turns.turn(0.1)
+    assert calls == ["timer"]
+    assert patient.getDelayedCalls() == []
+    assert patient.seconds() == pytest.approx(turns.reactor.seconds(), abs=5)
+    patient.unregister(a.fileno())
+
+
+def test_a_reader_that_a_handler_adds_ends_the_wait(turns, patient, pairs):
+    (a, far_a), (b, far_b), _ = pairs
+    reader = Reader(b)
+
+    def then(_what):
+        a.recv(99)
+        patient.addReader(reader)
+
+    patient.register(a.fileno(), Handler("a", [], then), IN)
+    far_a.send(b"x")
+    far_b.send(b"x")
+    turns.turn()
+    turns.turn()
+    assert reader.reads == 1
+    patient.removeReader(reader)
     patient.unregister(a.fileno())
 
 

@@ -20,6 +20,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 def log() -> Iterator[list[dict[str, object]]]:
     """What was logged; a failure among it fails the test."""
     events: list[dict[str, object]] = []
+    gc.collect()  # what earlier tests have left says nothing of this one
     globalLogPublisher.addObserver(events.append)
     yield events
     gc.collect()
