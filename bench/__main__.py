@@ -20,7 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench import cold, peers, simulated, works
+from bench import cold, peers, simulated, spawn, works
 from bench.processes import BenchError, adopt_orphans, end_all
 from bench.report import table
 
@@ -100,6 +100,8 @@ def chosen(
     if "crowd" in wanted:
         for word in ("%PORT",) if options.quick else cold.WAYS:
             yield partial(cold.crowd, setup, word, 1 if options.quick else 5)
+    if "spawn" in wanted:
+        yield partial(spawn.rows, 50 if options.quick else 200)
     if "policy" in wanted:
         yield simulated.rows
 
@@ -114,7 +116,7 @@ def _show(rows: list[Row], load: float, path: str | None) -> None:
 
 
 def _options() -> argparse.Namespace:
-    names = [*works.WORKS, "cold", "crowd", "policy"]
+    names = [*works.WORKS, "cold", "crowd", "spawn", "policy"]
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer rounds: 90 seconds at most")
     parser.add_argument(

@@ -17,6 +17,7 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
+from bench.report import Row, Verdict
 from luisito.core import wire
 from luisito.process.launch import launch
 from luisito.spawner import channel
@@ -65,6 +66,26 @@ def straight() -> float:
     begun = time.time()
     done = subprocess.run(COMMAND, stdout=subprocess.PIPE, check=True)
     return int(done.stdout) / 1e9 - begun
+
+
+def rows(count: int) -> list[Row]:
+    """The row for what an order to start takes of the network process's time."""
+    sock, process, _ = launch(CONFIGURE)
+    with sock, socket.create_server(("127.0.0.1", 0)) as listener:
+        held = []
+        for server in range(1, count + 1):
+            time.sleep(0.02)
+            held.append(spawn(sock, listener, server)["order sent"] * 1e3)
+    process.wait()
+    median = statistics.median(held)
+    return [
+        Row(
+            "an order to start holds the reactor",
+            {"Luisito": f"{median:.3f} ms"},
+            [Verdict(median, 0.3, " ms")],
+            {"held": held},
+        )
+    ]
 
 
 def main() -> None:
