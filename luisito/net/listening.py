@@ -124,7 +124,9 @@ class Listener:
                 receiver = self._acceptor.accept(peer.encode(), self._port)
             else:
                 receiver = self._acceptor.accept(b"", 0)
-            self._acceptor.connected(receiver, SocketStream(self._board, sock, receiver))
+            stream = SocketStream(self._board, sock, receiver)
+            self._acceptor.connected(receiver, stream)
+            stream.readable()  # the first request is often there by now
 
     def writable(self) -> None:
         """See Handler."""

@@ -67,7 +67,7 @@ def run(
         os.setsid()
         _arrange_descriptors(pipes)
         if early:
-            _rehearse(config, runtime)
+            _rehearse(config, runtime, parent)
         with socket.socket(fileno=pipes.orders) as orders:
             data, descriptors = channel.receive(orders)
         if not data:
@@ -106,9 +106,19 @@ def _die_with_parent(parent: int) -> None:
         os._exit(127)
 
 
-def _rehearse(config: Config, runtime: Runtime) -> None:
+def _rehearse(config: Config, runtime: Runtime, parent: int) -> None:
     """Go through the motions, so that memory, code and passwd are at hand when it counts."""
-    order = read_order(write_order(wire.Start(0, "localhost", None)))
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours, theirs:
+        channel.send(ours, write_order(wire.Start(0, "localhost", None)), (theirs.fileno(),))
+        data, descriptors = channel.receive(theirs)
+        channel.close(descriptors)
+    order = read_order(data)
+    _die_with_parent(parent)
+    os.umask(config.umask)
+    resource.setrlimit(resource.RLIMIT_NOFILE, resource.getrlimit(resource.RLIMIT_NOFILE))
+    if config.root:
+        os.setgroups(os.getgroups())
     try:
         user = config.user or users.resolve(config, None)
         values = _values(config, runtime, order, user, config.cwd)
