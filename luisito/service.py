@@ -129,7 +129,7 @@ class LuisitoService(Service):
         os.mkdir(listen_dir, 0o700)
         os.chown(listen_dir, uid, gid)
         self.pool = pool = Pool(board, _limits(settings), self._ways(board, launched, listen_dir))
-        self._spawner = spawner = Spawner(reactor, launched, pool)
+        self._spawner = spawner = Spawner(board, launched, pool)
         pool.attach(spawner)
         pool.lost.addCallback(self._spawner_lost)
         routes = Routes(

@@ -154,6 +154,8 @@ class Splice:
             self._fail(error)
             return
         if self._count:
+            if self._look is not None and self._count < _GATHERED:
+                self._source.gather(self._count)
             self._sink.want_out(False)
             self._source.resume()
         else:

@@ -18,7 +18,7 @@ from zope.interface import implementer
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from twisted.internet.interfaces import IDelayedCall
+    from twisted.internet.interfaces import IDelayedCall, IWriteDescriptor
     from twisted.python.failure import Failure
 
 IN: Final = select.EPOLLIN
@@ -63,7 +63,7 @@ class _Elsewhere:
     writable = gone = failed = readable
 
 
-@implementer(IReadDescriptor, IReactorTime)
+@implementer(IReadDescriptor, IReactorTime, IReactorFDSet)
 class Switchboard:
     """Dispatches the events of many descriptors from one epoll object.
 
@@ -148,7 +148,33 @@ class Switchboard:
 
     def removeReader(self, reader: IReadDescriptor) -> None:
         """See IReactorFDSet."""
+        fd = reader.fileno()
+        if self._watched.get(fd) is reader:
+            # now: once it is closed, and a copy lives elsewhere, it could not be any more
+            del self._watched[fd]
+            self.unregister(fd)
         self._reactor.removeReader(reader)
+
+    def addWriter(self, writer: IWriteDescriptor) -> None:
+        """See IReactorFDSet."""
+        self._elsewhere.called = True
+        self._reactor.addWriter(writer)
+
+    def removeWriter(self, writer: IWriteDescriptor) -> None:
+        """See IReactorFDSet."""
+        self._reactor.removeWriter(writer)
+
+    def removeAll(self) -> list[IReadDescriptor | IWriteDescriptor]:
+        """See IReactorFDSet."""
+        return self._reactor.removeAll()
+
+    def getReaders(self) -> list[IReadDescriptor]:
+        """See IReactorFDSet."""
+        return self._reactor.getReaders()
+
+    def getWriters(self) -> list[IWriteDescriptor]:
+        """See IReactorFDSet."""
+        return self._reactor.getWriters()
 
     def close(self) -> None:
         """Ends the Switchboard; its handlers close their descriptors themselves."""
@@ -178,7 +204,10 @@ class Switchboard:
         while events:
             self._dispatch(events)
             now = clock()
-            if now >= end or elsewhere.called:
+            if elsewhere.called:
+                self._watches_all(now)  # or a reader that has gone meanwhile would call for ever
+                break
+            if now >= end:
                 break
             if waits is None:
                 waits = self._watches_all(now)
@@ -201,10 +230,6 @@ class Switchboard:
         more than an exchange.
         """
         reactor, watched = self._reactor, self._watched
-        if self._timeout is None or reactor.getWriters():
-            return False
-        due = self._timeout()
-        self._due = now + (_WAIT if due is None else min(due, _WAIT))
         others = {reader.fileno(): reader for reader in reactor.getReaders() if reader is not self}
         if others != watched:
             for fd in watched:
@@ -221,6 +246,10 @@ class Switchboard:
                 except OSError:
                     return False  # nothing that epoll can watch, which reactors poll by themselves
                 self._watched[fd] = reader
+        if self._timeout is None or reactor.getWriters():
+            return False
+        due = self._timeout()
+        self._due = now + (_WAIT if due is None else min(due, _WAIT))
         return True
 
     def _dispatch(self, events: list[tuple[int, int]]) -> None:

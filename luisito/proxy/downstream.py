@@ -59,9 +59,9 @@ class Downstream:
         self.spare: Exchange | None = None
         self.half_closed = self._flushing = self._next_keep = False
         self._progress = -1
-        # header lines, up to the empty one, that `fields` were read from, and that need no more
-        # than that; before there are any, what nobody can send after a request line
-        self._block = b"\n"
+        # Header lines, up to the empty one, that `fields` were read from, and that need no more
+        # than that; empty where there are none, so that nothing can be like them.
+        self._block = b""
         self.fields: RequestFields | None = None
         self.passed = b""
         self.deadline = gateway.clock() + gateway.head_timeout
@@ -170,7 +170,7 @@ class Downstream:
         self.buffer = data[end + 4 :]
         start = data.find(b"\r\n")
         block = data[start : end + 2]
-        self._block = b"\n"
+        self._block = b""
         try:
             line = gateway.line(data[:start])
             fields = gateway.fields(block)

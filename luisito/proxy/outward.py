@@ -66,7 +66,6 @@ class Outward:
         self.upload: Upload | None = None
         self.upstream: Upstream | None = None
         self.server: Server | None = None
-        self.replay: bytes | None = None
         self._timer: IDelayedCall | None = None
         self._tunnel: Tunnel | None = None
         self._tries = 0
@@ -86,6 +85,7 @@ class Outward:
         header lines, has left nothing behind that is not set here.
         """
         self.line = line
+        self.replay: bytes | None = None
         self.bytes_in = size
         self.gateway.counters.heads += 1
         self.began = self.gateway.clock()

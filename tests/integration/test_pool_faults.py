@@ -4,6 +4,7 @@ import os
 import pwd
 import random
 import re
+import socket
 import time
 from collections import OrderedDict
 
@@ -225,3 +226,27 @@ def test_truncated_answers_are_seen_as_such(serve):
             connection.ask(target)
             with pytest.raises(BrokenOff):
                 connection.response()
+
+
+def test_45_a_kept_connection_whose_server_went_between_two_requests(serve):
+    """FAULTS 45, invariants 2 and 4: each answer is that of its own request, sent once.
+
+    By plain sockets: the harness's client marks its requests, and these are to differ in their
+    first line alone.
+    """
+    server = serve({"MAX_SERVERS": 1})
+    lines = b"Host: a.localhost\r\nContent-Length: 0\r\n\r\n"
+    with socket.create_connection(server.address, 10) as kept:
+        for number in range(40):
+            method = [b"GET", b"DELETE", b"POST"][number // 4 % 3]
+            if number % 4 == 3:
+                assert server.request(host="b.localhost").status == 200
+            kept.sendall(method + b" /?%02d HTTP/1.1\r\n" % number + lines)
+            got = b""
+            while not (size := re.search(rb"Content-Length: (\d+)\r\n\r\n", got)) or (
+                len(got) < size.end() + int(size[1])
+            ):
+                got += kept.recv(65536)
+            assert got.startswith(b"HTTP/1.1 200 ")
+    asked = [line["target"] for line in server.seen("head", "a.localhost")]
+    assert asked == [f"/?{number:02}" for number in range(40)]

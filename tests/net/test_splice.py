@@ -1,6 +1,7 @@
 """Splice: long bodies from socket to socket."""
 
 import hashlib
+import socket
 import time
 
 import pytest
@@ -221,3 +222,16 @@ def test_it_ends_while_more_is_gathered(turns, line, end):
     assert it.from_.calls in (["ended"], ["lost"])
     assert it.mover.calls == []
     assert it.source.pulled_by is None
+
+
+def test_the_last_of_a_body_is_not_waited_for_after_the_sink_was_blocked(turns, line):
+    """What is gathered is never more than what is still to come."""
+    it = line(1 << 30)
+    it.source_far.send(BODY[: 3 * MIB])
+    turns.until(lambda: len(it.sink_far.got) == 3 * MIB, 20)
+    assert it.splice._look is not None
+    it.splice.in_pipe = 0
+    it.splice._count = 1000
+    it.splice.push()
+    size = it.source.socket.getsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT)
+    assert size == 1000

@@ -3,6 +3,7 @@
 import os
 import socket
 import threading
+import time
 
 import pytest
 from twisted.logger import capturedLogs
@@ -317,6 +318,63 @@ def test_a_reader_that_a_handler_adds_ends_the_wait(turns, patient, pairs):
     turns.turn()
     assert reader.reads == 1
     patient.removeReader(reader)
+    patient.unregister(a.fileno())
+
+
+@pytest.mark.parametrize("how", ["paused", "closed", "behind our back"])
+def test_a_reader_that_left_does_not_call_for_ever(turns, patient, pairs, how):
+    """Not even where a copy of its descriptor lives in another process."""
+    (a, far_a), (b, far_b), _ = pairs
+    reader = Reader(b)
+    patient.register(a.fileno(), Handler("a", [], lambda _: a.recv(99)), IN)
+    patient.addReader(reader)
+    patient.callLater(0.01, lambda: None)
+    far_a.send(b"x")
+    turns.turn()
+    turns.turn(0.02)
+    copy = os.dup(b.fileno())
+    if how == "behind our back":
+        turns.reactor.removeReader(reader)
+    else:
+        patient.removeReader(reader)
+    if how == "closed":
+        b.close()
+    far_b.send(b"WATCHDOG=1")
+    count, end = 0, time.monotonic() + 0.2
+    while time.monotonic() < end:
+        turns.turn(0.05)
+        count += 1
+    assert count < 20
+    patient.unregister(a.fileno())
+    os.close(copy)
+
+
+def test_a_writer_that_a_handler_adds_ends_the_wait(turns, patient, pairs):
+    (a, far_a), (b, _), _ = pairs
+    calls = []
+
+    class Writer(Reader):
+        def doWrite(self):
+            calls.append("written")
+            patient.removeWriter(self)
+
+    writer = Writer(b)
+
+    def then(_what):
+        a.recv(99)
+        calls.append("read")
+        if len(calls) == 2:
+            patient.addWriter(writer)
+        else:
+            threading.Timer(0.01, far_a.send, [b"x"]).start()
+
+    patient.register(a.fileno(), Handler("a", [], then), IN)
+    far_a.send(b"x")
+    turns.turn()
+    turns.turn()
+    assert calls == ["read", "read", "written"]
+    assert patient.getWriters() == []
+    assert patient in patient.getReaders()
     patient.unregister(a.fileno())
 
 

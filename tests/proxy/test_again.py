@@ -196,3 +196,57 @@ def test_after_an_exchange_that_was_not_usual(make):
     rig.until(lambda: client.over)
     assert [line["start"] for line in rig.lines()] == ["warm", "warm", "cold", "warm"]
     assert rig.counters.retries == 1
+
+
+@pytest.mark.parametrize("method", [b"GET", b"DELETE", b"POST"])
+def test_invariant_4_after_its_server_went_to_sleep_the_next_request_is_the_next_one(make, method):
+    """Nothing of the request before is sent a second time."""
+    rig = make()
+    client = rig.client()
+    block = HOST + b"Content-Length: 0\r\n\r\n"
+    app = None
+    for _ in range(3):
+        client.send(method + b" /one HTTP/1.1\r\n" + block)
+        app = app or rig.accept()
+        rig.head(app)
+        app.send(OK)
+        rig.expect(client, b"ok")
+    rig.pool.awake = False
+    client.send(b"GET /two HTTP/1.1\r\n" + block)
+    rig.until(lambda: rig.pool.waiters)
+    rig.pool.grant()
+    assert rig.head(app).startswith(b"GET /two ")
+    app.send(OK)
+    rig.expect(client, b"ok")
+
+
+BEFORE = [
+    b"",
+    GET,
+    b"GET http://a.test/x HTTP/1.1\r\n" + HOST + b"\r\n",
+    b"POST / HTTP/1.1\r\n" + HOST + b"Content-Length: 2\r\n\r\nab",
+]
+
+
+@pytest.mark.parametrize("before", BEFORE)
+@pytest.mark.parametrize("data", [b"\n", b"x\n", b"GET /x HTTP/1.1\n", b"GET /x HTTP/1.1\n\n"])
+def test_a_bare_newline_is_no_header_line(make, before, data):
+    """FAULTS 57: nothing is passed on before a whole head has come."""
+    rig = make()
+    client, app = rig.client(), None
+    if before:
+        client.send(before)
+        app = rig.accept()
+        rig.head(app)
+        app.send(OK)
+        rig.expect(client, b"ok")
+        app.take()
+    client.send(data)
+    rig.settle()
+    assert not client.over
+    if app is None:
+        assert rig.no_connection()
+    else:
+        assert app.take() == b""
+    client.send(b"\r\n\r\n")
+    assert rig.page(client)[0] == 400
