@@ -126,7 +126,11 @@ class Listener:
                 receiver = self._acceptor.accept(b"", 0)
             stream = SocketStream(self._board, sock, receiver)
             self._acceptor.connected(receiver, stream)
-            stream.readable()  # the first request is often there by now
+            try:
+                stream.readable()  # the first request is often there by now
+            except Exception:  # noqa: BLE001 - one connection's fault must not end the others
+                self._log.failure("Unhandled error on a new connection")
+                stream.failed()
 
     def writable(self) -> None:
         """See Handler."""

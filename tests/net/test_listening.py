@@ -8,6 +8,7 @@ import sys
 
 import pytest
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs
 
 from luisito.errors import SettingsError
 from luisito.net.listening import listen
@@ -105,6 +106,7 @@ import os, socket, sys
 os.dup2(int(sys.argv[1]), 3)
 os.environ.update(LISTEN_FDS="1", LISTEN_FDNAMES="luisito", LISTEN_PID=str(os.getpid()))
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs
 from luisito.net.listening import listen
 from tests.net.test_listening import Acceptor
 from tests.net.turns import Turns
@@ -149,6 +151,7 @@ def test_addresses_that_are_taken(turns, start, tmp_path):
 EMFILE = """
 import resource, socket
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs
 from twisted.logger import capturedLogs
 from luisito.net.listening import listen
 from tests.net.test_listening import Acceptor
@@ -201,3 +204,30 @@ def test_stopped_while_it_pauses(turns, acceptor):
     listener._pause(OSError(24, "Too many open files"))
     listener.stopListening()
     assert clock.getDelayedCalls() == []
+
+
+def test_invariant_9_an_error_of_ours_at_the_first_bytes_ends_one_connection_only(turns):
+    class Failing(Acceptor):
+        def connected(self, receiver, stream):
+            super().connected(receiver, stream)
+            if len(self.streams) == 1:
+
+                def received(_data):
+                    raise ZeroDivisionError
+
+                receiver.received = received
+
+    acceptor = Failing()
+    listener = listen("tcp:0:interface=127.0.0.1", turns.board, Clock(), acceptor)
+    listener.startListening()
+    fars = []
+    for _ in range(2):
+        client = socket.create_connection(listener.socket.getsockname())
+        client.sendall(b"x")
+        fars.append(turns.far(client))
+    with capturedLogs() as logs:
+        turns.until(lambda: fars[0].over)
+    assert len(logs) == 1
+    assert not fars[1].over
+    listener.stopListening()
+    acceptor.streams[1].abort()
