@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 
 import pytest
@@ -676,6 +677,7 @@ def steps(call):
         count += event == "c_call"
 
     before = sys.gettrace(), sys.getprofile()
+    gc.disable()  # whose callbacks, which hypothesis has, would count
     sys.settrace(trace)
     sys.setprofile(profile)
     try:
@@ -683,6 +685,7 @@ def steps(call):
     finally:
         sys.settrace(before[0])
         sys.setprofile(before[1])
+        gc.enable()
     return count
 
 
