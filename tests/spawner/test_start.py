@@ -220,7 +220,7 @@ def test_many_at_once(network):
         network.start(server, f"s{server}.example")
     seen = network.facts(40)
     assert {fact.server for fact in seen if isinstance(fact, wire.Running)} == set(range(1, 21))
-    assert len(network.left()) == 20
+    assert wait_until(lambda: len(network.left()) == 20)
 
 
 def test_1000_spawns_leave_no_zombie_and_no_descriptor_29(network):
