@@ -115,13 +115,9 @@ class Outward:
             return
         self.server = server
         if self.upload is None:
-            line = self.line
-            # as in _message
-            passed = self.down.passed
-            message = self._message() if fields.upgrade else line.passed + passed
-            self.replay = message
+            self.replay = message = self._message()
             idle = server.data.idle
-            if idle and line.idempotent:
+            if idle and self.line.idempotent:
                 # as in _send, which has no more to do than this for nearly all requests
                 self.upstream = upstream = idle.pop()
                 upstream.client = self

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from twisted.internet.interfaces import IReadDescriptor
 from zope.interface import implementer
@@ -13,19 +13,8 @@ from luisito.readiness.credentials import ROOM, sender_uid
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from twisted.internet.interfaces import IDelayedCall, IReactorTime
+    from twisted.internet.interfaces import IDelayedCall, IReactorFDSet, IReactorTime
     from twisted.python.failure import Failure
-
-
-class Readers(Protocol):
-    """The part of IReactorFDSet that is needed here."""
-
-    def addReader(self, reader: IReadDescriptor) -> None:
-        """See IReactorFDSet."""
-
-    def removeReader(self, reader: IReadDescriptor) -> None:
-        """See IReactorFDSet."""
-
 
 _MAX_MESSAGE = 4096  # bytes
 _AT_ONCE = 8  # datagrams read before the reactor goes on
@@ -63,7 +52,7 @@ class NotifyReader:
     def __init__(
         self,
         clock: IReactorTime,
-        readers: Readers,
+        readers: IReactorFDSet,
         sock: socket.socket,
         on_state: Callable[[dict[str, str]], None],
     ) -> None:

@@ -15,10 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from twisted.internet.defer import Deferred
-    from twisted.internet.interfaces import IDelayedCall, IReactorTime
+    from twisted.internet.interfaces import IDelayedCall, IReactorFDSet, IReactorTime
 
     from luisito.readiness.diag import Diag
-    from luisito.readiness.notify import Readers
     from luisito.readiness.ways import Way
 
 # Seconds between ticks while the youngest start is younger than so many seconds: a quick server
@@ -55,7 +54,7 @@ class Readiness:
     def __init__(
         self,
         clock: IReactorTime,
-        readers: Readers,
+        readers: IReactorFDSet,
         diag: Diag,
         owns: Callable[[int, int], Deferred[bool]],
     ) -> None:

@@ -52,16 +52,21 @@ def exchange(rig, client, app, request, answer):
     return sent, client.take()
 
 
-def test_on_a_connection_as_on_one_of_its_own(make):
-    """Any requests and answers after each other on one connection, and each on a new one."""
-    choose = random.Random(1)
-    rig = make()
+def opened(make, **names):
+    """A rig, a client and an app server after a first exchange, and what the client got."""
+    rig = make(**names)
     client = rig.client()
     client.send(GET)
     app = rig.accept()
     rig.head(app)
     app.send(OK)
-    rig.expect(client, b"ok")
+    return rig, client, app, rig.expect(client, b"ok")
+
+
+def test_on_a_connection_as_on_one_of_its_own(make):
+    """Any requests and answers after each other on one connection, and each on a new one."""
+    choose = random.Random(1)
+    rig, client, app, _ = opened(make)
     for _ in range(150):
         request, answer = choose.choice(REQUESTS), choose.choice(ANSWERS)
         if b"1.0" in request and b"chunked" in answer:
@@ -75,13 +80,7 @@ def test_on_a_connection_as_on_one_of_its_own(make):
 
 @pytest.mark.parametrize("size", range(1, len(OK)))
 def test_an_answer_that_comes_again_in_two_pieces(make, size):
-    rig = make()
-    client = rig.client()
-    client.send(GET)
-    app = rig.accept()
-    rig.head(app)
-    app.send(OK)
-    first = rig.expect(client, b"ok")
+    rig, client, app, first = opened(make)
     client.send(GET)
     rig.head(app)
     app.send(OK[:size])
@@ -92,13 +91,7 @@ def test_an_answer_that_comes_again_in_two_pieces(make, size):
 
 def test_row_17_more_bytes_behind_an_answer_that_comes_again(make):
     """FAULTS 17: they belong to nobody, and their connection is thrown away."""
-    rig = make()
-    client = rig.client()
-    client.send(GET)
-    app = rig.accept()
-    rig.head(app)
-    app.send(OK)
-    first = rig.expect(client, b"ok")
+    rig, client, app, first = opened(make)
     client.send(GET)
     rig.head(app)
     app.send(OK + b"HTTP/1.1 200 OK\r\n")
@@ -138,13 +131,7 @@ def test_what_a_head_request_is_answered_is_not_taken_for_a_whole_answer(make):
 )
 def test_a_bad_line_before_lines_that_come_again(make, line, status):
     """FAULTS 57."""
-    rig = make()
-    client = rig.client()
-    client.send(GET)
-    app = rig.accept()
-    rig.head(app)
-    app.send(OK)
-    rig.expect(client, b"ok")
+    rig, client, _, _ = opened(make)
     client.send(line + b"\r\n" + HOST + b"\r\n")
     assert rig.page(client)[0] == status
     rig.until(lambda: client.over)
