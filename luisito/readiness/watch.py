@@ -214,7 +214,7 @@ class Readiness:
         paces = _UNHURRIED if isinstance(newest.way, ListenerWay) else _PACES
         pace = next((pace for limit, pace in paces if age < limit), _SLOWEST)
         # A tick costs as much as there are starts to look at; a crowd must not cost more time.
-        return min(_SLOWEST, pace * (1 + len(self._starting) // 3))
+        return min(_SLOWEST, pace * len(self._starting))
 
     def _recheck(self, server_id: int) -> None:
         server = self._starting.get(server_id)

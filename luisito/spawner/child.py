@@ -45,8 +45,7 @@ def run(
     pipes: Pipes,
     parent: int,
     files: tuple[int, int],
-    *,
-    early: bool,
+    server: int | None,
 ) -> None:
     """Wait for an order to start, become that server, or report why not; never returns.
 
@@ -61,21 +60,27 @@ def run(
         pipes: kept until exec; everything else is closed.
         parent: what getppid() answers as long as the spawner lives.
         files: the limits of open files that servers get back.
-        early: there is time to prepare, since nobody waits yet.
+        server: the number that the order will name, where there is time to prepare since nobody
+            waits yet; else None.
     """
     try:
         os.setsid()
         _arrange_descriptors(pipes)
-        if early:
-            _rehearse(config, runtime, parent)
-        with socket.socket(fileno=pipes.orders) as orders:
-            data, descriptors = channel.receive(orders)
-        if not data:
-            os._exit(0)
-        _make_way(descriptors)
+        user = None
         with socket.socket(fileno=pipes.notify) as notify:
+            if server is not None:
+                _rehearse(config, runtime, parent)
+                if config.alike:
+                    user = _settle(config, runtime, server, None, notify, parent)
+            with socket.socket(fileno=pipes.orders) as orders:
+                data, descriptors = channel.receive(orders)
+            if not data:
+                os._exit(0)
+            _make_way(descriptors)
             order = read_order(data)
-            _become_server(config, runtime, order, pipes.status, notify, parent, files)
+            if user is None:
+                user = _settle(config, runtime, order.server, order.site, notify, parent)
+        _become_server(config, runtime, order, user, pipes.status, files)
     except BaseException as error:  # noqa: BLE001 - whatever it is, this process must end here
         overloaded = isinstance(error, OSError) and error.errno in _OVERLOADED
         message = str(error) if isinstance(error, LuisitoError) else _describe(error)
@@ -128,24 +133,23 @@ def _rehearse(config: Config, runtime: Runtime, parent: int) -> None:
         return  # it will be said when somebody waits for it
 
 
-def _become_server(
+def _settle(
     config: Config,
     runtime: Runtime,
-    order: wire.Start,
-    status: int,
+    server: int,
+    site: str | None,
     notify: socket.socket,
     parent: int,
-    files: tuple[int, int],
-) -> None:
-    path = config.folder(order.site)
-    folder = None
-    if path is not None:
-        folder = users.open_folder(path, config.fixed)
+) -> Identity:
+    """Make the folder of its sockets, become the user and go where it will work.
+
+    All that a start needs from the order is the site, and not even that where the configuration
+    says all (`Config.alike`); then there is none.
+    """
+    path = None if site is None else config.folder(site)
+    folder = None if path is None else users.open_folder(path, config.fixed)
     user = config.user or users.resolve(config, None if folder is None else os.fstat(folder))
-    runtime.make(order.server, user, config.network_gid, notify)
-    values = _values(config, runtime, order, user, path or config.cwd)
-    argv = config.command.render(values)
-    environ = _environ(config, runtime, order, user, values)
+    runtime.make(server, user, config.network_gid, notify)
     if folder is None:
         os.chdir(config.cwd)
     users.become(user)
@@ -153,6 +157,20 @@ def _become_server(
     if folder is not None:
         _enter(folder, path, user)
     os.umask(config.umask)
+    return user
+
+
+def _become_server(
+    config: Config,
+    runtime: Runtime,
+    order: wire.Start,
+    user: Identity,
+    status: int,
+    files: tuple[int, int],
+) -> None:
+    values = _values(config, runtime, order, user, config.folder(order.site) or config.cwd)
+    argv = config.command.render(values)
+    environ = _environ(config, runtime, order, user, values)
     # Only when all else is open: the limit may be below the numbers of our descriptors.
     resource.setrlimit(resource.RLIMIT_NOFILE, files)
     os.write(status, b"%d %d\n" % (user.uid, user.gid))

@@ -22,6 +22,7 @@ class Config:
     Attributes:
         fixed: the beginning of PROJECT_PATH that is the operator's own words.
         user: who every server runs as; None where that depends on the site, or cannot be told.
+        alike: every server runs as the same user in the same folder.
 
     Raises:
         SettingsError: a value that cannot be used.
@@ -30,6 +31,7 @@ class Config:
 
     __slots__ = (
         "access_log",
+        "alike",
         "allow_root",
         "command",
         "cwd",
@@ -91,6 +93,7 @@ class Config:
         self.pidfile = Pidfile(_absolute("pidfile", order.pidfile)) if order.pidfile else None
         self.max_alive = order.max_servers + order.overlap + _ALIVE_TO_SPARE
         self.user = self._one_user()
+        self.alike = self.user is not None and self.project_path is None
         self.inherited = {"PATH": os.environ.get("PATH") or DEFAULT_PATH}
         for name in ("LANG", "TZ"):
             if name in os.environ:

@@ -57,6 +57,8 @@ class Servers:
         self._by_status: dict[int, Server] = {}
         self._spare: Spare | None = None
         self._spare_at = 0.0  # when it is forked, where there is none
+        self._unfit: dict[int, int] = {}  # by pid: spares on their way out, and whom they were for
+        self._next = 1  # the number of the next server: whoever orders them counts
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         needed = _FILES_EACH * config.max_alive + _FILES_BESIDE
         if hard != resource.RLIM_INFINITY and hard < needed:
@@ -86,26 +88,35 @@ class Servers:
 
     def _prepare(self, now: float) -> None:
         """Fork the process that the next start will need."""
+        self._spare_at = now + _FORK_AGAIN  # where this fails; a start will try before, and tell
         try:
-            self._spare = self._fork(early=True)
+            self._spare = self._fork(self._next)
         except OSError:
-            self._spare_at = now + _FORK_AGAIN  # a start will try before, and tell
             return
         rehearse(self._config)
 
-    def _fork(self, *, early: bool) -> Spare:
+    def _fork(self, server: int | None) -> Spare:
         parent = self._containment.parent
-        return fork_spare(self._config, self._runtime, parent, self._files, early=early)
+        return fork_spare(self._config, self._runtime, parent, self._files, server)
+
+    def _take_spare(self, server: int) -> Spare | None:
+        """Take the spare where it fits; one that has prepared for another server has to go."""
+        spare, self._spare = self._spare, None
+        if spare is None or spare.server is None or spare.server == server:
+            return spare
+        spare.close()
+        self._unfit[spare.pid] = spare.server
+        return None
 
     def _start(self, order: wire.Start, descriptors: list[int]) -> None:
         try:
-            waiting = self._spare or self._fork(early=False)
+            waiting = self._take_spare(order.server) or self._fork(None)
         except OSError as error:
             channel.close(descriptors)
             message = f"cannot start a process: {error.strerror}; raise the limit or free some"
             self._outbox.send(wire.Failed(order.server, True, message))
             return
-        self._spare = None
+        self._next = max(self._next, order.server + 1)  # never one that lives
         self._spare_at = time.monotonic() + _SPARE_AFTER
         with socket.socket(fileno=waiting.orders) as orders:
             try:
@@ -206,8 +217,9 @@ class Servers:
         """Note that a process was reaped; kill what it left, if it was a server's first one."""
         server = self._by_pid.get(pid)
         if self._spare is not None and pid == self._spare.pid:
-            channel.close(list(self._spare[1:]))
-            self._spare = None
+            self._take_spare(0)
+        if pid in self._unfit:
+            self._remove_folder(self._unfit.pop(pid))
         if server is None:
             return
         self._read_report(server)
@@ -266,7 +278,10 @@ class Servers:
         channel.close([server.output, server.notify])
         if server.listener is not None:
             os.close(server.listener)
-        if not self._runtime.remove(server.id):
+        self._remove_folder(server.id)
+
+    def _remove_folder(self, server: int) -> None:
+        if not self._runtime.remove(server):
             self._helpers.run(
-                lambda: self._runtime.remove_all(server.id), failed=lambda _message: None
+                lambda: self._runtime.remove_all(server), failed=lambda _message: None
             )

@@ -17,17 +17,26 @@ if TYPE_CHECKING:
 
 
 class Spare(NamedTuple):
-    """A child that waits for an order; our ends of its pipes."""
+    """A child that waits for an order; our ends of its pipes.
+
+    Attributes:
+        server: the number that its order must name, where it has prepared for that; else None.
+    """
 
     pid: int
     output: int
     status: int
     notify: int
     orders: int
+    server: int | None
+
+    def close(self) -> None:
+        """Close our ends, which ends a child that still waits."""
+        channel.close([self.output, self.status, self.notify, self.orders])
 
 
 def fork_spare(
-    config: Config, runtime: Runtime, parent: int, files: tuple[int, int], *, early: bool
+    config: Config, runtime: Runtime, parent: int, files: tuple[int, int], server: int | None
 ) -> Spare:
     """Fork a child that waits for an order to start; the arguments are those of child.run.
 
@@ -50,11 +59,11 @@ def fork_spare(
     output, output_end, status, status_end, own, theirs, datagrams = opened
     if pid == 0:
         pipes = child.Pipes(output_end, status_end, datagrams, theirs)
-        child.run(config, runtime, pipes, parent, files, early=early)
+        child.run(config, runtime, pipes, parent, files, server)
     channel.close([output_end, status_end, theirs])
     for descriptor in (output, status, datagrams):
         os.set_blocking(descriptor, False)
-    return Spare(pid, output, status, datagrams, own)
+    return Spare(pid, output, status, datagrams, own, server)
 
 
 def rehearse(config: Config) -> None:

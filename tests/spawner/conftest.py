@@ -58,6 +58,7 @@ class Network:
         self.early = []
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.sock = self.process = self.hello = None
+        self.last = 0
         if user is not None:
             popen = functools.partial(
                 subprocess.Popen, user=user.pw_uid, group=user.pw_gid, extra_groups=[]
@@ -82,6 +83,7 @@ class Network:
 
     def start(self, server, site="a.example", port=None):
         """Order a start that fits the way in; return nothing yet."""
+        self.last = max(self.last, server)
         if self.hello.way == "port":
             self.order(wire.Start(server, site, port or 20000 + server))
         elif self.hello.way == "fd":
@@ -128,6 +130,10 @@ class Network:
         fact, _ = self.fact()
         assert isinstance(fact, wire.Servers), fact
         return fact.servers
+
+    def folders(self):
+        """Name the folders of the servers that were ordered; the spare has made the next one's."""
+        return [f for f in os.listdir(self.hello.runtime_dir) if int(f) <= self.last]
 
     def left(self):
         """List the processes that inherited our mark."""

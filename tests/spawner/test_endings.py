@@ -42,7 +42,7 @@ def test_kill_leaves_nothing_of_what_ignores_term_27(network):
     network.order(wire.Signal(1, "KILL"))
     assert network.wait(wire.Exited) == wire.Exited(1, None, signal.SIGKILL)
     assert network.left() == []
-    assert os.listdir(network.hello.runtime_dir) == []
+    assert network.folders() == []
 
 
 def test_daemons_go_with_their_leader_28(network):
@@ -212,17 +212,6 @@ def test_signals_meant_for_luisito_do_not_end_the_spawner(network, number):
     assert [row["server"] for row in network.silent()] == [1]
 
 
-def test_a_waiting_child_that_somebody_kills_is_replaced(network):
-    network.launch(command=["true"])
-    expected = 1 if network.guarded else 2
-    assert wait_until(lambda: len(tree.children(network.spawner)) == expected)
-    spare = tree.children(network.spawner)[-1]
-    os.kill(spare, signal.SIGKILL)
-    assert wait_until(lambda: tree.status(spare) is None)
-    network.start(1)
-    assert network.wait(wire.Exited) == wire.Exited(1, 0, None)
-
-
 def test_a_server_killed_by_somebody_else_25(network):
     network.launch()
     started, _ = network.run()
@@ -238,5 +227,5 @@ def test_a_folder_full_of_files_goes_too(network):
     )
     network.run()
     network.wait(wire.Exited)
-    assert wait_until(lambda: os.listdir(network.hello.runtime_dir) == [])
+    assert wait_until(lambda: network.folders() == [])
     assert os.path.exists("/etc/passwd")

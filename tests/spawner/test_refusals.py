@@ -25,7 +25,7 @@ def failed(network, **changes):
     assert isinstance(fact, wire.Failed), fact
     assert not fact.overloaded
     assert network.silent() == []
-    assert wait_until(lambda: os.listdir(network.hello.runtime_dir) == [])
+    assert wait_until(lambda: network.folders() == [])
     return fact.message
 
 

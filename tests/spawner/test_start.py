@@ -248,7 +248,7 @@ def test_1000_spawns_leave_no_zombie_and_no_descriptor_29(network):
         cycle(server)
     assert wait_until(lambda: len(children()) == settled and descriptors() == before)
     assert tree.living(children()) == children()
-    assert os.listdir(network.hello.runtime_dir) == []
+    assert network.folders() == []
 
 
 def test_the_way_in_is_told(network):
