@@ -107,6 +107,15 @@ class Hello(NamedTuple):
     way: str
 
 
+class Spare(NamedTuple):
+    """A child waits to become this server; beside it the socket for `encode_start`.
+
+    It may be told of its start directly, before the spawner is ordered the same.
+    """
+
+    server: int
+
+
 class Started(NamedTuple):
     """A process exists. Beside it: the output's read end, the notify datagram socket."""
 
@@ -186,7 +195,18 @@ class Refused(NamedTuple):
 
 Order = Configure | Start | Signal | AskFolder | AskOwns | AskLog | AskList | Adopt | Quit
 Fact = (
-    Hello | Started | Running | Failed | Exited | Folder | Owns | Log | Servers | Adopted | Refused
+    Hello
+    | Spare
+    | Started
+    | Running
+    | Failed
+    | Exited
+    | Folder
+    | Owns
+    | Log
+    | Servers
+    | Adopted
+    | Refused
 )
 _Message = TypeVar("_Message", bound=tuple[object, ...])
 
@@ -203,6 +223,7 @@ _ORDERS: dict[str, type[Order]] = {
 }
 _FACTS: dict[str, type[Fact]] = {
     "hello": Hello,
+    "spare": Spare,
     "started": Started,
     "running": Running,
     "failed": Failed,
@@ -303,6 +324,24 @@ def _decode(data: bytes, table: dict[str, type[_Message]]) -> _Message:
     if kind is Signal and fields["signal"] not in SIGNALS:
         raise WireError(f"signal {fields['signal']!r:.100} is none of {', '.join(SIGNALS)}")
     return kind(**fields)
+
+
+def encode_start(order: Start) -> bytes:
+    """Write an order for a child that waits for it; quicker to read than the others."""
+    return f"{order.server} {order.port or 0} {order.site}".encode()
+
+
+def decode_start(data: bytes) -> Start:
+    """Read what `encode_start` wrote.
+
+    Raises:
+        WireError: it is something else.
+    """
+    try:
+        server, port, site = data.decode().split(" ", 2)
+        return Start(int(server), site, int(port) or None)
+    except ValueError:
+        raise WireError(f"{data[:100]!r} is no order to start") from None
 
 
 def server_folder(runtime_dir: str, server: int) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections import deque
+from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
 from twisted.internet.defer import Deferred
@@ -73,6 +75,7 @@ class Spawner:
         self._rows: dict[int, list[dict[str, wire.Scalar]]] = {}
         self._last_ask = 0
         self._unusable: set[int] = set()  # started, but their descriptors found no room here
+        self._spare: tuple[int, socket.socket] | None = None  # who waits to be which server
         self._stopping = False
         self._gone = False
         self._ended: Deferred[int] = Deferred()
@@ -81,7 +84,15 @@ class Spawner:
     # -- orders ----------------------------------------------------------------------------------
     def start(self, server: int, site: str, port: int | None, listener_fd: int | None) -> None:
         """Order a server; the descriptor stays the caller's."""
-        self._order(wire.Start(server, site, port), () if listener_fd is None else (listener_fd,))
+        order = wire.Start(server, site, port)
+        descriptors = () if listener_fd is None else (listener_fd,)
+        # The child that waits is told at once, which spares it the way through the spawner; what
+        # the spawner sends it then is left unread.
+        if self._spare is not None and self._spare[0] == server:
+            with suppress(OSError):  # it has gone: the spawner starts another
+                channel.send(self._spare[1], wire.encode_start(order), descriptors)
+            self._drop_spare()
+        self._order(order, descriptors)
 
     def signal(self, server: int, signal: str) -> None:
         """Order "TERM", "KILL", "USR1" or "HUP" for every process of a server."""
@@ -217,6 +228,8 @@ class Spawner:
         """Pass a fact on; descriptors that are passed on too are removed from the list."""
         if isinstance(fact, wire.Started):
             self._started(fact, descriptors)
+        elif isinstance(fact, wire.Spare):
+            self._take_spare(fact, descriptors)
         elif isinstance(fact, wire.Running | wire.Failed | wire.Exited) and (
             fact.server in self._unusable
         ):
@@ -233,6 +246,18 @@ class Spawner:
             self._log.error("the spawner refused an order: {message}", message=fact.message)
         elif not isinstance(fact, wire.Hello):
             self._answer(fact, descriptors)
+
+    def _take_spare(self, fact: wire.Spare, descriptors: list[int]) -> None:
+        self._drop_spare()
+        if len(descriptors) == 1:
+            sock = socket.socket(fileno=descriptors.pop())
+            sock.setblocking(False)
+            self._spare = (fact.server, sock)
+
+    def _drop_spare(self) -> None:
+        if self._spare is not None:
+            self._spare[1].close()
+            self._spare = None
 
     def _started(self, fact: wire.Started, descriptors: list[int]) -> None:
         if len(descriptors) != 2:
@@ -279,6 +304,7 @@ class Spawner:
         self._reactor.removeReader(self)
         self._reactor.removeWriter(self)
         self._sock.close()
+        self._drop_spare()
         for _, descriptors in self._waiting:
             channel.close(list(descriptors))
         self._waiting.clear()

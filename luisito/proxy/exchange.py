@@ -86,8 +86,6 @@ class Exchange(Outward):
         """The head of the answer, with what came of its body in the same piece."""
         status, length, _, lines, streams = head
         down = self.down
-        if self.cold:
-            self.gateway.answered(self)
         if length < 0 and (length == TO_EOF or not self.line.minor):
             self.keep = False
             lines = without_coding(lines)
@@ -105,6 +103,8 @@ class Exchange(Outward):
         self.streams = streams
         down.deadline = NEVER if streams else now + self.gateway.response_timeout
         down.stream.send(data)
+        if self.cold:
+            self.gateway.answered(self)  # now, since somebody has waited long enough
 
     def relay(self, data: bytes) -> None:
         """More of the answer's body."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from luisito.core import wire
 from luisito.errors import LuisitoError
 from luisito.spawner import channel, privileges, tree, users
+from luisito.spawner.checks import wrong_start
 from luisito.spawner.config import LISTENER
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def run(
     It is forked before it is needed, and does what it can before the order comes, since a fork of
     the interpreter takes longer than all the rest.
 
-    The report is a line "UID GID" before exec, and a line of JSON when something fails.
+    The report is a line "UID GID SITE" before exec, and a line of JSON when something fails.
 
     Args:
         config: what the spawner was told.
@@ -76,8 +77,10 @@ def run(
                 data, descriptors = channel.receive(orders)
             if not data:
                 os._exit(0)
+            order = wire.decode_start(data)
+            if user is not None:
+                _check(config, order, server, descriptors)
             _make_way(descriptors)
-            order = read_order(data)
             if user is None:
                 user = _settle(config, runtime, order.server, order.site, notify, parent)
         _become_server(config, runtime, order, user, pipes.status, files)
@@ -90,15 +93,13 @@ def run(
         os._exit(127)
 
 
-def write_order(order: wire.Start) -> bytes:
-    """The order for a child: checked by then, so that it need not be read strictly again."""
-    return f"{order.server} {order.port or 0} {order.site}".encode()
-
-
-def read_order(data: bytes) -> wire.Start:
-    """What `write_order` wrote."""
-    server, port, site = data.decode().split(" ", 2)
-    return wire.Start(int(server), site, int(port) or None)
+def _check(config: Config, order: wire.Start, server: int | None, descriptors: list[int]) -> None:
+    """Check an order that may have come from the network process directly."""
+    wrong = wrong_start(config, order, descriptors)
+    if wrong is None and order.server != server:
+        wrong = f"server {order.server} was ordered from the spare for {server}"
+    if wrong is not None:
+        raise users.StartRefusedError(f"start refused: {wrong}")
 
 
 def _describe(error: BaseException) -> str:
@@ -115,10 +116,11 @@ def _rehearse(config: Config, runtime: Runtime, parent: int) -> None:
     """Go through the motions, so that memory, code and passwd are at hand when it counts."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with ours, theirs:
-        channel.send(ours, write_order(wire.Start(0, "localhost", None)), (theirs.fileno(),))
+        channel.send(ours, wire.encode_start(wire.Start(1, "localhost", None)), (theirs.fileno(),))
         data, descriptors = channel.receive(theirs)
+        order = wire.decode_start(data)
+        wrong_start(config, order, descriptors)
         channel.close(descriptors)
-    order = read_order(data)
     _die_with_parent(parent)
     os.umask(config.umask)
     resource.setrlimit(resource.RLIMIT_NOFILE, resource.getrlimit(resource.RLIMIT_NOFILE))
@@ -173,7 +175,7 @@ def _become_server(
     environ = _environ(config, runtime, order, user, values)
     # Only when all else is open: the limit may be below the numbers of our descriptors.
     resource.setrlimit(resource.RLIMIT_NOFILE, files)
-    os.write(status, b"%d %d\n" % (user.uid, user.gid))
+    os.write(status, b"%d %d %s\n" % (user.uid, user.gid, order.site.encode()))
     try:
         os.execvpe(argv[0], argv, environ)
     except OSError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import stat
@@ -162,7 +163,8 @@ def remove_tree(name: str, parent: int) -> None:
                 if entry.is_dir(follow_symlinks=False):
                     remove_tree(entry.name, folder)
                 else:
-                    os.unlink(entry.name, dir_fd=folder)
+                    with contextlib.suppress(FileNotFoundError):  # its owner was quicker
+                        os.unlink(entry.name, dir_fd=folder)
     finally:
         os.close(folder)
     os.rmdir(name, dir_fd=parent)

@@ -28,7 +28,7 @@ class Server:
         listener: a copy of the socket that was handed over, as long as it lives.
         uid: who it runs as; None until it does.
         gid: likewise.
-        failure: what its child reported instead of running.
+        failure: what its child reported instead of running, or why it may not go on.
         code: how its first process ended, as of waitstatus_to_exitcode; None before that.
         reaped_at: when that was, in seconds of the monotonic clock.
         sweep_at: when what is left of it is killed again; None where nothing is to be killed.
@@ -65,7 +65,11 @@ class Server:
         if failure or user.startswith(b"{"):
             self.failure = json.loads(failure or user)
         elif user:
-            self.uid, self.gid = map(int, user.split())
+            uid, gid, site = user.decode().split(" ", 2)
+            self.uid, self.gid = int(uid), int(gid)
+            if site != self.site:  # whoever told the child so must not have it
+                message = f"start refused: its process was told to serve {site!r:.100}"
+                self.failure = {"message": message, "overloaded": False}
 
     def hurry(self) -> None:
         """What is left of it is killed at short intervals, which grow again."""

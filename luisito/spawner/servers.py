@@ -14,7 +14,6 @@ from luisito.core import wire
 from luisito.errors import SettingsError
 from luisito.spawner import channel, tree
 from luisito.spawner.checks import wrong_start
-from luisito.spawner.child import write_order
 from luisito.spawner.containment import Containment, kill
 from luisito.spawner.server import Server
 from luisito.spawner.spare import Spare, fork_spare, rehearse
@@ -90,9 +89,11 @@ class Servers:
         """Fork the process that the next start will need."""
         self._spare_at = now + _FORK_AGAIN  # where this fails; a start will try before, and tell
         try:
-            self._spare = self._fork(self._next)
+            self._spare = spare = self._fork(self._next)
         except OSError:
             return
+        if self._config.alike:
+            self._outbox.send(wire.Spare(self._next), (spare.orders,))
         rehearse(self._config)
 
     def _fork(self, server: int | None) -> Spare:
@@ -105,6 +106,7 @@ class Servers:
         if spare is None or spare.server is None or spare.server == server:
             return spare
         spare.close()
+        kill(spare.pid, signal.SIGKILL)
         self._unfit[spare.pid] = spare.server
         return None
 
@@ -120,9 +122,9 @@ class Servers:
         self._spare_at = time.monotonic() + _SPARE_AFTER
         with socket.socket(fileno=waiting.orders) as orders:
             try:
-                channel.send(orders, write_order(order), tuple(descriptors))
+                channel.send(orders, wire.encode_start(order), tuple(descriptors))
             except OSError:
-                pass  # somebody has killed it, which is told when it is reaped
+                pass  # it has the order already, or somebody has killed it, which reaping tells
         server = Server(order, waiting, descriptors[0] if descriptors else None)
         self._by_id[server.id] = self._by_pid[server.pid] = server
         self._by_status[server.status] = server
@@ -210,7 +212,11 @@ class Servers:
                 self._poller.unregister(status)
                 del self._by_status[status]
                 os.close(status)
-                if server.uid is not None and server.gid is not None:
+                if server.uid is None or server.gid is None:
+                    continue
+                if server.failure is not None:
+                    self._sweep(server, 0.0)
+                else:
                     self._outbox.send(wire.Running(server.id, server.uid, server.gid))
 
     def reaped(self, pid: int, code: int, now: float) -> None:

@@ -31,7 +31,7 @@ class Spare(NamedTuple):
     server: int | None
 
     def close(self) -> None:
-        """Close our ends, which ends a child that still waits."""
+        """Close our ends."""
         channel.close([self.output, self.status, self.notify, self.orders])
 
 

@@ -41,6 +41,7 @@ ORDERS = [
 ]
 FACTS = [
     wire.Hello(1, "guardian", "words", "/run/x", "fd"),
+    wire.Spare(1),
     wire.Started(1, 2),
     wire.Running(1, 2, 3),
     wire.Failed(1, True, "no such program"),
@@ -147,3 +148,15 @@ def test_paths_of_a_server():
     assert wire.server_folder("/run/l", 7) == "/run/l/7"
     assert wire.socket_path("/run/l", 7) == "/run/l/7/socket"
     assert wire.notify_path("/run/l", 7) == "/run/l/7/notify"
+
+
+@pytest.mark.parametrize("port", [None, 20001])
+def test_an_order_for_a_child_comes_back_as_it_was(port):
+    order = wire.Start(7, "a.example", port)
+    assert wire.decode_start(wire.encode_start(order)) == order
+
+
+@pytest.mark.parametrize("data", [b"", b"1 2", b"x 0 a", b"1 x a", b"1 0 \xff", b"{}"])
+def test_what_is_no_order_for_a_child_is_refused(data):
+    with pytest.raises(WireError, match="no order to start"):
+        wire.decode_start(data)

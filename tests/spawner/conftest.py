@@ -59,6 +59,7 @@ class Network:
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.sock = self.process = self.hello = None
         self.last = 0
+        self.spare = None  # the server that the waiting child has prepared for, its socket
         if user is not None:
             popen = functools.partial(
                 subprocess.Popen, user=user.pw_uid, group=user.pw_gid, extra_groups=[]
@@ -97,8 +98,18 @@ class Network:
             return self.early.pop(0)
         assert select.select([self.sock], [], [], SOON)[0], "no fact came"
         data, descriptors = channel.receive(self.sock)
+        fact = wire.decode_fact(data) if data else None
+        if isinstance(fact, wire.Spare):  # comes at any time
+            self.drop_spare()
+            self.spare = (fact.server, *descriptors)
+            return self.fact()
         self.descriptors += descriptors
-        return (wire.decode_fact(data) if data else None), descriptors
+        return fact, descriptors
+
+    def drop_spare(self):
+        if self.spare is not None:
+            os.close(self.spare[1])
+            self.spare = None
 
     def facts(self, count):
         return [self.fact()[0] for _ in range(count)]
@@ -151,6 +162,7 @@ class Network:
             self.process.wait(10)
         for descriptor in self.descriptors:
             os.close(descriptor)
+        self.drop_spare()
         self.listener.close()
         assert self.gone(), "processes are left"
 

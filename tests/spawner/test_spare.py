@@ -2,9 +2,12 @@
 
 import os
 import signal
+import socket
+
+import pytest
 
 from luisito.core import wire
-from luisito.spawner import tree
+from luisito.spawner import channel, tree
 
 from .conftest import read_all, wait_until
 
@@ -68,3 +71,64 @@ def test_one_that_cannot_prepare_says_why_when_somebody_waits(network):
     fact = network.wait(wire.Failed)
     assert fact.server == 2
     assert "FileExistsError" in fact.message
+
+
+def tell(network, data, *descriptors):
+    """Play the network process that orders the waiting child directly."""
+    spare(network, network.last + 1)
+    network.silent()  # what came with the spare has been read
+    _server, orders = network.spare
+    with socket.socket(fileno=os.dup(orders)) as sock:
+        channel.send(sock, data, descriptors)
+    network.drop_spare()
+
+
+def test_it_may_be_told_directly(network):
+    network.launch(command=["sh", "-c", "readlink /proc/self/fd/%FD; exec sleep 1000"])
+    waiting = spare(network, 1)
+    order = wire.Start(1, "a.example", None)
+    tell(network, wire.encode_start(order), network.listener.fileno())
+    assert wait_until(lambda: tree.read(f"/proc/{waiting}/cmdline").startswith(b"sleep"))
+    started, output = network.run(1)
+    assert started.pid == waiting
+    assert network.wait(wire.Running).server == 1
+    assert os.read(output, 100).startswith(b"socket:")
+
+
+def test_one_that_was_told_of_another_site_ends(network):
+    network.launch(command=["sleep", "%PORT"])
+    waiting = spare(network, 1)
+    tell(network, wire.encode_start(wire.Start(1, "b.example", 20001)))
+    network.start(1, "a.example")
+    assert network.wait(wire.Started).pid == waiting
+    assert "told to serve 'b.example'" in network.wait(wire.Failed).message
+    assert network.gone()
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"2 20001 a.example", "server 2 was ordered from the spare for 1"),
+        (b"1 80 a.example", "port 80"),
+        (b"1 20001 ../etc", "site"),
+        (b"1 20001 -rf", "site"),
+        (b"junk", "no order to start"),
+    ],
+)
+def test_it_believes_no_more_than_the_spawner_does(as_user, data, message):
+    as_user.launch(command=["sleep", "%PORT"])
+    tell(as_user, data)
+    as_user.start(1)
+    assert message in as_user.wait(wire.Failed).message
+    assert as_user.gone()
+
+
+def test_one_that_is_told_and_not_ordered_is_no_server(as_user):
+    as_user.launch(command=["sleep", "%PORT"])
+    tell(as_user, b"1 20001 a.example")
+    assert wait_until(as_user.left)
+    assert as_user.silent() == []
+    as_user.start(7)
+    assert as_user.wait(wire.Running).server == 7
+    assert [row["server"] for row in as_user.silent()] == [7]
+    assert wait_until(lambda: len(as_user.left()) == 1)
