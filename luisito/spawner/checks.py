@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from luisito.core import wire
     from luisito.spawner.config import Config
 
+BAD_START = "start refused: "  # before what wrong_start says
 _MAX_SERVER = 2**31 - 1
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from luisito.core import wire
 from luisito.errors import LuisitoError
 from luisito.spawner import channel, privileges, tree, users
-from luisito.spawner.checks import wrong_start
+from luisito.spawner.checks import BAD_START, wrong_start
 from luisito.spawner.config import LISTENER
 
 if TYPE_CHECKING:
@@ -46,7 +46,9 @@ def run(
     pipes: Pipes,
     parent: int,
     files: tuple[int, int],
-    server: int | None,
+    server: int,
+    *,
+    early: bool,
 ) -> None:
     """Wait for an order to start, become that server, or report why not; never returns.
 
@@ -61,15 +63,15 @@ def run(
         pipes: kept until exec; everything else is closed.
         parent: what getppid() answers as long as the spawner lives.
         files: the limits of open files that servers get back.
-        server: the number that the order will name, where there is time to prepare since nobody
-            waits yet; else None.
+        server: the number that the order must name.
+        early: there is time to prepare, since nobody waits yet.
     """
     try:
         os.setsid()
         _arrange_descriptors(pipes)
         user = None
         with socket.socket(fileno=pipes.notify) as notify:
-            if server is not None:
+            if early:
                 _rehearse(config, runtime, parent)
                 if config.alike:
                     user = _settle(config, runtime, server, None, notify, parent)
@@ -93,13 +95,13 @@ def run(
         os._exit(127)
 
 
-def _check(config: Config, order: wire.Start, server: int | None, descriptors: list[int]) -> None:
+def _check(config: Config, order: wire.Start, server: int, descriptors: list[int]) -> None:
     """Check an order that may have come from the network process directly."""
     wrong = wrong_start(config, order, descriptors)
     if wrong is None and order.server != server:
         wrong = f"server {order.server} was ordered from the spare for {server}"
     if wrong is not None:
-        raise users.StartRefusedError(f"start refused: {wrong}")
+        raise users.StartRefusedError(BAD_START + wrong)
 
 
 def _describe(error: BaseException) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from luisito.spawner.checks import BAD_START
+
 if TYPE_CHECKING:
     from luisito.core import wire
     from luisito.spawner.spare import Spare
@@ -68,7 +70,7 @@ class Server:
             uid, gid, site = user.decode().split(" ", 2)
             self.uid, self.gid = int(uid), int(gid)
             if site != self.site:  # whoever told the child so must not have it
-                message = f"start refused: its process was told to serve {site!r:.100}"
+                message = f"{BAD_START}its process was told to serve {site!r:.100}"
                 self.failure = {"message": message, "overloaded": False}
 
     def hurry(self) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from luisito.core import wire
 from luisito.errors import SettingsError
 from luisito.spawner import channel, tree
-from luisito.spawner.checks import wrong_start
+from luisito.spawner.checks import BAD_START, wrong_start
 from luisito.spawner.containment import Containment, kill
 from luisito.spawner.server import Server
 from luisito.spawner.spare import Spare, fork_spare, rehearse
@@ -30,7 +30,6 @@ _FILES_EACH, _FILES_BESIDE = 5, 64  # descriptors for a server, and for all the 
 # of what was started.
 _SPARE_AFTER = 0.1
 _FORK_AGAIN = 1.0  # seconds until a fork that failed is tried again
-_BAD_START = "start refused: "
 
 
 class Servers:
@@ -77,11 +76,11 @@ class Servers:
             self._outbox.send(wire.Refused(f"start: server {order.server} lives already"))
         elif wrong is not None:
             channel.close(descriptors)
-            self._outbox.send(wire.Failed(order.server, False, _BAD_START + wrong))
+            self._outbox.send(wire.Failed(order.server, False, BAD_START + wrong))
         elif len(self._by_id) >= self._config.max_alive:
             channel.close(descriptors)
             message = f"{len(self._by_id)} servers live, more than MAX_SERVERS + OVERLAP"
-            self._outbox.send(wire.Failed(order.server, True, _BAD_START + message))
+            self._outbox.send(wire.Failed(order.server, True, BAD_START + message))
         else:
             self._start(order, descriptors)
 
@@ -89,30 +88,31 @@ class Servers:
         """Fork the process that the next start will need."""
         self._spare_at = now + _FORK_AGAIN  # where this fails; a start will try before, and tell
         try:
-            self._spare = spare = self._fork(self._next)
+            self._spare = spare = self._fork(self._next, early=True)
         except OSError:
             return
         if self._config.alike:
             self._outbox.send(wire.Spare(self._next), (spare.orders,))
         rehearse(self._config)
 
-    def _fork(self, server: int | None) -> Spare:
+    def _fork(self, server: int, *, early: bool) -> Spare:
         parent = self._containment.parent
-        return fork_spare(self._config, self._runtime, parent, self._files, server)
+        return fork_spare(self._config, self._runtime, parent, self._files, server, early=early)
 
     def _take_spare(self, server: int) -> Spare | None:
         """Take the spare where it fits; one that has prepared for another server has to go."""
-        spare, self._spare = self._spare, None
-        if spare is None or spare.server is None or spare.server == server:
-            return spare
-        spare.close()
-        kill(spare.pid, signal.SIGKILL)
-        self._unfit[spare.pid] = spare.server
-        return None
+        spare = self._spare
+        if spare is not None and spare.server != server:
+            kill(spare.pid, signal.SIGKILL)
+            self._unfit[spare.pid] = spare.server
+            spare.close()
+            spare = None
+        self._spare = None
+        return spare
 
     def _start(self, order: wire.Start, descriptors: list[int]) -> None:
         try:
-            waiting = self._take_spare(order.server) or self._fork(None)
+            waiting = self._take_spare(order.server) or self._fork(order.server, early=False)
         except OSError as error:
             channel.close(descriptors)
             message = f"cannot start a process: {error.strerror}; raise the limit or free some"
@@ -223,7 +223,9 @@ class Servers:
         """Note that a process was reaped; kill what it left, if it was a server's first one."""
         server = self._by_pid.get(pid)
         if self._spare is not None and pid == self._spare.pid:
-            self._take_spare(0)
+            self._spare.close()
+            self._remove_folder(self._spare.server)
+            self._spare = None
         if pid in self._unfit:
             self._remove_folder(self._unfit.pop(pid))
         if server is None:

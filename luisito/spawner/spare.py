@@ -20,7 +20,7 @@ class Spare(NamedTuple):
     """A child that waits for an order; our ends of its pipes.
 
     Attributes:
-        server: the number that its order must name, where it has prepared for that; else None.
+        server: the number that its order must name.
     """
 
     pid: int
@@ -28,7 +28,7 @@ class Spare(NamedTuple):
     status: int
     notify: int
     orders: int
-    server: int | None
+    server: int
 
     def close(self) -> None:
         """Close our ends."""
@@ -36,7 +36,13 @@ class Spare(NamedTuple):
 
 
 def fork_spare(
-    config: Config, runtime: Runtime, parent: int, files: tuple[int, int], server: int | None
+    config: Config,
+    runtime: Runtime,
+    parent: int,
+    files: tuple[int, int],
+    server: int,
+    *,
+    early: bool,
 ) -> Spare:
     """Fork a child that waits for an order to start; the arguments are those of child.run.
 
@@ -59,7 +65,7 @@ def fork_spare(
     output, output_end, status, status_end, own, theirs, datagrams = opened
     if pid == 0:
         pipes = child.Pipes(output_end, status_end, datagrams, theirs)
-        child.run(config, runtime, pipes, parent, files, server)
+        child.run(config, runtime, pipes, parent, files, server, early=early)
     channel.close([output_end, status_end, theirs])
     for descriptor in (output, status, datagrams):
         os.set_blocking(descriptor, False)
