@@ -260,11 +260,12 @@ def test_load_and_descriptors(serve):
     assert [result.body.decode() for result in results[:200]] == [
         result.nonce_sent for result in results[:200]
     ]
-    before = server.descriptors()
     with server.client() as connection:
         assert connection.request("/count").status == 200
-        assert server.descriptors() != before
+        held = server.descriptors()
         assert connection.quiet(0.01)
+    # Connections of the load may have been open still when they were counted: fewer, not equal.
+    processes.until(lambda: len(server.descriptors()[0]) < len(held[0]))
 
 
 def test_the_server_is_timed():
