@@ -205,7 +205,8 @@ class LuisitoService(Service):
         return self._spawner.owns(server, inode)
 
     def _open_access_log(self, board: Switchboard, fd: int) -> None:
-        self.gateway.log_to(AccessLog(fd, board, self.gateway.counters))
+        gateway = self.gateway
+        gateway.log_to(AccessLog(fd, board, gateway.counters, gateway.form))
 
     def _become_unprivileged(self) -> None:
         drop(*self._network_user)

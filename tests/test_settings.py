@@ -266,6 +266,8 @@ def test_a_setting_by_both_its_names():
         ("MIN_UID", 0, "at least 1"),
         ("OUTPUT_LOG_DIR", "", "must be a path, or None; write OUTPUT_LOG_DIR = None"),
         ("ACCESS_LOG", "a\0b", "must be a path"),
+        ("ACCESS_LOG_FORMAT", "{sight}", r"\{sight\} is none, the nearest is \{site\}; write ACC"),
+        ("ACCESS_LOG_FORMAT", "", 'must be "json", "combined" or a template; write .* = "json"'),
         ("HOST", "example.com", 'must be an IP address, or None; write HOST = "127.0.0.1"'),
         ("HOST", 3, "must be an IP address"),
         ("PORT", "8888", "from 1 to 65535, or None; write PORT = 8888"),

@@ -1,12 +1,94 @@
-"""One line of the access log for each request (JSON, one object a line)."""
+"""One line of the access log for each request, in JSON or in a form of one's own."""
 
 from __future__ import annotations
 
+import difflib
 import re
-from typing import TYPE_CHECKING, Final
+import string
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from luisito.errors import TemplateError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+Entry = tuple[bytes, Any, Any, int, int, int, float, float, Any]
+"""What a line is made of:
+
+- when the request ended, ISO 8601;
+- who asked, for which site: `Form.who`;
+- what was asked for: `Form.asked`;
+- status of the answer; 0 where none was sent;
+- bytes received of the request, head and body;
+- bytes sent of the answer, head and body;
+- seconds until the first byte of the answer; 0 where none came;
+- seconds until the end;
+- how it ended: `Form.how`.
+"""
+
+
+class Form(Protocol):
+    """How lines are written; what requests have in common is composed once for all of them.
+
+    Attributes:
+        nothing: `asked`, of a head that cannot be read.
+        at_once: `how`, of nearly all requests: at once, by a server that was awake.
+        of_agents: `who` wants the header lines.
+    """
+
+    nothing: Any
+    at_once: Any
+    of_agents: bool
+
+    @property
+    def line(self) -> Callable[[Entry], bytes]:
+        """The line of an entry, with its newline."""
+
+    def who(self, client: bytes, site: bytes, lines: bytes) -> Any:  # noqa: ANN401 - the form's own
+        """What all requests with the same header lines of a connection share.
+
+        Args:
+            client: address of the client.
+            site: key of the site, or empty.
+            lines: the header lines, each ended by CRLF; empty unless `of_agents`.
+        """
+
+    def asked(self, method: bytes, target: bytes, minor: int) -> Any:  # noqa: ANN401 - as above
+        """What was asked for.
+
+        Args:
+            method: of the request.
+            target: of the request, as `request_line` has let it pass; its query is left out,
+                since tokens travel there.
+            minor: the version is HTTP/1.minor.
+        """
+
+    def how(self, start: bytes, queued: float, starting: float, end: bytes) -> Any:  # noqa: ANN401
+        """How a request was served.
+
+        Args:
+            start: b"warm" or b"cold", or b"" where no server was asked for.
+            queued: seconds in which it waited for a place in the pool.
+            starting: seconds in which it waited for its server to be ready.
+            end: b"" for a whole answer, else why there is none.
+        """
+
+
+def form(text: str) -> Form:
+    """The form that a person names, or writes.
+
+    Args:
+        text: "json", "combined", or words with {names} of FIELDS in them.
+
+    Raises:
+        TemplateError: it is none; the message says what it must be.
+    """
+    if text == "json":
+        return Json()
+    return Written(COMBINED if text == "combined" else text)
+
+
+# ---------------------------------------------------------------------------- JSON
 
 _plain = re.compile(rb"[ !#-\[\]-~]*+").fullmatch
 _escaped: Final = re.compile(rb"[^ !#-\[\]-~]")
@@ -19,67 +101,142 @@ def escaped(value: bytes) -> bytes:
     return _escaped.sub(lambda match: b"\\u%04x" % match[0][0], value)
 
 
-def who(client: bytes, site: bytes) -> bytes:
-    """The part of a line that all requests of a connection to a site share.
+class Json:
+    """One object a line; its parts are composed as bytes, so that a line costs no frame."""
 
-    Args:
-        client: address of the client.
-        site: key of the site, or empty.
-    """
-    return b'","client":"%s","site":"%s","method":"' % (escaped(client), site)
+    line = staticmethod(
+        b'{"time":"%b%b%b","status":%d,"in":%d,"out":%d,"first_byte":%.6f,"total":%.6f,%b'.__mod__
+    )
+    of_agents = False
+
+    def __init__(self) -> None:
+        self.nothing = self.asked(b"", b"", 1)
+        self.at_once = self.how(b"warm", 0.0, 0.0, b"")
+
+    def who(self, client: bytes, site: bytes, lines: bytes) -> bytes:
+        """See Form."""
+        del lines
+        return b'","client":"%s","site":"%s","method":"' % (escaped(client), site)
+
+    def asked(self, method: bytes, target: bytes, minor: int) -> bytes:
+        """See Form."""
+        del minor
+        target = _without_query(target)
+        # of what stands in a valid target, JSON minds only these
+        if not target.isascii() or target.find(b"\\") >= 0:
+            target = escaped(target)
+        return b'%s","target":"%s' % (method, target)
+
+    def how(self, start: bytes, queued: float, starting: float, end: bytes) -> bytes:
+        """See Form."""
+        return b'"start":"%s","queued":%.6f,"starting":%.6f,"end":"%s"}\n' % (
+            start, queued, starting, escaped(end),
+        )  # fmt: skip
 
 
-def asked(method: bytes, target: bytes) -> bytes:
-    """The part of a line that says what was asked for.
-
-    Args:
-        method: of the request.
-        target: of the request, as `request_line` has let it pass; its query is left out, since
-            tokens travel there.
-    """
+def _without_query(target: bytes) -> bytes:
     query = target.find(b"?")
-    if query >= 0:
-        target = target[:query]
-    # of what stands in a valid target, JSON minds only these
-    if not target.isascii() or target.find(b"\\") >= 0:
-        target = escaped(target)
-    return b'%s","target":"%s' % (method, target)
+    return target if query < 0 else target[:query]
 
 
-NOTHING: Final = asked(b"", b"")
-"""What was asked for in a head that cannot be read."""
+# ---------------------------------------------------------------------------- forms of one's own
+
+COMBINED: Final = (
+    '{client} - - [{clf_time}] "{method} {target} {protocol}" {status} {out} "{referer}" "{agent}"'
+)
+"""The combined log format of Apache and nginx; its size counts the head of the answer too."""
+
+_FORMATS: Final = {
+    "time": "b", "client": "b", "site": "b", "referer": "b", "agent": "b", "method": "b",
+    "target": "b", "protocol": "b", "status": "03d", "in": "d", "out": "d", "first_byte": ".6f",
+    "total": ".6f", "start": "b", "queued": ".6f", "starting": ".6f", "end": "b", "clf_time": "b",
+}  # fmt: skip
+FIELDS: Final = tuple(_FORMATS)
+"""The names that a form may have; those of `Entry` in its order, and the time as Apache has it."""
+_BYTES: Final = tuple(name.encode() for name in FIELDS)
+
+_MONTHS: Final = b"Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
+_quoted = re.compile(rb'[^ !#-\[\]-~]|"')
+_header: Final = {
+    name: re.compile(rb"(?im)^%b:[ \t]*([^\r\n]*)" % name) for name in (b"referer", b"user-agent")
+}
 
 
-def how(start: bytes, waited: float, end: bytes) -> bytes:
-    """The end of a line.
+class Written:
+    r"""A line as somebody wrote it, with {names} in it.
 
-    Args:
-        start: b"warm" or b"cold".
-        waited: seconds spent waiting for a server.
-        end: b"" for a whole answer, else why there is none.
+    What could end a field or a line is written as nginx does it, \xXX, and what is empty as -.
+
+    Raises:
+        TemplateError: a name is unknown, or a brace is left alone.
     """
-    return b'"start":"%s","waited":%.6f,"end":"%s"}\n' % (start, waited, escaped(end))
+
+    def __init__(self, text: str) -> None:
+        parts = []
+        used = set()
+        try:
+            for words, name, spec, conversion in string.Formatter().parse(text):
+                parts.append(words.replace("%", "%%"))
+                if name is None:
+                    continue
+                if name not in _FORMATS or spec or conversion:
+                    near = difflib.get_close_matches(name, FIELDS, n=1, cutoff=0.0)[0]
+                    raise TemplateError(
+                        f"must have no field but {', '.join(FIELDS)}; {{{name}}} is none, the"
+                        f" nearest is {{{near}}}"
+                    )
+                used.add(name)
+                parts.append(f"%({name}){_FORMATS[name]}")
+        except ValueError as error:
+            raise TemplateError(
+                f"must have its fields in braces, like {{site}}, and a brace itself as {{{{ or"
+                f" }}}}: {error}"
+            ) from None
+        format_ = "".join(parts)
+        if not format_.isprintable():
+            raise TemplateError("must be one line of printable characters")
+        self._format = format_.encode() + b"\n"
+        self.of_agents = not used.isdisjoint(("referer", "agent"))
+        self._dated: tuple[bytes, bytes] = (b"", b"")
+        self.nothing = (b"-", b"-", b"-")
+        self.at_once = self.how(b"warm", 0.0, 0.0, b"")
+
+    def who(self, client: bytes, site: bytes, lines: bytes) -> tuple[bytes, ...]:
+        """See Form."""
+        referer, agent = (
+            match[1] if (match := pattern.search(lines)) is not None else b""
+            for pattern in _header.values()
+        )
+        return tuple(map(_written, (client, site, _without_query(referer), agent)))
+
+    def asked(self, method: bytes, target: bytes, minor: int) -> tuple[bytes, ...]:
+        """See Form."""
+        return method, _written(_without_query(target)), b"HTTP/1.%d" % minor
+
+    def how(
+        self, start: bytes, queued: float, starting: float, end: bytes
+    ) -> tuple[bytes, float, float, bytes]:
+        """See Form."""
+        return start or b"-", queued, starting, _written(end)
+
+    def line(self, entry: Entry) -> bytes:
+        """See Form."""
+        time, who, asked, status, received, sent, first_byte, total, how = entry
+        if self._dated[0] != time:
+            self._dated = time, _clf(time)
+        flat = (
+            time, *who, *asked, status, received, sent, first_byte, total, *how, self._dated[1],
+        )  # fmt: skip
+        return self._format % dict(zip(_BYTES, flat, strict=True))
 
 
-AT_ONCE: Final = how(b"warm", 0.0, b"")
-"""How nearly all requests are served."""
+def _written(value: bytes) -> bytes:
+    if not value:
+        return b"-"
+    return _quoted.sub(lambda match: b"\\x%02X" % match[0][0], value)
 
 
-Entry = tuple[bytes, bytes, bytes, int, int, int, float, float, bytes]
-"""What a line is made of:
-
-- when the request ended, ISO 8601;
-- `who` asked, for which site;
-- what was `asked` for;
-- status of the answer; 0 where none was sent;
-- bytes received of the request, head and body;
-- bytes sent of the answer, head and body;
-- seconds until the first byte of the answer; 0 where none came;
-- seconds until the end;
-- `how` it ended.
-"""
-
-_LINE: Final = b'{"time":"%b%b%b","status":%d,"in":%d,"out":%d,"first_byte":%.6f,"total":%.6f,%b'
-
-line: Final[Callable[[Entry], bytes]] = _LINE.__mod__
-"""The line of an entry, with its newline; `map` calls it without a frame of Python."""
+def _clf(time: bytes) -> bytes:
+    """An ISO 8601 time in UTC as Apache writes it (strftime's %d/%b/%Y:%H:%M:%S %z)."""
+    year, month, day = time[:10].split(b"-")
+    return b"%b/%b/%b:%b +0000" % (day, _MONTHS[int(month) - 1], year, time[11:19])

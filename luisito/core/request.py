@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import copy
 import re
-from typing import Final
+from typing import Any, Final
 
 import httptools
 
-from luisito.core.access import asked
 from luisito.core.host import normalize
 from luisito.core.http1 import (
     CHUNKED,
@@ -77,7 +76,7 @@ class RequestLine:
         idempotent: the request may be sent a second time.
         to_head: the method is HEAD, so that the answer has no body.
         passed: the line to pass on, without its CRLF.
-        logged: what the access log says of it (access.asked).
+        logged: what the access log says of it (access.Form.asked), once somebody has set it.
     """
 
     __slots__ = (
@@ -89,7 +88,7 @@ class RequestLine:
         self.idempotent = method in IDEMPOTENT
         self.to_head = method == b"HEAD"
         self.passed = b"%s %s HTTP/1.1" % (method, target)
-        self.logged = asked(method, target)
+        self.logged: Any = None
 
 
 def request_line(line: bytes) -> RequestLine:

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Final
 
 from twisted.logger import Logger
 
-from luisito.core import access
-
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
+    from luisito.core import access
     from luisito.proxy.counters import Counters
 
 _EVERY: Final = 0.5
@@ -30,9 +29,10 @@ class AccessLog:
 
     _log = Logger()
 
-    def __init__(self, fd: int, clock: IReactorTime, counters: Counters) -> None:
+    def __init__(self, fd: int, clock: IReactorTime, counters: Counters, form: access.Form) -> None:
         """Writes to `fd`, opened with O_APPEND, which it owns from now on."""
         self._fd, self._clock, self._counters = fd, clock, counters
+        self._line = form.line
         self._lines: list[access.Entry] = []
         self.add = self._lines.append
         self._call: IDelayedCall | None = None
@@ -58,7 +58,7 @@ class AccessLog:
         """Writes what is kept; what cannot be written is counted and dropped."""
         if not self._lines:
             return
-        data = memoryview(b"".join(map(access.line, self._lines)))
+        data = memoryview(b"".join(map(self._line, self._lines)))
         self._lines.clear()
         try:
             while data:

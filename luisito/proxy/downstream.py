@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from luisito.core import access, pages
+from luisito.core import pages
 from luisito.core.forwarded import forwarded_lines
 from luisito.core.request import named_by, with_host
 from luisito.errors import BadMessage
@@ -35,7 +35,7 @@ class Downstream:
         fields: the header lines read last.
         passed: what goes to the app server after the request line: those lines, who asks, and the
             empty line.
-        whom: the part of an access line that says who asked for which site.
+        whom: what an access line says of who asked for which site (access.Form.who).
         deadline: see Deadlines.
     """
 
@@ -53,7 +53,7 @@ class Downstream:
     def __init__(self, gateway: Gateway, peer: bytes, port: int) -> None:
         self.gateway, self._peer, self._port = gateway, peer, port
         self._trusted = gateway.trusts(peer)
-        self.whom = access.who(peer or b"unix", b"")
+        self.whom = gateway.form.who(peer or b"unix", b"", b"")
         self.buffer = b""
         self.exchange: Exchange | None = None
         self.spare: Exchange | None = None
@@ -71,8 +71,9 @@ class Downstream:
         sent = fields.forwarded if self._trusted else ()
         told = forwarded_lines(self._peer, b"http", fields.host, self._port, sent)
         self.fields, self.passed = fields, b"%s%s\r\n" % (fields.lines, told)
-        client = self.gateway.client_of(self._peer, sent)
-        self.whom = access.who(client, fields.site.encode())
+        client, form = self.gateway.client_of(self._peer, sent), self.gateway.form
+        lines = fields.lines if form.of_agents else b""
+        self.whom = form.who(client, fields.site.encode(), lines)
 
     # ------------------------------------------------------------------ Receiver
 

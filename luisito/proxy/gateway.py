@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from twisted.internet.interfaces import IReactorTime
 
-    from luisito.core.request import RequestFields
+    from luisito.core.request import RequestFields, RequestLine
     from luisito.core.routing import Routes
     from luisito.net.backend import Backend
     from luisito.net.stream import Stream
@@ -46,6 +46,7 @@ class Gateway:
         clock: the monotonic time in seconds.
         counters: what has been done so far.
         deadlines: of all connections.
+        form: of the access log's lines.
         line: reads a request line (request_line).
         fields: reads the header lines of a request (request_fields).
         response: reads the head of a response (LinesMemo.response).
@@ -70,7 +71,8 @@ class Gateway:
         self.clock = clock
         self.counters = Counters()
         self.deadlines = Deadlines(reactor, self.clock)
-        self.line = Memo(request_line, size=4096, longest=256).get
+        self.form = access.form(settings.access_log_format)
+        self.line = Memo(self._read_line, size=4096, longest=256).get
         self.fields = Memo(request_fields, size=2048, longest=4096).get
         self.response = LinesMemo().response
         self.access: AccessLog | None = None
@@ -97,6 +99,11 @@ class Gateway:
         """Writes access lines there from now on."""
         self.access = access_log
         self.board.turned = None if access_log is None else access_log.turn
+
+    def _read_line(self, data: bytes) -> RequestLine:
+        line = request_line(data)
+        line.logged = self.form.asked(line.method, line.target, line.minor)
+        return line
 
     # -- clients
 
@@ -205,8 +212,12 @@ class Gateway:
 
     def answered(self, exchange: Exchange) -> None:
         """A server that was started for this exchange has begun to answer."""
-        if exchange.server is not None:
-            self._pool.answered(exchange.server)
+        server = exchange.server
+        if server is not None:
+            self._pool.answered(server)
+            # where the socket was handed over, the request has waited there, with its lease
+            until = min(server.ready_at, exchange.first_byte)
+            exchange.starting = max(exchange.starting, until - exchange.began - exchange.queued)
 
     # -- reports
 
@@ -231,9 +242,10 @@ class Gateway:
             self._new_second(now)
         began, first_byte = exchange.began, exchange.first_byte
         if end or exchange.cold:
-            ending = access.how(b"cold" if exchange.cold else b"warm", exchange.waited, end)
+            start = b"cold" if exchange.cold else b"warm"
+            ending = self.form.how(start, exchange.queued, exchange.starting, end)
         else:
-            ending = access.AT_ONCE
+            ending = self.form.at_once
         log.add(
             (
                 self._stamp,
@@ -256,8 +268,9 @@ class Gateway:
         now = self.clock()
         if now >= self._next_second:
             self._new_second(now)
-        ending = access.how(b"", 0.0, reason.encode())
-        self.access.add((self._stamp, down.whom, access.NOTHING, status, 0, size, 0.0, 0.0, ending))
+        form = self.form
+        ending = form.how(b"", 0.0, 0.0, reason.encode())
+        self.access.add((self._stamp, down.whom, form.nothing, status, 0, size, 0.0, 0.0, ending))
 
     def _new_second(self, now: float) -> None:
         """Access lines tell the time in seconds, so it is composed once in a second."""

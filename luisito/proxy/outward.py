@@ -47,15 +47,16 @@ class Outward:
         waiting: it waits for a lease.
         cold: its server had to be started, or made room for.
         status: of the answer, once its head has been sent; else 0.
-        waited: seconds that it waited for a lease.
+        queued: seconds that it waited for a place in the pool.
+        starting: seconds that it waited for its server to be ready.
     """
 
     # Slots, all of them set at once: attributes of an instance that are found in its class, or in
     # a dict, cost the warm path more.
     __slots__ = (
         "_continued", "_retried", "_timer", "_tries", "_tunnel", "began", "bytes_in", "bytes_out",
-        "cold", "down", "fields", "first_byte", "gateway", "keep", "line", "replay", "server",
-        "status", "streams", "upload", "upstream", "usual", "waited", "waiting",
+        "cold", "down", "fields", "first_byte", "gateway", "keep", "line", "queued", "replay",
+        "server", "starting", "status", "streams", "upload", "upstream", "usual", "waiting",
     )  # fmt: skip
 
     def __init__(
@@ -69,7 +70,7 @@ class Outward:
         self._timer: IDelayedCall | None = None
         self._tunnel: Tunnel | None = None
         self._tries = 0
-        self.waited = 0.0
+        self.queued = self.starting = 0.0
         self.streams = self.cold = self.waiting = self._retried = self._continued = False
         if line.minor:
             self.keep = not fields.close
@@ -159,7 +160,9 @@ class Outward:
     def granted(self, server: Server) -> None:
         """See Waiter: the pool gives a lease."""
         self.waiting = False
-        self.waited = self.gateway.clock() - self.began
+        waited = self.gateway.clock() - self.began
+        self.queued = min(max(0.0, server.started_at - self.began), waited)
+        self.starting = waited - self.queued
         self.gateway.counters.cold += 1
         self.server = server
         self._dispatch()
@@ -167,7 +170,11 @@ class Outward:
     def refused(self, refused: Refused) -> None:
         """See Waiter: the pool gives none."""
         self.waiting = False
-        self.waited = self.gateway.clock() - self.began
+        waited = self.gateway.clock() - self.began
+        if refused.status == 503:  # for want of room; else it is the server that did not come up
+            self.queued = waited
+        else:
+            self.starting = waited
         self.refuse(refused.status, refused.detail, refused.retry_after)
 
     def withdrawn(self, server: Server, refused: Refused) -> None:
@@ -232,7 +239,8 @@ class Outward:
     def _not_connected(self, error: OSError) -> None:
         if error.errno == errno.EAGAIN:
             # the backlog is full: the server lives, and is busy
-            if self.gateway.clock() - self.began > self.gateway.queue_timeout + self.waited:
+            waited = self.gateway.clock() - self.began - self.queued - self.starting
+            if waited > self.gateway.queue_timeout:
                 self.refuse(503, "the app server's backlog stayed full", self.gateway.queue_timeout)
             else:
                 self._later(self._send)

@@ -287,7 +287,15 @@ class Settings:
         None,
         _USERS,
         "path",
-        "The file of the access log, in JSON, one line a request; None keeps none.",
+        "The file of the access log, one line a request; None keeps none.",
+    )
+    access_log_format: str = _setting(
+        values.access_format,
+        "json",
+        _USERS,
+        '"json", "combined" or template',
+        "How its lines are written: in JSON, as Apache and nginx do, or with the {fields} that "
+        "docs/logs.md lists.",
     )
 
 

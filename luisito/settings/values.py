@@ -14,7 +14,9 @@ from typing import Final, TypeVar
 
 import attrs
 
+from luisito.core.access import form
 from luisito.core.template import Template
+from luisito.errors import TemplateError
 
 T = TypeVar("T")
 
@@ -213,3 +215,14 @@ def user(value: object) -> str | int:
     if value in (0, "0") and not isinstance(value, bool):
         raise Wrong(must, mend="root")
     raise Wrong(must, mend="owner")
+
+
+def access_format(value: object) -> str:
+    """How a line of the access log is written (access.form)."""
+    if not isinstance(value, str) or not value:
+        raise Wrong('must be "json", "combined" or a template')
+    try:
+        form(value)
+    except TemplateError as error:
+        raise Wrong(str(error), mend='{time} {site} "{method} {target}" {status} {total}') from None
+    return value

@@ -15,7 +15,7 @@ _TROUBLE = re.compile(
 )
 _FIELDS = {
     "time", "client", "site", "method", "target", "status", "in", "out", "first_byte", "total",
-    "start", "waited", "end",
+    "start", "queued", "starting", "end",
 }  # fmt: skip
 
 

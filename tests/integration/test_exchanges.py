@@ -1,10 +1,11 @@
 """Requests and answers of every kind, through the whole server."""
 
 import json
+import re
 
 import pytest
 
-from tests.harness import client
+from tests.harness import client, processes
 from tests.harness.http import BrokenOff
 
 
@@ -212,11 +213,48 @@ def test_bad_requests(serve, request_):
     assert server.seen("boot") == []
 
 
-def test_the_access_log_tells(serve):
-    server = serve()
+@pytest.mark.parametrize("way", ["fd", "port", "socket"])
+def test_the_access_log_tells(serve, way):
+    """Cold or warm, and what a request has waited for."""
+    server = serve(way=way, origin={"*": {"boot_delay": 0.3}})
     server.request("/echo?token=secret")
     server.request("/echo")
     server.stop()
-    lines = [json.loads(line) for line in server.access_path.read_text().splitlines()]
-    told = [(line["site"], line["target"], line["status"], line["start"]) for line in lines]
-    assert told == [("a.localhost", "/echo", 200, start) for start in ("cold", "warm")]
+    cold, warm = (json.loads(line) for line in server.access_path.read_text().splitlines())
+    for line in (cold, warm):
+        assert (line["site"], line["target"], line["status"]) == ("a.localhost", "/echo", 200)
+        assert line["in"] > 20
+        assert line["out"] > 20
+        assert line["queued"] + line["starting"] <= line["first_byte"] + 2e-6  # as rounded
+        assert line["first_byte"] <= line["total"]
+    assert (cold["start"], warm["start"]) == ("cold", "warm")
+    assert cold["starting"] >= 0.3 > cold["queued"]
+    assert (warm["queued"], warm["starting"]) == (0, 0)
+
+
+def test_the_access_log_tells_of_the_queue(serve):
+    server = serve({"MAX_SERVERS": 1, "OVERLAP": 0})
+    server.warm("a.localhost")
+    with server.client() as busy:
+        busy.ask("/sleep/0.5")
+        processes.until(lambda: len(server.seen("head")) == 2, 5, "the request")
+        assert server.request(host="b.localhost").status == 200
+        assert busy.response().status == 200
+    server.stop()
+    line = json.loads(server.access_path.read_text().splitlines()[-1])
+    assert line["site"] == "b.localhost"
+    assert line["queued"] > line["starting"] > 0
+
+
+def test_the_access_log_as_apache_writes_it(serve):
+    form = '{client} - - [{clf_time}] "{method} {target} {protocol}" {status} {out} "{agent}"'
+    server = serve({"ACCESS_LOG_FORMAT": form})
+    server.unchecked |= {"access lines"}  # which are counted and read as JSON
+    server.request("/echo?token=secret", fields=[("User-Agent", 'a "b"')])
+    server.stop()
+    line = server.access_path.read_text()
+    assert re.fullmatch(
+        r"127\.0\.0\.1 - - \[\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d \+0000\]"
+        r' "GET /echo HTTP/1\.1" 200 \d+ "a \\x22b\\x22"\n',
+        line,
+    ), line

@@ -116,7 +116,7 @@ class Rig(Turns):
         self.counters = self.gateway.counters
         self.log_path = f"{self.folder.name}/access.log"
         fd = os.open(self.log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        self.gateway.log_to(AccessLog(fd, self.clock, self.counters))
+        self.gateway.log_to(AccessLog(fd, self.clock, self.counters, self.gateway.form))
 
     def turn(self, delay: float = 0) -> None:
         super().turn(delay)
