@@ -163,6 +163,7 @@ class Downstream:
         if data[0] == _CR and data[:2] == b"\r\n":
             data = data[2:]  # RFC 9112 section 2.2: old clients end a body with an extra one
             if not data:
+                self.buffer = b""
                 return  # and that moves no deadline
         end = data.find(b"\r\n\r\n")
         if end < 0 or end > gateway.max_head_size:

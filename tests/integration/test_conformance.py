@@ -25,7 +25,7 @@ from tests.harness.server import PYTHON
 CONFORMANCE = Path(__file__).parents[3] / "shared" / "conformance"
 FILES = ("llhttp", "gunicorn", "smuggler-default")
 SEED = 9112
-BYTEWISE = 60  # how many messages go byte by byte
+BYTEWISE = 1000  # bytes: longer messages do not go byte by byte
 AT_ONCE = 700  # connections
 PATIENCE = 25  # seconds until a connection hangs
 SETTINGS = {
@@ -75,39 +75,50 @@ class Replay:
 
     Attributes:
         name: of the message.
-        way: how its bytes were cut.
+        variant: of it.
+        raw: the message, as long as nothing follows it.
+        way: how its bytes are cut.
         source: the address it comes from.
         answer: all bytes that came back.
         ended: whether the server ended the connection.
     """
 
-    def __init__(self, name, way, raw, pieces, number):
-        self.name, self.way, self.raw, self.pieces = name, way, raw, pieces
+    def __init__(self, name, variant, raw, way, pieces, number):
+        self.name, self.variant, self.raw = name, variant, raw
+        self.way, self.pieces = way, pieces
         self.source = f"127.{1 + number // 40000}.{number // 200 % 200}.{1 + number % 200}"
         self.answer, self.ended = b"", False
 
     def __repr__(self):
-        return f"{self.name} ({self.way}): {self.raw[:2000]!r} was answered {self.answer[:2000]!r}"
+        raw = b"".join(self.pieces)[:2000]
+        return f"{self.name} ({self.variant}, {self.way}): {raw!r} -> {self.answer[:2000]!r}"
+
+
+def sentinel(number):
+    """A request that may follow on any message, and whose answer nobody else's can be taken for."""
+    return f"GET /after HTTP/1.1\r\nHost: a.localhost\r\nX-Nonce: after-{number}\r\n\r\n".encode()
 
 
 def replays():
-    """Of all requests: whole, at random cuts, and some byte by byte."""
+    """Of all requests: whole, at random cuts and byte by byte; and so with a sentinel behind."""
     chance = random.Random(SEED)
     found = []
     for name, raw in messages("request"):
         variants = {"as it is": raw, "completed": completed(raw)}
         if variants["as it is"] == variants["completed"]:
             del variants["completed"]
-        for variant, data in variants.items():
+        for (variant, data), followed in itertools.product(variants.items(), (False, True)):
             cuts = [0, *sorted(chance.choices(range(len(data)), k=chance.randint(1, 6))), len(data)]
-            pieces = [data[a:b] for a, b in itertools.pairwise(cuts) if a < b]
-            found += [(name, f"{variant}, whole", data, [data])]
-            found += [(name, f"{variant}, in pieces", data, pieces)]
-    short = [each for each in found if each[1].endswith("whole") and len(each[2]) < 400]
-    for name, way, data, _pieces in short[:: len(short) // BYTEWISE][:BYTEWISE]:
-        pieces = [data[at : at + 1] for at in range(len(data))]
-        found.append((name, way.replace("whole", "by bytes"), data, pieces))
-    return [Replay(*each, number) for number, each in enumerate(found)]
+            ways = {"whole": [0, len(data)], "in pieces": cuts, "by bytes": range(len(data) + 1)}
+            if len(data) > BYTEWISE:
+                del ways["by bytes"]
+            for way, at in ways.items():
+                pieces = [data[a:b] for a, b in itertools.pairwise(at) if a < b]
+                if followed:
+                    pieces[-1] += sentinel(len(found))
+                variant_ = f"{variant}, with a sentinel" if followed else variant
+                found.append(Replay(name, variant_, data, way, pieces, len(found)))
+    return found
 
 
 def play(address, todo):
@@ -158,7 +169,7 @@ def read(data, methods):
         methods: of the requests that the origin saw.
 
     Returns:
-        [(status, whether it came from the origin)], and what is wrong.
+        [(status, whether it came from the origin, its nonce)], and what is wrong.
     """
     found, methods = [], iter(methods)
     while data:
@@ -172,7 +183,7 @@ def read(data, methods):
         except StopIteration as done:
             response = done.value
             data = response.left
-            found.append((response.status, from_origin))
+            found.append((response.status, from_origin, response.get("x-nonce")))
         except BrokenOff as error:
             return found, f"an answer is broken off: {error}"
         except BadResponse as error:
@@ -192,6 +203,12 @@ def by_client(server):
 
 def twice_framed(head):
     return all(re.search(rf"(?im)^{name}\s*:", head) for name in ("content-length", "transfer-enc"))
+
+
+def nonce_of(head):
+    """That of a request's head, as the origin sends it back; None where it has none."""
+    found = re.search(r"(?im)^x-nonce: *([^\r]*)", head)
+    return found and found[1]
 
 
 def has_8bit_target(line):
@@ -217,14 +234,18 @@ def check(each, heads):
         faults.append("it hangs")
     if any(twice_framed(head["head"]) for head in heads):
         faults.append("Content-Length and Transfer-Encoding both reached the origin")
-    got = sum(from_origin for _status, from_origin in answers)
+    nonces = [nonce for _status, from_origin, nonce in answers if from_origin]
+    asked = [nonce_of(head["head"]) for head in heads]
+    if nonces != asked[: len(nonces)]:
+        faults.append(f"answers to {nonces} for requests {asked}")
+    got = len(nonces)
     # One whose body broke off on its way is seen, and never answered by the origin: at most the
     # last one, for which the client is told so.
     missing = len(heads) - got
     told = bool(answers) and not answers[-1][1] and answers[-1][0] in {400, 408}
     if missing not in {0, 1} or (missing == 1 and not told):
         faults.append(f"the origin saw {len(heads)} requests, the client got {got} answers of it")
-    return [status for status, _from_origin in answers], missing, faults
+    return [status for status, _from_origin, _nonce in answers], missing, faults
 
 
 def test_requests(serve):
@@ -232,21 +253,20 @@ def test_requests(serve):
     server = serve(SETTINGS)
     server.unchecked.add("malformed")  # judged below, with one exception
     todo = replays()
-    bytewise = [each for each in todo if each.way.endswith("by bytes")]
-    others = [each for each in todo if each not in bytewise]
-    for at in range(0, len(others), AT_ONCE):
-        play(server.address, others[at : at + AT_ONCE])
-    play(server.address, bytewise)
+    # those of many pieces together, since each piece is a round
+    todo.sort(key=lambda each: len(each.pieces))
+    for at in range(0, len(todo), AT_ONCE):
+        play(server.address, todo[at : at + AT_ONCE])
     heads = by_client(server)
     faults, verdicts, missing = [], defaultdict(set), 0
     for each in todo:
         statuses, lost, wrong = check(each, heads.pop(each.source, []))
         missing += lost
-        verdicts[each.name, each.raw].add(tuple(statuses))
+        verdicts[each.name, each.variant, each.raw].add(tuple(statuses))
         faults += [f"{what}: {each!r}" for what in wrong]
     faults += [
-        f"the answers hang on the cuts: {name}, {raw!r}: {found}"
-        for (name, raw), found in verdicts.items()
+        f"the answers hang on the cuts: {name}, {variant}, {raw!r}: {found}"
+        for (name, variant, raw), found in verdicts.items()
         if len(found) > 1
     ]
     faults += [f"nobody sent this: {heads}"] if heads else []

@@ -63,6 +63,18 @@ def test_an_upgrade_over_http_1_0_takes_no_field_away(rig, protocol):
     rig.expect(client, b"ok")
 
 
+def test_an_empty_line_before_a_request_may_come_in_two_pieces(rig):
+    """RFC 9112 section 2.2; the answer must not hang on how the bytes were cut."""
+    client = rig.client()
+    for piece in (b"\r", b"\n", GET):
+        client.send(piece)
+        rig.turn()
+    app = rig.accept()
+    assert rig.head(app).startswith(b"GET / HTTP/1.1\r\n")
+    app.send(OK)
+    rig.expect(client, b"ok")
+
+
 def test_empty_lines_do_not_keep_a_connection_open(rig):
     client = rig.client()
     for _ in range(4):
