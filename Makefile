@@ -1,6 +1,6 @@
 # `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint types layers coverage bench clean
+.PHONY: help run test check lint types layers coverage bench dist clean
 
 # The interpreter that .venv is made with. sys.executable, so that a shim (pyenv's) is looked through.
 PYTHON ?= $(shell for python in /usr/bin/python3 python3; do \
@@ -42,8 +42,13 @@ coverage: .venv/.has-test ## the core, covered wholly by tests of its own
 bench: .venv/.has-examples ## measure against nginx, haproxy and ReverseProxyResource
 	$(BIN)/python -m bench
 
+dist: .venv/.has-dist ## build the source distribution, and a wheel from it, in dist/
+	rm -rf dist build
+	$(BIN)/python -m build --no-isolation
+	rm -rf build
+
 clean: ## remove .venv and all that was built, cached or recorded
-	rm -rf .venv .venv.partial build *.egg-info .coverage* .mypy_cache .ruff_cache .import_linter_cache \
+	rm -rf .venv .venv.partial build dist *.egg-info .coverage* .mypy_cache .ruff_cache .import_linter_cache \
 		.hypothesis _trial_temp* twisted/plugins/dropin.cache examples/*.localhost/var
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
