@@ -16,6 +16,7 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -57,6 +58,9 @@ def main() -> int:
                             done = work()
                         except (BenchError, OSError) as error:  # the other works go on
                             print(f"bench: {error}", file=sys.stderr)
+                            failed = 1
+                        except Exception:  # noqa: BLE001 - one faulty work must not cost the rest
+                            traceback.print_exc()
                             failed = 1
                         else:
                             _say(done)

@@ -7,6 +7,7 @@ Usage: python bench/spawn.py [COUNT [PAUSE]]    PAUSE: seconds between two start
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import socket
@@ -14,6 +15,7 @@ import statistics
 import subprocess
 import sys
 import time
+from typing import TYPE_CHECKING
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -21,6 +23,9 @@ from bench.report import Row, Verdict
 from luisito.core import wire
 from luisito.process.launch import launch
 from luisito.spawner import channel
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 COMMAND = ["/bin/date", "+%s%N"]
 CONFIGURE = wire.Configure(
@@ -42,23 +47,71 @@ CONFIGURE = wire.Configure(
 )
 
 
-def spawn(sock: socket.socket, listener: socket.socket, server: int) -> dict[str, float]:
-    """Start one server; return when things happened, in seconds from the order."""
-    begun = time.time()
-    start = wire.Start(server, "a.localhost", None)
-    channel.send(sock, wire.encode(start), (listener.fileno(),))
-    times = {"order sent": time.time() - begun}
-    output = -1
-    while "Exited" not in times:
-        select.select([sock], [], [])
-        data, descriptors = channel.receive(sock)
-        times[type(wire.decode_fact(data)).__name__] = time.time() - begun
-        if descriptors:
-            output, notify = descriptors
-            os.close(notify)
-    times["program runs"] = int(os.read(output, 100)) / 1e9 - begun
-    os.close(output)
-    return times
+class Orders:
+    """Orders servers as luisito.process.client does, and times it.
+
+    The child that waits to be the next server, where there is one, is told directly too.
+    """
+
+    def __init__(self, sock: socket.socket, listener: socket.socket) -> None:
+        self._sock, self._listener = sock, listener
+        self._waiting: tuple[int, socket.socket] | None = None
+
+    @property
+    def spare(self) -> int | None:
+        """The server that a child waits to be."""
+        return None if self._waiting is None else self._waiting[0]
+
+    def start(self, server: int) -> dict[str, float]:
+        """Start one server; return when things happened, in seconds from the order."""
+        while self.read(0.0):
+            pass
+        begun = time.time()
+        order, handed = wire.Start(server, "a.localhost", None), (self._listener.fileno(),)
+        if self._waiting is not None and self._waiting[0] == server:
+            with contextlib.suppress(OSError):  # it has gone: the spawner starts another
+                channel.send(self._waiting[1], wire.encode_start(order), handed)
+            self.close()
+        channel.send(self._sock, wire.encode(order), handed)
+        times = {"order sent": time.time() - begun}
+        output = -1
+        while "Exited" not in times:
+            for name, descriptors in self.read(None):
+                times[name] = time.time() - begun
+                if name == "Started":
+                    output, notify = descriptors
+                    os.close(notify)
+        times["program runs"] = int(os.read(output, 100)) / 1e9 - begun
+        os.close(output)
+        return times
+
+    def read(self, timeout: float | None) -> list[tuple[str, list[int]]]:
+        """A fact by its name, and its descriptors, where one comes within some seconds."""
+        if not select.select([self._sock], [], [], timeout)[0]:
+            return []
+        data, descriptors = channel.receive(self._sock)
+        fact = wire.decode_fact(data)
+        if isinstance(fact, wire.Spare):
+            self.close()
+            self._waiting = fact.server, socket.socket(fileno=descriptors[0])
+        return [(type(fact).__name__, descriptors)]
+
+    def close(self) -> None:
+        """Let the waiting child go."""
+        if self._waiting is not None:
+            self._waiting[1].close()
+            self._waiting = None
+
+
+@contextlib.contextmanager
+def ordering(sock: socket.socket) -> Iterator[Orders]:
+    """Orders for a spawner that ends with them."""
+    with (
+        sock,
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        contextlib.closing(Orders(sock, listener)) as orders,
+    ):
+        yield orders
 
 
 def straight() -> float:
@@ -71,11 +124,11 @@ def straight() -> float:
 def rows(count: int) -> list[Row]:
     """The row for what an order to start takes of the network process's time."""
     sock, process, _ = launch(CONFIGURE)
-    with sock, socket.create_server(("127.0.0.1", 0)) as listener:
-        held = []
+    held = []
+    with ordering(sock) as orders:
         for server in range(1, count + 1):
             time.sleep(0.02)
-            held.append(spawn(sock, listener, server)["order sent"] * 1e3)
+            held.append(orders.start(server)["order sent"] * 1e3)
     process.wait()
     median = statistics.median(held)
     return [
@@ -97,10 +150,10 @@ def main() -> None:
         f"containment: {hello.containment}; spawner ready in {1000 * (time.time() - begun):.0f} ms"
     )
     rows: dict[str, list[float]] = {}
-    with sock, socket.create_server(("127.0.0.1", 0)) as listener:
+    with ordering(sock) as orders:
         for server in range(1, count + 1):
             time.sleep(pause)
-            for name, value in spawn(sock, listener, server).items():
+            for name, value in orders.start(server).items():
                 rows.setdefault(name, []).append(value)
             time.sleep(pause)
             rows.setdefault("straight: program runs", []).append(straight())
