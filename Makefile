@@ -39,7 +39,7 @@ layers: .venv/.has-test ## imports go downwards only
 coverage: .venv/.has-test ## the core, covered wholly by tests of its own
 	$(BIN)/python -m pytest $(PYTEST) -q tests/core --cov --cov-report=term-missing:skip-covered
 
-bench: .venv/.has-examples ## measure against nginx, haproxy and ReverseProxyResource
+bench: .venv/.has-examples ## measure beside nginx, haproxy, caddy, Apache, Passenger and ReverseProxyResource
 	$(BIN)/python -m bench
 
 dist: .venv/.has-dist ## build the source distribution, and a wheel from it, in dist/

@@ -1,1 +1,1 @@
-"""Measures Luisito beside nginx, haproxy and ReverseProxyResource: `python -m bench`."""
+"""Measures Luisito beside other proxies: `python -m bench --help`."""

@@ -1,8 +1,9 @@
-"""python -m bench [--quick] [--only NAME ...] [--json FILE]: measures and prints the table.
+"""Measures Luisito beside other proxies, and prints a table.
 
 One run compares all proxies: each on the first core, wrk and the app server on the second, in
-turns. The exit status is 0 whether the goals are met or not, and 1 when something could not be
-measured.
+turns. A proxy that may be missing is left out, with a line that says how to install it. The exit
+status is 0 whether the goals are met or not, and 1 when something could not be measured. All takes
+some eight minutes, and should have the machine for itself.
 """
 
 from __future__ import annotations
@@ -19,14 +20,14 @@ import time
 import traceback
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
-from bench import cold, peers, simulated, spawn, works
+from bench import cold, others, peers, simulated, spawn, works
 from bench.processes import BenchError, adopt_orphans, end_all
 from bench.report import table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Sequence
 
     from bench.report import Row
 
@@ -35,6 +36,13 @@ if TYPE_CHECKING:
 _BUSY = 0.5
 # Bytes that the access logs and nginx's temporary files may come to.
 _SPACE = 2 * 2**30
+# The works in which no requests go through a warm proxy.
+_MORE = {
+    "cold": "what Luisito adds to the boot of an app, with room in the pool and without",
+    "crowd": "200 cold sites at once",
+    "spawn": "how long an order to start holds the reactor",
+    "policy": "the pool's decisions, with 10,000 simulated servers",
+}
 
 
 def main() -> int:
@@ -48,6 +56,8 @@ def main() -> int:
         print(f"bench: other programs run here (load average {load:.1f})", file=sys.stderr)
     try:
         peers.require_programs()
+        for line in others.left_out(others.GUESTS):
+            print(f"bench: {line}", file=sys.stderr)
         with tempfile.TemporaryDirectory(prefix="luisito-bench-", dir=_place()) as folder:
             os.chmod(folder, 0o755)  # the app servers, with another user, go through it
             try:
@@ -73,7 +83,7 @@ def main() -> int:
         print(f"bench: {error}", file=sys.stderr)
         failed = 1
     if rows:
-        _show(rows, load, options.json)
+        _show(rows, load, options)
     return failed
 
 
@@ -94,10 +104,7 @@ def chosen(
     wanted = set(options.only)
     loads = [work for name, work in works.WORKS.items() if name in wanted]
     if loads:
-        rounds = 2 if options.quick else 7
-        with peers.every_peer(folder, (cores[0], cores[1]), options.command) as everyone:
-            for work in loads:
-                yield partial(works.run, work, everyone, cores[1], rounds)
+        yield from _warm(folder, (cores[0], cores[1]), loads, options)
     setup = cold.Setup(folder, options.command)
     if "cold" in wanted:
         yield partial(cold.starts, setup, 6 if options.quick else 30)
@@ -110,25 +117,74 @@ def chosen(
         yield simulated.rows
 
 
-def _show(rows: list[Row], load: float, path: str | None) -> None:
+def _warm(
+    folder: Path,
+    cores: tuple[int, int],
+    loads: Sequence[works.Work],
+    options: argparse.Namespace,
+) -> Generator[Callable[[], list[Row]], None, None]:
+    """The works with a warm proxy; guests are there only while they are needed."""
+    rounds = 2 if options.quick else 7
+    with contextlib.ExitStack() as stack:
+        bench = stack.enter_context(peers.bench(folder, cores))
+        everyone = [stack.enter_context(peers.ours(bench, options.command))]
+        everyone += [stack.enter_context(peers.beside(bench, other)) for other in others.OTHERS]
+        for work in loads:
+            with contextlib.ExitStack() as visit:
+                taking_part = list(everyone)
+                for guest in others.GUESTS if work.guests else ():
+                    if guest.missing():
+                        continue
+                    try:
+                        taking_part.append(visit.enter_context(peers.beside(bench, guest)))
+                    except (BenchError, OSError) as error:
+                        yield partial(_fail, error)  # the others are measured all the same
+                yield partial(works.run, work, taking_part, cores[1], rounds)
+
+
+def _fail(error: Exception) -> NoReturn:
+    raise error
+
+
+def _show(rows: list[Row], load: float, options: argparse.Namespace) -> None:
     versions = peers.versions()
     print(table(rows))
     print(f"\nBy {', '.join(versions)}; load average before: {load:.1f}")
-    if path:
+    if options.json:
         record = {"versions": versions, "load": load, "works": [row.as_json() for row in rows]}
-        Path(path).write_text(json.dumps(record, indent=1) + "\n")
+        Path(options.json).write_text(json.dumps(record, indent=1) + "\n")
 
 
 def _options() -> argparse.Namespace:
-    names = [*works.WORKS, "cold", "crowd", "spawn", "policy"]
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="fewer rounds: 90 seconds at most")
+    names = [*works.WORKS, *_MORE]
+    parser = argparse.ArgumentParser(
+        prog="python -m bench",
+        description=__doc__,
+        epilog=_listing(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--quick", action="store_true", help="fewer rounds: two minutes at most")
     parser.add_argument(
-        "--only", nargs="+", choices=names, default=names, metavar="NAME", help=", ".join(names)
+        "--only", nargs="+", choices=names, default=names, metavar="NAME", help="do these works"
     )
     parser.add_argument("--json", metavar="FILE", help="write the samples there too")
     parser.add_argument("--command", default=peers.COMMAND, help=argparse.SUPPRESS)
     return parser.parse_args()
+
+
+def _listing() -> str:
+    """The works and the proxies, for --help."""
+    everyone = ", ".join(["Luisito", *(other.name for other in others.OTHERS)])
+    guests = ", ".join(guest.name for guest in others.GUESTS)
+    lines = ["works:"]
+    for name, work in works.WORKS.items():
+        beside = f"; also {guests}" if work.guests else ""
+        lines.append(f"  {name:9} {work.title}{beside}")
+    lines += [f"  {name:9} {title}" for name, title in _MORE.items()]
+    lines += ["", "proxies:"]
+    lines.append(f"  {everyone}; in works {', '.join(works.WORKS)}")
+    lines.append(f"  {guests}; where installed")
+    return "\n".join(lines)
 
 
 def _say(rows: list[Row]) -> None:

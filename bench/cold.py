@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 from bench import peers
 from bench.measure import ask, ask_over
+from bench.origin import APPS
 from bench.processes import BenchError
 from bench.report import Row, Verdict
 
@@ -115,7 +116,7 @@ def _straight(folder: Path) -> Iterator[_Straight]:
 
 def _app(folder: Path) -> list[str]:
     script = folder / "small.py"
-    shutil.copy(peers.APPS / "small.py", script)
+    shutil.copy(APPS / "small.py", script)
     script.chmod(0o644)
     return [_PYTHON, "-I", "-S", str(script)]
 

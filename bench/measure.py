@@ -89,9 +89,9 @@ def run(peer: Peer, load: Load, host: str, core: int, seconds: int) -> Sample:
     argv += [f"http://127.0.0.1:{door.port}{load.path}"]
     environment = {**os.environ, "LUA_PATH": f"{_LUA}/?.lua"}
     opened = -_app_connections(door.port, host)
-    before = cpu_seconds(door.pid)
+    before = cpu_seconds(door.pid, door.parts)
     output = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False)
-    cpu = cpu_seconds(door.pid) - before
+    cpu = cpu_seconds(door.pid, door.parts) - before
     found = _REPORT.search(output.stdout)
     if found is None:
         raise BenchError(f"wrk said: {output.stdout}{output.stderr}")

@@ -116,21 +116,33 @@ def descendants(pid: int) -> Iterator[int]:
             yield from descendants(child)
 
 
-def cpu_seconds(pid: int) -> float:
-    """The CPU time, in seconds, that a proxy has taken in all its processes.
+def own(pid: int, parts: Sequence[str] = ()) -> Iterator[int]:
+    """A proxy's own processes: itself, and those below it that run the same program or its parts.
 
-    These are the process and those below it that run the same program: an app server that the
-    proxy has started is none of them. From /proc/PID/task/TID/schedstat, which counts nanoseconds
-    and is exact for a thread that sleeps; utime and stime of /proc/PID/stat are sampled at ticks.
+    An app server that the proxy has started is none of them.
+
+    Args:
+        pid: the proxy's first process.
+        parts: names of the files of further programs that are the proxy's.
     """
     program = os.readlink(f"/proc/{pid}/exe")
-    total = 0
     for member in (pid, *descendants(pid)):
         try:
-            if os.readlink(f"/proc/{member}/exe") != program:
-                continue
+            runs = os.readlink(f"/proc/{member}/exe")
         except OSError:  # it has ended
             continue
+        if runs == program or os.path.basename(runs) in parts:
+            yield member
+
+
+def cpu_seconds(pid: int, parts: Sequence[str] = ()) -> float:
+    """The CPU time, in seconds, that a proxy has taken in all its own processes.
+
+    From /proc/PID/task/TID/schedstat, which counts nanoseconds and is exact for a thread that
+    sleeps; utime and stime of /proc/PID/stat are sampled at ticks.
+    """
+    total = 0
+    for member in own(pid, parts):
         for thread in _threads(member):
             with (
                 contextlib.suppress(FileNotFoundError, ProcessLookupError),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+# Those with a column of their own.
 PROXIES = ("Luisito", "nginx", "haproxy", "ReverseProxyResource")
 
 
@@ -23,12 +24,16 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Row:
-    """A work: what each proxy took (as printed), the verdicts, and the samples behind them."""
+    """A work: what each proxy took (as printed), the verdicts, and the samples behind them.
+
+    `costs` has what each took as a number, in the unit that its cell names, where they compare.
+    """
 
     work: str
     cells: dict[str, str]
     verdicts: list[Verdict]
     samples: dict[str, object] = field(default_factory=dict)
+    costs: dict[str, float] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, object]:
         """The row for --json."""
@@ -41,7 +46,7 @@ class Row:
 
 def table(rows: list[Row]) -> str:
     """The rows as a markdown table."""
-    head = ["work", *PROXIES, "measured", "goal", "met"]
+    head = ["work", *PROXIES, "others", "measured", "goal", "met"]
     lines = [head, ["---"] * len(head), *map(_line, rows)]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
@@ -50,6 +55,7 @@ def _line(row: Row) -> list[str]:
     return [
         row.work,
         *(row.cells.get(name, "") for name in PROXIES),
+        "; ".join(f"{name} {cell}" for name, cell in row.cells.items() if name not in PROXIES),
         "; ".join(f"{v.figure:.3g}{v.unit}" for v in row.verdicts),
         "; ".join(f"≤ {v.limit:.3g}" for v in row.verdicts),
         "; ".join("yes" if v.met else "**no**" for v in row.verdicts),

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from bench import measure
 from bench.measure import Load, Sample
-from bench.peers import SITE
+from bench.origin import SITE
 from bench.report import Row, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from bench.peers import Peer
 
@@ -35,13 +35,17 @@ def _per_gb_sent(sample: Sample) -> float:
 
 @dataclass(frozen=True)
 class Work:
-    """A load, what its cost is counted by, and the most it may cost in another proxy's measure."""
+    """A load, what its cost is counted by, and the most it may cost in another proxy's measure.
+
+    The `guests` of bench.others take part in one work only, so that all is done in minutes.
+    """
 
     title: str
     load: Load
     cost: Callable[[Sample], float]
     unit: str
     goals: dict[str, float]
+    guests: bool = False
 
 
 WORKS = {
@@ -50,7 +54,8 @@ WORKS = {
         Load(),
         _per_request,
         "µs",
-        {"nginx": 1.40, "ReverseProxyResource": 0.13},
+        {"nginx": 1.40, "ReverseProxyResource": 0.13, "caddy": 0.5, "Passenger in Apache": 0.15},
+        guests=True,
     ),
     "unlogged": Work(
         "the same, no access logs", Load(door="bare"), _per_request, "µs", {"nginx": 1.35}
@@ -91,17 +96,23 @@ def run(work: Work, peers: Sequence[Peer], core: int, rounds: int) -> list[Row]:
     for _ in range(rounds):
         for peer in peers:
             samples[peer.name].append(measure.run(peer, work.load, SITE, core, _SECONDS))
+    return [row(work, samples)]
+
+
+def row(work: Work, samples: Mapping[str, Sequence[Sample]]) -> Row:
+    """What the samples of each proxy come to; a proxy that is not among them has no verdict."""
     costs = {name: statistics.median(map(work.cost, taken)) for name, taken in samples.items()}
-    row = Row(
+    return Row(
         work.title,
         {name: _cell(cost, work.unit, samples[name]) for name, cost in costs.items()},
         [
             Verdict(costs["Luisito"] / costs[other], limit, f" of {other}")
             for other, limit in work.goals.items()
+            if other in costs
         ],
         {name: [vars(sample) for sample in taken] for name, taken in samples.items()},
+        costs,
     )
-    return [row]
 
 
 def _cell(cost: float, unit: str, samples: Sequence[Sample]) -> str:
