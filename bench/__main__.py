@@ -22,7 +22,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from bench import cold, others, peers, simulated, spawn, works
+from bench import cold, memory, others, peers, simulated, spawn, works
 from bench.processes import BenchError, adopt_orphans, end_all
 from bench.report import table
 
@@ -40,6 +40,7 @@ _SPACE = 2 * 2**30
 _MORE = {
     "cold": "what Luisito adds to the boot of an app, with room in the pool and without",
     "crowd": "200 cold sites at once",
+    "memory": "what 10,000 sites cost that are allowed and asleep",
     "spawn": "how long an order to start holds the reactor",
     "policy": "the pool's decisions, with 10,000 simulated servers",
 }
@@ -111,6 +112,8 @@ def chosen(
     if "crowd" in wanted:
         for word in ("%PORT",) if options.quick else cold.WAYS:
             yield partial(cold.crowd, setup, word, 1 if options.quick else 5)
+    if "memory" in wanted:
+        yield partial(memory.rows, folder, options.command, 500 if options.quick else memory.SITES)
     if "spawn" in wanted:
         yield partial(spawn.rows, 50 if options.quick else 200)
     if "policy" in wanted:

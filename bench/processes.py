@@ -1,4 +1,4 @@
-"""Starts processes on chosen cores, finds and ends them, and reads the CPU time that they took."""
+"""Starts processes on chosen cores, finds and ends them, reads what they took of CPU and memory."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import os
 import random
+import re
 import signal
 import socket
 import subprocess
@@ -150,6 +151,19 @@ def cpu_seconds(pid: int, parts: Sequence[str] = ()) -> float:
             ):
                 total += int(schedstat.read().split()[0])
     return total / 1e9
+
+
+def resident_bytes(pid: int) -> int:
+    """What a proxy's own processes have in memory (VmRSS): a page of two of them counts twice."""
+    total = 0
+    for member in own(pid):
+        with (
+            contextlib.suppress(FileNotFoundError, ProcessLookupError),
+            open(f"/proc/{member}/status") as status,
+        ):
+            found = re.search(r"^VmRSS:\s+(\d+) kB$", status.read(), re.MULTILINE)
+            total += int(found[1]) * 1024 if found else 0
+    return total
 
 
 def _threads(pid: int) -> list[str]:

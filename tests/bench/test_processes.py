@@ -1,4 +1,4 @@
-"""Whose CPU time is counted."""
+"""Whose CPU time and memory is counted."""
 
 import subprocess
 import time
@@ -19,6 +19,7 @@ def test_only_its_own_processes_are_a_proxys():
         assert proxy.pid in list(processes.own(proxy.pid))
         assert len(list(processes.own(proxy.pid))) == 2
         assert len(list(processes.own(proxy.pid, ["sleep"]))) == 4
+        assert processes.resident_bytes(proxy.pid) > 100_000
         assert processes.cpu_seconds(proxy.pid, ["sleep"]) > processes.cpu_seconds(proxy.pid) > 0
     finally:
         for pid in [*processes.descendants(proxy.pid), proxy.pid]:
