@@ -22,7 +22,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from bench import cold, memory, others, peers, simulated, spawn, works
+from bench import cold, memory, others, peers, simulated, spawn, svg, works
 from bench.processes import BenchError, adopt_orphans, end_all
 from bench.report import table
 
@@ -44,6 +44,9 @@ _MORE = {
     "spawn": "how long an order to start holds the reactor",
     "policy": "the pool's decisions, with 10,000 simulated servers",
 }
+# What --svg draws, and the line below.
+_DRAWN = ("small", "paths")
+_NOTE = "CPU time of a proxy per request, on one core; less is better."
 
 
 def main() -> int:
@@ -156,6 +159,10 @@ def _show(rows: list[Row], load: float, options: argparse.Namespace) -> None:
     if options.json:
         record = {"versions": versions, "load": load, "works": [row.as_json() for row in rows]}
         Path(options.json).write_text(json.dumps(record, indent=1) + "\n")
+    titles = {works.WORKS[name].title for name in _DRAWN}
+    drawn = [row for row in rows if row.work in titles]
+    if options.svg and drawn:
+        Path(options.svg).write_text(svg.chart(drawn, [_NOTE, ", ".join(versions)]), "utf-8")
 
 
 def _options() -> argparse.Namespace:
@@ -171,8 +178,17 @@ def _options() -> argparse.Namespace:
         "--only", nargs="+", choices=names, default=names, metavar="NAME", help="do these works"
     )
     parser.add_argument("--json", metavar="FILE", help="write the samples there too")
+    parser.add_argument(
+        "--svg", metavar="FILE", help=f"draw there what {' and '.join(_DRAWN)} cost a request"
+    )
     parser.add_argument("--command", default=peers.COMMAND, help=argparse.SUPPRESS)
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.svg and not set(_DRAWN) & set(options.only):
+        parser.error(f"--svg draws the works {' and '.join(_DRAWN)}: name one after --only")
+    for path in (options.json, options.svg):  # so that it is said now, and not in eight minutes
+        if path and not os.access(os.path.dirname(path) or ".", os.W_OK):
+            parser.error(f"{path} cannot be written: there is no such folder, or it is not yours")
+    return options
 
 
 def _listing() -> str:
