@@ -82,13 +82,19 @@ def connect(address, timeout=10.0):
 class Client:
     """One connection.
 
+    Args:
+        address: as of `connect`; or a socket that is connected, and closed with the client.
+        ledger: keeps account.
+        timeout: seconds for each wait.
+
     Attributes:
         sock: blocking, with a timeout.
         buffer: what came and was not asked for yet.
     """
 
     def __init__(self, address, ledger=None, timeout=10.0):
-        self.sock = connect(address, timeout)
+        given = isinstance(address, socket.socket)
+        self.sock = address if given else connect(address, timeout)
         self.ledger = ledger or Ledger()
         self.buffer = b""
         self._nonces = []

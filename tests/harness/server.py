@@ -79,7 +79,7 @@ class Server:
 
     Args:
         settings: of settings.py, beside DEFAULTS; `CMD_TPL` is the strict origin where it is
-            missing, and <folder> in any of them is the server's folder.
+            missing; in any of them <folder> is the server's folder, and <port> its port.
         how: "twistd", "daemon", "tac", "twist" or "run" (whose command and options come from
             settings).
         ordinary: started by an ordinary user, where we are root; or that user's name.
@@ -189,7 +189,7 @@ class Server:
         names.setdefault("ACCESS_LOG", str(self.access_path))
         names.setdefault("RUNTIME_DIR", str(self.runtime))
         text = "".join(f"{name} = {value!r}\n" for name, value in names.items())
-        text = text.replace("<folder>", str(self.folder))
+        text = text.replace("<folder>", str(self.folder)).replace("<port>", str(self.port))
         (self.folder / "settings.py").write_text(text)
         self.log_path.touch()
         if self.user is not None:
