@@ -191,6 +191,7 @@ class Front:
     Attributes:
         port: where it speaks TLS.
         plain_port: where it does not.
+        context: for TLS to it.
         ledger: of all its clients.
         last_output: all that it wrote, once it has ended.
     """
@@ -203,7 +204,7 @@ class Front:
         self.ledger = client.Ledger()
         self.last_output = ""
         self._clients = []
-        self._context = ssl.create_default_context(cafile=certificate.pem)
+        self.context = ssl.create_default_context(cafile=certificate.pem)
         self.process = None
         self._words = {
             "http": self.plain_port,
@@ -273,7 +274,7 @@ class Front:
         if port == self.plain_port:
             return raw
         try:
-            return self._context.wrap_socket(raw, server_hostname=host)
+            return self.context.wrap_socket(raw, server_hostname=host)
         except OSError:
             raw.close()
             raise
