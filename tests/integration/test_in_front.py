@@ -88,7 +88,8 @@ def fields(head):
 
 def access_line(server):
     """The only one, once it is written."""
-    (line,) = processes.until(lambda: server.access_path.read_text().splitlines())
+    path = server.access_path
+    (line,) = processes.until(lambda: path.exists() and path.read_text().splitlines())
     return json.loads(line)
 
 
