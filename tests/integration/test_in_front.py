@@ -201,6 +201,15 @@ def test_the_app_is_told_of_the_client(serve, put_in_front, lies):
     assert access_line(server)["client"] == CLIENT
 
 
+@pytest.mark.parametrize("kind", _params("haproxy", "caddy"), indirect=True)
+def test_what_is_forwarded_under_any_other_name_is_removed(serve, put_in_front):
+    """nginx and Apache can only remove what is named."""
+    front = put_in_front(serve(SITES))
+    lies = [("x-forwarded-user", "root"), ("X-FORWARDED-SSL", "off")]
+    head = fields(front.request("/head", fields=lies).body.decode())
+    assert not {"x-forwarded-user", "x-forwarded-ssl"} & head.keys()
+
+
 @pytest.mark.parametrize("lies", [[], LIES], ids=["honest", "lying"])
 def test_by_a_unix_socket(serve, put_in_front, lies):
     """Luisito then has no address of the front to add."""
