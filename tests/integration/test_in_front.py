@@ -65,11 +65,8 @@ def put_in_front(serve, kind, certificate):
 
 @pytest.fixture
 def fronted(serve, put_in_front):
-    """A front before Luisito, before the ASGI app; `fronted.server` is Luisito."""
-    server = serve({**SITES, "CMD_TPL": ASGI}, files=("fronted.py",))
-    front = put_in_front(server)
-    front.server = server
-    return front
+    """A front before Luisito, before the ASGI app."""
+    return put_in_front(serve({**SITES, "CMD_TPL": ASGI}, files=("fronted.py",)))
 
 
 def facts(response):
