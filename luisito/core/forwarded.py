@@ -34,7 +34,9 @@ def forwarded_lines(
         port: the port at which the request came in; 0 for a unix socket.
         sent: the forwarded fields that a trusted peer sent: lists are extended, the rest stands.
             Empty ones and a malformed Forwarded, whose open quote would swallow what is added,
-            are left out.
+            are left out. One who speaks in X-Forwarded-* alone is not answered in Forwarded: its
+            last element, about the way from that peer to us, would contradict what it said of the
+            client to apps that read Forwarded first.
     """
     known: list[bytes] = []
     elements: list[bytes] = []
@@ -52,12 +54,15 @@ def forwarded_lines(
     node = _quoted(b"[%s]" % peer if b":" in peer else peer or b"unknown")
     element = b"for=%s;host=%s;proto=%s" % (node, _quoted(host), scheme)
     earlier = b", ".join(elements)
+    in_forwarded = bool(elements) or not (known or theirs)
     lines = [
         b"X-Forwarded-For: " + chain if chain else b"",
         b"X-Forwarded-Proto: " + theirs.pop(b"x-forwarded-proto", scheme),
         b"X-Forwarded-Host: " + theirs.pop(b"x-forwarded-host", host),
         b"X-Forwarded-Port: " + theirs.pop(b"x-forwarded-port", b"%d" % port) if port else b"",
-        b"Forwarded: " + (earlier + b", " + element if _forwarded(earlier) else element),
+        b"Forwarded: " + (earlier + b", " + element if _forwarded(earlier) else element)
+        if in_forwarded
+        else b"",
         *(name.title() + b": " + value for name, value in theirs.items()),
     ]
     return b"".join(line + b"\r\n" for line in lines if line)

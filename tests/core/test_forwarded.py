@@ -75,6 +75,17 @@ def test_what_a_trusted_peer_sent_is_extended_or_stands():
     assert b"X-Forwarded-Port: 443" in lines(b"", b"http", b"a", 0, sent)
 
 
+def test_a_peer_that_speaks_in_x_forwarded_alone_is_not_contradicted():
+    """An app that reads Forwarded first would take the client's https for the peer's http."""
+    sent = ((b"x-forwarded-for", b"1.1.1.1"), (b"x-forwarded-proto", b"https"))
+    assert lines(b"4.4.4.4", b"http", b"a", 80, sent) == [
+        b"X-Forwarded-For: 1.1.1.1, 4.4.4.4",
+        b"X-Forwarded-Proto: https",
+        b"X-Forwarded-Host: a",
+        b"X-Forwarded-Port: 80",
+    ]
+
+
 @pytest.mark.parametrize(
     "name",
     [b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"forwarded", b"x-real-ip"],
@@ -148,6 +159,10 @@ def test_whatever_was_sent_the_last_element_is_ours(sent, peer, host, port):
     found = dict(again.forwarded)
     node = b'"[%s]"' % peer if b":" in peer else peer or b"unknown"
     shown = b'"%s"' % host if b":" in host else host
-    assert elements(found[b"forwarded"])[-1] == b"for=%s;host=%s;proto=http" % (node, shown)
+    said = {name for name, value in fields.forwarded if value}
+    if b"forwarded" in said or not said:
+        assert elements(found[b"forwarded"])[-1] == b"for=%s;host=%s;proto=http" % (node, shown)
+    else:
+        assert b"forwarded" not in found
     if peer:
         assert found[b"x-forwarded-for"].split(b", ")[-1] == peer
