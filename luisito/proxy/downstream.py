@@ -104,6 +104,10 @@ class Downstream:
             upload = exchange.upload
             if upload is not None and upload.left and (upload.flowing or not self.buffer):
                 exchange.abort("the client ended in the middle of its request")
+            elif exchange.streams:
+                # Who reads an event stream and ends has gone: as it has no end, nothing else would
+                # tell while it is silent, and its server would count as busy.
+                exchange.abort("the client went away")
         elif self._flushing:
             pass  # what is held may be whole requests: `next` sees to them, and then to the end
         elif self.buffer:

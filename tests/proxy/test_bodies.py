@@ -203,6 +203,31 @@ def test_event_stream_is_passed_on_at_once_and_may_be_silent(rig):
     rig.exchange(client, app)
 
 
+@pytest.mark.parametrize("early", [False, True])
+def test_who_leaves_a_silent_event_stream_has_gone(rig, early):
+    """Nothing else would tell; but an end may come with the request."""
+    client = rig.client()
+    client.send(GET)
+    if early:
+        client.end()
+    app = rig.accept()
+    rig.head(app)
+    app.send(
+        b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+    )
+    rig.head(client)
+    rig.settle()
+    if early:
+        app.send(b"9\r\ndata: 1\n\n\r\n0\r\n\r\n")
+        rig.expect(client, b"9\r\ndata: 1\n\n\r\n0\r\n\r\n")
+        return
+    assert rig.gateway.busy == 1
+    client.end()
+    rig.until(lambda: app.over)
+    assert rig.gateway.busy == rig.pool.leases == 0
+    assert rig.lines()[-1]["end"] == "the client went away"
+
+
 @pytest.mark.parametrize("size", [50_000, 8 * MIB])
 def test_row_12_early_413_in_the_middle_of_an_upload(rig, size):
     client = rig.client()
