@@ -1,0 +1,1 @@
+"""Programs that sites may run; they stand alone, since a site's interpreter runs them."""
