@@ -21,8 +21,11 @@ from typing import TYPE_CHECKING, NoReturn
 
 if __package__:
     from luisito.utils.threaded_wsgi import Server
-else:  # run by its path, whose folder is then on sys.path
+else:  # run by its path; the project need not find what lies beside it
+    sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
     from threaded_wsgi import Server  # type: ignore[import-not-found,no-redef]
+
+    del sys.path[0]
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -71,7 +71,7 @@ class _Connection(WSGIRequestHandler):
     server: Server
 
     def handle(self) -> None:
-        with suppress(ConnectionError):
+        with suppress(ConnectionError):  # whoever has gone needs no answer
             if self.server.until_readable(self.connection):
                 self._exchange()
                 self._linger()
@@ -104,11 +104,16 @@ class _Connection(WSGIRequestHandler):
 
     def _linger(self) -> None:
         """Reads what is left of the request, which would turn the close into a reset."""
-        self.connection.shutdown(socket.SHUT_WR)
         self.connection.settimeout(_LINGER)
-        with suppress(TimeoutError):
+        with suppress(OSError):
+            self.connection.shutdown(socket.SHUT_WR)
             while self.connection.recv(65536):
                 pass
+
+    def finish(self) -> None:
+        with suppress(ConnectionError):  # of a last flush
+            self.wfile.close()
+        self.rfile.close()
 
     def get_environ(self) -> dict[str, Any]:
         for name in [name for name in self.headers if "_" in name]:

@@ -1,21 +1,13 @@
 """docs/recipes.md as it stands: its settings, its files and its commands, by the real programs."""
 
 import os
-import re
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.harness import processes
-from tests.harness.server import ROOT, ordinary_user
+from tests.harness.recipes import HOSTS, RECIPES, cook, ended, output
 
-TEXT = (ROOT / "docs" / "recipes.md").read_text()
-HOSTS = ("a.localhost", "b.localhost")
-# Where the document has Luisito's helper: a copy that shows that it needs nothing else of ours.
-INSTALLED = "/opt/luisito/lib/python3.11/site-packages"
 NEEDS = {
     "Node": "node",
     "Express": "node",
@@ -29,113 +21,16 @@ CHUNKED = {
 }
 
 
-class Recipe:
-    """A section of the document.
-
-    Attributes:
-        name: its heading.
-        settings: what its blocks of `settings.py` set.
-        files: {path: (text, whether it is added to what is there)}.
-        commands: the lines of its shell blocks.
-    """
-
-    _block = re.compile(r"(?:^`([^`\n]+)`(, at its end)?:\n\n)?^```(\w+)\n(.*?)^```$", re.M | re.S)
-
-    def __init__(self, name, text):
-        self.name, self.settings, self.files, self.commands = name, {}, {}, []
-        for path, added, language, code in self._block.findall(text):
-            if path == "settings.py":
-                exec(code, {}, self.settings)
-            elif language == "sh":
-                self.commands += code.splitlines()
-            else:
-                assert path, f"{name}: which file is this?\n{code}"
-                self.files[path] = (code, bool(added))
-
-    def make_site(self, folder):
-        """Makes a site as the document says, of the user who runs it."""
-        folder.mkdir(parents=True)
-        (folder / "venv").symlink_to(sys.prefix)
-        for command in self.commands:
-            subprocess.run(["sh", "-ec", command], cwd=folder, check=True)
-        for name, (code, added) in self.files.items():
-            path = folder / name
-            path.parent.mkdir(exist_ok=True)
-            path.write_text((path.read_text() if added else "") + code)
-        if self.name == "A static binary":
-            source = ROOT / "tests" / "apps" / "static.c"
-            build = ["gcc", "-static", "-D_GNU_SOURCE", "-o", folder / "server", source]
-            subprocess.run(build, check=True)
-
-
-def read_recipes():
-    common, *sections = re.split(r"^## (.+)$", TEXT, flags=re.MULTILINE)
-    shared = Recipe("", common).settings
-    found = {}
-    for name, text in zip(sections[::2], sections[1::2], strict=True):
-        found[name] = recipe = Recipe(name, text)
-        recipe.settings = {**shared, **recipe.settings}
-    return found
-
-
-RECIPES = read_recipes()
-
-
-@pytest.fixture
-def cook(serve):
-    """Starts Luisito with a recipe's settings and two sites, each with an owner."""
-
-    def cook(recipe, *, ordinary=False, **more):
-        settings = {**recipe.settings, "MAX_SERVERS": 1, "OUTPUT_LOG_DIR": "<folder>/output", **more}
-        assert settings["PROJECT_PATH"] == "/srv/%HOST"
-        settings["PROJECT_PATH"] = "<folder>/srv/%HOST"
-        command = settings["CMD_TPL"]
-        if isinstance(command, str):
-            settings["CMD_TPL"] = command.replace(INSTALLED, "<folder>/installed")
-
-        def prepare(folder):
-            shutil.copytree(ROOT / "luisito" / "utils", folder / "installed" / "luisito" / "utils")
-            (folder / "output").mkdir(mode=0o777)
-            for host in HOSTS:
-                recipe.make_site(folder / "srv" / host)
-            owner = ordinary_user()
-            if owner is not None:
-                who = f"{owner.pw_uid}:{owner.pw_gid}"
-                subprocess.run(
-                    ["chown", "-Rh", who, folder / "srv", folder / "output"], check=True
-                )
-
-        return serve(settings, prepare=prepare, ordinary=ordinary)
-
-    return cook
-
-
-def output(server, host=HOSTS[0]):
-    """What a site's server has written."""
-    return (server.folder / "output" / f"{host}.log").read_text(errors="replace")
-
-
-def ended(server):
-    """Waits until the first site has made room for the second one, and nothing is left of it."""
-    before = set(server.servers())
-    assert before
-    assert server.request("/", HOSTS[1]).status == 200
-    processes.until(lambda: not before & server.servers().keys(), 5, "the end of all of it")
-    how = server.wait_for_log(rf"{HOSTS[0]}: pid \d+ (.*)")[1]
-    assert "signal 9" not in how
-    return how
-
-
 def named(name):
     marks = [pytest.mark.needs(NEEDS[name])] if name in NEEDS else []
     return pytest.param(name, marks=marks, id=name)
 
 
 @pytest.mark.parametrize("name", [*map(named, RECIPES)])
-def test_recipe(cook, name):
+def test_recipe(serve, name):
     if name == "Express" and not Path("/usr/share/nodejs/express").exists():
         pytest.skip("needs node-express")
-    server = cook(RECIPES[name])
+    server = cook(serve, RECIPES[name])
     hello = b"hello" if name == "A static binary" else b"https 127.0.0.1"
     https = [("X-Forwarded-Proto", "https")]
     body = os.urandom(100_000)
@@ -152,3 +47,48 @@ def test_recipe(cook, name):
     assert server.log().count(f"{HOSTS[0]}: started as pid") == 1
     ended(server)
     assert server.stop() == 0
+
+
+STAYS = "A shell that stays"
+
+
+@pytest.mark.parametrize(
+    "bind", ["127.0.0.1:%PORT", "unix:%SOCKET", "fd://%FD"], ids=["port", "socket", "fd"]
+)
+def test_a_shell_that_stays_is_ready_through_its_child(serve, bind):
+    """By all three ways; and nothing of it outlives it."""
+    script = "venv/bin/gunicorn --bind $1 --no-control-socket app:app & wait"
+    server = cook(serve, RECIPES[STAYS], CMD_TPL=["sh", "-c", script, "sh", bind])
+    for _ in ("cold", "warm"):
+        assert server.request("/", HOSTS[0]).body == b"http 127.0.0.1"
+    names = [processes.command(pid).split()[0] for pid in server.servers()]
+    assert len(names) == 3, names  # a shell, gunicorn and its worker
+    assert names.count("sh") == 1
+    assert ended(server) == "was ended by signal 15"  # as the shell was
+    assert "Shutting down" not in output(server)
+
+
+def test_a_shell_that_stays_gives_time_to_end(serve):
+    server = cook(serve, RECIPES[STAYS])
+    assert server.request("/", HOSTS[0]).status == 200
+    assert ended(server) == "exited with code 0"
+    assert "Shutting down: Master" in output(server)
+
+
+def test_a_shell_that_stays_is_whom_listen_pid_names(serve):
+    python = "import os; print('LISTEN_PID is mine:', os.environ['LISTEN_PID'] == str(os.getpid()))"
+    script = 'venv/bin/python -c "$1" & wait'
+    server = cook(serve, RECIPES[STAYS], CMD_TPL=["sh", "-c", script, "sh", python])
+    server.expect("exited with code 0 before it was ready")
+    server.allow("502 for GET /")
+    assert server.request("/", HOSTS[0]).status == 502
+    assert "LISTEN_PID is mine: False" in output(server)
+
+
+def test_a_shell_that_goes_takes_its_server_with_it(serve):
+    script = "venv/bin/gunicorn --bind unix:$1 --no-control-socket app:app &"
+    server = cook(serve, RECIPES[STAYS], CMD_TPL=["sh", "-c", script, "sh", "%SOCKET"])
+    server.expect("exited with code 0 before it was ready")
+    server.allow("502 for GET /")
+    assert server.request("/", HOSTS[0]).status == 502
+    processes.until(lambda: not server.servers(), 5, "the end of all of it")

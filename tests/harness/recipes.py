@@ -1,0 +1,114 @@
+"""docs/recipes.md, read: each recipe's settings, files and commands, and sites made from them."""
+
+import re
+import shutil
+import subprocess
+import sys
+
+from tests.harness import processes
+from tests.harness.server import ROOT, ordinary_user
+
+TEXT = (ROOT / "docs" / "recipes.md").read_text()
+HOSTS = ("a.localhost", "b.localhost")
+# Where the document has Luisito's helper: a copy that shows that it needs nothing else of ours.
+INSTALLED = "/opt/luisito/lib/python3.11/site-packages"
+
+
+class Recipe:
+    """A section of the document.
+
+    Attributes:
+        name: its heading.
+        settings: what its blocks of `settings.py` set.
+        files: {path: (text, whether it is added to what is there)}.
+        commands: the lines of its shell blocks.
+    """
+
+    _block = re.compile(
+        r"(?:^`([^`\n]+)`(, at its end)?:\n\n)?^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL
+    )
+
+    def __init__(self, name, text):
+        self.name, self.settings, self.files, self.commands = name, {}, {}, []
+        for path, added, language, code in self._block.findall(text):
+            if path == "settings.py":
+                exec(code, {}, self.settings)
+            elif language == "sh":
+                self.commands += code.splitlines()
+            else:
+                assert path, f"{name}: which file is this?\n{code}"
+                self.files[path] = (code, bool(added))
+
+    def make_site(self, folder):
+        """Makes a site as the document says, of the user who runs it."""
+        folder.mkdir(parents=True)
+        (folder / "venv").symlink_to(sys.prefix)
+        for command in self.commands:
+            subprocess.run(["sh", "-ec", command], cwd=folder, check=True)
+        for name, (code, added) in self.files.items():
+            path = folder / name
+            path.parent.mkdir(exist_ok=True)
+            path.write_text((path.read_text() if added else "") + code)
+        if self.name == "A static binary":
+            source = ROOT / "tests" / "apps" / "static.c"
+            build = ["gcc", "-static", "-D_GNU_SOURCE", "-o", folder / "server", source]
+            subprocess.run(build, check=True)
+
+
+def read_recipes():
+    common, *sections = re.split(r"^## (.+)$", TEXT, flags=re.MULTILINE)
+    shared = Recipe("", common).settings
+    found = {}
+    for name, text in zip(sections[::2], sections[1::2], strict=True):
+        found[name] = recipe = Recipe(name, text)
+        recipe.settings = {**shared, **recipe.settings}
+    return found
+
+
+RECIPES = read_recipes()
+
+
+def cook(serve, recipe, *, ordinary=False, **more):
+    """Starts Luisito with a recipe's settings and two sites, of which one may be awake.
+
+    Args:
+        serve: the fixture.
+        recipe: whose sites they are.
+        ordinary: as of `Server`.
+        more: other settings.
+    """
+    settings = {**recipe.settings, "MAX_SERVERS": 1, "OUTPUT_LOG_DIR": "<folder>/output", **more}
+    assert settings["PROJECT_PATH"] == "/srv/%HOST"
+    settings["PROJECT_PATH"] = "<folder>/srv/%HOST"
+    command = settings["CMD_TPL"]
+    if isinstance(command, str):
+        settings["CMD_TPL"] = command.replace(INSTALLED, "<folder>/installed")
+
+    def prepare(folder):
+        shutil.copytree(ROOT / "luisito" / "utils", folder / "installed" / "luisito" / "utils")
+        (folder / "output").mkdir()
+        for host in HOSTS:
+            recipe.make_site(folder / "srv" / host)
+        owner = ordinary_user()
+        if owner is not None:
+            who = f"{owner.pw_uid}:{owner.pw_gid}"
+            # without -L: the virtual environments stay whose they are
+            subprocess.run(["chown", "-Rh", who, folder / "srv", folder / "output"], check=True)
+
+    return serve(settings, prepare=prepare, ordinary=ordinary)
+
+
+def output(server, host=HOSTS[0]):
+    """What a site's server has written."""
+    return (server.folder / "output" / f"{host}.log").read_text(errors="replace")
+
+
+def ended(server):
+    """Waits until the first site has made room for the second one, and nothing is left of it."""
+    before = set(server.servers())
+    assert before
+    assert server.request("/", HOSTS[1]).status == 200
+    processes.until(lambda: not before & server.servers().keys(), 5, "the end of all of it")
+    how = server.wait_for_log(rf"{HOSTS[0]}: pid \d+ (.*)")[1]
+    assert "signal 9" not in how
+    return how
