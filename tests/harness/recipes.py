@@ -10,6 +10,7 @@ from tests.harness.server import ROOT, ordinary_user
 
 TEXT = (ROOT / "docs" / "recipes.md").read_text()
 HOSTS = ("a.localhost", "b.localhost")
+PATIENCE = {"START_TIMEOUT": 60, "STOP_TIMEOUT": 10, "QUEUE_TIMEOUT": 45}  # the defaults
 # Where the document has Luisito's helper: a copy that shows that it needs nothing else of ours.
 INSTALLED = "/opt/luisito/lib/python3.11/site-packages"
 
@@ -77,7 +78,13 @@ def cook(serve, recipe, *, ordinary=False, **more):
         ordinary: as of `Server`.
         more: other settings.
     """
-    settings = {**recipe.settings, "MAX_SERVERS": 1, "OUTPUT_LOG_DIR": "<folder>/output", **more}
+    settings = {
+        **recipe.settings,
+        **PATIENCE,
+        "MAX_SERVERS": 1,
+        "OUTPUT_LOG_DIR": "<folder>/output",
+        **more,
+    }
     assert settings["PROJECT_PATH"] == "/srv/%HOST"
     settings["PROJECT_PATH"] = "<folder>/srv/%HOST"
     command = settings["CMD_TPL"]
@@ -98,6 +105,12 @@ def cook(serve, recipe, *, ordinary=False, **more):
     return serve(settings, prepare=prepare, ordinary=ordinary)
 
 
+def request(server, target="/", host=HOSTS[0], method="GET", **how):
+    """One request on a connection of its own; some of these programs take long to start."""
+    with server.client(PATIENCE["START_TIMEOUT"]) as connection:
+        return connection.request(target, host, method, **how)
+
+
 def output(server, host=HOSTS[0]):
     """What a site's server has written."""
     return (server.folder / "output" / f"{host}.log").read_text(errors="replace")
@@ -107,8 +120,9 @@ def ended(server):
     """Waits until the first site has made room for the second one, and nothing is left of it."""
     before = set(server.servers())
     assert before
-    assert server.request("/", HOSTS[1]).status == 200
-    processes.until(lambda: not before & server.servers().keys(), 5, "the end of all of it")
+    assert request(server, host=HOSTS[1]).status == 200
+    limit = PATIENCE["STOP_TIMEOUT"] + 5
+    processes.until(lambda: not before & server.servers().keys(), limit, "the end of all of it")
     how = server.wait_for_log(rf"{HOSTS[0]}: pid \d+ (.*)")[1]
     assert "signal 9" not in how
     return how

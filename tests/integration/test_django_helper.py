@@ -9,7 +9,7 @@ import socket
 import pytest
 
 from tests.harness import processes
-from tests.harness.recipes import HOSTS, RECIPES, cook, ended, output
+from tests.harness.recipes import HOSTS, RECIPES, cook, ended, output, request
 
 DJANGO = "Django by the helper"
 WHO = """
@@ -51,12 +51,12 @@ def test_serves_as_the_owner(serve, project, as_whom, how):
     server = cook(serve, project, ordinary=as_whom, **settings)
     owner = (server.folder / "srv" / HOSTS[0]).stat()
     assert os.getuid() or owner.st_uid != 0
-    found = json.loads(server.request("/who", HOSTS[0]).body)
+    found = json.loads(request(server, "/who").body)
     assert found[:6] == [owner.st_uid] * 3 + [owner.st_gid] * 3
     assert os.getuid() or 0 not in found
     body = os.urandom(100_000)
-    assert server.request("/", HOSTS[0], "POST", body=body).body == body
-    assert server.request("/static/admin/css/base.css", HOSTS[0]).status == 200
+    assert request(server, method="POST", body=body).body == body
+    assert request(server, "/static/admin/css/base.css").status == 200
     assert server.log().count(f"{HOSTS[0]}: started as pid") == 1
     assert ended(server) == "exited with code 0"
     assert output(server) == ""
@@ -91,7 +91,7 @@ urlpatterns.append(path("slow", slow))
         (site / "go").touch()
         assert busy.response().body == b"done"
     server.wait_for_log(rf"{HOSTS[0]}: pid {pid} exited with code 0")
-    assert server.request("/", HOSTS[0]).status == 200
+    assert request(server).status == 200
 
 
 def listens(port):
@@ -106,7 +106,7 @@ def test_what_it_says_reaches_the_operator(serve, project):
     project.files["other/settings.py"] = ("", False)
     server = cook(serve, project)
     server.expect("exited with code 2 before it was ready", "502 for GET /")
-    response = server.request("/", HOSTS[0])
+    response = request(server)
     assert response.status == 502
     assert b"write --settings MODULE" in response.body
     assert "Traceback" not in output(server)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness import processes
-from tests.harness.recipes import HOSTS, RECIPES, cook, ended, output
+from tests.harness.recipes import HOSTS, RECIPES, cook, ended, output, request
 
 NEEDS = {
     "Node": "node",
@@ -35,12 +35,12 @@ def test_recipe(serve, name):
     https = [("X-Forwarded-Proto", "https")]
     body = os.urandom(100_000)
     for _ in ("cold", "warm"):
-        response = server.request("/", HOSTS[0], fields=https)
+        response = request(server, fields=https)
         assert (response.status, response.body) == (200, hello), output(server)
-    posted = server.request("/", HOSTS[0], "POST", body=body)
+    posted = request(server, method="POST", body=body)
     assert (posted.status, posted.body) == (200, body)
     if name != "A static binary":  # which is to be small
-        chunked = server.request("/", HOSTS[0], "POST", body=body, chunked=True)
+        chunked = request(server, method="POST", body=body, chunked=True)
         status, expected = CHUNKED.get(name, (200, body))
         assert chunked.status == status
         assert expected in (None, chunked.body)
@@ -60,7 +60,7 @@ def test_a_shell_that_stays_is_ready_through_its_child(serve, bind):
     script = "venv/bin/gunicorn --bind $1 --no-control-socket app:app & wait"
     server = cook(serve, RECIPES[STAYS], CMD_TPL=["sh", "-c", script, "sh", bind])
     for _ in ("cold", "warm"):
-        assert server.request("/", HOSTS[0]).body == b"http 127.0.0.1"
+        assert request(server).body == b"http 127.0.0.1"
     names = [processes.command(pid).split()[0] for pid in server.servers()]
     assert len(names) == 3, names  # a shell, gunicorn and its worker
     assert names.count("sh") == 1
@@ -70,7 +70,7 @@ def test_a_shell_that_stays_is_ready_through_its_child(serve, bind):
 
 def test_a_shell_that_stays_gives_time_to_end(serve):
     server = cook(serve, RECIPES[STAYS])
-    assert server.request("/", HOSTS[0]).status == 200
+    assert request(server).status == 200
     assert ended(server) == "exited with code 0"
     assert "Shutting down: Master" in output(server)
 
@@ -81,7 +81,7 @@ def test_a_shell_that_stays_is_whom_listen_pid_names(serve):
     server = cook(serve, RECIPES[STAYS], CMD_TPL=["sh", "-c", script, "sh", python])
     server.expect("exited with code 0 before it was ready")
     server.allow("502 for GET /")
-    assert server.request("/", HOSTS[0]).status == 502
+    assert request(server).status == 502
     assert "LISTEN_PID is mine: False" in output(server)
 
 
@@ -90,5 +90,5 @@ def test_a_shell_that_goes_takes_its_server_with_it(serve):
     server = cook(serve, RECIPES[STAYS], CMD_TPL=["sh", "-c", script, "sh", "%SOCKET"])
     server.expect("exited with code 0 before it was ready")
     server.allow("502 for GET /")
-    assert server.request("/", HOSTS[0]).status == 502
+    assert request(server).status == 502
     processes.until(lambda: not server.servers(), 5, "the end of all of it")
