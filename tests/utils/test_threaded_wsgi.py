@@ -2,6 +2,7 @@
 
 import json
 import signal
+import socket
 import threading
 
 import pytest
@@ -21,9 +22,11 @@ def test_answers(start):
 
 def test_head_has_the_fields_of_get_and_no_body(start):
     helper = start()
-    response = helper.request("/stream?whole", "HEAD")
-    assert (response.status, response.get("content-length"), response.body) == (200, None, b"")
-    assert helper.request("/echo", "HEAD").status == 200
+    for target in ("/echo", "/stream?whole"):
+        with helper.client() as connection:
+            response = connection.request(target, "a.localhost", "HEAD")
+            assert (response.status, response.get("content-length")) == (200, None)
+            assert connection.at_end() == b""
 
 
 def test_requests_have_a_thread_each(start):
@@ -35,9 +38,13 @@ def test_requests_have_a_thread_each(start):
 
 
 def test_a_body_that_nobody_reads_costs_no_answer(start):
-    helper = start()
-    for _ in range(20):
-        assert helper.request("/unread", "POST", body=b"x" * 3_000_000).body == b"unread"
+    """The rest of it may come when the answer is out, and finds no closed door."""
+    with start().client() as connection:
+        connection.send(b"POST /unread HTTP/1.1\r\nHost: a\r\nContent-Length: 3000000\r\n\r\n")
+        connection.sock.recv(1, socket.MSG_PEEK)
+        for _ in range(30):
+            connection.send(b"x" * 100_000)
+        assert connection.response().body == b"unread"
 
 
 def test_what_follows_a_request_is_no_request(start):
@@ -119,6 +126,20 @@ def test_what_is_in_flight_ends(start, tmp_path, number):
         assert (busy.response().status, busy.at_end()) == (200, b"")
     assert helper.process.wait(10) == 0
     assert helper.said() == ""
+
+
+def test_whoever_has_connected_before_the_signal_is_answered(start):
+    helper = start()
+    helper.process.send_signal(signal.SIGSTOP)
+    connections = [helper.client() for _ in range(3)]
+    for connection in connections:
+        connection.ask("/echo", "a.localhost")
+    helper.process.send_signal(signal.SIGTERM)
+    helper.process.send_signal(signal.SIGCONT)
+    for connection in connections:
+        assert connection.response().body == b"hello"
+        connection.close()
+    assert helper.process.wait(10) == 0
 
 
 def test_a_second_signal_ends_it_at_once(start, tmp_path):
