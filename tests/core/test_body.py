@@ -40,7 +40,7 @@ def outcome(pieces, *, decode=False):
         b"a\r\n0123456789\r\nA\r\n0123456789\r\n0\r\n\r\n",
         b"00000000000000a\r\n0123456789\r\n0\r\n\r\n",
         b"5;a=b;c\r\nhello\r\n0;d\r\n\r\n",
-        b'5; a="b;c"\r\nhello\r\n0\r\n\r\n',
+        b'5;a="b;c"\r\nhello\r\n0\r\n\r\n',
         b"2\r\n\r\n\r\n0\r\n\r\n",
         b"0\r\nServer-Timing: a\r\nGrpc-Status:0\r\nX_Y:\r\n\r\n",
     ],
@@ -78,6 +78,9 @@ def test_bodies(body):
         b"1000000000000000\r\n",
         b"0000000000000005\r\nhello\r\n",
         b"5;a\rb\r\n",
+        b"43;a /b HTTP/1.1\r\n",
+        b"5; a\r\n",
+        b'5;a="b\tc"\r\n',
         b"5;a\n",
         b"5;a\x00\r\n",
         b"5;a\x7f\r\n",
@@ -166,7 +169,7 @@ CHUNK = st.builds(
     st.binary(min_size=1, max_size=40),
     st.booleans(),
     st.booleans(),
-    st.sampled_from([b"", b"", b";a", b'; a="b"']),
+    st.sampled_from([b"", b"", b";a", b';a="b"']),
 )
 TRAILER = st.sampled_from([b"", b"A: b\r\n", b"Etag:x\r\nA-B: c\r\n"])
 

@@ -136,6 +136,9 @@ CASES = {
     "funky chunks: an extension of any bytes": (
         CHUNKED + b"\r\n5;a=\"\x01\"\r\nhello\r\n0\r\n\r\n", 400,
     ),
+    "a chunk extension that is a request line to who knows no chunks": (
+        CHUNKED + b"\r\n43;a /smuggled HTTP/1.1\r\n" + b"a" * 67 + b"\r\n0\r\n\r\n", 400,
+    ),
     "TE.TE: xchunked": (POST + b"Transfer-Encoding: xchunked\r\n\r\n", 400),
     "TE.TE: in capitals, with a tab": (
         POST + b"Transfer-Encoding:\tCHUNKED\r\n\r\n5\r\nhello\r\n0\r\n\r\n", 200,
