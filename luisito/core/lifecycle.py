@@ -61,6 +61,7 @@ class Server:
         site: the site it serves.
         state: where it is in its life.
         leases: requests, streams and tunnels in flight; changed by the policy alone.
+        released: how many leases were given back.
         early: it may hold one lease before it is ready (a handed-over socket).
         started_at: when its spawn was ordered, in seconds of a monotonic clock.
         ready_at: when it became ready, likewise; 0.0 before.
@@ -76,6 +77,7 @@ class Server:
         "leases",
         "order",
         "ready_at",
+        "released",
         "site",
         "started_at",
         "state",
@@ -89,6 +91,7 @@ class Server:
         self.site = site
         self.state = State.ABSENT
         self.leases = 0
+        self.released = 0
         self.early = False
         self.started_at = now
         self.ready_at = 0.0

@@ -20,7 +20,7 @@ from luisito.core.orders import (
     Spawn,
     Terminate,
 )
-from luisito.core.sites import RETRY_AFTER, Site, Sites, due
+from luisito.core.sites import RETRY_AFTER, Failure, Site, Sites, due
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -65,6 +65,7 @@ class Policy:
     def release(self, server: Server, now: float) -> Sequence[Order]:
         """Give a lease back; NOTHING where that changes nothing for anybody else."""
         leases = server.leases
+        server.released += 1
         if leases > 1:
             server.leases = leases - 1
             server.used_at = now
@@ -266,10 +267,14 @@ class Policy:
         """Tell how many servers are in each state that holds a slot."""
         return self._fleet.counts()
 
-    def failure(self, site: str) -> str:
-        """Tell the last failure of a site that is not forgiven yet, or ""."""
+    def server(self, site: str) -> Server | None:
+        """Tell which server of a site is STARTING or READY."""
         record = self._sites.by_name.get(site)
-        return "" if record is None else record.detail
+        return None if record is None else record.server
+
+    def failures(self) -> list[Failure]:
+        """Tell which sites have a failed start that is not forgiven yet, the oldest in front."""
+        return [Failure(site.name, site.detail, site.until) for site in self._sites.failed]
 
     # Room
 

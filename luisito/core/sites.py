@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from itertools import takewhile
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from luisito.core.lifecycle import Server, State
 from luisito.core.orders import Limits, Order, Refusal, Refuse
@@ -45,6 +45,20 @@ class Site:
         self.failures = 0
         self.until = 0.0
         self.detail = ""
+
+
+class Failure(NamedTuple):
+    """A site whose last start failed.
+
+    Attributes:
+        site: its key.
+        detail: what failed, for an operator.
+        until: no start before this time, in seconds.
+    """
+
+    site: str
+    detail: str
+    until: float
 
 
 class Sites:

@@ -112,6 +112,23 @@ def test_a_request_wakes_its_site():
     assert t.ask("a2") == ["grant a2 a1"]
 
 
+def test_it_tells_the_server_of_a_site_and_what_that_has_served():
+    t = Talk()
+    assert t.policy.server("a") is None
+    t.ask("a1")
+    server = t.servers[1]
+    assert t.policy.server("a") is server
+    t.ready(1)
+    t.policy.take("a")
+    assert (server.leases, server.released) == (2, 0)
+    t.release(1)
+    assert (server.leases, server.released) == (1, 1)
+    t.release(1)
+    assert (server.leases, server.released) == (0, 2)
+    t.stop("a")
+    assert t.policy.server("a") is None
+
+
 def test_500_requests_at_once_cause_one_spawn():
     """FAULTS 47."""
     t = Talk(queue_limit=500)
@@ -219,7 +236,7 @@ def test_an_exit_before_ready_answers_all_at_once_and_backs_off():
     assert t.exited(1) == ["refuse a1 START_FAILED", "refuse a2 START_FAILED"]
     assert [(r.retry_after, r.detail) for r in t.last] == [(1.0, "gone")] * 2
     assert t.state(1) is State.FAILED
-    assert t.policy.failure("a") == "gone"
+    assert t.policy.failures() == [("a", "gone", 1.0)]
     t.now = 0.25
     assert t.ask("a3") == ["refuse a3 BACKING_OFF"]
     assert (t.last[0].retry_after, t.last[0].detail) == (0.75, "gone")
@@ -264,10 +281,10 @@ def test_an_old_failure_is_forgotten():
     t.now = 119
     t.ask("a2")
     assert t.at(120) == []  # being started again: not yet
-    assert t.policy.failure("a") == "gone"
+    assert t.policy.failures() == [("a", "gone", 1.0)]
     t.ready(2)
     assert t.at(240) == []
-    assert t.policy.failure("a") == ""
+    assert t.policy.failures() == []
     t.release(2)
     assert t.policy.deadline() is None
 
@@ -281,7 +298,7 @@ def test_sites_leave_nothing_behind():
     t.failed(2)
     t.at(200)
     assert t.policy._sites.by_name == {}
-    assert t.policy.failure("b") == ""
+    assert t.policy.failures() == []
 
 
 def test_a_system_without_processes_is_not_the_sites_fault():
