@@ -15,6 +15,7 @@ MAX_MESSAGE = 64 * 1024  # bytes; well below the default socket buffer (208 KiB)
 MAX_DESCRIPTORS = 4
 MAX_TEXT = 4096  # characters of an error message
 SERVERS_IN_A_MESSAGE = 100
+CONTROL = "control.sock"  # in RUNTIME_DIR; the network process makes it, the spawner removes it
 SIGNALS = ("TERM", "KILL", "USR1", "HUP")
 
 Scalar = str | int | None
@@ -357,3 +358,8 @@ def socket_path(runtime_dir: str, server: int) -> str:
 def notify_path(runtime_dir: str, server: int) -> str:
     """Name the datagram socket of NOTIFY_SOCKET (sd_notify(3))."""
     return f"{runtime_dir}/{server}/notify"
+
+
+def control_path(runtime_dir: str) -> str:
+    """Name the unix socket that operators speak to."""
+    return f"{runtime_dir}/{CONTROL}"

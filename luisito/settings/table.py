@@ -273,7 +273,9 @@ class Settings:
         None,
         _USERS,
         "path",
-        "The folder of sockets, lost at reboot; None is a private folder of Luisito's own.",
+        "The folder of sockets, lost at reboot; None is /run/luisito for root, else luisito in "
+        "$XDG_RUNTIME_DIR, else /tmp/luisito-UID, and where that is in use the same with -2, -3 ... "
+        "behind it.",
     )
     output_log_dir: str | None = _setting(
         values.path,

@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import stat
 from typing import TYPE_CHECKING
 
 from luisito.core import wire
 from luisito.errors import SettingsError
+from luisito.spawner.place import default_place, is_ours
 
 if TYPE_CHECKING:
     import socket
@@ -17,13 +17,14 @@ if TYPE_CHECKING:
     from luisito.spawner.users import Identity
 
 _FOLDER_MODE = 0o2710  # the user: all; Luisito's group: reach the socket; others: nothing
+_PLACES = 100  # folders that are tried where RUNTIME_DIR is not set
 
 
 class Runtime:
     """The folder that the servers' folders are in; locked, so that two Luisitos never share it.
 
     Args:
-        path: RUNTIME_DIR; None for a new one.
+        path: RUNTIME_DIR; None for the default place, or another beside it where that is in use.
 
     Raises:
         SettingsError: it cannot be made, is not safe, or is in use.
@@ -33,32 +34,7 @@ class Runtime:
 
     def __init__(self, path: str | None) -> None:
         self._ours = path is None
-        if path is None:
-            _remove_left_behind(_base())
-        self.path = path or f"{_base()}/luisito-{os.getpid()}-{os.urandom(4).hex()}"
-        try:
-            try:
-                os.mkdir(self.path, 0o711)
-            except FileExistsError:
-                pass
-            self._folder = os.open(
-                self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-            )
-            fcntl.flock(self._folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise SettingsError(
-                f"RUNTIME_DIR = {self.path!r}: another Luisito uses it; give each its own"
-            ) from None
-        except OSError as error:
-            raise SettingsError(
-                f"RUNTIME_DIR = {self.path!r}: {error.strerror}; choose a folder that Luisito owns"
-            ) from None
-        status = os.fstat(self._folder)
-        if status.st_uid != os.geteuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-            raise SettingsError(
-                f"RUNTIME_DIR = {self.path!r}: it must belong to the user Luisito is started as,"
-                " and nobody else may write there; chown and chmod 711 it"
-            )
+        self.path, self._folder = _claim_default() if path is None else (path, _claim(path))
         _empty(self._folder)  # a spawner that was killed could not
 
     def make(self, server: int, user: Identity, group: int, notify: socket.socket) -> None:
@@ -109,47 +85,83 @@ class Runtime:
         remove_tree(str(server), self._folder)
 
     def end(self) -> None:
-        """Remove what is left, and the folder itself where it was made for this run."""
+        """Remove what is left, and the folder itself where nobody chose it."""
         _empty(self._folder)
         if self._ours:
             os.rmdir(self.path)
 
 
-def _base() -> str:
-    if os.geteuid() == 0 and os.path.isdir("/run"):
-        return "/run"
-    base = os.environ.get("XDG_RUNTIME_DIR", "")
-    return base if base.startswith("/") and len(base) < 48 and os.path.isdir(base) else "/tmp"  # noqa: S108 - made with mkdir, random, and checked
-
-
-def _remove_left_behind(base: str) -> None:
-    """Remove the folders of spawners that were killed and could not do it themselves."""
-    for name in os.listdir(base):
-        prefix, _, rest = name.partition("-")
-        pid = rest.partition("-")[0]
-        path = f"{base}/{name}"
-        if prefix != "luisito" or not pid.isdigit() or os.path.exists(f"/proc/{pid}"):
-            continue
+def _claim_default() -> tuple[str, int]:
+    """Lock the default place, or the first beside it that is neither in use nor unsafe."""
+    place = default_place(os.geteuid(), os.environ)
+    refused = None
+    for number in range(1, _PLACES + 1):
+        path = place if number == 1 else f"{place}-{number}"
         try:
+            return path, _claim(path)
+        except SettingsError as error:
+            refused = refused or error
+    raise SettingsError(f"{refused} (nor could {place}-2 to -{_PLACES} be used)")
+
+
+def _claim(path: str) -> int:
+    """Make a folder where there is none, and lock it.
+
+    Returns:
+        Its descriptor; the lock is held as long as a copy of it is open.
+
+    Raises:
+        SettingsError: it cannot be made, is not safe, or is in use.
+    """
+    while True:
+        try:
+            try:
+                os.mkdir(path, 0o711)
+            except FileExistsError:
+                pass
             folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        except OSError:
-            continue
+        except OSError as error:
+            raise SettingsError(
+                f"RUNTIME_DIR = {path!r}: {error.strerror}; choose a folder that Luisito owns"
+            ) from None
         try:
-            # In another pid namespace it may live; then it holds the lock.
-            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.fstat(folder).st_uid == os.geteuid():
-                _empty(folder)
-                os.rmdir(path)
-        except OSError:
-            continue
-        finally:
+            _lock(path, folder)
+            if _is_still(path, folder):
+                return folder
+        except BaseException:
             os.close(folder)
+            raise
+        os.close(folder)
+
+
+def _lock(path: str, folder: int) -> None:
+    if not is_ours(os.fstat(folder), os.geteuid()):
+        raise SettingsError(
+            f"RUNTIME_DIR = {path!r}: it must belong to the user Luisito is started as,"
+            " and nobody else may write there; chown and chmod 711 it"
+        )
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise SettingsError(
+            f"RUNTIME_DIR = {path!r}: another Luisito uses it; give each its own"
+        ) from None
+
+
+def _is_still(path: str, folder: int) -> bool:
+    """Whether a folder is still there: who held the lock before may have removed it."""
+    try:
+        return os.path.samestat(os.lstat(path), os.fstat(folder))
+    except FileNotFoundError:
+        return False
 
 
 def _empty(folder: int) -> None:
     for name in os.listdir(folder):
         if name.isdigit():
             remove_tree(name, folder)
+        elif name == wire.CONTROL:
+            os.unlink(name, dir_fd=folder)
 
 
 def remove_tree(name: str, parent: int) -> None:

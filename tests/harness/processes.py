@@ -82,6 +82,11 @@ def descriptors(pid):
     return found
 
 
+def removed(descriptor):
+    """Whether the folder that a descriptor is open on is gone, whatever has its name by now."""
+    return os.readlink(f"/proc/self/fd/{descriptor}").endswith(" (deleted)")
+
+
 def reap_orphans(known):
     """Reaps what has become our child; `known` are children of somebody's subprocess.Popen."""
     for pid, (state, parent) in table().items():

@@ -14,6 +14,7 @@ from luisito.errors import SpawnerLost
 from luisito.process.client import Spawner
 from luisito.process.launch import launch
 from tests.core.heads import calls
+from tests.harness.processes import removed
 
 CONFIGURE = wire.Configure(
     version=wire.VERSION,
@@ -182,10 +183,12 @@ def test_stop_waits_for_the_end_and_is_no_loss(world):
     one = world()
     one.spawner.start(1, "a.example", None, one.listener.fileno())
     one.until(lambda: len(one.notes.facts) == 2)
+    folder = os.open(one.spawner.hello.runtime_dir, os.O_PATH)
+    one.notes.descriptors.append(folder)
     assert one.result(one.spawner.stop()) == 0
     assert one.launched.process.returncode == 0
     assert "lost" not in one.notes.names()
-    assert not os.path.exists(one.spawner.hello.runtime_dir)
+    assert removed(folder)
 
 
 def test_a_fault_of_the_listener_costs_nothing_else(world):

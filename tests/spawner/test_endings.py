@@ -2,12 +2,14 @@
 
 import os
 import signal
+import socket
 import time
 
 import pytest
 
 from luisito.core import wire
 from luisito.spawner import tree
+from tests.harness.processes import removed
 
 from .conftest import PYTHON, read_all, wait_until
 
@@ -111,12 +113,14 @@ def readable(descriptor):
 
 def test_the_network_process_is_killed_30(network):
     busy(network)
+    folder = os.open(network.hello.runtime_dir, os.O_PATH)
+    network.descriptors.append(folder)
     network.sock.close()
     begun = time.monotonic()
     assert network.process.wait(2) == 0
     assert time.monotonic() - begun < 1
     assert network.gone(1)
-    assert not os.path.exists(network.hello.runtime_dir)
+    assert removed(folder)
 
 
 def test_the_spawner_is_killed_30b(network):
@@ -127,18 +131,21 @@ def test_the_spawner_is_killed_30b(network):
     assert network.process.wait(2) in (-signal.SIGKILL, 128 + signal.SIGKILL)
 
 
-def test_the_folder_of_a_spawner_that_was_killed_goes_with_the_next(network):
+def test_the_folder_of_a_spawner_that_was_killed_is_taken_over(network):
     network.launch()
     os.kill(network.spawner, signal.SIGKILL)
     network.process.wait(2)
     network.sock.close()
     left = network.hello.runtime_dir
+    os.mkdir(f"{left}/77")
+    with socket.socket(socket.AF_UNIX) as control:
+        control.bind(wire.control_path(left))
     # Its children hold its lock until they have gone; and the spawner of another test, beside this
-    # one, may remove the folder as well.
+    # one, may take the folder as well.
     assert wait_until(lambda: not network.left())
     network.launch()
-    assert not os.path.exists(left)
-    assert os.path.exists(network.hello.runtime_dir)
+    assert not os.path.exists(f"{left}/77")
+    assert not os.path.exists(wire.control_path(left))
 
 
 def test_both_are_killed_30(network):

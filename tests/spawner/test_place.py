@@ -1,0 +1,117 @@
+"""Where RUNTIME_DIR is when nobody says, and who may take it."""
+
+import os
+import stat
+
+import pytest
+
+from luisito.errors import SettingsError
+from luisito.process.launch import launch
+from luisito.spawner import runtime
+from luisito.spawner.place import default_place
+
+from .conftest import configure
+
+
+@pytest.fixture
+def base(as_user, folder, monkeypatch):
+    """XDG_RUNTIME_DIR of the user that `as_user` launches spawners as."""
+    os.chown(folder, as_user.user.pw_uid, as_user.user.pw_gid)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", folder)
+    return folder
+
+
+def end(launched):
+    launched.sock.close()
+    assert launched.process.wait(10) == 0
+
+
+def test_root_has_one_place_whatever_its_environment(folder):
+    assert default_place(0, {"XDG_RUNTIME_DIR": folder}) == "/run/luisito"
+
+
+def test_a_users_place_is_in_his_runtime_folder(as_user, base):
+    as_user.launch()
+    path = as_user.hello.runtime_dir
+    assert path == f"{base}/luisito"
+    assert stat.S_IMODE(os.stat(path).st_mode) == 0o711
+    as_user.sock.close()
+    assert as_user.process.wait(10) == 0
+    assert os.listdir(base) == []
+
+
+@pytest.mark.parametrize(
+    "wrong", ["not there", "another's", "for all to write", "too long", "file"]
+)
+def test_a_runtime_folder_that_is_not_his_is_not_used(folder, wrong):
+    path, uid = f"{folder}/{'x' * 60 if wrong == 'too long' else 'x'}", os.getuid()
+    if wrong == "file":
+        open(path, "w").close()
+    elif wrong != "not there":
+        os.mkdir(path)
+        os.chmod(path, 0o777 if wrong == "for all to write" else 0o700)
+    if wrong == "another's":
+        uid += 4242
+    uid = uid or 4242
+    if wrong != "another's" and os.getuid() == 0 and os.path.exists(path):
+        os.chown(path, uid, -1)
+    assert default_place(uid, {"XDG_RUNTIME_DIR": path}) == f"/tmp/luisito-{uid}"
+    assert default_place(uid, {"XDG_RUNTIME_DIR": "relative"}) == f"/tmp/luisito-{uid}"
+    assert default_place(uid, {}) == f"/tmp/luisito-{uid}"
+
+
+def test_a_second_one_takes_the_next_name(as_user, base):
+    as_user.launch()
+    second, third = launch(configure()), launch(configure())
+    assert second.hello.runtime_dir == f"{base}/luisito-2"
+    assert third.hello.runtime_dir == f"{base}/luisito-3"
+    end(second)
+    again = launch(configure())
+    assert again.hello.runtime_dir == f"{base}/luisito-2"
+    end(again)
+    end(third)
+
+
+@pytest.mark.parametrize("how", ["another's", "for all to write", "symlink", "file"])
+def test_a_place_that_somebody_else_has_taken_is_left_alone(as_user, base, how):
+    path = f"{base}/luisito"
+    if how == "symlink":
+        os.mkdir(f"{base}/elsewhere")
+        os.chown(f"{base}/elsewhere", as_user.user.pw_uid, -1)
+        os.symlink("elsewhere", path)
+    elif how == "file":
+        open(path, "w").close()
+    else:
+        os.mkdir(path)
+        os.mkdir(f"{path}/1")
+    if how == "for all to write":
+        os.chown(path, as_user.user.pw_uid, -1)
+        os.chmod(path, 0o777)
+    as_user.launch()
+    assert as_user.hello.runtime_dir == f"{base}/luisito-2"
+    assert how in ("symlink", "file") or os.listdir(path) == ["1"]
+    assert how != "symlink" or os.listdir(f"{base}/elsewhere") == []
+
+
+def test_when_no_place_is_to_be_had_the_first_is_named(folder, monkeypatch):
+    monkeypatch.setattr(runtime, "default_place", lambda _uid, _environ: f"{folder}/none/luisito")
+    with pytest.raises(SettingsError, match=r"none/luisito': No such file.*luisito-2 to -100"):
+        runtime.Runtime(None)
+
+
+def test_a_folder_that_goes_while_its_lock_is_waited_for_is_made_again(folder, monkeypatch):
+    """Its last owner removes it between our open and our lock."""
+    path, removals = f"{folder}/run", []
+    lock = runtime.fcntl.flock
+
+    def late(descriptor, operation):
+        if not removals:
+            removals.append(os.fstat(descriptor).st_ino)
+            os.rmdir(path)
+        lock(descriptor, operation)
+
+    monkeypatch.setattr(runtime.fcntl, "flock", late)
+    made = runtime.Runtime(path)
+    assert removals
+    assert os.path.samestat(os.stat(path), os.fstat(made._folder))
+    os.close(made._folder)
