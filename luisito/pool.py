@@ -125,6 +125,16 @@ class Pool:
         """Whether the site's PROJECT_PATH is there."""
         return self._spawner.folder(site).addCallback(lambda folder: folder.exists)
 
+    # ------------------------------------------------------------------ operators
+
+    def start_of(self, server: Server) -> Start | None:
+        """The process of a server, once it was ordered."""
+        return self._of.get(server)
+
+    def stop(self, site: str, reason: str) -> None:
+        """Lets the server of a site go when what it has in flight is done."""
+        self._carry_out(self._policy.stop(site, self._clock(), reason))
+
     # ------------------------------------------------------------------ the end
 
     def shutdown(self) -> Deferred[None]:

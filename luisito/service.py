@@ -14,6 +14,8 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred, inlineCallbacks, succeed
 from twisted.logger import Logger
 
+from luisito.control.control import Control
+from luisito.control.roles import Roles
 from luisito.core.orders import Limits
 from luisito.core.routing import Routes
 from luisito.core.wire import VERSION, Configure
@@ -74,6 +76,7 @@ class LuisitoService(Service):
         self._board: Switchboard | None = None
         self._listeners: list[Listener] = []
         self._launched: Launched | None = None
+        self._control: Control | None = None
         self._stopping: Deferred[None] | None = None
         self._access_asked: Deferred[None] = succeed(None)
         self.gateway: Gateway
@@ -106,6 +109,8 @@ class LuisitoService(Service):
         for listener in self._listeners:
             listener.startListening()
             self._log.info("Listening on {name}", name=listener.name)
+        if self._control is not None:
+            self._control.open()
 
     def _prepare(self) -> None:
         if self._board is not None:
@@ -121,7 +126,8 @@ class LuisitoService(Service):
             self._listeners.append(listen(description, board, board, self))
         uid, gid = network_user(*self._user, euid=os.geteuid(), egid=os.getegid())
         self._network_user = uid, gid
-        self._warn_of_one_user(uid)
+        servers = servers_user(settings.run_as, settings.project_path, euid=os.geteuid())
+        self._warn_of_one_user(uid, servers)
         self._launched = launched = launch(self._configuration(gid))
         hello = launched.hello
         self._log.info("Spawner: {words}", words=hello.words)
@@ -140,6 +146,16 @@ class LuisitoService(Service):
             else None
         )
         self.gateway = Gateway(board, board, settings, routes, pool)
+        self._control = Control(
+            reactor,
+            board,
+            pool,
+            self.gateway,
+            max_servers=settings.max_servers,
+            chosen=settings.runtime_dir,
+            runtime_dir=hello.runtime_dir,
+            roles=Roles(started_by=os.geteuid(), serves_as=uid, servers_as=servers),
+        )
         if settings.access_log is not None:
             self._access_asked = spawner.log(None).addCallbacks(
                 partial(self._open_access_log, board),
@@ -150,9 +166,8 @@ class LuisitoService(Service):
                 ),
             )
 
-    def _warn_of_one_user(self, uid: int) -> None:
-        settings = self.settings
-        if uid == servers_user(settings.run_as, settings.project_path, euid=os.geteuid()):
+    def _warn_of_one_user(self, uid: int, servers: int | None) -> None:
+        if uid == servers:
             self._log.warn(
                 "Luisito and the app servers run as the same user (uid {uid}), so that any of them"
                 " may signal it; give Luisito a user of its own: adduser --system --group luisito,"
@@ -261,6 +276,8 @@ class LuisitoService(Service):
             listener.stopListening()
         if not self.failed:
             gateway, pool = self.gateway, self.pool
+            if self._control is not None:
+                self._control.draining()
             gateway.close_idle()
             empty = pool.shutdown()
             end = reactor.callLater(settings.drain_timeout, pool.terminate_all)
@@ -271,6 +288,7 @@ class LuisitoService(Service):
             for call in (end, hard):
                 if call.active():
                     call.cancel()
+            self._close_control()
             yield self._spawner.stop()
         self._close()
 
@@ -279,7 +297,12 @@ class LuisitoService(Service):
             self._log.error("Servers are left that do not end; the spawner ends them")
             empty.callback(None)
 
+    def _close_control(self) -> None:
+        if self._control is not None:
+            self._control.close()
+
     def _close(self) -> None:
+        self._close_control()
         gateway = self.gateway
         gateway.close_all()
         self._log.info("counters: {json}", json=json.dumps(gateway.counters.as_dict()))

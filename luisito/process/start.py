@@ -11,7 +11,7 @@ from luisito.core import wire
 from luisito.errors import LuisitoError
 from luisito.net.backend import Backend
 from luisito.net.output import Output
-from luisito.readiness.credentials import listener_uid
+from luisito.readiness.credentials import peer_uid
 from luisito.readiness.diag import DiagError
 
 if TYPE_CHECKING:
@@ -76,6 +76,7 @@ class Start:
         ready: it has been found to be ready.
         foreign: who else listens on its port; "" where nobody does.
         pid: of its process; 0 before there is one.
+        uid: of its process; None before the command was executed.
     """
 
     def __init__(self, ways: Ways, number: int, server: Server, tries: int) -> None:
@@ -85,7 +86,7 @@ class Start:
         self.ready = False
         self.foreign = ""
         self.pid = 0
-        self._uid: int | None = None
+        self.uid: int | None = None
         self._listener: socket.socket | None = None
         self._path = ""
         self._output: Output | None = None
@@ -126,6 +127,11 @@ class Start:
     def listener_fd(self) -> int | None:
         """The socket to hand over."""
         return None if self._listener is None else self._listener.fileno()
+
+    @property
+    def way(self) -> str:
+        """See Ways."""
+        return self._ways.way
 
     @property
     def way_in(self) -> str:
@@ -190,18 +196,18 @@ class Start:
 
     def _admits(self, connection: socket.socket) -> bool:
         # the folder is the user's own, who may have put a link to another's socket there
-        return listener_uid(connection) == self._uid
+        return peer_uid(connection) == self.uid
 
     def _still_ours(self, address: tuple[str, int]) -> bool:
         try:
             listener = self._ways.diag.owner(*address)
         except (OSError, DiagError):
             return True  # the kernel has no memory for an answer; the last one stands
-        return listener is not None and listener.uid == self._uid
+        return listener is not None and listener.uid == self.uid
 
     def running(self, uid: int) -> None:
         """The command was executed, as this user."""
-        self._uid = uid
+        self.uid = uid
         self._ways.readiness.set_uid(self.number, uid)
 
     def connected(self) -> None:

@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING, Final, cast
 
 from cachetools import TTLCache
+from twisted.internet.defer import succeed
 from twisted.logger import Logger
 
 from luisito.core import access
@@ -21,6 +22,7 @@ from luisito.proxy.upstream import Upstream
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from twisted.internet.defer import Deferred
     from twisted.internet.interfaces import IReactorTime
 
     from luisito.core.request import RequestFields, RequestLine
@@ -188,6 +190,14 @@ class Gateway:
             exchange.refused(Refused(404, f"{site} has no folder: see PROJECT_PATH"))
         else:
             self._ask_folder(site, exchange)
+
+    def is_site(self, site: str) -> Deferred[bool]:
+        """Whether a host is a site: allowed, and with a folder where PROJECT_PATH is set."""
+        if not self._routes.allows(site):
+            return succeed(False)
+        if self._settings.project_path is None:
+            return succeed(True)
+        return self._pool.folder_exists(site)
 
     def _ask_folder(self, site: str, exchange: Outward) -> None:
         def answered(exists: bool) -> None:

@@ -14,8 +14,8 @@ The kernel drops descriptors that a sender adds, so that none of them can pile u
 """
 
 
-def listener_uid(connected: socket.socket) -> int:
-    """Returns the user who called listen() on the far end of a stream connection."""
+def peer_uid(connected: socket.socket) -> int:
+    """Returns the user at the far end of a stream connection: who called listen() or connect()."""
     packed = connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
     uid: int = _UCRED.unpack(packed)[1]
     return uid

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from twisted.logger import Logger
 
 from luisito.errors import LuisitoError
-from luisito.readiness.credentials import listener_uid
+from luisito.readiness.credentials import peer_uid
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -172,7 +172,7 @@ class SocketWay:
             return None
         connected = self._socket
         self._socket = None
-        listening = listener_uid(connected)
+        listening = peer_uid(connected)
         if listening != uid:
             connected.close()
             self._trouble = f"a process of uid {listening} listens there, not of uid {uid}"

@@ -1,0 +1,1 @@
+"""The operators' socket: who may ask what, and the answers."""

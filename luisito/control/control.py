@@ -1,0 +1,80 @@
+"""The control socket as a whole: made while Luisito still may, opened, and closed."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from twisted.logger import Logger
+
+from luisito.control.api import Api
+from luisito.control.connections import Connections
+from luisito.control.door import Door, bind
+from luisito.control.overview import Overview
+from luisito.core import wire
+from luisito.spawner.place import default_place
+
+if TYPE_CHECKING:
+    from luisito.control.roles import Roles
+    from luisito.net.switchboard import Switchboard
+    from luisito.pool import Pool
+    from luisito.proxy.gateway import Gateway
+
+
+class Control:
+    """The operators' socket, control.sock in RUNTIME_DIR.
+
+    Args:
+        reactor: Twisted's.
+        board: for timers and the listening socket.
+        pool: what is told of and acted upon.
+        gateway: likewise.
+        max_servers: the setting.
+        chosen: RUNTIME_DIR, the setting.
+        runtime_dir: the one in use.
+        roles: who may do what.
+
+    Raises:
+        SettingsError: it cannot be made.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        reactor: Any,  # noqa: ANN401 - several of Twisted's reactor interfaces at once
+        board: Switchboard,
+        pool: Pool,
+        gateway: Gateway,
+        *,
+        max_servers: int,
+        chosen: str | None,
+        runtime_dir: str,
+        roles: Roles,
+    ) -> None:
+        self._found = runtime_dir in (chosen, default_place(os.geteuid(), os.environ))
+        self._overview = overview = Overview(
+            pool,
+            gateway.counters,
+            roles,
+            max_servers=max_servers,
+            runtime_dir=runtime_dir,
+            clock=reactor.seconds,
+        )
+        connections = Connections(board, Api(board, roles, overview, pool, gateway), roles)
+        self._dir, self._path = runtime_dir, wire.control_path(runtime_dir)
+        self._door = Door(reactor, board, bind(self._path), connections)
+
+    def open(self) -> None:
+        """Begins to answer."""
+        self._door.open()
+        how = "" if self._found else f"; commands find it by --runtime-dir {self._dir}"
+        self._log.info("Control socket: {path}{how}", path=self._path, how=how)
+
+    def draining(self) -> None:
+        """Luisito has begun to stop; it still answers."""
+        self._overview.stopping = True
+
+    def close(self) -> None:
+        """Answers no more."""
+        self._door.close()

@@ -1,0 +1,142 @@
+"""The control socket in the file system, and those who come in by it."""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import TYPE_CHECKING, Final
+
+from twisted.internet.interfaces import IReadDescriptor
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from luisito.control.connections import TOO_MANY
+from luisito.errors import SettingsError
+from luisito.readiness.credentials import peer_uid
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IDelayedCall, IReactorSocket
+    from twisted.python.failure import Failure
+
+    from luisito.control.connections import Connections
+    from luisito.net.switchboard import Switchboard
+
+_BACKLOG: Final = 128
+_ACCEPTS: Final = 16
+_PAUSE: Final = 0.1
+
+
+def bind(path: str) -> socket.socket:
+    """Makes the socket, which every user may connect to.
+
+    Nobody else uses its folder, so that what is left there under its name is of no use any more.
+
+    Raises:
+        SettingsError: that is not possible.
+    """
+    sock = socket.socket(socket.AF_UNIX)
+    try:
+        sock.setblocking(False)
+        sock.bind(path)
+        os.chmod(path, 0o666)  # noqa: S103 - who they are is asked of the kernel
+        sock.listen(_BACKLOG)
+    except OSError as error:
+        sock.close()
+        raise SettingsError(
+            f"RUNTIME_DIR = {os.path.dirname(path)!r}: the control socket cannot be made there:"
+            f" {error.strerror or error}"
+        ) from None
+    return sock
+
+
+@implementer(IReadDescriptor)
+class Door:
+    """Accepts connections and hands them to Twisted, as long as there is room.
+
+    Args:
+        reactor: whose the connections are.
+        board: where the listening socket is watched.
+        sock: it.
+        connections: the factory.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        reactor: IReactorSocket,
+        board: Switchboard,
+        sock: socket.socket,
+        connections: Connections,
+    ) -> None:
+        self._reactor, self._board, self._socket = reactor, board, sock
+        self._connections = connections
+        self._resume: IDelayedCall | None = None
+        self._closed = False
+
+    def open(self) -> None:
+        """Begins to accept."""
+        self._board.addReader(self)
+
+    def close(self) -> None:
+        """Ends all connections; its file is the spawner's to remove."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._resume is not None:
+            self._resume.cancel()
+        self._board.removeReader(self)
+        self._socket.close()
+        self._connections.abort()
+
+    def fileno(self) -> int:
+        """See IFileDescriptor."""
+        return self._socket.fileno()
+
+    def logPrefix(self) -> str:
+        """See ILoggingContext."""
+        return "control"
+
+    def connectionLost(self, reason: Failure) -> None:
+        """See IFileDescriptor: the reactor is stopping."""
+
+    def doRead(self) -> None:
+        """See IReadDescriptor: somebody is there."""
+        for _ in range(_ACCEPTS):
+            try:
+                sock, _address = self._socket.accept()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                self._pause(error)
+                return
+            with sock:
+                self._let_in(sock)
+
+    def _let_in(self, sock: socket.socket) -> None:
+        sock.setblocking(False)
+        try:
+            if self._connections.admits(peer_uid(sock)):
+                # Twisted works with a copy. A WrappingFactory is for both ends, whatever its type.
+                self._reactor.adoptStreamConnection(
+                    sock.fileno(),
+                    socket.AF_UNIX,
+                    self._connections,  # type: ignore[arg-type]
+                )
+            else:
+                sock.send(TOO_MANY)
+        except OSError:
+            pass  # it has gone, or there is no descriptor for the copy: it finds its end
+
+    def _pause(self, error: OSError) -> None:
+        self._log.warn(
+            "Cannot accept a connection to the control socket: {error}; trying again in {pause} s",
+            error=error,
+            pause=_PAUSE,
+        )
+        self._board.removeReader(self)
+        self._resume = self._board.callLater(_PAUSE, self._go_on)
+
+    def _go_on(self) -> None:
+        self._resume = None
+        self._board.addReader(self)

@@ -1,0 +1,143 @@
+"""What Luisito tells of itself: its servers, row by row, and its counts."""
+
+from __future__ import annotations
+
+import os
+from operator import attrgetter
+from typing import TYPE_CHECKING, Final
+
+from luisito import __version__
+from luisito.core.lifecycle import Server, State
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from typing import TypeAlias
+
+    from luisito.control.roles import Roles
+    from luisito.core.sites import Failure
+    from luisito.pool import Pool
+    from luisito.proxy.counters import Counters
+
+    Row: TypeAlias = dict[str, str | int | float | None]
+
+ASLEEP: Final = "asleep"
+WORDS: Final[Mapping[State, str]] = {
+    State.STARTING: "waking",
+    State.READY: "awake",
+    State.DRAINING: "draining",
+    State.STOPPING: "hibernating",
+    State.FAILED: "failed",
+}
+"""The states as people are told them; a site without any of them is asleep."""
+
+
+class Overview:
+    """The pool as it is now; whoever asks is told only of what he may see.
+
+    Args:
+        pool: of servers.
+        counters: of the proxy.
+        roles: who sees what.
+        max_servers: the setting.
+        runtime_dir: the one in use.
+        clock: the pool's, in seconds.
+
+    Attributes:
+        stopping: Luisito finishes what is in flight, and ends.
+    """
+
+    def __init__(
+        self,
+        pool: Pool,
+        counters: Counters,
+        roles: Roles,
+        *,
+        max_servers: int,
+        runtime_dir: str,
+        clock: Callable[[], float],
+    ) -> None:
+        self._pool, self._counters, self._roles = pool, counters, roles
+        self._max_servers, self._runtime_dir = max_servers, runtime_dir
+        self._clock, self._began = clock, clock()
+        self.stopping = False
+
+    def status(self) -> dict[str, object]:
+        """Luisito as a whole."""
+        policy = self._pool.policy
+        servers = {WORDS[state]: count for state, count in policy.counts().items()}
+        return {
+            "version": __version__,
+            "pid": os.getpid(),
+            "state": "stopping" if self.stopping else "running",
+            "uptime_seconds": round(self._clock() - self._began, 3),
+            "runtime_dir": self._runtime_dir,
+            "max_servers": self._max_servers,
+            "servers": {**servers, WORDS[State.FAILED]: len(self._failed())},
+            "waiting": policy.waiting,
+            "counters": self._counters.as_dict(),
+        }
+
+    def servers(self, uid: int) -> Iterator[Row]:
+        """The servers and, for operators, the sites that failed, each as it is when it is read.
+
+        Args:
+            uid: who asks.
+        """
+        held = sorted(self._pool.policy.servers.values(), key=attrgetter("site", "id"))
+        failed = self._failed() if self._roles.is_operator(uid) else ()
+        return self._rows(uid, held, failed)
+
+    def of(self, uid: int, site: str) -> list[Server]:
+        """The servers of a site that a user may see, the newest at the end."""
+        held = self._pool.policy.servers.values()
+        return [server for server in held if server.site == site and self.sees(uid, server)]
+
+    def sees(self, uid: int, server: Server) -> bool:
+        """Whether a user may be told of a server, and stop it."""
+        start = self._pool.start_of(server)
+        return self._roles.sees(uid, None if start is None else start.uid)
+
+    def row(self, server: Server) -> Row:
+        """What is told of a server."""
+        start, now = self._pool.start_of(server), self._clock()
+        ready = server.ready_at > 0.0
+        idle = server.state is State.READY and not server.leases
+        return {
+            "site": server.site,
+            "state": WORDS[server.state],
+            "id": server.id,
+            "pid": None if start is None else start.pid or None,
+            "uid": None if start is None else start.uid,
+            "up_seconds": round(now - server.started_at, 3),
+            "start_seconds": round(server.ready_at - server.started_at, 3) if ready else None,
+            "idle_seconds": round(now - server.used_at, 3) if idle else None,
+            "in_flight": server.leases,
+            "requests": server.released + server.leases,
+            "way": None if start is None else start.way,
+            "port": None if start is None else start.port,
+            "retry_seconds": None,
+            "error": None,
+        }
+
+    def _rows(self, uid: int, held: Sequence[Server], failed: Sequence[Failure]) -> Iterator[Row]:
+        for server in held:
+            # some may have gone since
+            if server.state in WORDS and self.sees(uid, server):
+                yield self.row(server)
+        for failure in failed:
+            yield {
+                "site": failure.site,
+                "state": WORDS[State.FAILED],
+                **dict.fromkeys(("id", "pid", "uid", "up_seconds", "start_seconds")),
+                "idle_seconds": None,
+                "in_flight": 0,
+                "requests": 0,
+                **dict.fromkeys(("way", "port")),
+                "retry_seconds": round(max(0.0, failure.until - self._clock()), 3),
+                "error": failure.detail,
+            }
+
+    def _failed(self) -> list[Failure]:
+        policy = self._pool.policy
+        # one that has been started anew since is told of as a server
+        return [one for one in policy.failures() if policy.server(one.site) is None]

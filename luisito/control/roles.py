@@ -1,0 +1,39 @@
+"""Who may see and do what at the control socket: a decision about uids, without any I/O."""
+
+from __future__ import annotations
+
+from typing import Final
+
+_ROOT: Final = 0
+# Also what the kernel calls any user whom a user namespace has no number for (user_namespaces(7)).
+_NOBODY: Final = 65534
+
+
+class Roles:
+    """Operators may do everything; others see and stop the servers that run as themselves.
+
+    Root and the starter are operators, and so is the network process's user, unless others may be
+    that user too: the app servers, or whoever is nobody.
+
+    Args:
+        started_by: who started Luisito.
+        serves_as: whom the network process became.
+        servers_as: whom all servers run as; None where each site has a user of its own.
+    """
+
+    def __init__(self, *, started_by: int, serves_as: int, servers_as: int | None) -> None:
+        own = {serves_as} - {servers_as, _NOBODY}
+        self._operators = frozenset({_ROOT, started_by, *own})
+
+    def is_operator(self, uid: int) -> bool:
+        """Whether a user may do everything."""
+        return uid in self._operators
+
+    def sees(self, uid: int, runs_as: int | None) -> bool:
+        """Whether a user may see and stop a server.
+
+        Args:
+            uid: the user.
+            runs_as: the server's; None where that is not known yet.
+        """
+        return uid in self._operators or uid == runs_as
