@@ -6,13 +6,14 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Final
 
-from luisito.commands import run
+from luisito.commands import list as list_servers
+from luisito.commands import run, status, stop
 from luisito.errors import LuisitoError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_COMMANDS: Final = (run,)
+_COMMANDS: Final = (run, list_servers, status, stop)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -274,7 +274,7 @@ class Settings:
         _USERS,
         "path",
         "The folder of sockets, lost at reboot; None is /run/luisito for root, else luisito in "
-        "$XDG_RUNTIME_DIR, else /tmp/luisito-UID, and where that is in use the same with -2, -3 ... "
+        "$XDG_RUNTIME_DIR, else /tmp/luisito-UID, or where that is in use the same with a number "
         "behind it.",
     )
     output_log_dir: str | None = _setting(

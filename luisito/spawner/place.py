@@ -29,6 +29,20 @@ def default_place(uid: int, environ: Mapping[str, str]) -> str:
     return f"/tmp/luisito-{uid}"  # noqa: S108 - see above
 
 
+def likely_places(uid: int, environ: Mapping[str, str]) -> list[str]:
+    """Name the folders of whoever a user may mean, the likeliest first.
+
+    Luisito may have been started without the environment of a login, or by root.
+
+    Args:
+        uid: who asks.
+        environ: of his process.
+    """
+    environs: tuple[Mapping[str, str], ...] = environ, {"XDG_RUNTIME_DIR": f"/run/user/{uid}"}, {}
+    own = [default_place(uid, one) for one in environs]
+    return list(dict.fromkeys([*own, SYSTEM_PLACE]))
+
+
 def is_ours(status: os.stat_result, uid: int) -> bool:
     """Whether a folder is a user's own, and nobody else may write there."""
     return status.st_uid == uid and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)

@@ -1,0 +1,69 @@
+"""The other end of the control socket: one request, and its answer."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import struct
+from typing import Any, Final
+
+from luisito.errors import LuisitoError
+
+_TIMEOUT: Final = 10  # seconds
+
+
+class ControlError(LuisitoError):
+    """What was asked for was not done."""
+
+
+class NotRunningError(ControlError):
+    """Nobody listens at a control socket."""
+
+
+class _Connection(http.client.HTTPConnection):
+    """HTTP over a unix socket."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__("luisito")
+        self._path = path
+
+    def connect(self) -> None:
+        """See HTTPConnection."""
+        self.sock = sock = socket.socket(socket.AF_UNIX)
+        # A socket with Python's timeout does not wait while the backlog is full.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", _TIMEOUT, 0))
+        sock.connect(self._path)
+        sock.settimeout(_TIMEOUT)
+
+
+def ask(path: str, method: str, target: str) -> tuple[int, Any]:
+    """Makes a request.
+
+    Args:
+        path: of the socket.
+        method: of HTTP.
+        target: the resource.
+
+    Returns:
+        The status, and what the JSON of the answer means.
+
+    Raises:
+        NotRunningError: nobody listens there.
+        ControlError: the socket may not be used, or the answer does not come.
+    """
+    connection = _Connection(path)
+    try:
+        connection.request(method, target)
+        response = connection.getresponse()
+        return response.status, json.loads(response.read())
+    except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError):
+        raise NotRunningError(f"no Luisito answers at {path}") from None
+    except PermissionError:
+        raise ControlError(f"{path}: permission denied") from None
+    except (TimeoutError, BlockingIOError):
+        raise ControlError(f"{path}: no answer came within {_TIMEOUT} s") from None
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise ControlError(f"{path}: {error}") from None
+    finally:
+        connection.close()
