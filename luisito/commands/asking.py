@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     from luisito.commands import Subparsers
 
 _STATUSES: Final = """\
-Luisito is looked for in --runtime-dir, else in $LUISITO_RUNTIME_DIR, else in RUNTIME_DIR of the
-settings (--settings, else $LUISITO_SETTINGS, else ./settings.py, where there is one that nobody
-else may write), else where it is when nobody says: one's own, then root's in /run/luisito.
+Luisito is looked for in --runtime-dir, or in RUNTIME_DIR of --settings; without either in
+$LUISITO_RUNTIME_DIR, else in RUNTIME_DIR of $LUISITO_SETTINGS or of ./settings.py, where there is
+one that nobody else may write; else where it is when nobody says: one's own, then root's in
+/run/luisito.
 
 exit status: 0 done; 1 refused, or an unknown site; 2 wrong usage or settings; 3 no Luisito answers
 """
@@ -135,7 +136,9 @@ class Luisito:
         return words + self._note
 
     def _places(self, options: argparse.Namespace) -> list[str]:
-        named = options.runtime_dir or os.environ.get("LUISITO_RUNTIME_DIR")
+        named = options.runtime_dir
+        if named is None and options.settings is None:
+            named = os.environ.get("LUISITO_RUNTIME_DIR")
         if named is None:
             named = self._of_settings(options)
         if named is not None:

@@ -29,20 +29,20 @@ def run(options: argparse.Namespace) -> int:
     luisito = Luisito(options)
     status, value = luisito.ask("POST", f"/servers/{quote(options.host, safe='')}/stop")
     if status not in (200, 202):
-        near = _nearest(luisito, options.host) if status == 404 else ""
+        near = _nearest(luisito, options.host, 0.6) if status == 404 else ""
         raise ControlError(why(value) + near)
     words = f"{value['site']}: {value['state']}"
     in_flight = sum(row["in_flight"] for row in value["servers"])
     if in_flight:
         words += f", {in_flight} in flight"
     elif not value["servers"]:
-        words += f" already{_nearest(luisito, value['site'])}"
+        words += f" already{_nearest(luisito, value['site'], 0.85)}"
     print(plain(words))  # noqa: T201 - what was asked for
     return 0
 
 
-def _nearest(luisito: Luisito, host: str) -> str:
-    """What the person may have meant."""
+def _nearest(luisito: Luisito, host: str, likeness: float) -> str:
+    """What the person may have meant, as far as that is as like it as difflib says."""
     sites = {row["site"] for row in luisito.get("/servers")["servers"] if row["id"] is not None}
-    near = difflib.get_close_matches(host, sites - {host}, n=1)
+    near = difflib.get_close_matches(host, sites - {host}, n=1, cutoff=likeness)
     return f"; the nearest that has a server is {near[0]}" if near else ""

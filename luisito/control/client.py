@@ -6,6 +6,7 @@ import http.client
 import json
 import socket
 import struct
+from contextlib import suppress
 from typing import Any, Final
 
 from luisito.errors import LuisitoError
@@ -54,7 +55,8 @@ def ask(path: str, method: str, target: str) -> tuple[int, Any]:
     """
     connection = _Connection(path)
     try:
-        connection.request(method, target)
+        with suppress(BrokenPipeError):  # it was refused before it was read
+            connection.request(method, target)
         response = connection.getresponse()
         return response.status, json.loads(response.read())
     except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError):

@@ -1,0 +1,43 @@
+"""Who is an operator, and who sees what."""
+
+import pytest
+
+from luisito.control.roles import Roles
+
+NOBODY = 65534
+
+
+@pytest.mark.parametrize(
+    ("who", "operators", "others"),
+    [
+        # root started it; it has become luisito, and the servers run as someone else
+        ({"started_by": 0, "serves_as": 105, "servers_as": None}, {0, 105}, {1000, NOBODY}),
+        ({"started_by": 0, "serves_as": 105, "servers_as": 1000}, {0, 105}, {1000, NOBODY}),
+        # the servers run as luisito too
+        ({"started_by": 0, "serves_as": 105, "servers_as": 105}, {0}, {105, NOBODY}),
+        # there is no user luisito
+        ({"started_by": 0, "serves_as": NOBODY, "servers_as": None}, {0}, {1000, NOBODY}),
+        ({"started_by": 0, "serves_as": NOBODY, "servers_as": NOBODY}, {0}, {1000, NOBODY}),
+        # a person started it, and all run as that person
+        ({"started_by": 1000, "serves_as": 1000, "servers_as": None}, {0, 1000}, {105, NOBODY}),
+        ({"started_by": NOBODY, "serves_as": NOBODY, "servers_as": None}, {0, NOBODY}, {1000}),
+    ],
+)
+def test_operators(who, operators, others):
+    roles = Roles(**who)
+    assert all(roles.is_operator(uid) for uid in operators)
+    assert not any(roles.is_operator(uid) for uid in others)
+
+
+def test_who_sees_a_server():
+    roles = Roles(started_by=0, serves_as=105, servers_as=None)
+    assert roles.sees(0, 1000)
+    assert roles.sees(105, 1000)
+    assert roles.sees(1000, 1000)
+    assert not roles.sees(1001, 1000)
+
+
+def test_a_server_that_is_nobodys_yet_is_seen_by_operators_only():
+    roles = Roles(started_by=0, serves_as=105, servers_as=None)
+    assert roles.sees(0, None)
+    assert not roles.sees(1000, None)

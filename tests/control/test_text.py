@@ -1,0 +1,51 @@
+"""Text for people: times, tables, and nothing that a terminal obeys."""
+
+import os
+import pwd
+
+import pytest
+
+from luisito.commands.text import duration, plain, table, user
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (None, "-"),
+        (0, "0 ms"),
+        (0.0123, "12 ms"),
+        (0.0999, "100 ms"),
+        (0.1, "0.1 s"),
+        (1.234, "1.2 s"),
+        (9.94, "9.9 s"),
+        (10, "10 s"),
+        (59.4, "59 s"),
+        (59.6, "1 min"),
+        (185, "3 min 5 s"),
+        (3600, "1 h"),
+        (3605, "1 h"),
+        (7500, "2 h 5 min"),
+        (86400 * 2 + 3600 * 7 + 59, "2 d 7 h"),
+    ],
+)
+def test_duration(seconds, text):
+    assert duration(seconds) == text
+
+
+def test_table():
+    rows = [["a", "1", "x"], ["longer", "100", "\x1b[2J"]]
+    assert table(("NAME", "N", "LAST"), rows, frozenset({"N"})).split("\n") == [
+        "NAME      N  LAST",
+        "a         1  x",
+        "longer  100  ?[2J",
+    ]
+
+
+def test_plain():
+    assert plain("höst\x1b]0;title\x07\r\n") == "höst?]0;title???"
+
+
+def test_user():
+    assert user(os.getuid()) == pwd.getpwuid(os.getuid()).pw_name
+    assert user(4_000_000) == "4000000"
+    assert user(None) == "-"
