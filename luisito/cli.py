@@ -13,7 +13,12 @@ from luisito.errors import LuisitoError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_COMMANDS: Final = (run, list_servers, status, stop)
+_COMMANDS: Final = (
+    run,
+    list_servers,
+    status,
+    stop,
+)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -106,18 +106,21 @@ class Api(Resource):
         leaving = [overview.row(server) for server in seen if server.state in _LEAVING]
         if leaving:
             _answer(request, 202, {"site": site, "state": _slowest(leaving), "servers": leaving})
-        elif not is_operator:
+        elif is_operator:
+            await self._nothing_to_stop(request, site)
+        else:
             _deny(request)
-        elif await self._is_site(site):
+
+    async def _nothing_to_stop(self, request: ControlRequest, site: str) -> None:
+        try:
+            is_site = await self._gateway.is_site(site)
+        except LuisitoError as error:
+            _refuse(request, 503, str(error))
+            return
+        if is_site:
             _answer(request, 200, {"site": site, "state": ASLEEP, "servers": []})
         else:
             _refuse(request, 404, f"{site} is not a site here")
-
-    async def _is_site(self, site: str) -> bool:
-        try:
-            return await self._gateway.is_site(site)
-        except LuisitoError:
-            return True  # without the spawner nothing is known, and nothing runs
 
     def _broken(self, failure: Failure, request: ControlRequest) -> None:
         if failure.check(TaskStopped) is None:  # which is the client's end
