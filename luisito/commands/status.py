@@ -40,7 +40,7 @@ def run(options: argparse.Namespace) -> int:
         ("up", duration(found["uptime_seconds"])),
         ("runtime dir", found["runtime_dir"]),
         ("servers", f"{states} (MAX_SERVERS = {found['max_servers']})"),
-        ("waiting", f"{found['waiting']} requests"),
+        ("waiting", f"{found['waiting']} for a server"),
         ("connections", f"{counters['open']} open, {counters['connections']} since the start"),
         ("requests", requests),
     ):
