@@ -148,6 +148,7 @@ def test_paths_of_a_server():
     assert wire.server_folder("/run/l", 7) == "/run/l/7"
     assert wire.socket_path("/run/l", 7) == "/run/l/7/socket"
     assert wire.notify_path("/run/l", 7) == "/run/l/7/notify"
+    assert wire.control_path("/run/l") == "/run/l/control.sock"
 
 
 @pytest.mark.parametrize("port", [None, 20001])

@@ -284,11 +284,8 @@ def tenants(serve):
         for user in ("games", "backup", "nobody"):
             path = folder / "sites" / f"{user}.example"
             path.mkdir(parents=True)
-            shutil_chown(path, user)
-
-    def shutil_chown(path, user):
-        entry = pwd.getpwnam(user)
-        os.chown(path, entry.pw_uid, entry.pw_gid)
+            entry = pwd.getpwnam(user)
+            os.chown(path, entry.pw_uid, entry.pw_gid)
 
     server = serve({"PROJECT_PATH": "<folder>/sites/%HOST"}, prepare=prepare)
     server.warm("games.example", "backup.example", "nobody.example")
@@ -333,13 +330,8 @@ def test_79_a_user_is_not_told_of_failures(serve):
 def test_79_the_network_process_shares_its_user_with_nobody(tenants):
     """Luisito has become nobody, for want of a user of its own; that makes nobody no operator."""
     server = tenants
-    mine = {"nobody.example"} if not _has_user("luisito") else set()
-    assert set(listed(server, user="nobody")) == {"nobody.example"} | mine
+    assert set(listed(server, user="nobody")) == {"nobody.example"}
     assert stop(server, "games.example", user="nobody")[0] == 1
-
-
-def _has_user(name):
-    return any(entry.pw_name == name for entry in pwd.getpwall())
 
 
 @pytest.mark.root
@@ -427,23 +419,6 @@ def test_it_is_found_by_its_settings(serve):
     for argv in (["--settings", settings], ["--runtime-dir", "run"]):
         done = luisito(server, "list", *argv, environ={}, cwd=server.folder)
         assert (done.returncode, "a.localhost" in done.stdout) == (0, True)
-
-
-@pytest.mark.root
-def test_settings_that_another_may_write_are_not_run(serve):
-    """They are Python, and whoever types the command may be root."""
-    server = serve()
-    trap = server.folder / "trap"
-    trap.mkdir()
-    os.chown(trap, pwd.getpwnam("games").pw_uid, -1)
-    (trap / "settings.py").write_text(f"open({str(trap / 'ran')!r}, 'w')\n")
-    done = luisito(server, "list", environ={}, cwd=trap)
-    assert not (trap / "ran").exists()
-    assert done.returncode == 3 or "was not read" not in done.stderr
-    server.runtime.joinpath("x").mkdir()
-    done = luisito(server, "list", "--runtime-dir", "/nowhere", environ={}, cwd=trap)
-    assert done.returncode == 3
-    server.runtime.joinpath("x").rmdir()
 
 
 def test_nobody_is_there(serve):

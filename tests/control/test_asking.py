@@ -1,0 +1,137 @@
+"""Which Luisito the commands mean."""
+
+import argparse
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from luisito.commands.asking import Luisito
+from luisito.control.client import NotRunningError
+from luisito.errors import SettingsError
+from luisito.spawner.place import likely_places
+
+SETTINGS = 'CMD_TPL = "serve"\nRUNTIME_DIR = "run"\n'
+ROOT = Path(__file__).parent.parent.parent
+
+
+@pytest.fixture
+def here(monkeypatch):
+    """A folder to be in, with a short path, and an environment that names nothing."""
+    folder = Path(tempfile.mkdtemp(prefix="lt-"))
+    folder.chmod(0o755)
+    monkeypatch.chdir(folder)
+    for name in ("LUISITO_RUNTIME_DIR", "LUISITO_SETTINGS", "XDG_RUNTIME_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    yield folder
+    shutil.rmtree(folder)
+
+
+def places(runtime_dir=None, settings=None):
+    return Luisito(argparse.Namespace(runtime_dir=runtime_dir, settings=settings))._folders
+
+
+def write(path, text=SETTINGS):
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+    return str(path)
+
+
+def test_what_is_named_most_closely_counts(here, monkeypatch):
+    write(here / "settings.py")
+    assert places() == [f"{here}/run"]
+    monkeypatch.setenv("LUISITO_SETTINGS", write(here / "a" / "settings.py"))
+    assert places() == [f"{here}/a/run"]
+    monkeypatch.setenv("LUISITO_RUNTIME_DIR", "/b")
+    assert places() == ["/b"]
+    assert places(settings=write(here / "c" / "settings.py")) == [f"{here}/c/run"]
+    assert places(runtime_dir="d", settings="/no/such") == [f"{here}/d"]
+
+
+def test_without_a_name_it_is_at_one_of_the_usual_places(here):
+    usual = likely_places(os.geteuid(), {})
+    assert usual[-1] == "/run/luisito"
+    assert places() == usual
+    assert places(settings=write(here / "settings.py", 'CMD_TPL = "serve"\n')) == usual
+
+
+def test_settings_that_cannot_be_used_are_told_of(here):
+    with pytest.raises(SettingsError, match="cannot be read"):
+        places(settings="/no/such/file")
+    write(here / "settings.py", "DEBUG = True\n")
+    with pytest.raises(SettingsError, match=r"DEBUG.*it was read because it is here"):
+        places()
+
+
+@pytest.mark.parametrize("which", [".", "settings.py"])
+@pytest.mark.parametrize(
+    "how", ["for all to write", pytest.param("another's", marks=pytest.mark.root)]
+)
+def test_settings_that_another_may_have_written_are_not_run(here, which, how):
+    """They are Python, and whoever types the command may be root."""
+    path = write(here / "settings.py", f"open({str(here / 'ran')!r}, 'w')\n")
+    if how == "another's":
+        os.chown(which, pwd.getpwnam("games").pw_uid, -1)
+    else:
+        os.chmod(which, 0o777)
+    luisito = Luisito(argparse.Namespace(runtime_dir=None, settings=None))
+    assert not (here / "ran").exists()
+    assert luisito._folders == likely_places(os.geteuid(), {})
+    luisito._folders = [str(here)]
+    with pytest.raises(NotRunningError, match=r"settings\.py here was not read"):
+        luisito.ask("GET", "/servers")
+    assert os.path.exists(path)
+
+
+def test_others_beside_it_are_named(here):
+    for name in ("l-2", "l-3", "l-4"):
+        (here / name).mkdir()
+    for name in ("l-2", "l-4"):
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.bind(f"{here}/{name}/control.sock")
+    luisito = Luisito(argparse.Namespace(runtime_dir=f"{here}/l", settings=None))
+    with pytest.raises(NotRunningError, match=rf"; there is {here}/l-2 and {here}/l-4$"):
+        luisito.ask("GET", "/servers")
+
+
+def test_a_path_that_is_too_long_is_told_of():
+    luisito = Luisito(argparse.Namespace(runtime_dir="/" + "x" * 93, settings=None))
+    with pytest.raises(NotRunningError):
+        luisito.ask("GET", "/servers")
+    luisito = Luisito(argparse.Namespace(runtime_dir="/" + "x" * 94, settings=None))
+    with pytest.raises(SettingsError, match=r"RUNTIME_DIR = .* is longer than the 107 bytes"):
+        luisito.ask("GET", "/servers")
+
+
+@pytest.mark.root
+def test_a_usual_place_that_is_another_users_is_not_spoken_to(here):
+    os.chown(here, pwd.getpwnam("backup").pw_uid, -1)
+    trap = here / "luisito"
+    trap.mkdir()
+    os.chown(trap, pwd.getpwnam("games").pw_uid, -1)
+    with socket.socket(socket.AF_UNIX) as fake:
+        fake.bind(f"{trap}/control.sock")
+        os.chmod(f"{trap}/control.sock", 0o666)
+        fake.listen()
+        fake.setblocking(False)
+        done = subprocess.run(
+            [sys.executable, "-m", "luisito.cli", "list"],
+            env={"PYTHONPATH": str(ROOT), "XDG_RUNTIME_DIR": str(here)},
+            cwd="/",
+            user="backup",
+            extra_groups=[],
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+        assert str(trap) not in done.stderr
+        assert "Traceback" not in done.stderr
+        with pytest.raises(BlockingIOError):
+            fake.accept()
