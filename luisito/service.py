@@ -32,6 +32,7 @@ from luisito.proxy.accesslog import AccessLog
 from luisito.proxy.gateway import Gateway
 from luisito.readiness.diag import Diag
 from luisito.readiness.watch import Readiness
+from luisito.settings.values import Function
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -177,6 +178,7 @@ class LuisitoService(Service):
 
     def _configuration(self, gid: int) -> Configure:
         settings = self.settings
+        run_as = settings.run_as
         # Only root puts it where the user that we become may not write.
         pidfile = self._pidfile if os.geteuid() == 0 else None
         command = settings.cmd_tpl
@@ -188,8 +190,8 @@ class LuisitoService(Service):
             env=dict(settings.env),
             project_path=settings.project_path,
             cwd=os.getcwd(),
-            run_as=settings.run_as,
-            allow_root=self._allow_root or settings.run_as == "root",
+            run_as=None if isinstance(run_as, Function) else run_as,
+            allow_root=self._allow_root or run_as == "root",
             min_uid=settings.min_uid,
             umask=self._umask,
             output_log_dir=settings.output_log_dir,
@@ -197,6 +199,7 @@ class LuisitoService(Service):
             runtime_dir=settings.runtime_dir,
             network_gid=gid,
             pidfile=os.path.abspath(pidfile) if pidfile else None,
+            run_as_file=run_as.file if isinstance(run_as, Function) else None,
         )
 
     def _ways(self, board: Switchboard, launched: Launched, listen_dir: str) -> Ways:

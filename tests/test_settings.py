@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from luisito.core.template import Template
 from luisito.errors import SettingsError
 from luisito.settings import Peers, Settings, from_mapping, load
 from luisito.settings.former import FORMER
@@ -177,10 +178,67 @@ def test_the_sample_of_2012(write):
         ({"HOST": "localhost", "PORT": 81}, "tcp:81:interface=127.0.0.1"),
         ({"HOST": "::1", "PORT": 82}, r"tcp6:82:interface=\:\:1"),
         ({"HOST": None, "PORT": None}, "tcp:8080:interface=127.0.0.1"),
+        ({"HOST": "www.example.com", "PORT": 83}, "tcp:83:interface=www.example.com"),
     ],
 )
 def test_host_and_port_of_2012(names, endpoint):
     assert settings(**names).listen == (endpoint,)
+
+
+def test_odd_things_that_files_of_2012_do(write, tmp_path):
+    """What meant something then means it now."""
+    (tmp_path / "local_settings.py").write_text("MAX_SERVERS = 7\n")
+    made = load(
+        write(
+            """
+            # -*- coding: utf-8 -*-
+            import os, sys
+            from os.path import join, dirname, abspath
+
+            ROOT = dirname(abspath(__file__))   # its own name, and used
+            VENV = join(ROOT, 'env')
+            PYTHON, MANAGE = join(VENV, 'bin', 'python'), join(ROOT, 'manage.py')
+            HOST = u'0.0.0.0'
+            PORT = 8000 + 888
+            CMD_TPL = (PYTHON, MANAGE, 'runserver', '%HOST:%PORT', '--uid', '%UID', '--gid', '%GID')
+            ENV = None
+            PROJECT_PATH = ''
+            OUTPUT_LOG_DIR = 'logs'
+            MULTIHOST_CONFIG = dict(host_header='Host', sleep=.2, wait_up_to=10)
+            from local_settings import *
+            """
+        )
+    )
+    assert made.listen == ("tcp:8888:interface=0.0.0.0",)
+    assert made.cmd_tpl[:2] == (f"{tmp_path}/env/bin/python", f"{tmp_path}/manage.py")
+    assert (made.env, made.project_path, made.max_servers) == ({}, None, 7)
+    assert made.output_log_dir == f"{tmp_path}/logs"
+
+
+def test_a_relative_project_path_is_that_of_the_file(write, tmp_path, monkeypatch):
+    path = os.path.abspath(write('CMD_TPL = "serve"\nPROJECT_PATH = "../sites/%HOST"\n'))
+    monkeypatch.chdir("/")
+    assert load(path).project_path == str(tmp_path.parent / "sites" / "%HOST")
+
+
+def test_a_per_cent_sign_in_the_folder_of_the_file_stays_one(tmp_path):
+    folder = tmp_path / "100%HOST"
+    folder.mkdir()
+    (folder / "settings.py").write_text('CMD_TPL = "serve"\nPROJECT_PATH = "%HOST"\n')
+    made = load(str(folder / "settings.py"))
+    path = Template.text(made.project_path).render({"HOST": "a.test"})
+    assert path == [str(folder / "a.test")]
+
+
+def test_a_name_of_its_own_that_nothing_uses_may_be_a_misspelt_setting(write):
+    with pytest.raises(SettingsError, match=r"settings\.py:2: MAX_SERVER = 3: is no setting"):
+        load(write('CMD_TPL = "serve"\nMAX_SERVER = 3\n'))
+
+
+def test_a_function_says_who_servers_run_as(write, tmp_path):
+    made = load(write('CMD_TPL = "serve"\ndef RUN_AS(site):\n    return site[0]\n'))
+    assert made.run_as.file == str(tmp_path / "settings.py")
+    assert made.run_as.call("games") == "g"
 
 
 def test_a_host_header_of_2012_that_differs():
@@ -235,14 +293,9 @@ def test_a_setting_by_both_its_names():
         ("CMD_TPL", "a %PORT %SOCKET", "CMD_TPL and ENV: .*keep one"),
         ("ENV", {"A": 1}, r'ENV\["A"\] = 1: must be a string .*; write ENV\["A"\] = "1"'),
         ("ENV", {"A=B": "1"}, "cannot be the name of a variable"),
-        ("ENV", None, "must be a dict of strings; write ENV = {}"),
-        (
-            "PROJECT_PATH",
-            "%HOST",
-            'must be an absolute path, .*; write PROJECT_PATH = "/srv/%HOST"',
-        ),
+        ("ENV", 3, "must be a dict of strings; write ENV = {}"),
         ("PROJECT_PATH", "/srv/%UID", "must have no word but %HOST"),
-        ("PROJECT_PATH", 3, "must be an absolute path"),
+        ("PROJECT_PATH", 3, 'must be a path, .*; write PROJECT_PATH = "/srv/%HOST"'),
         ("LISTEN", 8080, 'write LISTEN = "tcp:8080:interface=127.0.0.1"'),
         ("LISTEN", "0.0.0.0:80", 'write LISTEN = "tcp:80:interface=0.0.0.0"'),
         ("LISTEN", ["tcp:80", ""], r'LISTEN\[1\] = ""'),
@@ -268,8 +321,12 @@ def test_a_setting_by_both_its_names():
         ("ACCESS_LOG", "a\0b", "must be a path"),
         ("ACCESS_LOG_FORMAT", "{sight}", r"\{sight\} is none, the nearest is \{site\}; write ACC"),
         ("ACCESS_LOG_FORMAT", "", 'must be "json", "combined" or a template; write .* = "json"'),
-        ("HOST", "example.com", 'must be an IP address, or None; write HOST = "127.0.0.1"'),
+        ("HOST", "a b", 'must be an IP address or a host name, or None; write HOST = "127.0.0.1"'),
+        ("HOST", "1.2.3", "must be an IP address"),
         ("HOST", 3, "must be an IP address"),
+        ("PORT", (8888,), "write PORT = 8888, without the comma behind it"),
+        ("RUN_AS", lambda _site: None, "a function must stand in a settings.py"),
+        ("STATE_DIR", 3, "must be a path, or None; write STATE_DIR = None"),
         ("PORT", "8888", "from 1 to 65535, or None; write PORT = 8888"),
         ("PORT", 70000, "from 1 to 65535"),
         ("MULTIHOST_CONFIG", {"wait": 1}, r"must have no key but .*\{'wait_up_to': 1\}"),

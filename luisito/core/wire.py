@@ -41,6 +41,8 @@ class Configure(NamedTuple):
     runtime_dir: str | None
     network_gid: int
     pidfile: str | None = None  # the network process's, where it cannot remove it itself
+    run_as_file: str | None = None  # the settings file whose RUN_AS is a function
+    log: str | None = None  # the network process's own, to be opened again
 
 
 class Start(NamedTuple):
@@ -78,6 +80,12 @@ class AskLog(NamedTuple):
 
     ask: int
     site: str | None
+
+
+class AskOwnLog(NamedTuple):
+    """Ask for the network process's own log file, opened anew."""
+
+    ask: int
 
 
 class AskList(NamedTuple):
@@ -166,7 +174,7 @@ class Owns(NamedTuple):
 
 
 class Log(NamedTuple):
-    """Answers AskLog, with the descriptor beside it, or with a message and none."""
+    """Answers AskLog and AskOwnLog, with the descriptor beside it, or with a message and none."""
 
     ask: int
     message: str
@@ -194,7 +202,9 @@ class Refused(NamedTuple):
     message: str
 
 
-Order = Configure | Start | Signal | AskFolder | AskOwns | AskLog | AskList | Adopt | Quit
+Order = (
+    Configure | Start | Signal | AskFolder | AskOwns | AskLog | AskOwnLog | AskList | Adopt | Quit
+)
 Fact = (
     Hello
     | Spare
@@ -218,6 +228,7 @@ _ORDERS: dict[str, type[Order]] = {
     "folder": AskFolder,
     "owns": AskOwns,
     "log": AskLog,
+    "own log": AskOwnLog,
     "list": AskList,
     "adopt": Adopt,
     "quit": Quit,

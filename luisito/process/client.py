@@ -115,6 +115,14 @@ class Spawner:
         """
         return self._ask(wire.AskLog(self._next_ask(), site), int)
 
+    def own_log(self) -> Deferred[int]:
+        """Ask for the descriptor of our own log file, opened anew to append to.
+
+        Raises:
+            OSError: (in the Deferred) it cannot be opened.
+        """
+        return self._ask(wire.AskOwnLog(self._next_ask()), int)
+
     def servers(self) -> Deferred[list[dict[str, wire.Scalar]]]:
         """Ask which servers live: server, site, pid, port, way, uid and gid of each."""
         return self._ask(wire.AskList(self._next_ask()), list)
@@ -144,7 +152,9 @@ class Spawner:
 
     def _ask(
         self,
-        order: wire.AskFolder | wire.AskOwns | wire.AskLog | wire.AskList | wire.Adopt,
+        order: (
+            wire.AskFolder | wire.AskOwns | wire.AskLog | wire.AskOwnLog | wire.AskList | wire.Adopt
+        ),
         _answer: type[_Answer],
     ) -> Deferred[_Answer]:
         asked: Deferred[object] = Deferred()

@@ -64,7 +64,7 @@ def launch(configure: Configure) -> Launched:
             ],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            env={name: os.environ[name] for name in _PASSED_ON if name in os.environ},
+            env=_environ(configure),
             pass_fds=(theirs.fileno(),),
             start_new_session=True,
         )
@@ -78,6 +78,15 @@ def launch(configure: Configure) -> Launched:
         process.wait()
         raise
     return Launched(ours, process, hello)
+
+
+def _environ(configure: Configure) -> dict[str, str]:
+    """What the spawner passes on of the environment; servers get no more than `_PASSED_ON`."""
+    if configure.run_as_file is not None:
+        # Whoever calls RUN_AS loads the settings file as we did.
+        paths = (os.path.abspath(path) for path in sys.path)
+        return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    return {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
 
 
 def _first_fact(sock: socket.socket) -> Hello:

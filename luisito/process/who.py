@@ -7,6 +7,7 @@ import pwd
 from typing import TYPE_CHECKING
 
 from luisito.errors import SettingsError
+from luisito.settings.values import Function
 from luisito.spawner import privileges
 
 if TYPE_CHECKING:
@@ -36,6 +37,11 @@ def network_user(
         SettingsError: root was asked for, or no user was found.
     """
     if euid != 0:
+        if uid not in (None, euid) or gid not in (None, egid):
+            raise SettingsError(
+                f"--uid {uid} --gid {gid}: only root can change users; start Luisito as root, or"
+                " leave them out"
+            )
         return euid, egid
     if uid is None:
         user = _first(look_up)
@@ -61,7 +67,9 @@ def _first(look_up: Callable[[str], pwd.struct_passwd]) -> pwd.struct_passwd:
     )
 
 
-def servers_user(run_as: str | int | None, project_path: str | None, *, euid: int) -> int | None:
+def servers_user(
+    run_as: str | int | Function | None, project_path: str | None, *, euid: int
+) -> int | None:
     """Tell whom all servers run as, where that is one user and Luisito chooses it as root.
 
     Args:
@@ -73,6 +81,8 @@ def servers_user(run_as: str | int | None, project_path: str | None, *, euid: in
         A uid; None where each site has a user of its own, or nobody is known by that name.
     """
     if euid != 0 or run_as == "owner" or (run_as is None and project_path is not None):
+        return None
+    if isinstance(run_as, Function):
         return None
     if isinstance(run_as, int):
         return run_as

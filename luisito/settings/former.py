@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import ipaddress
+import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -13,18 +14,19 @@ from luisito.settings.table import Setting
 from luisito.settings.values import Wrong, shown
 
 _GROUP: Final = "Names of 2012"
+_NAME: Final = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9][A-Za-z0-9.-]*")
 
 
 def _interface(value: object) -> str:
-    """An IP address to listen on; "" is all of them, as in 2012."""
+    """An address to listen on, or a name that stands for one; "" is all of them, as in 2012."""
     if value in ("", "localhost"):
         return "127.0.0.1" if value else "0.0.0.0"  # noqa: S104 - that is what "" asked for
     try:
-        if not isinstance(value, str):
-            raise TypeError
-        return str(ipaddress.ip_address(value))
-    except (TypeError, ValueError):
-        raise Wrong("must be an IP address", mend="127.0.0.1") from None
+        return str(ipaddress.ip_address(value if isinstance(value, str) else ""))
+    except ValueError:
+        if isinstance(value, str) and _NAME.fullmatch(value):
+            return value
+        raise Wrong("must be an IP address or a host name", mend="127.0.0.1") from None
 
 
 def _multihost(value: object) -> dict[str, object]:
@@ -57,7 +59,7 @@ FORMER: Final[Mapping[str, Setting]] = {
         values.optional(_interface),
         None,
         _GROUP,
-        "IP address",
+        "IP address or host name",
         "The address to listen on; today LISTEN says it.",
     ),
     "PORT": Setting(

@@ -6,6 +6,7 @@ import ast
 import difflib
 import os
 import re
+import sys
 import traceback
 import types
 from typing import TYPE_CHECKING, Any, Final
@@ -45,24 +46,29 @@ def load(path: str) -> Settings:
             f"{path}: cannot be read: {error.strerror}; give the path of a settings.py that "
             "Luisito's user may read"
         ) from None
+    base = os.path.dirname(os.path.abspath(path))
+    if base not in sys.path:
+        sys.path.append(base)  # it may import what is beside it; last, so that it hides nothing
     tree, names = _run(path, source)
     lines: dict[str, int] = {}
-    imported: set[str] = set()
+    own: set[str] = set()  # names that are no settings, misspelt or not
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom):
             for alias in node.names:
-                imported.add(alias.asname or alias.name)
+                own.add(alias.asname or alias.name)
                 lines[alias.asname or alias.name] = node.lineno
         elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
             lines[node.id] = max(node.lineno, lines.get(node.id, 0))
+        elif isinstance(node, ast.Name):
+            own.add(node.id)  # BASE = ...; PROJECT_PATH = BASE + ...
         elif isinstance(node, ast.FunctionDef):
             lines[node.name] = max(node.lineno, lines.get(node.name, 0))
 
     def where(name: str) -> str:
         return f"{path}:{lines[name]}: " if name in lines else f"{path}: "
 
-    kept = {name: value for name, value in names.items() if name in _KNOWN or name not in imported}
-    return _settings(kept, where, os.path.dirname(os.path.abspath(path)))
+    kept = {name: value for name, value in names.items() if name in _KNOWN or name not in own}
+    return _settings(kept, where, base, os.path.abspath(path))
 
 
 def from_mapping(names: Mapping[str, object]) -> Settings:
@@ -74,7 +80,7 @@ def from_mapping(names: Mapping[str, object]) -> Settings:
     Raises:
         SettingsError: a name is unknown or a value wrong.
     """
-    return _settings(names, lambda _: "", os.getcwd())
+    return _settings(names, lambda _: "", os.getcwd(), None)
 
 
 def _run(path: str, source: bytes) -> tuple[ast.Module, dict[str, Any]]:
@@ -90,18 +96,22 @@ def _run(path: str, source: bytes) -> tuple[ast.Module, dict[str, Any]]:
             f"{at}: is not Python: {error.msg}; mend that line{f': {line}' if line else ''}"
         ) from None
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a settings.py may raise anything
-        at = path
-        for frame, line_number in traceback.walk_tb(error.__traceback__):
-            if frame.f_code.co_filename == path:
-                at = f"{path}:{line_number}"
-        what = " ".join(str(error).split())  # one line, whatever was raised
-        raise SettingsError(
-            f"{at}: {type(error).__name__}: {what}; mend that line or what it calls"
-        ) from None
+        raise SettingsError(f"{raised(error, path)}; mend that line or what it calls") from None
     return tree, names
 
 
-def _settings(names: Mapping[str, object], where: Callable[[str], str], base: str) -> Settings:
+def raised(error: BaseException, path: str) -> str:
+    """Says in one line what a settings.py, or a function of it, has raised and where."""
+    at = path
+    for frame, line_number in traceback.walk_tb(error.__traceback__):
+        if frame.f_code.co_filename == path:
+            at = f"{path}:{line_number}"
+    return f"{at}: {type(error).__name__}: {' '.join(str(error).split())}"
+
+
+def _settings(
+    names: Mapping[str, object], where: Callable[[str], str], base: str, file: str | None
+) -> Settings:
     written: dict[str, object] = {}
     for name, value in names.items():
         if name in _KNOWN:
@@ -125,6 +135,13 @@ def _settings(names: Mapping[str, object], where: Callable[[str], str], base: st
                     f'{name} = "python3 -m http.server --bind 127.0.0.1 %PORT"'
                 )
             checked[name] = _read(name, setting.default, where, base)
+    if callable(run_as := checked["RUN_AS"]):
+        if file is None:
+            raise SettingsError(
+                f"RUN_AS = {shown(run_as)}: a function must stand in a settings.py, which another "
+                'process reads to call it; write a user, or RUN_AS = "owner"'
+            )
+        checked["RUN_AS"] = values.Function(file, run_as)
     # The readers have returned each field's type; mypy cannot see through the table.
     fields: dict[str, Any] = {name.lower(): checked[name] for name in SETTINGS}
     settings = Settings(**fields)
@@ -142,6 +159,8 @@ def _read(name: str, value: object, where: Callable[[str], str], base: str) -> o
         mend = f"{item} = {shown(wrong.mend)}"
         if wrong.mend is attrs.NOTHING:
             mend = f"{name} = {shown(setting.default)}"
+        if isinstance(bad, tuple) and len(bad) == 1 and _would_do(setting, bad[0]):
+            mend = f"{name} = {shown(bad[0])}, without the comma behind it"
         raise SettingsError(
             f"{where(name)}{item} = {shown(bad)}: {wrong.must}; write {mend}"
         ) from None
@@ -151,7 +170,17 @@ def _read(name: str, value: object, where: Callable[[str], str], base: str) -> o
         raise SettingsError(f"{where(name)}{name}: {error}") from None
     if setting.read is values.path and isinstance(checked, str):
         return os.path.normpath(os.path.join(base, checked))
+    if setting.read is values.folder and isinstance(checked, str):
+        return os.path.normpath(os.path.join(base.replace("%", "%%"), checked))
     return checked
+
+
+def _would_do(setting: Setting, value: object) -> bool:
+    try:
+        setting.read(value)
+    except (Wrong, SettingsError, TemplateError):
+        return False
+    return True
 
 
 def _check_together(settings: Settings, where: Callable[[str], str]) -> None:

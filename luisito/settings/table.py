@@ -68,7 +68,7 @@ class Settings:
         "Environment variables of each server, beside PATH, LANG, TZ and HOME.",
     )
     project_path: str | None = _setting(
-        values.optional(values.folder),
+        values.folder,
         None,
         _MAIN,
         "template",
@@ -253,13 +253,14 @@ class Settings:
         "bytes",
         "The largest body of a request; above it 413. None is no limit.",
     )
-    run_as: str | int | None = _setting(
-        values.optional(values.user),
+    run_as: str | int | values.Function | None = _setting(
+        values.optional(values.run_as),
         None,
         _USERS,
-        "user",
-        'Who runs servers: "owner" (of PROJECT_PATH), a name, a uid, or "root" written out; None '
-        "is the owner where PROJECT_PATH is set, else nobody under root, else Luisito's own user.",
+        "user or function",
+        'Who runs servers: "owner" (of PROJECT_PATH), a name, a uid, "root" written out, or a '
+        "function that returns one of them, but root, for a site; None is the owner where "
+        "PROJECT_PATH is set, else nobody under root, else Luisito's own user.",
     )
     min_uid: int = _setting(
         values.whole(1),
@@ -276,6 +277,14 @@ class Settings:
         "The folder of sockets, lost at reboot; None is /run/luisito for root, else luisito in "
         "$XDG_RUNTIME_DIR, else /tmp/luisito-UID, or where that is in use the same with a number "
         "behind it.",
+    )
+    state_dir: str | None = _setting(
+        values.path,
+        None,
+        _USERS,
+        "path",
+        "The folder of what outlives a reboot, made where it is missing; nothing is kept yet. None "
+        "is no such folder.",
     )
     output_log_dir: str | None = _setting(
         values.path,

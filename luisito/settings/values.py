@@ -174,14 +174,16 @@ def command(value: object) -> str | tuple[str, ...]:
     return value
 
 
-def folder(value: object) -> str:
-    """The template of an absolute path."""
+def folder(value: object) -> str | None:
+    """The template of a path; the loader takes a relative one from the folder of settings.py.
+
+    "" is none, as in 2012.
+    """
     value = os.fspath(value) if isinstance(value, os.PathLike) else value
-    must = "must be an absolute path, in which %HOST may stand"
+    if value is None or value == "":
+        return None
     if not isinstance(value, str) or "\0" in value:
-        raise Wrong(must, mend="/srv/%HOST")
-    if not value.startswith("/"):
-        raise Wrong(must, mend="/srv/" + (value or "%HOST"))
+        raise Wrong("must be a path, in which %HOST may stand, or None", mend="/srv/%HOST")
     if Template.text(value).words - {"HOST"}:
         # The folder is asked for before a server has a port, and its owner gives uid and gid.
         raise Wrong("must have no word but %HOST", mend="/srv/%HOST")
@@ -190,6 +192,8 @@ def folder(value: object) -> str:
 
 def environment(value: object) -> dict[str, str]:
     """Environment variables: names and templates of values."""
+    if value is None:  # as in 2012
+        return {}
     if not isinstance(value, Mapping):
         raise Wrong("must be a dict of strings")
     for name, item in value.items():
@@ -201,6 +205,24 @@ def environment(value: object) -> dict[str, str]:
                 "must be a string without NUL", item=f"[{shown(name)}]", value=item, mend=mend
             )
     return dict(value)
+
+
+@attrs.frozen
+class Function:
+    """A function of a settings.py that another process calls, which loads the file for itself.
+
+    Attributes:
+        file: the settings.py; an absolute path.
+        call: the function.
+    """
+
+    file: str
+    call: Callable[[str], object]
+
+
+def run_as(value: object) -> str | int | Callable[[str], object]:
+    """Who runs servers: a user, or a function of a site, of which the loader makes a Function."""
+    return value if callable(value) else user(value)
 
 
 def user(value: object) -> str | int:

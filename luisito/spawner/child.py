@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from luisito.core import wire
 from luisito.errors import LuisitoError
-from luisito.spawner import channel, privileges, tree, users
+from luisito.spawner import channel, chooser, privileges, tree, users
 from luisito.spawner.checks import BAD_START, wrong_start
 from luisito.spawner.config import LISTENER
 
@@ -32,12 +32,14 @@ class Pipes(NamedTuple):
         status: the write end of the pipe that reports; closed by exec.
         notify: a datagram socket, bound by the child.
         orders: where the one order to start comes from.
+        questions: where it asks who it will be (see `chooser.ask`); -1 where nobody is asked.
     """
 
     output: int
     status: int
     notify: int
     orders: int
+    questions: int
 
 
 def run(
@@ -74,7 +76,7 @@ def run(
             if early:
                 _rehearse(config, runtime, parent)
                 if config.alike:
-                    user = _settle(config, runtime, server, None, notify, parent)
+                    user = _settle(config, runtime, server, None, notify, parent, -1)
             with socket.socket(fileno=pipes.orders) as orders:
                 data, descriptors = channel.receive(orders)
             if not data:
@@ -84,7 +86,8 @@ def run(
                 _check(config, order, server, descriptors)
             _make_way(descriptors)
             if user is None:
-                user = _settle(config, runtime, order.server, order.site, notify, parent)
+                asked = pipes.questions
+                user = _settle(config, runtime, order.server, order.site, notify, parent, asked)
         _become_server(config, runtime, order, user, pipes.status, files)
     except BaseException as error:  # noqa: BLE001 - whatever it is, this process must end here
         overloaded = isinstance(error, OSError) and error.errno in _OVERLOADED
@@ -129,7 +132,7 @@ def _rehearse(config: Config, runtime: Runtime, parent: int) -> None:
     if config.root:
         os.setgroups(os.getgroups())
     try:
-        user = config.user or users.resolve(config, None)
+        user = config.user or users.resolve(config, config.run_as, None)
         values = _values(config, runtime, order, user, config.cwd)
         config.command.render(values)
         _environ(config, runtime, order, user, values)
@@ -144,6 +147,7 @@ def _settle(
     site: str | None,
     notify: socket.socket,
     parent: int,
+    questions: int,
 ) -> Identity:
     """Make the folder of its sockets, become the user and go where it will work.
 
@@ -152,7 +156,11 @@ def _settle(
     """
     path = None if site is None else config.folder(site)
     folder = None if path is None else users.open_folder(path, config.fixed)
-    user = config.user or users.resolve(config, None if folder is None else os.fstat(folder))
+    status = None if folder is None else os.fstat(folder)
+    if site is not None and questions >= 0:
+        user = _chosen(config, site, status, questions)
+    else:
+        user = config.user or users.resolve(config, config.run_as, status)
     runtime.make(server, user, config.network_gid, notify)
     if folder is None:
         os.chdir(config.cwd)
@@ -162,6 +170,16 @@ def _settle(
         _enter(folder, path, user)
     os.umask(config.umask)
     return user
+
+
+def _chosen(config: Config, site: str, folder: os.stat_result | None, questions: int) -> Identity:
+    run_as = chooser.ask(questions, site)
+    try:
+        return users.resolve(config, run_as, folder)
+    except users.StartRefusedError as refused:
+        raise users.StartRefusedError(
+            f"RUN_AS({site!r}) has returned {run_as!r}: {refused}"
+        ) from None
 
 
 def _become_server(
@@ -239,7 +257,8 @@ def _arrange_descriptors(pipes: Pipes) -> None:
     os.dup2(pipes.output, 1)
     os.dup2(pipes.output, 2)
     first = LISTENER
-    for kept in sorted((pipes.status, pipes.notify, pipes.orders)):
+    kept_open = [pipes.status, pipes.notify, pipes.orders, pipes.questions]
+    for kept in sorted(one for one in kept_open if one >= 0):
         os.closerange(first, kept)
         first = kept + 1
     os.closerange(first, os.sysconf("SC_OPEN_MAX"))

@@ -21,6 +21,7 @@ class Config:
 
     Attributes:
         fixed: the beginning of PROJECT_PATH that is the operator's own words.
+        run_as_file: the settings file whose RUN_AS is a function, which then says it.
         user: who every server runs as; None where that depends on the site, or cannot be told.
         alike: every server runs as the same user in the same folder.
 
@@ -38,6 +39,7 @@ class Config:
         "env",
         "fixed",
         "inherited",
+        "log",
         "max_alive",
         "min_uid",
         "network_gid",
@@ -46,6 +48,7 @@ class Config:
         "project_path",
         "root",
         "run_as",
+        "run_as_file",
         "runtime_dir",
         "umask",
         "user",
@@ -73,6 +76,7 @@ class Config:
         self.cwd = _absolute("working folder", order.cwd)
         self.root = os.geteuid() == 0
         self.run_as = order.run_as
+        self.run_as_file = _optional("RUN_AS", order.run_as_file)
         if self.run_as == "owner" and self.project_path is None:
             raise SettingsError('RUN_AS = "owner": set PROJECT_PATH, whose owner is meant')
         self.allow_root = order.allow_root or order.run_as in ("root", 0)
@@ -83,6 +87,7 @@ class Config:
         self.umask = 0o007 if self.way == "socket" else order.umask
         self.output_log_dir = _optional("OUTPUT_LOG_DIR", order.output_log_dir)
         self.access_log = _optional("ACCESS_LOG", order.access_log)
+        self.log = _optional("log file", order.log)
         self.runtime_dir = _optional("RUNTIME_DIR", order.runtime_dir)
         if self.runtime_dir is not None and len(os.fsencode(self.runtime_dir)) > _MAX_RUNTIME_DIR:
             raise SettingsError(
@@ -100,10 +105,12 @@ class Config:
                 self.inherited[name] = os.environ[name]
 
     def _one_user(self) -> Identity | None:
+        if self.run_as_file is not None:
+            return None
         if self.root and (self.run_as == "owner" or (self.run_as is None and self.project_path)):
             return None
         try:
-            return resolve(self, None)
+            return resolve(self, self.run_as, None)
         except StartRefusedError:
             return None  # the child says why, when somebody waits for it
 

@@ -126,10 +126,14 @@ def look_for_socket(
     return wire.Owns(order.ask, yes)
 
 
-def open_log(config: Config, order: wire.AskLog) -> tuple[wire.Log, tuple[int, ...]]:
+def open_log(
+    config: Config, order: wire.AskLog | wire.AskOwnLog
+) -> tuple[wire.Log, tuple[int, ...]]:
     """Open a log file for appending, never through a link that a tenant may have put there."""
     path = config.access_log
-    if order.site is not None:
+    if isinstance(order, wire.AskOwnLog):
+        path = config.log
+    elif order.site is not None:
         path = config.output_log_dir and f"{config.output_log_dir}/{order.site}.log"
     if path is None:
         return wire.Log(order.ask, "no such log is configured"), ()

@@ -16,6 +16,7 @@ from luisito.core import wire
 from luisito.errors import LuisitoError, WireError
 from luisito.spawner import channel, containment, helpers, privileges, tree, users
 from luisito.spawner.checks import wrong_site
+from luisito.spawner.chooser import Chooser
 from luisito.spawner.config import LISTENER, Config
 from luisito.spawner.forking import handle_signals
 from luisito.spawner.helpers import Helpers
@@ -43,6 +44,7 @@ class Loop:
         self._config: Config | None = None
         self._runtime: Runtime | None = None
         self._servers: Servers | None = None
+        self._chooser: Chooser | None = None
         self._exit: int | None = None
 
     def run(self) -> int:
@@ -81,6 +83,8 @@ class Loop:
         self._helpers.tick(now)
         if self._servers is not None:
             self._servers.tick(now)
+        if self._chooser is not None:
+            self._chooser.tick(now)
         reading = 0 if self._outbox.full else select.POLLIN
         self._poller.modify(self._sock, reading | (select.POLLOUT if self._outbox else 0))
         if self._exit is None and (self._outbox.broken or self._containment.abandoned()):
@@ -88,7 +92,8 @@ class Loop:
 
     def _timeout(self) -> float | None:
         """Tell how long to wait, in milliseconds."""
-        due = [self._helpers.deadline(), self._servers.deadline() if self._servers else None]
+        timed = (self._helpers, self._servers, self._chooser)
+        due = [part.deadline() for part in timed if part is not None]
         deadline = min((at for at in due if at is not None), default=None)
         return None if deadline is None else max(0.0, (deadline - time.monotonic()) * 1000)
 
@@ -106,6 +111,8 @@ class Loop:
                 print("luisito spawner: its pid namespace has ended", file=sys.stderr)  # noqa: T201 - it has no other way to say so
                 self._containment.init = None
                 self._exit = 1
+            elif self._chooser is not None and self._chooser.reaped(pid):
+                pass  # it is started again in time
             elif not self._helpers.reaped(pid, code) and self._servers is not None:
                 self._servers.reaped(pid, code, time.monotonic())
 
@@ -168,8 +175,16 @@ class Loop:
         config = Config(order)
         self._runtime = Runtime(config.runtime_dir)
         self._config = config
+        if config.run_as_file is not None:
+            self._chooser = Chooser(config.run_as_file, config.cwd, self._containment.parent)
         self._servers = Servers(
-            config, self._runtime, self._containment, self._outbox, self._helpers, self._poller
+            config,
+            self._runtime,
+            self._containment,
+            self._outbox,
+            self._helpers,
+            self._poller,
+            self._chooser,
         )
         self._outbox.send(
             wire.Hello(
@@ -210,11 +225,12 @@ class Loop:
             return
         self._helpers.run(lambda: (helpers.look_at_folder(config, order), ()), failed)
 
-    def _ask_log(self, order: wire.AskLog, config: Config) -> None:
+    def _ask_log(self, order: wire.AskLog | wire.AskOwnLog, config: Config) -> None:
         def failed(message: str) -> None:
             self._outbox.send(wire.Log(order.ask, message))
 
-        wrong = None if order.site is None else wrong_site(order.site)
+        site = order.site if isinstance(order, wire.AskLog) else None
+        wrong = None if site is None else wrong_site(site)
         if wrong is not None:
             failed(wrong)
             return

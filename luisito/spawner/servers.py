@@ -19,6 +19,7 @@ from luisito.spawner.server import Server
 from luisito.spawner.spare import Spare, fork_spare, rehearse
 
 if TYPE_CHECKING:
+    from luisito.spawner.chooser import Chooser
     from luisito.spawner.config import Config
     from luisito.spawner.helpers import Helpers
     from luisito.spawner.outbox import Outbox
@@ -43,6 +44,7 @@ class Servers:
         outbox: Outbox,
         helpers: Helpers,
         poller: select.poll,
+        chooser: Chooser | None,
     ) -> None:
         self._config = config
         self._runtime = runtime
@@ -50,6 +52,7 @@ class Servers:
         self._outbox = outbox
         self._helpers = helpers
         self._poller = poller
+        self._chooser = chooser
         self._by_id: dict[int, Server] = {}
         self._by_pid: dict[int, Server] = {}
         self._by_status: dict[int, Server] = {}
@@ -97,7 +100,10 @@ class Servers:
 
     def _fork(self, server: int, *, early: bool) -> Spare:
         parent = self._containment.parent
-        return fork_spare(self._config, self._runtime, parent, self._files, server, early=early)
+        questions = -1 if self._chooser is None else self._chooser.questions
+        return fork_spare(
+            self._config, self._runtime, parent, self._files, server, questions, early=early
+        )
 
     def _take_spare(self, server: int) -> Spare | None:
         """Take the spare where it fits; one that has prepared for another server has to go."""
@@ -179,6 +185,8 @@ class Servers:
         known = self._by_pid.keys() | self._helpers.pids()
         if self._spare is not None:
             known.add(self._spare.pid)
+        if self._chooser is not None:
+            known.add(self._chooser.pid)
         orphans = [pid for pid in tree.children(self._containment.reaper) if pid not in known]
         # One that hides its origin is still known by its user, where no other server has that.
         alone = server.uid is not None and all(

@@ -41,10 +41,13 @@ def fork_spare(
     parent: int,
     files: tuple[int, int],
     server: int,
+    questions: int,
     *,
     early: bool,
 ) -> Spare:
     """Fork a child that waits for an order to start; the arguments are those of child.run.
+
+    One more is `questions` of child.Pipes.
 
     Raises:
         OSError: no process, memory or descriptors; nothing is left open.
@@ -64,7 +67,7 @@ def fork_spare(
         raise
     output, output_end, status, status_end, own, theirs, datagrams = opened
     if pid == 0:
-        pipes = child.Pipes(output_end, status_end, datagrams, theirs)
+        pipes = child.Pipes(output_end, status_end, datagrams, theirs, questions)
         child.run(config, runtime, pipes, parent, files, server, early=early)
     channel.close([output_end, status_end, theirs])
     for descriptor in (output, status, datagrams):

@@ -76,22 +76,24 @@ def _trusted_link(folder: int, name: str) -> bool:
     return stat.S_ISLNK(status.st_mode) and status.st_uid in (0, os.geteuid())
 
 
-def resolve(config: Config, folder: os.stat_result | None) -> Identity:
+def resolve(config: Config, run_as: str | int | None, folder: os.stat_result | None) -> Identity:
     """Decide who a server runs as.
 
     Args:
-        config: RUN_AS, MIN_UID and whether root was asked for.
+        config: MIN_UID and whether root was asked for.
+        run_as: RUN_AS, or what it returned for this site.
         folder: the status of PROJECT_PATH, where that is set.
 
     Raises:
         StartRefusedError: root, a uid below MIN_UID or without an entry in passwd.
     """
     if not config.root:
-        return _own(config)
-    run_as = config.run_as
+        return _own(run_as)
     if run_as is None:
         run_as = "nobody" if folder is None else "owner"
-    if run_as == "owner" and folder is not None:
+    if run_as == "owner":
+        if folder is None:
+            raise StartRefusedError("there is no owner, since PROJECT_PATH is not set; set it")
         if folder.st_gid == 0 and not config.allow_root:
             raise StartRefusedError(
                 "PROJECT_PATH has the group root (gid 0); chgrp it to its owner's"
@@ -130,16 +132,16 @@ def _checked(config: Config, user: Identity) -> Identity:
     return user._replace(groups=others)
 
 
-def _own(config: Config) -> Identity:
+def _own(run_as: str | int | None) -> Identity:
     uid = os.getuid()
     try:
         entry = pwd.getpwuid(uid)
         name, home = entry.pw_name, entry.pw_dir
     except KeyError:
         name, home = str(uid), "/"
-    if config.run_as not in (None, "owner", uid, name):
+    if run_as not in (None, "owner", uid, name):
         raise StartRefusedError(
-            f"RUN_AS = {config.run_as!r}: only root can change users, and Luisito runs as"
+            f"RUN_AS = {run_as!r}: only root can change users, and Luisito runs as"
             f" {name!r}; start it as root, or remove RUN_AS"
         )
     return Identity(uid, os.getgid(), os.getgroups(), name, home)

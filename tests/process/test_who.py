@@ -23,7 +23,14 @@ def who(uid=None, gid=None, euid=0, known=("luisito", "nobody")):
 
 
 def test_not_root_stays_who_it_is():
-    assert who(1, 2, euid=1000) == (1000, 1000)
+    assert who(None, None, euid=1000) == (1000, 1000)
+    assert who(1000, 1000, euid=1000) == (1000, 1000)
+
+
+@pytest.mark.parametrize(("uid", "gid"), [(1, None), (1000, 2), (None, 2)])
+def test_not_root_cannot_become_another(uid, gid):
+    with pytest.raises(SettingsError, match=f"--uid {uid} --gid {gid}: only root can"):
+        who(uid, gid, euid=1000)
 
 
 def test_what_twistd_was_given_wins():

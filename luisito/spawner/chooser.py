@@ -1,0 +1,138 @@
+"""Who a site's server runs as, where RUN_AS is a function: keeps the process that calls it.
+
+It has loaded the settings file and calls the function in a fork for each question. Nobody but the
+child that becomes the server asks it, and waits for the answer: the spawner never does.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import socket
+import sys
+import time
+from typing import Final
+
+from luisito.errors import LuisitoError
+from luisito.spawner import channel, privileges
+from luisito.spawner.forking import fork
+
+DEADLINE: Final = 5.0  # seconds for an answer
+LOADING: Final = 20.0  # seconds to load the settings file
+_AGAIN: Final = 1.0  # seconds from one start of the process to the next
+_SOCKET: Final = 3  # where it finds its end of the pair
+_MAX_ANSWER: Final = 4096  # bytes; a pipe takes so much at once
+
+
+class NoAnswerError(LuisitoError):
+    """RUN_AS did not say who a server runs as; the message says why."""
+
+
+class Chooser:
+    """The process that calls RUN_AS, started again whenever it has ended.
+
+    Args:
+        file: the settings file.
+        cwd: where Luisito was started.
+        parent: what getppid() answers in a child of ours as long as we live.
+
+    Attributes:
+        pid: of the process; 0 while there is none.
+        questions: our end of the pair, for the children that ask; questions outlive the process.
+    """
+
+    __slots__ = ("_cwd", "_file", "_parent", "_sockets", "_start_at", "pid", "questions")
+
+    def __init__(self, file: str, cwd: str, parent: int) -> None:
+        self._file, self._cwd, self._parent = file, cwd, parent
+        self._sockets = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.questions = self._sockets[0].fileno()
+        self.pid = 0
+        self._start_at = 0.0
+
+    def tick(self, now: float) -> None:
+        """Start it, where there is none and it is time."""
+        if self.pid or now < self._start_at:
+            return
+        self._start_at = now + _AGAIN
+        try:
+            self.pid = fork()
+        except OSError:
+            return  # tried again
+        if self.pid == 0:
+            self._become()
+
+    def deadline(self) -> float | None:
+        """Tell when tick is worth calling next."""
+        return None if self.pid else self._start_at
+
+    def reaped(self, pid: int) -> bool:
+        """Note the end of a process; tell whether it was this one."""
+        if pid != self.pid:
+            return False
+        self.pid = 0
+        return True
+
+    def _become(self) -> None:
+        """Be that process; never returns."""
+        try:
+            privileges.set_parent_death_signal(signal.SIGKILL)
+            if os.getppid() != self._parent:
+                return
+            os.chdir(self._cwd)
+            os.dup2(self._sockets[1].fileno(), _SOCKET)
+            os.closerange(_SOCKET + 1, os.sysconf("SC_OPEN_MAX"))
+            # -P: what may be imported was said by PYTHONPATH, not by the working folder.
+            module = ["-P", "-m", "luisito.settings.chooser"]
+            os.execv(sys.executable, [sys.executable, *module, self._file, str(_SOCKET)])
+        finally:
+            os._exit(127)
+
+
+def ask(questions: int, site: str) -> str | int | None:
+    """Ask who a site's server runs as; called in the child that will be the server.
+
+    Args:
+        questions: of the Chooser.
+        site: its name.
+
+    Returns:
+        What RUN_AS has returned: a user's name or uid, or None for the default.
+
+    Raises:
+        NoAnswerError: it has raised, returned something else, or did not return in time.
+    """
+    answer, end = os.pipe2(os.O_CLOEXEC)
+    late = time.monotonic() + DEADLINE
+    with socket.socket(fileno=questions) as sock:
+        sock.settimeout(DEADLINE)
+        try:
+            channel.send(sock, site.encode(), (end,))
+        except TimeoutError:
+            late = 0.0
+    os.close(end)
+    poller = select.poll()
+    poller.register(answer, select.POLLIN)
+    if not poller.poll(max(0.0, late - time.monotonic()) * 1000):
+        raise NoAnswerError(
+            f"RUN_AS({site!r}) did not return within {DEADLINE:g} s: mend it, or what it waits for"
+        )
+    data = os.read(answer, _MAX_ANSWER)
+    os.close(answer)
+    if not data:
+        raise NoAnswerError(f"RUN_AS({site!r}) has ended its process instead of returning: mend it")
+    said = json.loads(data)
+    if "error" in said:
+        raise NoAnswerError(str(said["error"]))
+    user: str | int | None = said["user"]
+    return user
+
+
+def answer(descriptor: int, said: dict[str, str | int | None]) -> None:
+    """Answer a question, on the descriptor that came with it; whoever asked may have gone."""
+    try:
+        os.write(descriptor, json.dumps(said).encode("ascii")[:_MAX_ANSWER])
+    except BrokenPipeError:
+        pass
