@@ -4,4 +4,5 @@ import os
 
 from luisito.tap import make_application
 
-application = make_application(os.environ.get("LUISITO_SETTINGS", "settings.py"))
+beside = os.path.join(os.path.dirname(os.path.abspath(__file__)), "settings.py")
+application = make_application(os.environ.get("LUISITO_SETTINGS", beside))

@@ -7,8 +7,7 @@ import json
 import os
 import signal
 import time
-from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, inlineCallbacks, succeed
@@ -19,16 +18,17 @@ from luisito.control.roles import Roles
 from luisito.core.orders import Limits
 from luisito.core.routing import Routes
 from luisito.core.wire import VERSION, Configure
+from luisito.logs import Logs
 from luisito.net.listening import listen
 from luisito.net.splice import close_pipes
 from luisito.net.switchboard import Switchboard
 from luisito.pool import Pool
 from luisito.process.client import Spawner
+from luisito.process.folders import make_logs, make_state
 from luisito.process.launch import launch
 from luisito.process.ports import Ports
 from luisito.process.start import Ways
 from luisito.process.who import drop, network_user, servers_user
-from luisito.proxy.accesslog import AccessLog
 from luisito.proxy.gateway import Gateway
 from luisito.readiness.diag import Diag
 from luisito.readiness.watch import Readiness
@@ -54,6 +54,7 @@ class LuisitoService(Service):
         allow_root: the command was typed by the person at the keyboard, so it may run as root.
         umask: of the servers.
         pidfile: ours, for the spawner to remove where we give up the right to.
+        log: the file that our log is written to, where it is one that can be opened again.
     """
 
     _log = Logger()
@@ -68,6 +69,7 @@ class LuisitoService(Service):
         allow_root: bool = False,
         umask: int = 0o022,
         pidfile: str | None = None,
+        log: TextIO | None = None,
     ) -> None:
         # Twisted's own clock is the wall clock: were it set back a day, no timer would go off for
         # a day (FAULTS 40). Nothing has been scheduled yet.
@@ -80,8 +82,10 @@ class LuisitoService(Service):
         self._control: Control | None = None
         self._stopping: Deferred[None] | None = None
         self._access_asked: Deferred[None] = succeed(None)
+        self._log_file = log
         self.gateway: Gateway
         self.pool: Pool
+        self.logs: Logs
         self._spawner: Spawner
         self.failed = False
         """The spawner was lost: the exit status must not be 0."""
@@ -117,6 +121,13 @@ class LuisitoService(Service):
         if self._board is not None:
             return
         settings, reactor = self.settings, self._reactor
+        # Both would end us, if they came while we start.
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        signal.signal(signal.SIGUSR1, self._asked_to_reopen)
+        if settings.allowed_hosts is None and settings.project_path is None:
+            self._log.info(
+                "Sites are localhost and *.localhost only; ALLOWED_HOSTS or PROJECT_PATH opens more"
+            )
         if settings.run_as in ("root", 0) and not self._allow_root:
             self._log.warn(
                 "RUN_AS = {user!r}: app servers run as root, and so would whoever breaks into one",
@@ -129,6 +140,10 @@ class LuisitoService(Service):
         self._network_user = uid, gid
         servers = servers_user(settings.run_as, settings.project_path, euid=os.geteuid())
         self._warn_of_one_user(uid, servers)
+        if settings.state_dir is not None:
+            make_state(settings.state_dir, uid, gid)
+        if settings.output_log_dir is not None:
+            make_logs(settings.output_log_dir)
         self._launched = launched = launch(self._configuration(gid))
         hello = launched.hello
         self._log.info("Spawner: {words}", words=hello.words)
@@ -137,6 +152,7 @@ class LuisitoService(Service):
         os.chown(listen_dir, uid, gid)
         self.pool = pool = Pool(board, _limits(settings), self._ways(board, launched, listen_dir))
         self._spawner = spawner = Spawner(board, launched, pool)
+        self.logs = logs = Logs(spawner)
         pool.attach(spawner)
         pool.lost.addCallback(self._spawner_lost)
         routes = Routes(
@@ -158,14 +174,9 @@ class LuisitoService(Service):
             roles=Roles(started_by=os.geteuid(), serves_as=uid, servers_as=servers),
         )
         if settings.access_log is not None:
-            self._access_asked = spawner.log(None).addCallbacks(
-                partial(self._open_access_log, board),
-                lambda failure: self._log.error(
-                    "ACCESS_LOG: cannot open {path}: {error}",
-                    path=settings.access_log,
-                    error=failure.getErrorMessage(),
-                ),
-            )
+            self._access_asked = logs.write_access_to(self.gateway, board)
+        if self._log_file is not None:
+            logs.write_own_to(self._log_file)
 
     def _warn_of_one_user(self, uid: int, servers: int | None) -> None:
         if uid == servers:
@@ -200,6 +211,7 @@ class LuisitoService(Service):
             network_gid=gid,
             pidfile=os.path.abspath(pidfile) if pidfile else None,
             run_as_file=run_as.file if isinstance(run_as, Function) else None,
+            log=None if self._log_file is None else os.path.abspath(self._log_file.name),
         )
 
     def _ways(self, board: Switchboard, launched: Launched, listen_dir: str) -> Ways:
@@ -222,10 +234,6 @@ class LuisitoService(Service):
     def _owns(self, server: int, inode: int) -> Deferred[bool]:
         return self._spawner.owns(server, inode)
 
-    def _open_access_log(self, board: Switchboard, fd: int) -> None:
-        gateway = self.gateway
-        gateway.log_to(AccessLog(fd, board, gateway.counters, gateway.form))
-
     def _become_unprivileged(self) -> None:
         drop(*self._network_user)
 
@@ -247,11 +255,13 @@ class LuisitoService(Service):
         # Twisted's own handler makes twistd exit with 143, and a second signal is a traceback.
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._asked_to_stop)
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
     def _asked_to_stop(self, number: int, frame: object) -> None:
         del frame
         self._reactor.callFromThread(self._stop, signal.Signals(number).name)
+
+    def _asked_to_reopen(self, _number: int, _frame: object) -> None:
+        self._reactor.callFromThread(self.logs.reopen)
 
     def _stop(self, name: str) -> None:
         if self._stopping is None:

@@ -7,13 +7,13 @@ import os
 import pwd
 import sys
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from twisted.application.service import Application
-from twisted.logger import Logger
+from twisted.logger import ILogObserver, Logger, textFileLogObserver
 from twisted.python import usage
 
-from luisito.errors import LuisitoError
+from luisito.errors import LuisitoError, SettingsError
 from luisito.service import LuisitoService
 from luisito.settings import load
 
@@ -36,13 +36,48 @@ class Options(usage.Options):
     def postOptions(self) -> None:
         """Reads the settings, so that a mistake shows before anything starts."""
         try:
+            _refuse(self.parent or {})
             self["loaded"] = load(self["settings"])
         except LuisitoError as error:
             raise usage.UsageError(str(error)) from None
 
 
+def _refuse(twistd: Mapping[str, Any]) -> None:
+    """Refuses options of twistd's that would not do what they say."""
+    if twistd.get("chroot"):
+        raise SettingsError(
+            f"--chroot {twistd['chroot']}: is not supported, since app servers are started from"
+            " outside; use a container, or RootDirectory= of systemd"
+        )
+    if twistd.get("euid"):
+        raise SettingsError("--euid: Luisito gives up root for good; leave it out")
+
+
 class _Service(LuisitoService):
     """The service under twistd and twist, whose ends it mends."""
+
+    def __init__(
+        self,
+        reactor: Any,  # noqa: ANN401 - see LuisitoService
+        settings: Settings,
+        twistd: Mapping[str, Any],
+    ) -> None:
+        umask = twistd.get("umask")
+        self._observed = _log_of_twistd(twistd)
+        super().__init__(
+            reactor,
+            settings,
+            user=_user(twistd),
+            umask=0o022 if umask is None else umask,
+            pidfile=twistd.get("pidfile"),
+            log=self._observed or _log_of_twist(twistd),
+        )
+
+    def setServiceParent(self, parent: Any) -> None:  # noqa: ANN401 - an IServiceCollection
+        """Has twistd write its log to a file of ours: its own could not be opened again."""
+        super().setServiceParent(parent)
+        if self._observed is not None:
+            parent.setComponent(ILogObserver, textFileLogObserver(self._observed))
 
     def privilegedStartService(self) -> None:
         """See LuisitoService."""
@@ -60,6 +95,32 @@ class _Service(LuisitoService):
         # twistd itself always ends with 0; this runs after it has removed its pidfile
         atexit.register(os._exit, 1)
         super()._spawner_lost(reason)
+
+
+def _log_of_twistd(twistd: Mapping[str, Any]) -> TextIO | None:
+    """The file that twistd is to write its log to; None where it is to write to none."""
+    if "logfile" not in twistd or twistd["syslog"] or twistd["logger"]:
+        return None
+    path = twistd["logfile"] or ("-" if twistd["nodaemon"] else "twistd.log")
+    if path == "-" or (os.path.exists(path) and not os.path.isfile(path)):
+        return None
+    try:
+        # 0640, as the logs that the spawner opens
+        return open(os.path.abspath(path), "a", encoding="utf-8", opener=_open_log)
+    except OSError as error:
+        raise SettingsError(f"--logfile {path}: {error.strerror}; write another") from None
+
+
+def _open_log(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o640)
+
+
+def _log_of_twist(twist: Mapping[str, Any]) -> TextIO | None:
+    """The file that twist writes its log to."""
+    file: TextIO | None = twist.get("logFile")
+    if file is None or not isinstance(file.name, str) or not os.path.isfile(file.name):
+        return None
+    return file
 
 
 @contextmanager
@@ -82,9 +143,9 @@ def _leave_pidfile() -> None:
     UnixApplicationRunner.removePID = lambda _runner, _pidfile: None  # type: ignore[method-assign]
 
 
-def _user(twistd: Mapping[str, Any] | None) -> tuple[int | None, int | None]:
+def _user(twistd: Mapping[str, Any]) -> tuple[int | None, int | None]:
     """Twistd's --uid and --gid; the group of a user is its own where none is given."""
-    uid, gid = (twistd.get("uid"), twistd.get("gid")) if twistd is not None else (None, None)
+    uid, gid = twistd.get("uid"), twistd.get("gid")
     if uid is not None and gid is None:
         try:
             gid = pwd.getpwuid(uid).pw_gid
@@ -95,14 +156,16 @@ def _user(twistd: Mapping[str, Any] | None) -> tuple[int | None, int | None]:
 
 def makeService(options: Options) -> LuisitoService:
     """The service, for `twistd luisito` and `twist luisito`."""
-    return _service(options["loaded"], options.parent)
+    return _service(options["loaded"], options.parent or {})
 
 
-def _service(settings: Settings, twistd: Mapping[str, Any] | None) -> LuisitoService:
+def _service(settings: Settings, twistd: Mapping[str, Any]) -> LuisitoService:
     from twisted.internet import reactor
 
-    pidfile = twistd.get("pidfile") if twistd is not None else None
-    return _Service(reactor, settings, user=_user(twistd), pidfile=pidfile)
+    try:
+        return _Service(reactor, settings, twistd)
+    except LuisitoError as error:
+        raise SystemExit(f"luisito: {error}") from None
 
 
 def make_application(path: str) -> Componentized:
@@ -111,25 +174,33 @@ def make_application(path: str) -> Componentized:
     Args:
         path: of the settings file.
     """
+    twistd = _twistd_options()
     options = Options()
+    options.parent = twistd
     options["settings"] = path
     try:
         options.postOptions()
     except usage.UsageError as error:
         raise SystemExit(f"luisito: {error}") from None
     application: Componentized = Application("luisito")
-    _service(options["loaded"], _twistd_options()).setServiceParent(application)
+    _service(options["loaded"], twistd).setServiceParent(application)
     return application
 
 
-def _twistd_options() -> Mapping[str, Any] | None:
+def _twistd_options() -> usage.Options:
     """What twistd was started with: it does not tell the file that it runs."""
     # twisted.scripts.twistd imports it from here, and does not export it
     from twisted.scripts._twistd_unix import ServerOptions
 
-    options = ServerOptions()
+    class Again(ServerOptions):
+        def opt_reactor(self, name: str) -> None:
+            """Is installed."""
+
+        opt_r = opt_reactor
+
+    options = Again()
     try:
         options.parseOptions(sys.argv[1:])
     except (usage.UsageError, SystemExit):
-        return None
+        return usage.Options()
     return options

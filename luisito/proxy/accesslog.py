@@ -75,6 +75,11 @@ class AccessLog:
                     dropped=self._counters.dropped_lines,
                 )
 
+    def reopen(self, fd: int) -> None:
+        """Goes on in another file, opened like the first; lines that are kept go there."""
+        os.close(self._fd)
+        self._fd = fd
+
     def close(self) -> None:
         """Writes what is kept and closes the file."""
         if self._call is not None:

@@ -86,10 +86,12 @@ class Server:
         way: of the origin: "fd", "port" or "socket".
         origin: the origin's options, by site ("*" for all).
         rlimits: {resource.RLIMIT_...: (soft, hard)} of Luisito.
-        environ: more of the environment.
+        environ: more of the environment; None takes a variable away.
         files: apps of tests/apps to copy into the folder that Luisito is started in.
         prepare: called with the folder when all is there, before the start.
         pidfile: twistd writes one, <folder>/pid; as a daemon it always does.
+        options: more of twistd's or twist's; <folder> in them is the server's folder.
+        tac: the file for "tac", in which <folder> may stand, too.
 
     Attributes:
         folder: everything is in it; others may read there.
@@ -117,9 +119,12 @@ class Server:
         files=(),
         prepare=None,
         pidfile=False,
+        options=(),
+        tac=ROOT / "luisito.tac",
     ):
         processes.become_subreaper()
         self._also_prepare, self._pidfile = prepare, pidfile or how == "daemon"
+        self._options, self._tac = options, str(tac)
         self.folder = Path(tempfile.mkdtemp(prefix="lt-"))
         self.folder.chmod(0o755)
         self.settings = {**DEFAULTS, **(settings or {})}
@@ -201,6 +206,9 @@ class Server:
     def _argv(self):
         settings = str(self.folder / "settings.py")
         pidfile = f"--pidfile={self.folder}/pid" if self._pidfile else "--pidfile="
+        *more, tac = (
+            word.replace("<folder>", str(self.folder)) for word in (*self._options, self._tac)
+        )
         if self.how == "run":
             options = [f"--listen={self.settings['LISTEN']}"]
             if "MAX_SERVERS" in self.settings:
@@ -209,12 +217,13 @@ class Server:
                     *self.settings["CMD_TPL"]]  # fmt: skip
         if self.how == "daemon":
             log = f"--logfile={self.log_path}"
-            return [f"{BIN}/twistd", pidfile, log, "luisito", "--settings", settings]
+            return [f"{BIN}/twistd", pidfile, log, *more, "luisito", "--settings", settings]
         if self.how == "tac":
-            return [f"{BIN}/twistd", "-n", pidfile, "-y", str(ROOT / "luisito.tac")]
+            return [f"{BIN}/twistd", "-n", pidfile, *more, "-y", tac]
         if self.how == "twist":
-            return [f"{BIN}/twist", "--log-format=text", "luisito", "--settings", settings]
-        return [f"{BIN}/twistd", "-n", pidfile, "luisito", "--settings", settings]
+            log = "--log-format=text"
+            return [f"{BIN}/twist", log, *more, "luisito", "--settings", settings]
+        return [f"{BIN}/twistd", "-n", pidfile, *more, "luisito", "--settings", settings]
 
     def _limit(self):
         import resource
@@ -233,6 +242,7 @@ class Server:
             "LUISITO_SETTINGS": str(self.folder / "settings.py"),
             **self.environ,
         }
+        environ = {name: value for name, value in environ.items() if value is not None}
         as_user = {}
         if self.user is not None:
             as_user = {

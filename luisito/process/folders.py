@@ -1,0 +1,62 @@
+"""The folders that Luisito makes for itself while it may be root."""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import Final
+
+from luisito.errors import SettingsError
+
+_STATE_MODE: Final = 0o750
+
+
+def make_state(path: str, uid: int, gid: int) -> None:
+    """Sees to it that STATE_DIR is there, and that nobody but its user may write there.
+
+    Args:
+        path: absolute.
+        uid: of the network process, whose folder it is.
+        gid: its group, who may read there.
+
+    Raises:
+        SettingsError: it cannot be made, is no folder, or belongs to somebody else.
+    """
+    try:
+        try:
+            os.mkdir(path, 0o700)
+            made = True
+        except FileExistsError:
+            made = False
+        folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as error:
+        raise SettingsError(
+            f"STATE_DIR = {path!r}: {error.strerror}; write the path of a folder, or of one to be"
+            " made in a folder that exists"
+        ) from None
+    try:
+        if made and os.fstat(folder).st_uid == os.geteuid():  # else somebody was quicker
+            os.fchown(folder, uid, gid)
+            os.fchmod(folder, _STATE_MODE)
+        status = os.fstat(folder)
+    finally:
+        os.close(folder)
+    if status.st_uid != uid or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise SettingsError(
+            f"STATE_DIR = {path!r}: it must belong to Luisito's user (uid {uid}), and nobody else"
+            f" may write there; chown {uid}:{gid} and chmod {_STATE_MODE:o} it"
+        )
+
+
+def make_logs(path: str) -> None:
+    """Makes OUTPUT_LOG_DIR where it is missing, as in 2012.
+
+    Raises:
+        SettingsError: it cannot be made.
+    """
+    try:
+        os.makedirs(path, 0o755, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(
+            f"OUTPUT_LOG_DIR = {path!r}: {error.strerror}; make it, or write another"
+        ) from None

@@ -1,0 +1,216 @@
+"""Logs that are renamed and opened again at SIGUSR1: nothing is lost."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import threading
+
+import pytest
+
+from tests.harness import processes
+from tests.harness.server import ROOT
+
+REOPENED = "SIGUSR1: opening the log files again"
+
+
+def targets(path):
+    """Of the requests in an access log."""
+    return [json.loads(line)["target"] for line in path.read_text().splitlines()]
+
+
+def same(path, pid):
+    """The descriptors of a process that are this file."""
+    return [fd for fd, what in processes.descriptors(pid).items() if what == str(path)]
+
+
+@pytest.mark.parametrize("how", ["twistd", "daemon", "twist", "tac", "run"])
+def test_what_comes_after_goes_to_the_new_file(serve, how, as_whom):
+    """The access log, and what twistd or twist writes."""
+    own = {"twistd": ["--logfile=<folder>/own.log"], "tac": ["--logfile=<folder>/own.log"]}
+    own["twist"] = ["--log-file=<folder>/own.log"]
+    server = serve(how=how, ordinary=as_whom, options=own.get(how, ()), pidfile=how != "run")
+    names = ["access.log"] if how != "run" else []
+    if how in own:
+        names.append("own.log")
+    elif how == "daemon":
+        names.append("luisito.log")
+    server.request("/bytes/1")
+    for name in names:
+        os.rename(server.folder / name, server.folder / f"{name}.1")
+    server.send_signal(signal.SIGUSR1)
+    for name in names:
+        processes.until((server.folder / name).exists, 5, f"a new {name}")
+        processes.until(lambda name=name: same(server.folder / name, server.process.pid))
+        assert not same(server.folder / f"{name}.1", server.process.pid)
+        assert (server.folder / name).stat().st_mode & 0o777 == 0o640
+    server.request("/bytes/2")
+    assert server.stop() == 0
+    if how == "run":
+        return
+    assert targets(server.folder / "access.log.1") == ["/bytes/1"]
+    assert targets(server.folder / "access.log") == ["/bytes/2"]
+    server.unchecked |= {"access lines"} | ({"conservation"} if how in own else set())
+    if len(names) == 2:
+        old, new = (server.folder / f"{names[1]}.1", server.folder / names[1])
+        assert REOPENED in old.read_text()
+        assert "Listening on" in old.read_text()
+        assert "finishing what is in flight" not in old.read_text()
+        assert "finishing what is in flight" in new.read_text()
+
+
+def test_no_line_is_lost_under_load(serve, as_whom):
+    """However often it is asked for."""
+    server = serve(ordinary=as_whom)
+    server.warm("a.localhost")
+    requests = 3000
+    paths = [f"/bytes/{at}" for at in range(requests)]
+    done = threading.Event()
+
+    def load():
+        with server.client() as connection:
+            for path in paths:
+                assert connection.request(path).status == 200
+        done.set()
+
+    thread = threading.Thread(target=load)
+    thread.start()
+    for number in range(1, 1000):
+        if done.is_set():
+            break
+        os.rename(server.access_path, server.folder / f"access.log.{number}")
+        server.send_signal(signal.SIGUSR1)
+        processes.until(server.access_path.exists)
+    thread.join()
+    assert server.stop() == 0
+    assert number > 3
+    seen = [
+        target
+        for at in (*range(1, number), "")
+        for target in targets(server.folder / f"access.log.{at}".rstrip("."))
+    ]
+    assert sorted(seen) == sorted(["/echo", *paths])
+    assert seen == ["/echo", *paths]  # none comes later than one that was answered after it
+    server.unchecked |= {"access lines"}
+
+
+def test_a_hundred_signals(serve):
+    server = serve()
+    server.warm("a.localhost")
+    before = len(processes.descriptors(server.process.pid))
+    for _ in range(100):
+        server.send_signal(signal.SIGUSR1)
+    server.wait_for_log(REOPENED)
+    processes.until(lambda: len(processes.descriptors(server.process.pid)) <= before)
+    assert len(same(server.access_path, server.process.pid)) == 1
+    assert server.request().status == 200
+
+
+def test_what_cannot_be_opened_again_is_written_on(serve, as_whom):
+    """Until it can."""
+    server = serve({"ACCESS_LOG": "<folder>/logs/access.log"}, ordinary=as_whom, prepare=with_logs)
+    server.warm("a.localhost")
+    os.rename(server.folder / "logs", server.folder / "away")
+    server.expect("ACCESS_LOG: log .*access.log.: No such file or directory; create its folder")
+    server.send_signal(signal.SIGUSR1)
+    server.wait_for_log("ACCESS_LOG: log")
+    server.request("/bytes/2")
+    with_logs(server.folder)
+    server.send_signal(signal.SIGUSR1)
+    path = server.folder / "logs" / "access.log"
+    processes.until(lambda: same(path, server.process.pid), 5, "a new file")
+    server.request("/bytes/3")
+    assert server.stop() == 0
+    assert targets(server.folder / "away" / "access.log") == ["/echo", "/bytes/2"]
+    assert targets(path) == ["/bytes/3"]
+    server.unchecked |= {"access lines"}
+
+
+def with_logs(folder):
+    (folder / "logs").mkdir()
+    status = folder.stat()
+    os.chown(folder / "logs", status.st_uid, status.st_gid)
+
+
+def test_a_signal_while_it_drains(serve):
+    server = serve()
+    server.warm("a.localhost")
+    with server.client() as busy:
+        busy.ask("/sleep/0.5")
+        processes.until(lambda: len(server.seen("head")) == 2, 5, "the request")
+        server.send_signal(signal.SIGTERM)
+        server.wait_for_log("finishing what is in flight")
+        for _ in range(5):
+            server.send_signal(signal.SIGUSR1)
+        assert busy.response().status == 200
+    assert server.wait() == 0
+
+
+@pytest.mark.root
+def test_a_log_that_is_no_plain_file_is_not_opened_again(serve):
+    """As root nothing is written where somebody has put a link."""
+    server = serve({"ACCESS_LOG": "<folder>/logs/access.log"}, prepare=with_logs)
+    server.warm("a.localhost")
+    path = server.folder / "logs" / "access.log"
+    os.rename(path, f"{path}.1")
+    (server.folder / "victim").write_text("")
+    path.symlink_to(server.folder / "victim")
+    server.expect("ACCESS_LOG: log .*access.log")
+    server.send_signal(signal.SIGUSR1)
+    server.wait_for_log("ACCESS_LOG: log")
+    assert server.stop() == 0
+    assert not (server.folder / "victim").read_text()
+    server.unchecked |= {"access lines"}
+
+
+@pytest.mark.root
+@pytest.mark.needs("logrotate")
+@pytest.mark.parametrize("how", ["twistd", "daemon"])
+def test_logrotate(serve, how):
+    """The configuration of contrib, with the folder of this test."""
+    server = serve(
+        {"ACCESS_LOG": "<folder>/logs/access.log"},
+        how=how,
+        prepare=with_logs,
+        options=["--logfile=<folder>/logs/luisito.log"],
+        pidfile=True,
+    )
+    logs = server.folder / "logs"
+    text = (ROOT / "contrib" / "logrotate" / "luisito").read_text()
+    for path, ours in (("/var/log/luisito", logs), ("/run/luisito.pid", server.folder / "pid")):
+        assert path in text
+        text = text.replace(path, str(ours))
+    config = server.folder / "logrotate.conf"
+    config.write_text(text)
+    config.chmod(0o644)
+    for turn in range(3):
+        server.request(f"/bytes/{turn}")
+        processes.until((logs / "access.log").read_text)  # or there would be nothing to rotate
+        argv = ["logrotate", "-f", "-s", str(server.folder / "state"), str(config)]
+        subprocess.run(argv, check=True, env={"PATH": f"{os.environ['PATH']}:/usr/sbin"})
+        for name in ("access.log", "luisito.log"):
+            processes.until(lambda name=name: same(logs / name, server.process.pid))
+    assert server.request("/bytes/3").status == 200
+    assert server.stop() == 0
+    assert targets(logs / "access.log") == ["/bytes/3"]
+    assert targets(logs / "access.log.1") == ["/bytes/2"]
+    names = sorted(path.name for path in logs.glob("access*"))
+    assert names == ["access.log", "access.log.1", "access.log.2.gz", "access.log.3.gz"]
+    assert "Listening on" not in (logs / "luisito.log").read_text()
+    assert "Server Shut Down" in (logs / "luisito.log").read_text()
+    server.unchecked |= {"access lines", "conservation"}
+
+
+@pytest.mark.needs("systemd-analyze")
+def test_the_unit_is_right(tmp_path):
+    """As systemd reads it, with a program that is there."""
+    text = (ROOT / "contrib" / "systemd" / "luisito.service").read_text()
+    assert "ExecStart=/opt/luisito/bin/twistd " in text
+    unit = tmp_path / "luisito.service"
+    unit.write_text(text.replace("/opt/luisito/bin/twistd", shutil.which("true")))
+    argv = ["systemd-analyze", "verify", "--man=no", str(unit)]
+    said = subprocess.run(argv, capture_output=True, text=True, check=False)
+    ours = [line for line in said.stderr.splitlines() if "luisito" in line]
+    assert not ours, said.stderr
+    assert said.returncode == 0, said.stderr
