@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from luisito.settings import Settings
 
 _KILL_GRACE: Final = 5.0
+_STOPPING: Final = (signal.SIGTERM, signal.SIGINT)
 
 
 class LuisitoService(Service):
@@ -103,6 +104,8 @@ class LuisitoService(Service):
         self._become_unprivileged()
         # No request is served before its access line can be written.
         self._access_asked.addCallback(lambda _: self._start_listening())
+        # When the reactor begins to run, it installs handlers of its own: none is to meet those.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
         self._reactor.callWhenRunning(self._take_signals)
 
     def _start_listening(self) -> None:
@@ -121,9 +124,7 @@ class LuisitoService(Service):
         if self._board is not None:
             return
         settings, reactor = self.settings, self._reactor
-        # Both would end us, if they came while we start.
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
-        signal.signal(signal.SIGUSR1, self._asked_to_reopen)
+        self._take_signals()
         if settings.allowed_hosts is None and settings.project_path is None:
             self._log.info(
                 "Sites are localhost and *.localhost only; ALLOWED_HOSTS or PROJECT_PATH opens more"
@@ -253,8 +254,12 @@ class LuisitoService(Service):
 
     def _take_signals(self) -> None:
         # Twisted's own handler makes twistd exit with 143, and a second signal is a traceback.
-        for number in (signal.SIGTERM, signal.SIGINT):
+        # Before that is installed, any signal would end us at once.
+        for number in _STOPPING:
             signal.signal(number, self._asked_to_stop)
+        signal.signal(signal.SIGUSR1, self._asked_to_reopen)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPPING)
 
     def _asked_to_stop(self, number: int, frame: object) -> None:
         del frame
@@ -269,6 +274,8 @@ class LuisitoService(Service):
             self.stopService().addBoth(lambda _: self._stop_reactor())
 
     def _stop_reactor(self) -> None:
+        # It is done already; and the handlers go before the interpreter does.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
         if self._reactor.running:
             self._reactor.stop()
 

@@ -80,8 +80,8 @@ class Server:
     Args:
         settings: of settings.py, beside DEFAULTS; `CMD_TPL` is the strict origin where it is
             missing; in any of them <folder> is the server's folder, and <port> its port.
-        how: "twistd", "daemon", "tac", "twist" or "run" (whose command and options come from
-            settings).
+        how: "twistd", "daemon", "tac", "tac daemon", "twist" or "run" (whose command and options
+            come from settings).
         ordinary: started by an ordinary user, where we are root; or that user's name.
         way: of the origin: "fd", "port" or "socket".
         origin: the origin's options, by site ("*" for all).
@@ -123,7 +123,7 @@ class Server:
         tac=ROOT / "luisito.tac",
     ):
         processes.become_subreaper()
-        self._also_prepare, self._pidfile = prepare, pidfile or how == "daemon"
+        self._also_prepare, self._pidfile = prepare, pidfile or "daemon" in how
         self._options, self._tac = options, str(tac)
         self.folder = Path(tempfile.mkdtemp(prefix="lt-"))
         self.folder.chmod(0o755)
@@ -218,6 +218,8 @@ class Server:
         if self.how == "daemon":
             log = f"--logfile={self.log_path}"
             return [f"{BIN}/twistd", pidfile, log, *more, "luisito", "--settings", settings]
+        if self.how == "tac daemon":
+            return [f"{BIN}/twistd", pidfile, f"--logfile={self.log_path}", *more, "-y", tac]
         if self.how == "tac":
             return [f"{BIN}/twistd", "-n", pidfile, *more, "-y", tac]
         if self.how == "twist":
@@ -261,7 +263,7 @@ class Server:
                 preexec_fn=self._limit if self.rlimits else None,  # noqa: PLW1509 - no threads here
                 **as_user,
             )
-        if self.how == "daemon" and wait:
+        if "daemon" in self.how and wait:
             assert self.process.wait(START_LIMIT) == 0, self.log()
             self.process = Daemon(int((self.folder / "pid").read_text()))
         if wait:

@@ -41,8 +41,8 @@ def test_what_comes_after_goes_to_the_new_file(serve, how, as_whom):
         os.rename(server.folder / name, server.folder / f"{name}.1")
     server.send_signal(signal.SIGUSR1)
     for name in names:
-        processes.until((server.folder / name).exists, 5, f"a new {name}")
-        processes.until(lambda name=name: same(server.folder / name, server.process.pid))
+        processes.until((server.folder / name).exists, 10, f"a new {name}")
+        processes.until(lambda name=name: same(server.folder / name, server.process.pid), 10)
         assert not same(server.folder / f"{name}.1", server.process.pid)
         assert (server.folder / name).stat().st_mode & 0o777 == 0o640
     server.request("/bytes/2")

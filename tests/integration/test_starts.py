@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from tests.harness import processes
-from tests.harness.server import BIN, ROOT
+from tests.harness.server import BIN, ROOT, ordinary_user
 
 
 @pytest.mark.parametrize("way", ["fd", "port", "socket"])
@@ -197,3 +197,74 @@ def test_real_server(serve, name):
 @pytest.mark.parametrize("way", NODE)
 def test_node(serve, way):
     serves(serve, ["node", "server.js", *way.split()])
+
+
+@pytest.mark.parametrize("how", ["twistd", "daemon"])
+def test_a_state_folder_is_made(serve, how, as_whom):
+    """Where it is missing; it is the network process's then, and nobody else's to write."""
+    server = serve({"STATE_DIR": "state"}, how=how, ordinary=as_whom)
+    assert server.request().status == 200
+    status = (server.folder / "state").stat()
+    network = processes.status(server.process.pid)
+    ids = [int(network[which].split()[0]) for which in ("Uid", "Gid")]
+    assert [status.st_uid, status.st_gid] == ids
+    assert status.st_mode & 0o7777 == 0o750
+
+
+def test_a_state_folder_stays_as_it_is(serve):
+    """The second time."""
+    user = ordinary_user()
+
+    def prepare(folder):
+        (folder / "state").mkdir(mode=0o700)
+        if user is not None:
+            os.chown(folder / "state", user.pw_uid, user.pw_gid)
+        (folder / "state" / "kept").write_text("")
+
+    server = serve({"STATE_DIR": "state"}, ordinary=True, prepare=prepare)
+    assert server.request().status == 200
+    assert (server.folder / "state" / "kept").exists()
+    assert (server.folder / "state").stat().st_mode & 0o7777 == 0o700
+
+
+def _open_to_all(folder):
+    (folder / "state").mkdir()
+    (folder / "state").chmod(0o777)
+
+
+def _linked(folder):
+    (folder / "elsewhere").mkdir()
+    (folder / "state").symlink_to("elsewhere")
+
+
+def _not_ours(folder):
+    (folder / "state").mkdir(mode=0o755)
+    if os.getuid() == 0:
+        os.chown(folder / "state", pwd.getpwnam("bin").pw_uid, -1)
+
+
+@pytest.mark.parametrize(
+    ("path", "prepare", "words"),
+    [
+        ("state", _open_to_all, "nobody else may write there; chown [0-9]+:[0-9]+ and chmod 750"),
+        ("state", _linked, "Not a directory|Too many levels"),
+        ("none/state", lambda _folder: None, "No such file or directory; write"),
+        ("settings.py", lambda _folder: None, "Not a directory"),
+        pytest.param("state", _not_ours, "must belong to Luisito", marks=pytest.mark.root),
+    ],
+)
+def test_a_state_folder_that_is_not_ours_alone_is_refused(serve, as_whom, path, prepare, words):
+    server = serve({"STATE_DIR": path}, ordinary=as_whom, prepare=prepare, wait=False)
+    not_started(server, f"STATE_DIR = .*({words})")
+
+
+def test_a_folder_of_output_is_made(serve, as_whom):
+    """As in 2012."""
+    server = serve({"OUTPUT_LOG_DIR": "logs/servers"}, ordinary=as_whom)
+    server.warm("a.localhost")
+    assert (server.folder / "logs" / "servers" / "a.localhost.log").exists()
+
+
+def test_a_folder_of_output_that_cannot_be_made(serve):
+    server = serve({"OUTPUT_LOG_DIR": "settings.py/logs"}, wait=False)
+    not_started(server, "OUTPUT_LOG_DIR = .*: Not a directory; make it")

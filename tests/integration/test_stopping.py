@@ -25,6 +25,19 @@ def test_42_ten_sigterms(serve, as_whom):
     assert server.log().count("finishing what is in flight") == 1
 
 
+@pytest.mark.parametrize("how", ["twistd", "twist", "tac", "run"])
+@pytest.mark.parametrize("reactor", ["epoll", "asyncio"])
+def test_it_is_told_to_stop_while_it_starts(serve, how, reactor):
+    options = [] if how == "run" else [f"--reactor={reactor}"]
+    server = serve(how=how, options=options, wait=False)
+    processes.until(lambda: "Sites are" in server.log(), 20, "its first word")
+    while server.process.poll() is None:
+        server.send_signal(signal.SIGTERM)
+        time.sleep(0.01)
+    assert server.wait() == 0
+    server.unchecked |= {"access lines"}  # the file may not have been opened yet
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_what_is_in_flight_ends(serve, number):
     """Invariant 11: no request fails that was accepted before the signal; new ones are refused."""
