@@ -9,6 +9,7 @@ from typing import Final
 from luisito.errors import SettingsError
 
 _STATE_MODE: Final = 0o750
+_LOGS_MODE: Final = 0o755
 
 
 def make_state(path: str, uid: int, gid: int) -> None:
@@ -55,7 +56,9 @@ def make_logs(path: str) -> None:
         SettingsError: it cannot be made.
     """
     try:
-        os.makedirs(path, 0o755, exist_ok=True)
+        if not os.path.isdir(path):
+            os.makedirs(path)
+            os.chmod(path, _LOGS_MODE)  # whatever the umask is: a daemon's is 077
     except OSError as error:
         raise SettingsError(
             f"OUTPUT_LOG_DIR = {path!r}: {error.strerror}; make it, or write another"

@@ -260,9 +260,11 @@ def test_a_state_folder_that_is_not_ours_alone_is_refused(serve, as_whom, path, 
 
 def test_a_folder_of_output_is_made(serve, as_whom):
     """As in 2012."""
-    server = serve({"OUTPUT_LOG_DIR": "logs/servers"}, ordinary=as_whom)
+    server = serve({"OUTPUT_LOG_DIR": "logs/servers"}, how="daemon", ordinary=as_whom)
     server.warm("a.localhost")
-    assert (server.folder / "logs" / "servers" / "a.localhost.log").exists()
+    folder = server.folder / "logs" / "servers"
+    assert folder.stat().st_mode & 0o777 == 0o755
+    assert (folder / "a.localhost.log").stat().st_mode & 0o777 == 0o640
 
 
 def test_a_folder_of_output_that_cannot_be_made(serve):
