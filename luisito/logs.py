@@ -111,9 +111,10 @@ class _AtATime:
             self._again = True
             return
         self._busy, self._again = True, False
-        self._reopen().addCallback(self._done)
+        self._reopen().addBoth(self._done)
 
-    def _done(self, _: None) -> None:
+    def _done(self, result: None) -> None:
         self._busy = False
         if self._again:
             self()
+        return result

@@ -38,9 +38,12 @@ def network_user(
     """
     if euid != 0:
         if uid not in (None, euid) or gid not in (None, egid):
+            given = {"--uid": uid, "--gid": gid}
+            words = " ".join(
+                f"{name} {value}" for name, value in given.items() if value is not None
+            )
             raise SettingsError(
-                f"--uid {uid} --gid {gid}: only root can change users; start Luisito as root, or"
-                " leave them out"
+                f"{words}: only root can change users; start Luisito as root, or leave it out"
             )
         return euid, egid
     if uid is None:

@@ -12,15 +12,12 @@ import signal
 import socket
 import sys
 import time
-from typing import Final
 
 from luisito.errors import SettingsError
 from luisito.settings.load import load, raised
 from luisito.settings.values import Function, Wrong, optional, shown, user
 from luisito.spawner import channel, privileges
 from luisito.spawner.chooser import DEADLINE, LOADING, answer
-
-_LONGEST: Final = 500  # characters of an error
 
 
 def main(file: str, descriptor: int) -> None:
@@ -49,7 +46,7 @@ def _refuse(sock: socket.socket, reason: str) -> None:
     """Answers one question so; the next one finds a new process, and a file mended perhaps."""
     _site, pipes = channel.receive(sock)
     for pipe in pipes:
-        answer(pipe, {"error": reason[:_LONGEST]})
+        answer(pipe, {"error": reason})
 
 
 class _Calls:
@@ -124,7 +121,7 @@ def _said(run_as: Function, site: str) -> dict[str, str | int | None]:
     try:
         returned = run_as.call(site)
     except BaseException as error:  # noqa: BLE001 - whatever it raises is told
-        return {"error": f"RUN_AS({site!r}) has raised {raised(error, run_as.file)}"[:_LONGEST]}
+        return {"error": f"RUN_AS({site!r}) has raised {raised(error, run_as.file)}"}
     try:
         return {"user": optional(user)(returned)}
     except Wrong as wrong:

@@ -131,8 +131,19 @@ def ask(questions: int, site: str) -> str | int | None:
 
 
 def answer(descriptor: int, said: dict[str, str | int | None]) -> None:
-    """Answer a question, on the descriptor that came with it; whoever asked may have gone."""
+    """Answer a question, on the descriptor that came with it; whoever asked may have gone.
+
+    Args:
+        descriptor: the pipe.
+        said: {"user": ...} or {"error": ...}, which is cut where it is long.
+    """
+    cut = {
+        key: value.encode("ascii", "backslashreplace")[: _MAX_ANSWER // 4].decode()
+        if isinstance(value, str)
+        else value
+        for key, value in said.items()
+    }
     try:
-        os.write(descriptor, json.dumps(said).encode("ascii")[:_MAX_ANSWER])
+        os.write(descriptor, json.dumps(cut).encode())
     except BrokenPipeError:
         pass

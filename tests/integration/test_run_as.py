@@ -93,6 +93,7 @@ def test_the_owner_of_project_path_is_one_that_it_may_return(serve):
         ("0", r"RUN_AS\('a.localhost'\) has returned 0: must be"),
         ("2", r"RUN_AS\('a.localhost'\) has returned 2: user 'bin' has uid 2, below MIN_UID = 3"),
         ('"no-such"', r"RUN_AS\('a.localhost'\) has returned 'no-such': .*not in passwd"),
+        ('int("\\u1234" * 4000)', r"RUN_AS\('a.localhost'\) has raised .*: ValueError"),
         ('"owner"', r"RUN_AS\('a.localhost'\) has returned 'owner': .*PROJECT_PATH is not set"),
     ],
 )
