@@ -12,12 +12,16 @@ import signal
 import socket
 import sys
 import time
+from typing import Final
 
 from luisito.errors import SettingsError
 from luisito.settings.load import load, raised
 from luisito.settings.values import Function, Wrong, optional, shown, user
 from luisito.spawner import channel, privileges
 from luisito.spawner.chooser import DEADLINE, LOADING, answer
+
+# Seconds from the moment when whoever asked gave up, and says so, to the end of the call.
+_AFTER: Final = 1.0
 
 
 def main(file: str, descriptor: int) -> None:
@@ -86,7 +90,7 @@ class _Calls:
             pid = os.fork()
             if pid == 0:
                 _call(self._run_as, site.decode(), *pipes)
-            self._late[pid] = time.monotonic() + DEADLINE
+            self._late[pid] = time.monotonic() + DEADLINE + _AFTER
         except OSError as error:
             for pipe in pipes:
                 answer(pipe, {"error": f"RUN_AS cannot be asked: no process: {error.strerror}"})

@@ -210,5 +210,6 @@ def test_what_a_killed_spawner_left_is_removed(as_root, folder):
     open(f"{folder}/run/keep", "w").close()
     os.chmod(f"{folder}/run", 0o711)
     as_root.launch(runtime_dir=f"{folder}/run")
-    assert os.listdir(f"{folder}/run") == ["keep"]
+    # the spare may have made its own by now
+    assert set(os.listdir(f"{folder}/run")) - {"1"} == {"keep"}
     assert os.path.exists("/etc/passwd")
