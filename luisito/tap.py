@@ -101,7 +101,8 @@ def _log_of_twistd(twistd: Mapping[str, Any]) -> TextIO | None:
     """The file that twistd is to write its log to; None where it is to write to none."""
     if "logfile" not in twistd or twistd["syslog"] or twistd["logger"]:
         return None
-    path = twistd["logfile"] or ("-" if twistd["nodaemon"] else "twistd.log")
+    foreground = twistd["nodaemon"] or twistd.get("debug")
+    path = twistd["logfile"] or ("-" if foreground else "twistd.log")
     if path == "-" or (os.path.exists(path) and not os.path.isfile(path)):
         return None
     try:
