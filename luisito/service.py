@@ -17,13 +17,13 @@ from luisito.control.control import Control
 from luisito.control.roles import Roles
 from luisito.core.orders import Limits
 from luisito.core.routing import Routes
-from luisito.core.wire import VERSION, Configure
 from luisito.logs import Logs
 from luisito.net.listening import listen
 from luisito.net.splice import close_pipes
 from luisito.net.switchboard import Switchboard
 from luisito.pool import Pool
 from luisito.process.client import Spawner
+from luisito.process.configuration import configuration
 from luisito.process.folders import make_logs, make_state
 from luisito.process.launch import launch
 from luisito.process.ports import Ports
@@ -32,11 +32,11 @@ from luisito.process.who import drop, network_user, servers_user
 from luisito.proxy.gateway import Gateway
 from luisito.readiness.diag import Diag
 from luisito.readiness.watch import Readiness
-from luisito.settings.values import Function
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
+    from luisito.core.wire import Configure
     from luisito.net.listening import Listener
     from luisito.process.launch import Launched
     from luisito.settings import Settings
@@ -189,30 +189,13 @@ class LuisitoService(Service):
             )
 
     def _configuration(self, gid: int) -> Configure:
-        settings = self.settings
-        run_as = settings.run_as
-        # Only root puts it where the user that we become may not write.
-        pidfile = self._pidfile if os.geteuid() == 0 else None
-        command = settings.cmd_tpl
-        return Configure(
-            version=VERSION,
-            max_servers=settings.max_servers,
-            overlap=settings.overlap,
-            command=command if isinstance(command, str) else list(command),
-            env=dict(settings.env),
-            project_path=settings.project_path,
-            cwd=os.getcwd(),
-            run_as=None if isinstance(run_as, Function) else run_as,
-            allow_root=self._allow_root or run_as == "root",
-            min_uid=settings.min_uid,
+        return configuration(
+            self.settings,
+            allow_root=self._allow_root,
             umask=self._umask,
-            output_log_dir=settings.output_log_dir,
-            access_log=settings.access_log,
-            runtime_dir=settings.runtime_dir,
             network_gid=gid,
-            pidfile=os.path.abspath(pidfile) if pidfile else None,
-            run_as_file=run_as.file if isinstance(run_as, Function) else None,
-            log=None if self._log_file is None else os.path.abspath(self._log_file.name),
+            pidfile=self._pidfile,
+            log=None if self._log_file is None else self._log_file.name,
         )
 
     def _ways(self, board: Switchboard, launched: Launched, listen_dir: str) -> Ways:

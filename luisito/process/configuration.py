@@ -1,0 +1,56 @@
+"""What the spawner is told of the settings, at its start and for good."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from luisito.core.wire import VERSION, Configure
+from luisito.settings.values import Function
+
+if TYPE_CHECKING:
+    from luisito.settings import Settings
+
+
+def configuration(
+    settings: Settings,
+    *,
+    allow_root: bool,
+    umask: int,
+    network_gid: int,
+    pidfile: str | None,
+    log: str | None,
+) -> Configure:
+    """Composes the spawner's first order.
+
+    Args:
+        settings: checked.
+        allow_root: the command was typed by the person at the keyboard, so it may run as root.
+        umask: of the servers.
+        network_gid: the group that the network process will have.
+        pidfile: of the network process.
+        log: the file of its own log.
+    """
+    run_as, command = settings.run_as, settings.cmd_tpl
+    if os.geteuid() != 0:
+        pidfile = None  # only root puts it where the user that we become may not write
+    return Configure(
+        version=VERSION,
+        max_servers=settings.max_servers,
+        overlap=settings.overlap,
+        command=command if isinstance(command, str) else list(command),
+        env=dict(settings.env),
+        project_path=settings.project_path,
+        cwd=os.getcwd(),
+        run_as=None if isinstance(run_as, Function) else run_as,
+        allow_root=allow_root or run_as == "root",
+        min_uid=settings.min_uid,
+        umask=umask,
+        output_log_dir=settings.output_log_dir,
+        access_log=settings.access_log,
+        runtime_dir=settings.runtime_dir,
+        network_gid=network_gid,
+        pidfile=os.path.abspath(pidfile) if pidfile else None,
+        run_as_file=run_as.file if isinstance(run_as, Function) else None,
+        log=None if log is None else os.path.abspath(log),
+    )
