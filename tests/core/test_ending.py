@@ -1,0 +1,28 @@
+import signal
+
+import pytest
+
+from luisito.core.ending import ending, signal_name
+
+
+def test_by_itself():
+    assert ending(0, None) == "exited with code 0"
+    assert ending(137, None) == "exited with code 137"
+
+
+def test_by_a_signal():
+    assert ending(None, signal.SIGTERM) == "was killed by SIGTERM (15)"
+    assert ending(None, signal.SIGSEGV) == "was killed by SIGSEGV (11)"
+    assert ending(None, signal.SIGKILL, killed=True) == "was killed by SIGKILL (9)"
+
+
+def test_out_of_memory_perhaps():
+    words = ending(None, signal.SIGKILL)
+    assert words.startswith("was killed by SIGKILL (9), which Luisito did not send")
+    assert "memory" in words
+    assert "memory" not in ending(None, signal.SIGSEGV)
+
+
+@pytest.mark.parametrize(("number", "name"), [(1, "SIGHUP (1)"), (40, "signal 40")])
+def test_names(number, name):
+    assert signal_name(number) == name

@@ -1,0 +1,73 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from luisito.core.sitelog import LONGEST, fitting, line, rotates, visible
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain w\u00f6rds", "plain w\u00f6rds"),
+        ("\x1b[2J\r\n\t\0", r"\x1b[2J\r\n\t\x00"),
+        ("a\u202eb\u200b\ud800", r"a\u202eb\u200b\ud800"),
+    ],
+)
+def test_what_a_terminal_would_obey_is_shown(text, shown):
+    assert visible(text) == shown
+
+
+def test_some_characters_may_stay():
+    assert visible("a\n\tb\r", "\n\t") == "a\n\tb\\r"
+
+
+def test_a_line_of_ours():
+    text = line("2026-11-25T09:00:00+0000", "started: a\nforged luisito: line \ud800")
+    assert text == (
+        b"2026-11-25T09:00:00+0000 luisito: started: a\\nforged luisito: line \\ud800\n"
+    )
+
+
+def test_a_line_of_ours_is_bounded():
+    text = line("t", "\0" * 5000)
+    assert text.endswith(b"...\n")
+    assert len(text) == len(b"t luisito: \n") + LONGEST
+
+
+@pytest.mark.parametrize(
+    ("held", "size", "limit", "count"),
+    [
+        (b"one\ntwo\n", 0, 100, 8),
+        (b"one\ntwo\n", 92, 100, 8),
+        (b"one\ntwo\n", 93, 100, 4),  # the first line still fits
+        (b"one\ntwo\n", 97, 100, 0),
+        (b"one\n", 100, 100, 0),
+        (b"one\n", 300, 100, 0),  # somebody else has made it larger
+        (b"x" * 60 + b"\n", 49, 100, 51),  # half of the file would be left empty
+        (b"x" * 60 + b"\n", 50, 100, 0),
+        (b"x" * 300, 0, 100, 100),
+    ],
+)
+def test_where_a_file_ends(held, size, limit, count):
+    assert fitting(held, size, limit) == count
+    assert fitting(bytearray(held), size, limit) == count
+
+
+@given(
+    pieces=st.lists(st.binary(min_size=1, max_size=40), max_size=60),
+    limit=st.integers(1, 100),
+)
+def test_no_file_is_larger_than_it_may_be_and_nothing_is_lost(pieces, limit):
+    files, held = [bytearray()], bytearray()
+    for piece in pieces:
+        held += piece
+        while held:
+            count = fitting(held, len(files[-1]), limit)
+            if count:
+                files[-1] += held[:count]
+                del held[:count]
+            else:
+                assert rotates(len(files[-1]), limit)
+                files.append(bytearray())
+    assert all(len(file) <= limit for file in files)
+    assert b"".join(files) == b"".join(pieces)
