@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import attrs
 from twisted.internet.defer import Deferred
-from twisted.logger import Logger
 
 from luisito.core.lifecycle import Server, State
 from luisito.core.orders import Grant, Kill, Refusal, Refuse, Spawn, Terminate
 from luisito.core.policy import Policy
 from luisito.errors import LuisitoError
+from luisito.process.journal import Journal
 from luisito.process.start import Start
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
+    from luisito.core import wire
     from luisito.core.orders import Limits, Order
     from luisito.process.client import Spawner
     from luisito.process.start import Ways
@@ -35,7 +36,6 @@ _STATUS: Final = {
     Refusal.OVERLOADED: 503,
     Refusal.SHUTTING_DOWN: 503,
 }
-_LAST_WORDS: Final = 1000
 # How often a server whose port was taken by somebody else is started again on another one.
 _PORT_TRIES: Final = 5
 
@@ -79,14 +79,12 @@ class Pool:
             returns, unless that is NOTHING, is for `released`.
     """
 
-    _log = Logger()
-
     def __init__(self, reactor: IReactorTime, limits: Limits, ways: Ways) -> None:
         self._reactor, self._ways = reactor, ways
         self._clock = reactor.seconds
         self._policy = Policy(limits, random.random)
         self.take, self.release = self._policy.take, self._policy.release
-        self._limits = limits
+        self._journal = Journal()
         self._spawner: Spawner
         # by the number the spawner knows it by, which is new for each try
         self._starts: dict[int, Start] = {}
@@ -138,7 +136,7 @@ class Pool:
     # ------------------------------------------------------------------ the end
 
     def shutdown(self) -> Deferred[None]:
-        """Takes no more requests; called back when every server has gone."""
+        """Takes no more requests; called back when every server has gone, its output written."""
         empty: Deferred[None] = Deferred()
         self._empty = empty
         self._carry_out(self._policy.shutdown(self._clock()))
@@ -157,6 +155,9 @@ class Pool:
             self._call = None
         for start in list(self._starts.values()):
             start.close()
+            self._journal.lost(start)
+        if self._ways.logs is not None:
+            self._ways.logs.close()
         self._starts.clear()
         self._of.clear()
 
@@ -168,7 +169,11 @@ class Pool:
     def _check_empty(self) -> None:
         if self._empty is not None and not self._policy.servers and not self._policy.waiting:
             empty, self._empty = self._empty, None
-            empty.callback(None)
+            logs = self._ways.logs
+            if logs is None:
+                empty.callback(None)
+            else:
+                logs.settle().chainDeferred(empty)
 
     # ------------------------------------------------------------------ orders
 
@@ -188,7 +193,7 @@ class Pool:
             elif isinstance(order, Terminate):
                 self._terminate(order)
             elif isinstance(order, Kill):
-                self._signal(order.server, "KILL")
+                self._kill(order.server)
         self._arm()
 
     def _arm(self) -> None:
@@ -223,6 +228,7 @@ class Pool:
         try:
             start.prepare()
         except LuisitoError as error:
+            self._journal.failed(start, str(error))
             self._reactor.callLater(0, self._failed, server, str(error))
             return
         self._starts[start.number] = self._of[server] = start
@@ -236,26 +242,21 @@ class Pool:
     def _terminate(self, order: Terminate) -> None:
         server = order.server
         start = self._of.get(server)
-        if start is not None:
-            if not start.ready:
-                detail = start.forget()
-                why = f"{order.reason}; {detail}" if detail else order.reason
-                self._withdraw(server, Refused(504, why))
-                if detail:
-                    self._log.warn(
-                        "{site}: stopped while starting: {reason}; {detail}",
-                        site=server.site,
-                        reason=order.reason,
-                        detail=detail,
-                    )
-            start.retire()
-        self._log.info("{site}: stopping: {reason}", site=server.site, reason=order.reason)
-        self._signal(server, "TERM")
+        if start is None:
+            return
+        detail = "" if start.ready else start.forget()
+        if not start.ready:
+            why = f"{order.reason}; {detail}" if detail else order.reason
+            self._withdraw(server, Refused(504, why))
+        start.retire()
+        self._journal.stopping(start, order.reason, detail)
+        self._spawner.signal(start.number, "TERM")
 
-    def _signal(self, server: Server, name: str) -> None:
+    def _kill(self, server: Server) -> None:
         start = self._of.get(server)
         if start is not None:
-            self._spawner.signal(start.number, name)
+            self._journal.killing(start)
+            self._spawner.signal(start.number, "KILL")
 
     def _withdraw(self, server: Server, refused: Refused) -> None:
         waiter = self._early.pop(server, None)
@@ -268,67 +269,38 @@ class Pool:
         """See process.client.Listener."""
         start = self._starts[server]
         start.started(pid, output, notify, self._now_ready, self._foreign)
-        self._spawner_log(start)
         early = start.listener_fd is not None
         self._carry_out(self._policy.started(start.server, self._clock(), early=early))
 
-    def _spawner_log(self, start: Start) -> None:
-        if self._ways.logs_output:
-            self._spawner.log(start.server.site).addCallbacks(
-                start.log_to,
-                lambda failure: self._log.error(
-                    "{site}: its output goes to no file: {error}",
-                    site=start.server.site,
-                    error=failure.getErrorMessage(),
-                ),
-            )
-
-    def spawner_running(self, server: int, uid: int, gid: int) -> None:
+    def spawner_running(self, running: wire.Running) -> None:
         """See process.client.Listener."""
-        start = self._starts[server]
-        start.running(uid)
-        self._log.info(
-            "{site}: started as pid {pid}, uid {uid}, gid {gid}, {way}",
-            site=start.server.site,
-            pid=start.pid,
-            uid=uid,
-            gid=gid,
-            way=start.way_in,
-        )
+        start = self._starts[running.server]
+        self._journal.running(start, running)
+        start.running(running.uid, running.argv)
 
     def spawner_failed(self, server: int, message: str, overloaded: bool) -> None:
         """See process.client.Listener."""
         start = self._ended(server)
-        self._log.error("{site}: cannot start: {message}", site=start.server.site, message=message)
+        self._journal.failed(start, message)
         self._withdraw(start.server, Refused(503 if overloaded else 502, message))
         now = self._clock()
         self._carry_out(self._policy.failed(start.server, now, message, overloaded=overloaded))
         self._check_empty()
 
-    def spawner_exited(self, server: int, code: int | None, signal: int | None) -> None:
+    def spawner_exited(self, exited: wire.Exited) -> None:
         """See process.client.Listener."""
-        how = f"exited with code {code}" if signal is None else f"was ended by signal {signal}"
-        taken = self._starts[server].port_taken()
-        start = self._ended(server)
-        owner = start.server
-        if owner.state is State.STARTING:
-            if (start.foreign or taken) and start.tries < _PORT_TRIES:
-                self._log.warn(
-                    "{site}: {why}; trying another port",
-                    site=owner.site,
-                    why=start.foreign or taken,
-                )
-                self._spawn(owner, start.tries + 1)
-                return
-            words = start.tail[-_LAST_WORDS:]
-            detail = f"the command {how} before it was ready"
-            detail += f"; its last output:\n{words}" if words else ", without any output"
-            self._log.error("{site}: {detail}", site=owner.site, detail=detail)
-            self._withdraw(owner, Refused(502, detail))
-        else:
-            detail = f"pid {start.pid} {how}"
-            self._log.info("{site}: {detail}", site=owner.site, detail=detail)
-        self._carry_out(self._policy.exited(owner, self._clock(), detail))
+        taken = self._starts[exited.server].port_taken()
+        start = self._ended(exited.server)
+        server, now = start.server, self._clock()
+        starting = server.state is State.STARTING
+        if starting and (start.foreign or taken) and start.tries < _PORT_TRIES:
+            self._journal.other_port(start, start.foreign or taken)
+            self._spawn(server, start.tries + 1)
+            return
+        detail = self._journal.exited(start, exited, now - server.started_at)
+        if starting:
+            self._withdraw(server, Refused(502, detail))
+        self._carry_out(self._policy.exited(server, now, detail))
         self._check_empty()
 
     def spawner_lost(self, reason: str) -> None:
@@ -350,15 +322,12 @@ class Pool:
         server.data = start.backend
         now = self._clock()
         # Said when the first request has gone on its way, which has waited long enough.
-        self._reactor.callLater(0, self._say_ready, server.site, now - server.started_at)
+        self._reactor.callLater(0, self._journal.ready, start, now - server.started_at)
         self._carry_out(self._policy.ready(server, now))
-
-    def _say_ready(self, site: str, seconds: float) -> None:
-        self._log.info("{site}: ready after {seconds:.3f} s", site=site, seconds=seconds)
 
     def _foreign(self, server: Server, who: str) -> None:
         """Somebody else listens on the port that was chosen: on to the next one."""
         start = self._of.get(server)
         if start is not None:
-            start.foreign = who
+            start.foreign, start.killed = who, True
             self._spawner.signal(start.number, "KILL")

@@ -27,6 +27,7 @@ from luisito.process.configuration import configuration
 from luisito.process.folders import make_logs, make_state
 from luisito.process.launch import launch
 from luisito.process.ports import Ports
+from luisito.process.sitelogs import SiteLogs
 from luisito.process.start import Ways
 from luisito.process.who import drop, network_user, servers_user
 from luisito.proxy.gateway import Gateway
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
     from luisito.core.wire import Configure
     from luisito.net.listening import Listener
+    from luisito.process.client import LogFile
     from luisito.process.launch import Launched
     from luisito.settings import Settings
 
@@ -88,6 +90,8 @@ class LuisitoService(Service):
         self.pool: Pool
         self.logs: Logs
         self._spawner: Spawner
+        self.site_logs: SiteLogs | None = None
+        """The files of the sites' output, where they are kept; `reopen` goes over to new ones."""
         self.failed = False
         """The spawner was lost: the exit status must not be 0."""
 
@@ -201,6 +205,14 @@ class LuisitoService(Service):
     def _ways(self, board: Switchboard, launched: Launched, listen_dir: str) -> Ways:
         diag, settings = Diag(), self.settings
         self._diag = diag
+        if settings.output_log_dir is not None:
+            self.site_logs = SiteLogs(
+                board,
+                self._reactor.callFromThread,
+                self._open_site_log,
+                settings.output_log_dir,
+                settings.log_max_size,
+            )
         readiness = Readiness(board, board, diag, self._owns)
         return Ways(
             board,
@@ -212,8 +224,12 @@ class LuisitoService(Service):
             tcp=settings.handed_socket == "tcp",
             listen_dir=listen_dir,
             runtime_dir=launched.hello.runtime_dir,
-            logs_output=settings.output_log_dir is not None,
+            logs=self.site_logs,
+            log_rate=settings.log_rate,
         )
+
+    def _open_site_log(self, site: str, rotate: bool) -> Deferred[LogFile]:
+        return self._spawner.output_log(site, rotate=rotate)
 
     def _owns(self, server: int, inode: int) -> Deferred[bool]:
         return self._spawner.owns(server, inode)

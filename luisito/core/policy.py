@@ -206,7 +206,8 @@ class Policy:
             )
             self._terminate(server, detail, now, orders)
         while (unused := fleet.unused_at()) is not None and unused[0] <= now:
-            self._terminate(unused[1], "unused for idle_timeout", now, orders)
+            reason = f"unused for {self.limits.idle_timeout:g} s (IDLE_TIMEOUT)"
+            self._terminate(unused[1], reason, now, orders)
         self._sites.tick(now, orders)
         fleet.idle.grow(now)
         return self._fill(now, orders)
@@ -292,14 +293,15 @@ class Policy:
                 limits.overlap or not full
             ):
                 break
+            first = self._sites.waiting[next(iter(self._parked))]
             if not full and not crowded:
-                self._spawn(self._sites.waiting[next(iter(self._parked))], now, orders)
+                self._spawn(first, now, orders)
                 continue
             victim = None if crowded else fleet.idle.victim(now)
             victim = victim or next(iter(fleet.abandoned), None)
             if victim is None:
                 break
-            self._terminate(victim, "its room is needed", now, orders)
+            self._terminate(victim, f"room was needed for {first.name}", now, orders)
         return orders
 
     def _spawn(self, record: Site, now: float, orders: list[Order]) -> None:

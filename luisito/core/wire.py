@@ -5,7 +5,7 @@ A message is one JSON object in one SOCK_SEQPACKET packet; descriptors travel be
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeVar
 
 from luisito.errors import WireError
@@ -14,6 +14,8 @@ VERSION = 1
 MAX_MESSAGE = 64 * 1024  # bytes; well below the default socket buffer (208 KiB)
 MAX_DESCRIPTORS = 4
 MAX_TEXT = 4096  # characters of an error message
+MAX_WORDS, MAX_COMMAND = 100, 2000  # words of a command that is told, and their characters in all
+MAX_FOLDER = 1000  # characters of a folder that is told
 SERVERS_IN_A_MESSAGE = 100
 CONTROL = "control.sock"  # in RUNTIME_DIR; the network process makes it, the spawner removes it
 SIGNALS = ("TERM", "KILL", "USR1", "HUP")
@@ -37,6 +39,8 @@ class Configure(NamedTuple):
     min_uid: int
     umask: int
     output_log_dir: str | None
+    log_max_size: int
+    log_keep: int
     access_log: str | None
     runtime_dir: str | None
     network_gid: int
@@ -76,10 +80,14 @@ class AskOwns(NamedTuple):
 
 
 class AskLog(NamedTuple):
-    """Ask for an open log file: a site's, or the access log when site is null."""
+    """Ask for an open log file: a site's, or the access log when site is null.
+
+    `rotate`: of a site's, a new one, where that of now is large enough (core.sitelog.rotates).
+    """
 
     ask: int
     site: str | None
+    rotate: bool = False
 
 
 class AskOwnLog(NamedTuple):
@@ -133,11 +141,14 @@ class Started(NamedTuple):
 
 
 class Running(NamedTuple):
-    """The command was executed."""
+    """The command was executed, as `argv` (see `bounded`) by a user in a folder."""
 
     server: int
     uid: int
     gid: int
+    user: str
+    folder: str
+    argv: list[str]
 
 
 class Failed(NamedTuple):
@@ -149,11 +160,15 @@ class Failed(NamedTuple):
 
 
 class Exited(NamedTuple):
-    """A server's first process was reaped and the rest of its tree is gone."""
+    """A server's first process was reaped and the rest of its tree is gone.
+
+    `left`: the pid of a process that the first one had left behind, and that was then killed.
+    """
 
     server: int
     code: int | None
     signal: int | None
+    left: int | None = None
 
 
 class Folder(NamedTuple):
@@ -174,10 +189,15 @@ class Owns(NamedTuple):
 
 
 class Log(NamedTuple):
-    """Answers AskLog and AskOwnLog, with the descriptor beside it, or with a message and none."""
+    """Answers AskLog and AskOwnLog, with the descriptor beside it, or with a message and none.
+
+    `size` in bytes; `midline`: the last line has no end yet.
+    """
 
     ask: int
     message: str
+    size: int = 0
+    midline: bool = False
 
 
 class Servers(NamedTuple):
@@ -276,6 +296,7 @@ _CHECKS: dict[object, Callable[[object], bool]] = {
     int | None: lambda value: value is None or _is_int(value),
     str | None: lambda value: value is None or _is_str(value),
     str | int | None: lambda value: value is None or _is_str(value) or _is_int(value),
+    list[str]: _is_texts,
     str | list[str]: lambda value: _is_str(value) or _is_texts(value),
     dict[str, str]: lambda value: type(value) is dict and all(map(_is_str, value.values())),
     list[dict[str, Scalar]]: lambda value: type(value) is list and all(map(_is_row, value)),
@@ -354,6 +375,18 @@ def decode_start(data: bytes) -> Start:
         return Start(int(server), site, int(port) or None)
     except ValueError:
         raise WireError(f"{data[:100]!r} is no order to start") from None
+
+
+def bounded(argv: Sequence[str]) -> list[str]:
+    """Cut a command to what a message may hold; what was left out shows as "..."."""
+    words: list[str] = []
+    left = MAX_COMMAND
+    for word in argv[:MAX_WORDS]:
+        if len(word) > left:
+            return [*words, word[:left] + "..."]
+        words.append(word)
+        left -= len(word)
+    return words if len(argv) <= MAX_WORDS else [*words, "..."]
 
 
 def server_folder(runtime_dir: str, server: int) -> str:

@@ -1,70 +1,79 @@
-"""Reads the output of an app server, so that it is never blocked by us nor we by it."""
+"""Reads the output of an app server at a bounded rate, so that it slows at most itself."""
 
 from __future__ import annotations
 
 import os
 from typing import TYPE_CHECKING, Final
 
+from luisito.core.bucket import Bucket
+from luisito.core.sitelog import visible
 from luisito.net.switchboard import IN
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
     from luisito.net.switchboard import Switchboard
 
-_READ: Final = 65536
-_TAIL: Final = 4096
-# Bytes a second of one server: whoever writes more waits for us, and nobody else does.
-_RATE: Final = 1 << 20
-_PAUSE: Final = 0.1
+_READ: Final = 65536  # bytes; what a pipe holds (pipe(7))
+_LAST_READS: Final = 16  # a pipe may have been made to hold 1 MiB (F_SETPIPE_SZ)
+_TAIL: Final = 4096  # bytes
+_PAUSE: Final = 0.05  # seconds, at least: each costs two system calls and a timer
 
 
 class Output:
     """The reading end of a server's output.
 
+    Where more comes than the rate, the pipe fills, and then the server waits for us, in its own
+    write.
+
     Args:
         board: where it is registered.
         clock: for pauses.
         fd: non-blocking; owned by this from now on.
+        rate: bytes that are read each second, with a burst of as many.
+        sink: is called with what was read, never with nothing; None where nobody wants it.
     """
 
-    def __init__(self, board: Switchboard, clock: IReactorTime, fd: int) -> None:
+    def __init__(
+        self,
+        board: Switchboard,
+        clock: IReactorTime,
+        fd: int,
+        rate: float,
+        sink: Callable[[bytes], None] | None,
+    ) -> None:
         self._board, self._clock, self._fd = board, clock, fd
+        self._bucket = Bucket(rate, clock.seconds())
+        self._sink = sink
         self._tail = b""
-        self._log_fd: int | None = None
-        self._early: list[bytes] | None = []
+        self._registered = False
         self._resume: IDelayedCall | None = None
-        self._budget = _RATE * _PAUSE
-        self._since = clock.seconds()
-        board.register(fd, self, IN)
 
     @property
     def tail(self) -> str:
         """The last output, for people."""
-        text = self._tail.decode("utf-8", "replace").strip()
-        # what a terminal would obey is shown instead
-        return "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in text)
+        return visible(self._tail.decode("utf-8", "replace").strip(), "\n\t")
 
-    def to_file(self, fd: int | None) -> None:
-        """Appends the output to an open file, which is owned from now on; None: to no file."""
-        if self._fd < 0:
-            if fd is not None:
-                self._log_fd = fd
-                self._write(b"".join(self._early or []))
-                self._log_fd = None
-                os.close(fd)
-            return
-        self._log_fd = fd
-        early, self._early = self._early, None
-        if early:
-            self._write(b"".join(early))
+    def start(self) -> None:
+        """Begins to read; what has been written before waits in the pipe."""
+        self._resume = None
+        if self._fd >= 0 and not self._registered:
+            self._board.register(self._fd, self, IN)
+            self._registered = True
 
     def readable(self) -> None:
         """See Handler."""
-        self._read()
-        if self._fd >= 0 and self._budget <= 0 and self._resume is None:
-            self._board.unregister(self._fd)
-            self._resume = self._clock.callLater(_PAUSE, self._go_on)
+        data = self._read()
+        if data is None:
+            return
+        if not data:
+            self._shut()
+            return
+        wait = self._bucket.take(len(data), self._clock.seconds())
+        if wait:
+            self._pause(max(wait, _PAUSE))
 
     def writable(self) -> None:
         """See Handler."""
@@ -78,61 +87,41 @@ class Output:
         self.close()
 
     def close(self) -> None:
-        """Takes what is still in the pipe, and closes it."""
+        """Takes what is still in the pipe, at whatever rate, and closes it."""
         if self._fd < 0:
             return
-        for _ in range(16):
+        for _ in range(_LAST_READS):
             if not self._read():
                 break
-        if self._fd < 0:
-            return
-        if self._resume is not None:
-            self._resume.cancel()
-            self._resume = None
-        else:
-            self._board.unregister(self._fd)
         self._shut()
 
-    def _shut(self) -> None:
-        os.close(self._fd)
-        self._fd = -1
-        if self._log_fd is not None:
-            os.close(self._log_fd)
-            self._log_fd = None
-
-    def _go_on(self) -> None:
-        self._resume = None
-        self._board.register(self._fd, self, IN)
-
-    def _read(self) -> bool:
+    def _read(self) -> bytes | None:
+        """Reads once; nothing is the end, and None that there is nothing now."""
         try:
             data = os.read(self._fd, _READ)
         except BlockingIOError:
-            return False
+            return None
         except OSError:
-            data = b""
-        if not data:
-            if self._resume is None:
-                self._board.unregister(self._fd)
-            else:
-                self._resume.cancel()
-                self._resume = None
-            self._shut()
-            return False
-        now = self._clock.seconds()
-        self._budget = min(_RATE, self._budget + (now - self._since) * _RATE) - len(data)
-        self._since = now
-        self._tail = (self._tail + data)[-_TAIL:]
-        if self._log_fd is not None:
-            self._write(data)
-        elif self._early is not None and len(self._early) < 16:
-            self._early.append(data)
-        return True
+            return b""
+        if data:
+            self._tail = (self._tail + data)[-_TAIL:] if len(data) < _TAIL else data[-_TAIL:]
+            if self._sink is not None:
+                self._sink(data)
+        return data
 
-    def _write(self, data: bytes) -> None:
-        if self._log_fd is None or not data:
-            return
-        try:
-            os.write(self._log_fd, data)
-        except OSError:
-            pass  # a full disk costs log lines, never a request
+    def _pause(self, seconds: float) -> None:
+        self._unregister()
+        self._resume = self._clock.callLater(seconds, self.start)
+
+    def _unregister(self) -> None:
+        if self._registered:
+            self._board.unregister(self._fd)
+            self._registered = False
+
+    def _shut(self) -> None:
+        self._unregister()
+        if self._resume is not None:
+            self._resume.cancel()
+            self._resume = None
+        os.close(self._fd)
+        self._fd = -1

@@ -6,7 +6,7 @@ import os
 import socket
 from collections import deque
 from contextlib import suppress
-from typing import TYPE_CHECKING, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar, cast
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReadWriteDescriptor
@@ -30,19 +30,33 @@ _FACTS_A_TURN = 64  # then other sites' sockets have their turn
 _Answer = TypeVar("_Answer")
 
 
+class LogFile(NamedTuple):
+    """An open log file.
+
+    Attributes:
+        fd: to append to; its receiver's to close.
+        size: in bytes.
+        midline: its last line has no end yet.
+    """
+
+    fd: int
+    size: int
+    midline: bool
+
+
 class Listener(Protocol):
     """Who is told of the servers; descriptors are the listener's to close."""
 
     def spawner_started(self, server: int, pid: int, output: int, notify: int) -> None:
         """A process exists: its output's read end and its notify socket, both non-blocking."""
 
-    def spawner_running(self, server: int, uid: int, gid: int) -> None:
-        """The command was executed, as this user."""
+    def spawner_running(self, running: wire.Running) -> None:
+        """The command was executed."""
 
     def spawner_failed(self, server: int, message: str, overloaded: bool) -> None:
         """No command came to run, and nothing is left of the attempt."""
 
-    def spawner_exited(self, server: int, code: int | None, signal: int | None) -> None:
+    def spawner_exited(self, exited: wire.Exited) -> None:
         """The server and all its descendants have gone."""
 
     def spawner_lost(self, reason: str) -> None:
@@ -108,12 +122,25 @@ class Spawner:
         return asked.addCallback(lambda answer: answer.yes)
 
     def log(self, site: str | None) -> Deferred[int]:
-        """Ask for the descriptor of a site's log, or of the access log (None), to append to.
+        """Ask for the descriptor of the access log (None), or of a site's, to append to.
 
         Raises:
             OSError: (in the Deferred) it cannot be opened.
         """
-        return self._ask(wire.AskLog(self._next_ask(), site), int)
+        asked = self._ask(wire.AskLog(self._next_ask(), site), LogFile)
+        return asked.addCallback(lambda file: file.fd)
+
+    def output_log(self, site: str, *, rotate: bool) -> Deferred[LogFile]:
+        """Ask for the file of a site's output, to append to.
+
+        Args:
+            site: whose.
+            rotate: a new one, where that of now is large enough.
+
+        Raises:
+            OSError: (in the Deferred) it cannot be opened or rotated.
+        """
+        return self._ask(wire.AskLog(self._next_ask(), site, rotate), LogFile)
 
     def own_log(self) -> Deferred[int]:
         """Ask for the descriptor of our own log file, opened anew to append to.
@@ -121,7 +148,8 @@ class Spawner:
         Raises:
             OSError: (in the Deferred) it cannot be opened.
         """
-        return self._ask(wire.AskOwnLog(self._next_ask()), int)
+        asked = self._ask(wire.AskOwnLog(self._next_ask()), LogFile)
+        return asked.addCallback(lambda file: file.fd)
 
     def servers(self) -> Deferred[list[dict[str, wire.Scalar]]]:
         """Ask which servers live: server, site, pid, port, way, uid and gid of each."""
@@ -247,11 +275,11 @@ class Spawner:
                 self._unusable.remove(fact.server)
                 self._listener.spawner_failed(fact.server, _NO_ROOM, overloaded=True)
         elif isinstance(fact, wire.Running):
-            self._listener.spawner_running(fact.server, fact.uid, fact.gid)
+            self._listener.spawner_running(fact)
         elif isinstance(fact, wire.Failed):
             self._listener.spawner_failed(fact.server, fact.message, fact.overloaded)
         elif isinstance(fact, wire.Exited):
-            self._listener.spawner_exited(fact.server, fact.code, fact.signal)
+            self._listener.spawner_exited(fact)
         elif isinstance(fact, wire.Refused):
             self._log.error("the spawner refused an order: {message}", message=fact.message)
         elif not isinstance(fact, wire.Hello):
@@ -296,7 +324,7 @@ class Spawner:
         elif isinstance(fact, wire.Log) and not descriptors:
             asked.errback(OSError(fact.message))
         elif isinstance(fact, wire.Log):
-            asked.callback(descriptors.pop())
+            asked.callback(LogFile(descriptors.pop(), fact.size, fact.midline))
         elif isinstance(fact, wire.Adopted) and not descriptors:
             asked.errback(LookupError(fact.message))
         elif isinstance(fact, wire.Adopted):

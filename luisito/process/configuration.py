@@ -47,6 +47,8 @@ def configuration(
         min_uid=settings.min_uid,
         umask=umask,
         output_log_dir=settings.output_log_dir,
+        log_max_size=settings.log_max_size,
+        log_keep=settings.log_keep,
         access_log=settings.access_log,
         runtime_dir=settings.runtime_dir,
         network_gid=network_gid,

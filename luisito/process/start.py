@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from luisito.core.lifecycle import Server
     from luisito.net.switchboard import Switchboard
     from luisito.process.ports import Ports
+    from luisito.process.sitelogs import SiteLogs
     from luisito.readiness.diag import Diag
     from luisito.readiness.watch import Readiness
 
@@ -40,7 +41,8 @@ class Ways:
         tcp: whether the socket handed over is a TCP one.
         listen_dir: our own folder, for the unix sockets that are handed over.
         runtime_dir: the folder of the servers' folders.
-        logs_output: whether output goes to files.
+        logs: the files of the sites' output; None where there are none.
+        log_rate: bytes of output that are read of each server in a second.
     """
 
     def __init__(
@@ -55,13 +57,14 @@ class Ways:
         tcp: bool,
         listen_dir: str,
         runtime_dir: str,
-        logs_output: bool,
+        logs: SiteLogs | None,
+        log_rate: float,
     ) -> None:
         self.board, self.clock, self.readiness = board, clock, readiness
         self.diag, self.ports = diag, ports
         self.way, self.tcp = way, tcp
         self.listen_dir, self.runtime_dir = listen_dir, runtime_dir
-        self.logs_output = logs_output
+        self.logs, self.log_rate = logs, log_rate
 
 
 class Start:
@@ -77,6 +80,10 @@ class Start:
         foreign: who else listens on its port; "" where nobody does.
         pid: of its process; 0 before there is one.
         uid: of its process; None before the command was executed.
+        argv: its command, once that was executed.
+        killed: it was sent SIGKILL.
+        log: where its output and what is said of it go; None where they go nowhere. To be released
+            when the last was said.
     """
 
     def __init__(self, ways: Ways, number: int, server: Server, tries: int) -> None:
@@ -87,6 +94,9 @@ class Start:
         self.foreign = ""
         self.pid = 0
         self.uid: int | None = None
+        self.argv: list[str] = []
+        self.killed = False
+        self.log = None if ways.logs is None else ways.logs.open(server.site)
         self._listener: socket.socket | None = None
         self._path = ""
         self._output: Output | None = None
@@ -164,7 +174,8 @@ class Start:
         """
         ways, number = self._ways, self.number
         self.pid = pid
-        self._output = Output(ways.board, ways.clock, output)
+        sink = None if self.log is None else self.log.append
+        self._output = Output(ways.board, ways.clock, output, ways.log_rate, sink)
         readiness = ways.readiness
         ready = partial(on_ready, self.server)
         if self.port is not None:
@@ -205,10 +216,12 @@ class Start:
             return True  # the kernel has no memory for an answer; the last one stands
         return listener is not None and listener.uid == self.uid
 
-    def running(self, uid: int) -> None:
-        """The command was executed, as this user."""
-        self.uid = uid
+    def running(self, uid: int, argv: list[str]) -> None:
+        """The command was executed, as this user; what it writes is read from now on."""
+        self.uid, self.argv = uid, argv
         self._ways.readiness.set_uid(self.number, uid)
+        if self._output is not None:
+            self._output.start()
 
     def connected(self) -> None:
         """A connection to the handed-over socket was made."""
@@ -239,20 +252,13 @@ class Start:
             return ""
         return f"a process of uid {listener.uid} listens on port {self.port}" if listener else ""
 
-    def log_to(self, fd: int) -> None:
-        """Appends its output to a file."""
-        if self._output is None:
-            os.close(fd)
-        else:
-            self._output.to_file(fd)
-
     def retire(self) -> None:
         """It is on its way out: no more requests go there."""
         if self.backend is not None:
             self.backend.retire()
 
     def close(self) -> None:
-        """Its process has been reaped: gives back all that it held."""
+        """Its process has been reaped: gives back all that it held, but for its log."""
         self._ways.readiness.forget(self.number)
         self.retire()
         if self._output is not None:

@@ -293,6 +293,28 @@ class Settings:
         "path",
         "The folder of the servers' output, one file a site; None keeps no files.",
     )
+    log_max_size: int = _setting(
+        values.whole(64 * 1024),
+        10 * 1024 * 1024,
+        _USERS,
+        "bytes",
+        "The largest size of a file in OUTPUT_LOG_DIR; then SITE.log becomes SITE.log.1.",
+    )
+    log_keep: int = _setting(
+        values.whole(0, 999),
+        5,
+        _USERS,
+        "files",
+        "How many old files of a site are kept in OUTPUT_LOG_DIR: SITE.log.1 is the newest.",
+    )
+    log_rate: int = _setting(
+        values.whole(1024),
+        1024 * 1024,
+        _USERS,
+        "bytes a second",
+        "How fast a server's output is read, with a burst of one second's; one that writes more "
+        "waits, and no other.",
+    )
     access_log: str | None = _setting(
         values.path,
         None,

@@ -57,7 +57,7 @@ def run(
     It is forked before it is needed, and does what it can before the order comes, since a fork of
     the interpreter takes longer than all the rest.
 
-    The report is a line "UID GID SITE" before exec, and a line of JSON when something fails.
+    The report is a line "UID GID SITE USER" before exec, and a line of JSON when something fails.
 
     Args:
         config: what the spawner was told.
@@ -133,7 +133,7 @@ def _rehearse(config: Config, runtime: Runtime, parent: int) -> None:
         os.setgroups(os.getgroups())
     try:
         user = config.user or users.resolve(config, config.run_as, None)
-        values = _values(config, runtime, order, user, config.cwd)
+        values = command_values(config, runtime, order, user.uid, user.gid)
         config.command.render(values)
         _environ(config, runtime, order, user, values)
     except LuisitoError:
@@ -190,12 +190,12 @@ def _become_server(
     status: int,
     files: tuple[int, int],
 ) -> None:
-    values = _values(config, runtime, order, user, config.folder(order.site) or config.cwd)
+    values = command_values(config, runtime, order, user.uid, user.gid)
     argv = config.command.render(values)
     environ = _environ(config, runtime, order, user, values)
     # Only when all else is open: the limit may be below the numbers of our descriptors.
     resource.setrlimit(resource.RLIMIT_NOFILE, files)
-    os.write(status, b"%d %d %s\n" % (user.uid, user.gid, order.site.encode()))
+    os.write(status, os.fsencode(f"{user.uid} {user.gid} {order.site} {user.name}\n"))
     try:
         os.execvpe(argv[0], argv, environ)
     except OSError as error:
@@ -213,10 +213,12 @@ def _enter(folder: int, path: str | None, user: Identity) -> None:
         ) from None
 
 
-def _values(
-    config: Config, runtime: Runtime, order: wire.Start, user: Identity, path: str
+def command_values(
+    config: Config, runtime: Runtime, order: wire.Start, uid: int, gid: int
 ) -> dict[str, str]:
-    values = {"HOST": order.site, "UID": str(user.uid), "GID": str(user.gid), "PATH": path}
+    """Tell what the words of templates stand for in one start."""
+    path = config.folder(order.site) or config.cwd
+    values = {"HOST": order.site, "UID": str(uid), "GID": str(gid), "PATH": path}
     if config.way == "port":
         values["PORT"] = str(order.port)
     elif config.way == "socket":

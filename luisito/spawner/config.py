@@ -40,6 +40,8 @@ class Config:
         "fixed",
         "inherited",
         "log",
+        "log_keep",
+        "log_max_size",
         "max_alive",
         "min_uid",
         "network_gid",
@@ -86,6 +88,7 @@ class Config:
         # Through %SOCKET Luisito connects as a member of the socket's group.
         self.umask = 0o007 if self.way == "socket" else order.umask
         self.output_log_dir = _optional("OUTPUT_LOG_DIR", order.output_log_dir)
+        self.log_max_size, self.log_keep = order.log_max_size, order.log_keep
         self.access_log = _optional("ACCESS_LOG", order.access_log)
         self.log = _optional("log file", order.log)
         self.runtime_dir = _optional("RUNTIME_DIR", order.runtime_dir)

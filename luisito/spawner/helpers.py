@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import select
 import signal
-import stat
 import time
 from typing import TYPE_CHECKING
 
@@ -124,28 +123,3 @@ def look_for_socket(
         os.setresuid(uid, uid, uid)
         yes = tree.owns(pids, order.inode)
     return wire.Owns(order.ask, yes)
-
-
-def open_log(
-    config: Config, order: wire.AskLog | wire.AskOwnLog
-) -> tuple[wire.Log, tuple[int, ...]]:
-    """Open a log file for appending, never through a link that a tenant may have put there."""
-    path = config.access_log
-    if isinstance(order, wire.AskOwnLog):
-        path = config.log
-    elif order.site is not None:
-        path = config.output_log_dir and f"{config.output_log_dir}/{order.site}.log"
-    if path is None:
-        return wire.Log(order.ask, "no such log is configured"), ()
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-    try:
-        # NONBLOCK: to open a FIFO would wait for its reader.
-        log = os.open(path, flags | os.O_NONBLOCK, 0o640)
-    except OSError as error:
-        return wire.Log(order.ask, f"log {path!r}: {error.strerror}; create its folder"), ()
-    status = os.fstat(log)
-    if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
-        os.close(log)
-        return wire.Log(order.ask, f"log {path!r}: not a plain file with one name; remove it"), ()
-    os.set_blocking(log, True)
-    return wire.Log(order.ask, ""), (log,)

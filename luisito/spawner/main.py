@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from luisito.core import wire
 from luisito.errors import LuisitoError, WireError
-from luisito.spawner import channel, containment, helpers, privileges, tree, users
+from luisito.spawner import channel, containment, helpers, logs, privileges, tree, users
 from luisito.spawner.checks import wrong_site
 from luisito.spawner.chooser import Chooser
 from luisito.spawner.config import LISTENER, Config
@@ -234,7 +234,7 @@ class Loop:
         if wrong is not None:
             failed(wrong)
             return
-        self._helpers.run(lambda: helpers.open_log(config, order), failed)
+        self._helpers.run(lambda: logs.open_log(config, order), failed)
 
 
 def main(descriptor: int) -> None:

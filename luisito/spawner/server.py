@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING, Any
 
 from luisito.spawner.checks import BAD_START
@@ -30,16 +31,18 @@ class Server:
         listener: a copy of the socket that was handed over, as long as it lives.
         uid: who it runs as; None until it does.
         gid: likewise.
+        user: the name of that user.
         failure: what its child reported instead of running, or why it may not go on.
         code: how its first process ended, as of waitstatus_to_exitcode; None before that.
         reaped_at: when that was, in seconds of the monotonic clock.
+        left: a process that was found alive after that; None while none was.
         sweep_at: when what is left of it is killed again; None where nothing is to be killed.
         told: the network process knows its end.
     """
 
     __slots__ = (
-        "_pause", "_report", "code", "failure", "gid", "id", "listener", "notify", "output", "pid",
-        "port", "reaped_at", "site", "status", "sweep_at", "told", "uid",
+        "_pause", "_report", "code", "failure", "gid", "id", "left", "listener", "notify", "output",
+        "pid", "port", "reaped_at", "site", "status", "sweep_at", "told", "uid", "user",
     )  # fmt: skip
 
     def __init__(self, order: wire.Start, spare: Spare, listener: int | None) -> None:
@@ -49,9 +52,11 @@ class Server:
         self.listener = listener
         self.uid: int | None = None
         self.gid: int | None = None
+        self.user = ""
         self.failure: dict[str, Any] | None = None
         self.code: int | None = None
         self.reaped_at = 0.0
+        self.left: int | None = None
         self.sweep_at: float | None = None
         self.told = False
         self._report = b""
@@ -67,7 +72,7 @@ class Server:
         if failure or user.startswith(b"{"):
             self.failure = json.loads(failure or user)
         elif user:
-            uid, gid, site = user.decode().split(" ", 2)
+            uid, gid, site, self.user = os.fsdecode(user).split(" ", 3)
             self.uid, self.gid = int(uid), int(gid)
             if site != self.site:  # whoever told the child so must not have it
                 message = f"{BAD_START}its process was told to serve {site!r:.100}"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from luisito.core import wire
 from luisito.errors import SettingsError
-from luisito.spawner import channel, tree
+from luisito.spawner import channel, child, tree
 from luisito.spawner.checks import BAD_START, wrong_start
 from luisito.spawner.containment import Containment, kill
 from luisito.spawner.server import Server
@@ -225,7 +225,14 @@ class Servers:
                 if server.failure is not None:
                     self._sweep(server, 0.0)
                 else:
-                    self._outbox.send(wire.Running(server.id, server.uid, server.gid))
+                    self._outbox.send(self._running(server, server.uid, server.gid))
+
+    def _running(self, server: Server, uid: int, gid: int) -> wire.Running:
+        order = wire.Start(server.id, server.site, server.port)
+        values = child.command_values(self._config, self._runtime, order, uid, gid)
+        argv = wire.bounded(self._config.command.render(values))
+        folder = values["PATH"][: wire.MAX_FOLDER]
+        return wire.Running(server.id, uid, gid, server.user, folder, argv)
 
     def reaped(self, pid: int, code: int, now: float) -> None:
         """Note that a process was reaped; kill what it left, if it was a server's first one."""
@@ -267,10 +274,14 @@ class Servers:
         return self._spare is None and len(self._by_id) < self._config.max_alive
 
     def _sweep(self, server: Server, now: float) -> None:
-        left = tree.living(self.tree(server))
+        pids = self.tree(server)
+        left = tree.living(pids)
         for pid in left:
             kill(pid, signal.SIGKILL)
-        if server.code is not None and not left:
+        if server.code is not None and left and server.left is None:
+            server.left = left[0]
+        # One that has ended while we looked may have left others, who are seen next time.
+        if server.code is not None and not pids:
             self._forget(server)
             self._tell(server, server.code)
             return
@@ -286,7 +297,7 @@ class Servers:
             self._outbox.send(wire.Failed(server.id, **server.failure))
         else:
             code, number = (ended, None) if ended >= 0 else (None, -ended)
-            self._outbox.send(wire.Exited(server.id, code, number))
+            self._outbox.send(wire.Exited(server.id, code, number, server.left))
 
     def _forget(self, server: Server) -> None:
         del self._by_id[server.id]

@@ -16,7 +16,7 @@ from luisito.core.policy import Policy
 
 ALIVE = {State.STARTING, State.READY, State.DRAINING}
 HOLDING = [State.STARTING, State.READY, State.DRAINING, State.STOPPING]
-ROOM = "its room is needed"
+ROOM = "room was needed for "
 SITES = [f"s{n}" for n in range(6)]
 LIMITS = st.builds(
     Limits,
@@ -147,7 +147,7 @@ class PoolMachine(RuleBasedStateMachine):
         process = self.of(order.server)
         site = process.server.site
         assert process.state in ALIVE
-        if order.reason == ROOM:
+        if order.reason.startswith(ROOM):
             full, crowded, fits = self.room()
             assert self.parked(), "evicted for nobody"
             assert full or crowded, "evicted though there was room"

@@ -20,6 +20,8 @@ CONFIGURE = wire.Configure(
     min_uid=1,
     umask=0o022,
     output_log_dir=None,
+    log_max_size=1 << 20,
+    log_keep=5,
     access_log="/var/log/x",
     runtime_dir=None,
     network_gid=5,
@@ -34,7 +36,7 @@ ORDERS = [
     wire.AskFolder(1, "a.example"),
     wire.AskOwns(1, 2, 2**40),
     wire.AskLog(1, None),
-    wire.AskLog(2, "a.example"),
+    wire.AskLog(2, "a.example", True),
     wire.AskList(1),
     wire.Adopt(1, 2),
     wire.Quit(),
@@ -43,13 +45,13 @@ FACTS = [
     wire.Hello(1, "guardian", "words", "/run/x", "fd"),
     wire.Spare(1),
     wire.Started(1, 2),
-    wire.Running(1, 2, 3),
+    wire.Running(1, 2, 3, "bob", "/srv/a", ["serve", "--port", "20001"]),
     wire.Failed(1, True, "no such program"),
-    wire.Exited(1, 0, None),
-    wire.Exited(1, None, 9),
+    wire.Exited(1, 0, None, 17),
+    wire.Exited(1, None, 9, None),
     wire.Folder(1, False, None, None, "gone"),
     wire.Owns(1, True),
-    wire.Log(1, ""),
+    wire.Log(1, "", 5, True),
     wire.Servers(1, [{"server": 1, "site": "a", "port": None}], False),
     wire.Adopted(1, 2, ""),
     wire.Refused("why \ud800 \u20ac"),
@@ -161,3 +163,25 @@ def test_an_order_for_a_child_comes_back_as_it_was(port):
 def test_what_is_no_order_for_a_child_is_refused(data):
     with pytest.raises(WireError, match="no order to start"):
         wire.decode_start(data)
+
+
+@pytest.mark.parametrize(
+    ("argv", "told"),
+    [
+        (["serve", "--port", "1"], ["serve", "--port", "1"]),
+        (["a" * 2000], ["a" * 2000]),
+        (["a" * 1999, "bcd"], ["a" * 1999, "b..."]),
+        (["a" * 2000, "b"], ["a" * 2000, "..."]),
+        (["a"] * 100, ["a"] * 100),
+        (["a"] * 101, ["a"] * 100 + ["..."]),
+    ],
+)
+def test_a_command_is_told_within_bounds(argv, told):
+    assert wire.bounded(argv) == told
+
+
+def test_what_is_told_of_a_start_fits_into_a_message():
+    argv = wire.bounded(["\U0001f600"] * 10_000)
+    folder = "\U0001f600" * wire.MAX_FOLDER
+    running = wire.Running(2**31, 2**32, 2**32, "\ud800" * 32, folder, argv)
+    assert wire.decode_fact(wire.encode(running)) == running

@@ -147,7 +147,10 @@ def files(server):
 
 
 def ports(server):
-    used = {server.port, *map(int, re.findall(r", port (\d+)$", server.log(), re.MULTILINE))}
+    used = {
+        server.port,
+        *map(int, re.findall(r": started as pid .*, port (\d+), in ", server.log())),
+    }
     for port in used:
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -31,7 +31,7 @@ def test_33_a_port_is_taken_by_one_that_is_killed_first(serve):
     """FAULTS 33: the same where the command does not mind, and starts to wait."""
     command = ["sh", "-c", "sleep 0.7; exec sleep 1000", "sh", "%PORT"]
     server = serve({"CMD_TPL": command, "START_TIMEOUT": 4})
-    server.expect("trying another port", "stopped while starting", "504 for GET")
+    server.expect("trying another port", "while it starts", "504 for GET")
     with server.client() as connection:
         connection.ask()
         port = int(server.wait_for_log(r"started as pid .*, port (\d+)")[1])

@@ -1,4 +1,4 @@
-"""The output of app servers: flood, rate, tail, log file."""
+"""The output of app servers: flood, rate, tail, ends."""
 
 import os
 
@@ -7,6 +7,8 @@ from twisted.internet.task import Clock
 
 from luisito.net.output import Output
 
+RATE = 1 << 20
+
 
 @pytest.fixture
 def clock():
@@ -14,10 +16,16 @@ def clock():
 
 
 @pytest.fixture
-def pipe(turns, clock):
+def got():
+    return bytearray()
+
+
+@pytest.fixture
+def pipe(turns, clock, got):
     """(output, writing end)."""
     reader, writer = os.pipe2(os.O_NONBLOCK)
-    output = Output(turns.board, clock, reader)
+    output = Output(turns.board, clock, reader, RATE, got.extend)
+    output.start()
     yield output, writer
     output.close()
     try:
@@ -38,26 +46,74 @@ def flood(writer):
 
 def test_tail(turns, pipe):
     output, writer = pipe
-    os.write(writer, b"x" * 10_000 + b"last w\xf6rds\n")
+    os.write(writer, b"x" * 10_000 + b"last w\xf6rds\x1b[2J\n")
     turns.settle(3)
-    assert output.tail.endswith("last w\ufffdrds")
+    assert output.tail.endswith("last w\ufffdrds\\x1b[2J")
     assert len(output.tail) < 4100
 
 
-def test_row_31_a_flood_is_read_no_faster_than_the_rate(turns, clock, pipe):
+def test_the_tail_is_that_of_all_that_was_written(turns, pipe):
     output, writer = pipe
-    count = 0
+    for number in range(2000):
+        os.write(writer, b"%d\n" % number)
+        if number % 100 == 0:
+            turns.turn()
+    turns.settle(3)
+    assert output.tail.endswith("\n1998\n1999")
+    assert len(output.tail) > 4000
+
+
+@pytest.mark.parametrize("rate", [1 << 20, 1 << 16, 2000])
+def test_row_31_a_flood_is_read_no_faster_than_the_rate(turns, clock, rate):
+    got = []
+    reader, writer = os.pipe2(os.O_NONBLOCK)
+    output = Output(turns.board, clock, reader, rate, got.append)
+    output.start()
     for _ in range(100):
         for _ in range(40):
-            count += flood(writer)
+            flood(writer)
             turns.turn()
         clock.advance(0.1)
-    assert 5 << 20 < count < 13 << 20
+    count = sum(map(len, got))
+    # ten seconds and the burst of one, and a last read of a whole pipe
+    assert 9 * rate <= count <= 11 * rate + 65536
     os.close(writer)
-    for _ in range(20):
-        clock.advance(0.1)
+    output.close()
+    assert clock.getDelayedCalls() == []
+
+
+def test_row_31_a_quiet_time_makes_up_for_one_second_only(turns, clock, pipe, got):
+    _, writer = pipe
+    clock.advance(1000)
+    for _ in range(100):
+        flood(writer)
         turns.turn()
+    assert RATE <= len(got) <= RATE + 65536
+
+
+def test_nothing_is_read_before_the_start(turns, clock, got):
+    reader, writer = os.pipe2(os.O_NONBLOCK)
+    output = Output(turns.board, clock, reader, RATE, got.extend)
+    os.write(writer, b"early\n")
+    turns.settle(3)
+    assert got == b""
+    output.start()
+    turns.settle(3)
+    assert got == b"early\n"
+    os.close(writer)
+    turns.settle(3)
+    output.start()
     assert output._fd == -1
+
+
+def test_what_was_never_started_gives_its_last_words(turns, clock, got):
+    reader, writer = os.pipe2(os.O_NONBLOCK)
+    output = Output(turns.board, clock, reader, RATE, got.extend)
+    os.write(writer, b"cannot\n")
+    os.close(writer)
+    output.close()
+    assert output.tail == "cannot"
+    assert got == b"cannot\n"
 
 
 def test_row_31_a_closed_pipe(turns, pipe):
@@ -70,49 +126,35 @@ def test_row_31_a_closed_pipe(turns, pipe):
     output.close()
 
 
-def test_close_takes_what_is_in_the_pipe(pipe):
+def test_close_takes_what_is_in_the_pipe(pipe, got):
     output, writer = pipe
     os.write(writer, b"x" * 30_000 + b"end")
     output.close()
     assert output.tail.endswith("end")
+    assert len(got) == 30_003
 
 
-def test_close_while_paused(turns, clock, pipe):
+def test_close_while_paused(turns, clock, pipe, got):
     output, writer = pipe
     while output._resume is None:
         flood(writer)
         turns.turn()
+    before = len(got)
+    flood(writer)
     output.close()
+    assert len(got) > before
     assert clock.getDelayedCalls() == []
 
 
-def test_to_a_file_with_what_came_before(turns, pipe, tmp_path):
-    output, writer = pipe
-    os.write(writer, b"one\n")
+def test_nobody_wants_it(turns, clock):
+    reader, writer = os.pipe2(os.O_NONBLOCK)
+    output = Output(turns.board, clock, reader, RATE, None)
+    output.start()
+    os.write(writer, b"only the tail\n")
     turns.settle(3)
-    path = tmp_path / "log"
-    output.to_file(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND))
-    os.write(writer, b"two\n")
-    turns.settle(3)
-    assert path.read_bytes() == b"one\ntwo\n"
-
-
-def test_to_a_file_that_comes_after_the_end(turns, pipe, tmp_path):
-    output, writer = pipe
-    os.write(writer, b"one\n")
+    assert output.tail == "only the tail"
     os.close(writer)
-    turns.settle(3)
-    path = tmp_path / "log"
-    output.to_file(os.open(path, os.O_WRONLY | os.O_CREAT))
-    assert path.read_bytes() == b"one\n"
-
-
-def test_row_39_full_disk_costs_nothing_but_lines(turns, pipe):
-    output, writer = pipe
-    output.to_file(os.open("/dev/full", os.O_WRONLY))
-    os.write(writer, b"one\n")
-    turns.settle(3)
-    assert output.tail == "one"
+    output.close()
 
 
 def test_an_error_of_ours(pipe):

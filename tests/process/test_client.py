@@ -29,6 +29,8 @@ CONFIGURE = wire.Configure(
     min_uid=1,
     umask=0o022,
     output_log_dir=None,
+    log_max_size=1 << 20,
+    log_keep=5,
     access_log=None,
     runtime_dir=None,
     network_gid=os.getgid(),
@@ -50,14 +52,14 @@ class Notes:
         if self.fault is not None:
             raise self.fault
 
-    def spawner_running(self, server, uid, gid):
-        self.note("running", server, uid, gid)
+    def spawner_running(self, running):
+        self.note("running", *running)
 
     def spawner_failed(self, server, message, overloaded):
         self.note("failed", server, message, overloaded)
 
-    def spawner_exited(self, server, code, signal):
-        self.note("exited", server, code, signal)
+    def spawner_exited(self, exited):
+        self.note("exited", *exited)
 
     def spawner_lost(self, reason):
         self.note("lost", reason)
@@ -124,7 +126,7 @@ def test_a_life(world):
     assert os.read(output, 10) == b"on\n"
     one.spawner.signal(1, "TERM")
     one.until(lambda: len(one.notes.facts) == 3)
-    assert one.notes.facts[2] == ("exited", 1, None, 15)
+    assert one.notes.facts[2] == ("exited", 1, None, 15, None)
     os.fstat(one.listener.fileno())  # is still ours
 
 

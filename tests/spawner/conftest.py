@@ -39,6 +39,8 @@ def configure(**changes):
         "min_uid": 1,
         "umask": 0o022,
         "output_log_dir": None,
+        "log_max_size": 1 << 20,
+        "log_keep": 5,
         "access_log": None,
         "runtime_dir": None,
         "network_gid": os.getgid(),

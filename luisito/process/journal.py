@@ -1,0 +1,110 @@
+"""Says what becomes of each server: in Luisito's own log, and in the file of its site's output."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING, Final
+
+from twisted.logger import Logger, LogLevel
+
+from luisito.core.background import went
+from luisito.core.ending import ending
+from luisito.core.lifecycle import State
+from luisito.core.sitelog import visible
+
+if TYPE_CHECKING:
+    from constantly import NamedConstant  # type: ignore[import-untyped]
+
+    from luisito.core import wire
+    from luisito.process.start import Start
+
+_LAST_WORDS: Final = 1000  # characters of a server's output in Luisito's own log
+_ON_ITS_WAY_OUT: Final = (State.DRAINING, State.STOPPING)
+
+
+class Journal:
+    """Tells the life of each server, each event in one line that needs no other beside it."""
+
+    _log = Logger()
+
+    def running(self, start: Start, fact: wire.Running) -> None:
+        """Its command was executed."""
+        self._say(
+            start,
+            f"started as pid {start.pid}, user {fact.user} (uid {fact.uid}, gid {fact.gid}),"
+            f" {start.way_in}, in {fact.folder}: {shlex.join(fact.argv)}",
+        )
+
+    def ready(self, start: Start, seconds: float) -> None:
+        """It is ready, so many seconds after it was asked for."""
+        self._say(start, f"pid {start.pid} ready after {seconds:.3f} s")
+
+    def stopping(self, start: Start, reason: str, waited_for: str) -> None:
+        """It is sent SIGTERM.
+
+        Args:
+            start: of the server.
+            reason: why.
+            waited_for: what it was waited for; "" where it was ready.
+        """
+        if waited_for:
+            words = f"stopping pid {start.pid} while it starts: {reason}; {waited_for}"
+            self._say(start, words, LogLevel.warn)
+        else:
+            self._say(start, f"stopping pid {start.pid}: {reason}")
+
+    def killing(self, start: Start) -> None:
+        """It is sent SIGKILL."""
+        if not start.killed:
+            start.killed = True
+            self._say(start, f"pid {start.pid} does not stop within STOP_TIMEOUT: killing it")
+
+    def failed(self, start: Start, message: str) -> None:
+        """No command came to run."""
+        self._end(start, f"cannot start: {message}", LogLevel.error)
+
+    def other_port(self, start: Start, why: str) -> None:
+        """It is tried again on another port."""
+        self._end(start, f"{why}; trying another port", LogLevel.warn)
+
+    def lost(self, start: Start) -> None:
+        """The spawner has gone, and it with the spawner."""
+        self._end(start, f"pid {start.pid} is gone, as the spawner is")
+
+    def exited(self, start: Start, fact: wire.Exited, seconds: float) -> str:
+        """It has gone, so many seconds after it was asked for; returns why, for an operator."""
+        state = start.server.state
+        how = ending(fact.code, fact.signal, killed=start.killed)
+        if fact.code == 0 and fact.left is not None and state not in _ON_ITS_WAY_OUT:
+            how = went(fact.left, start.argv)
+            self._end(start, how, LogLevel.error)
+            return how
+        if state is not State.STARTING:
+            asked = "" if state in _ON_ITS_WAY_OUT else ", though nobody had stopped it"
+            detail = f"pid {start.pid} {how} after {seconds:.3f} s{asked}"
+            self._end(start, detail)
+            return detail
+        detail = f"the command {how} before it was ready"
+        words = start.tail[-_LAST_WORDS:]
+        rest = f"; its last output:\n{words}" if words else ", without any output"
+        self._say_here(start, detail + rest, LogLevel.error)
+        self._end_there(start, f"{detail} (pid {start.pid}, after {seconds:.3f} s)")
+        return detail + rest
+
+    def _say(self, start: Start, words: str, level: NamedConstant = LogLevel.info) -> None:
+        self._say_here(start, visible(words), level)
+        if start.log is not None:
+            start.log.say(words)
+
+    def _end(self, start: Start, words: str, level: NamedConstant = LogLevel.info) -> None:
+        self._say_here(start, visible(words), level)
+        self._end_there(start, words)
+
+    def _say_here(self, start: Start, words: str, level: NamedConstant) -> None:
+        self._log.emit(level, "{site}: {words}", site=start.server.site, words=words)
+
+    def _end_there(self, start: Start, words: str) -> None:
+        if start.log is not None:
+            start.log.say(words)
+            start.log.release()
+            start.log = None

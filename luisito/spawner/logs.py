@@ -1,0 +1,113 @@
+"""Opening and rotating log files, in folders that a tenant may be able to write to."""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import TYPE_CHECKING
+
+from luisito.core import sitelog, wire
+from luisito.errors import LuisitoError
+
+if TYPE_CHECKING:
+    from luisito.spawner.config import Config
+
+# NONBLOCK: to open a FIFO would wait for its reader.
+_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+_MODE = 0o640
+_MOST_KEPT = 1000  # old files of a larger LOG_KEEP are looked for up to here
+
+
+class LogRefusedError(LuisitoError):
+    """A file that is there may not be used as a log; the message says why and the mend."""
+
+
+def open_log(
+    config: Config, order: wire.AskLog | wire.AskOwnLog
+) -> tuple[wire.Log, tuple[int, ...]]:
+    """Open a log file for appending, a new one where that is asked for; to be done by a helper.
+
+    All is done by names in one open folder, and no link is followed there, so that whatever a
+    tenant puts there or moves meanwhile, nothing outside of it is written or renamed.
+    """
+    path = config.access_log
+    if isinstance(order, wire.AskOwnLog):
+        path = config.log
+    elif order.site is not None:
+        path = config.output_log_dir and f"{config.output_log_dir}/{order.site}.log"
+    if path is None:
+        return wire.Log(order.ask, "no such log is configured"), ()
+    place, _, name = path.rpartition("/")
+    try:
+        folder = os.open(place or "/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        return wire.Log(order.ask, f"log folder {place!r}: {error.strerror}; create it"), ()
+    try:
+        if isinstance(order, wire.AskLog) and order.site is not None and order.rotate:
+            _rotate(folder, name, config.log_max_size, config.log_keep)
+        log = os.open(name, _FLAGS, _MODE, dir_fd=folder)
+        status = os.fstat(log)
+        _check(folder, status)
+    except OSError as error:
+        return wire.Log(order.ask, f"log {path!r}: {error.strerror}; mend its folder"), ()
+    except LogRefusedError as refused:
+        return wire.Log(order.ask, f"log {path!r}: {refused}; remove it"), ()
+    os.set_blocking(log, True)
+    return wire.Log(order.ask, "", status.st_size, _ends_midline(log, status.st_size)), (log,)
+
+
+def _check(folder: int, status: os.stat_result) -> None:
+    """Refuse a file that somebody may have put there to be written to, or to read what is."""
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
+        raise LogRefusedError("not a plain file with one name")
+    place = os.fstat(folder)
+    trusted = status.st_uid in (0, os.geteuid(), place.st_uid)
+    if not trusted and place.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise LogRefusedError(
+            f"it belongs to uid {status.st_uid}, who may have put it into a folder that others may"
+            " write to"
+        )
+
+
+def _ends_midline(log: int, size: int) -> bool:
+    if not size:
+        return False
+    try:
+        # By its descriptor, since the name may mean another file by now.
+        reading = os.open(f"/proc/self/fd/{log}", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False  # it may not be read
+    return os.pread(reading, 1, size - 1) not in (b"\n", b"")
+
+
+def _rotate(folder: int, name: str, limit: int, keep: int) -> None:
+    """Rename a file to `name.1` and the older ones to the next number; drop what is too old.
+
+    Not where the file is small: it has been rotated already, or emptied, by somebody else. Done
+    again after an error, it goes on where it was. A rename puts nothing in another place.
+    """
+    try:
+        status = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return
+    if not stat.S_ISREG(status.st_mode) or not sitelog.rotates(status.st_size, limit):
+        return
+    for number in range(keep + 1, _MOST_KEPT):
+        if not _unlink(folder, f"{name}.{number}"):
+            break
+    if not keep:
+        _unlink(folder, name)
+    for number in range(keep, 0, -1):
+        older = f"{name}.{number - 1}" if number > 1 else name
+        try:
+            os.rename(older, f"{name}.{number}", src_dir_fd=folder, dst_dir_fd=folder)
+        except FileNotFoundError:
+            continue
+
+
+def _unlink(folder: int, name: str) -> bool:
+    try:
+        os.unlink(name, dir_fd=folder)
+    except FileNotFoundError:
+        return False
+    return True
