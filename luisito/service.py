@@ -212,6 +212,7 @@ class LuisitoService(Service):
                 self._open_site_log,
                 settings.output_log_dir,
                 settings.log_max_size,
+                settings.log_rate,
             )
         readiness = Readiness(board, board, diag, self._owns)
         return Ways(

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import signal
 
-_OUT_OF_MEMORY = (
-    ", which Luisito did not send: the kernel does so when memory runs out (see `dmesg`), or some"
-    " person did"
-)
 
-
-def ending(code: int | None, number: int | None, *, killed: bool = False) -> str:
+def ending(code: int | None, number: int | None) -> str:
     """Say how a process ended.
 
     Args:
         code: its exit code; None where a signal ended it.
         number: of that signal; None where it exited.
+    """
+    return f"exited with code {code}" if number is None else f"was killed by {signal_name(number)}"
+
+
+def suspicion(number: int | None, *, killed: bool) -> str:
+    """Say who may have killed a process, where that was not Luisito; "" where there is no riddle.
+
+    Args:
+        number: of the signal that ended it, if one did.
         killed: Luisito had sent it SIGKILL.
     """
-    if number is None:
-        return f"exited with code {code}"
-    words = f"was killed by {signal_name(number)}"
-    return words + _OUT_OF_MEMORY if number == signal.SIGKILL and not killed else words
+    if number != signal.SIGKILL or killed:
+        return ""
+    return "; Luisito did not send it: the kernel does when memory runs out (see `dmesg`)"
 
 
 def signal_name(number: int) -> str:

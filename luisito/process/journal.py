@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from twisted.logger import Logger, LogLevel
 
 from luisito.core.background import went
-from luisito.core.ending import ending
+from luisito.core.ending import ending, suspicion
 from luisito.core.lifecycle import State
 from luisito.core.sitelog import visible
 
@@ -74,17 +74,18 @@ class Journal:
     def exited(self, start: Start, fact: wire.Exited, seconds: float) -> str:
         """It has gone, so many seconds after it was asked for; returns why, for an operator."""
         state = start.server.state
-        how = ending(fact.code, fact.signal, killed=start.killed)
+        how = ending(fact.code, fact.signal)
+        suspect = suspicion(fact.signal, killed=start.killed)
         if fact.code == 0 and fact.left is not None and state not in _ON_ITS_WAY_OUT:
             how = went(fact.left, start.argv)
             self._end(start, how, LogLevel.error)
             return how
         if state is not State.STARTING:
-            asked = "" if state in _ON_ITS_WAY_OUT else ", though nobody had stopped it"
-            detail = f"pid {start.pid} {how} after {seconds:.3f} s{asked}"
+            unasked = "" if state in _ON_ITS_WAY_OUT else ", though nobody had stopped it"
+            detail = f"pid {start.pid} {how} after {seconds:.3f} s{suspect or unasked}"
             self._end(start, detail)
             return detail
-        detail = f"the command {how} before it was ready"
+        detail = f"the command {how} before it was ready{suspect}"
         words = start.tail[-_LAST_WORDS:]
         rest = f"; its last output:\n{words}" if words else ", without any output"
         self._say_here(start, detail + rest, LogLevel.error)

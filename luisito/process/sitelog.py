@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 _EVERY: Final = 0.1  # seconds: a write for each line would cost a request of its site some 50 us
 _AT_ONCE: Final = 64 << 10  # bytes that are written without waiting for more
 _A_WRITE: Final = 256 << 10  # bytes at most
-# Bytes that are held for a disk that is full or slow, of one site and of all.
-_HELD: Final = 1 << 20
-_HELD_OF_ALL: Final = 32 << 20
 _AGAIN: Final = 1.0  # seconds after a write that failed, which costs nearly nothing
 _ASK_AGAIN: Final = 10.0  # seconds after a file that could not be opened, which costs a fork
 
@@ -53,7 +50,7 @@ class SiteLog:
     def append(self, data: bytes) -> None:
         """Takes what a server wrote; never nothing."""
         logs, held = self._logs, self._held
-        if len(held) + len(data) > _HELD or logs.held + len(data) > _HELD_OF_ALL:
+        if len(held) + len(data) > logs.most or logs.held + len(data) > logs.most_of_all:
             self._gap += len(data)
             logs.count(data)
             logs.complain(self, "too much waits for a disk that is full or slow")
@@ -142,7 +139,9 @@ class SiteLog:
             self._held[:0] = b"\n"
             self._logs.held += 1
         self._fd, self._size = file.fd, file.size
-        self._done()
+        self._busy = self._failing = False
+        self.go_on()
+        self._logs.check()
 
     def _not_opened(self, failure: Failure, *, rotate: bool) -> None:
         if self._ended:

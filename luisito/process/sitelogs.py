@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
     from luisito.process.client import LogFile
 
+_HELD_SECONDS: Final = 2  # seconds' worth of a site's output: its burst, and a second more
+_LEAST_HELD: Final = 256 << 10  # bytes; some whole pipes
+_HELD_OF_ALL: Final = 32 << 20  # bytes
 _ASKS: Final = 8  # at a time; each is a process of the spawner's
 _WARN_EVERY: Final = 60.0  # seconds
 _SETTLE: Final = 5.0  # seconds
@@ -31,8 +34,11 @@ class SiteLogs:
         open_file: asks the spawner for a site's file, rotated where that is asked for and due.
         folder: of the files.
         max_size: of a file, in bytes.
+        rate: of one server's output, in bytes a second (core.bucket).
 
     Attributes:
+        most: bytes that are held of one site, for a disk that is full or slow.
+        most_of_all: the same of all sites together.
         held: bytes that wait to be written.
         dropped_bytes: of output that could not be written.
         dropped_lines: how many ends of line were among them.
@@ -47,8 +53,10 @@ class SiteLogs:
         open_file: Callable[[str, bool], Deferred[LogFile]],
         folder: str,
         max_size: int,
+        rate: int,
     ) -> None:
         self.clock, self.folder, self.max_size = clock, folder, max_size
+        self.most, self.most_of_all = max(_LEAST_HELD, _HELD_SECONDS * rate), _HELD_OF_ALL
         self.writer = Writer(call)
         self.held = self.dropped_bytes = self.dropped_lines = 0
         self._open_file = open_file

@@ -45,15 +45,26 @@ def open_log(
     try:
         if isinstance(order, wire.AskLog) and order.site is not None and order.rotate:
             _rotate(folder, name, config.log_max_size, config.log_keep)
-        log = os.open(name, _FLAGS, _MODE, dir_fd=folder)
-        status = os.fstat(log)
-        _check(folder, status)
+        log, status = _open(folder, name)
     except OSError as error:
         return wire.Log(order.ask, f"log {path!r}: {error.strerror}; mend its folder"), ()
     except LogRefusedError as refused:
         return wire.Log(order.ask, f"log {path!r}: {refused}; remove it"), ()
+    finally:
+        os.close(folder)
     os.set_blocking(log, True)
     return wire.Log(order.ask, "", status.st_size, _ends_midline(log, status.st_size)), (log,)
+
+
+def _open(folder: int, name: str) -> tuple[int, os.stat_result]:
+    log = os.open(name, _FLAGS, _MODE, dir_fd=folder)
+    try:
+        status = os.fstat(log)
+        _check(folder, status)
+    except LogRefusedError:
+        os.close(log)
+        raise
+    return log, status
 
 
 def _check(folder: int, status: os.stat_result) -> None:
@@ -77,7 +88,10 @@ def _ends_midline(log: int, size: int) -> bool:
         reading = os.open(f"/proc/self/fd/{log}", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return False  # it may not be read
-    return os.pread(reading, 1, size - 1) not in (b"\n", b"")
+    try:
+        return os.pread(reading, 1, size - 1) not in (b"\n", b"")
+    finally:
+        os.close(reading)
 
 
 def _rotate(folder: int, name: str, limit: int, keep: int) -> None:

@@ -408,6 +408,15 @@ class Connection:
             os.write(1, line)
         self.do_echo(request)
 
+    def do_stdout_lines(self, request, count):
+        for number in range(int(count)):
+            os.write(1, b"line %09d %s\n" % (number, b"." * 84))  # 100 bytes
+        self.do_echo(request)
+
+    def do_stdout_text(self, request, text):
+        os.write(1, text.encode())
+        self.do_echo(request)
+
     def do_close_stdout(self, request):
         os.closerange(0, 3)
         self.do_echo(request)

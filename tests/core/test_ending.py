@@ -2,7 +2,7 @@ import signal
 
 import pytest
 
-from luisito.core.ending import ending, signal_name
+from luisito.core.ending import ending, signal_name, suspicion
 
 
 def test_by_itself():
@@ -13,14 +13,16 @@ def test_by_itself():
 def test_by_a_signal():
     assert ending(None, signal.SIGTERM) == "was killed by SIGTERM (15)"
     assert ending(None, signal.SIGSEGV) == "was killed by SIGSEGV (11)"
-    assert ending(None, signal.SIGKILL, killed=True) == "was killed by SIGKILL (9)"
+    assert ending(None, signal.SIGKILL) == "was killed by SIGKILL (9)"
 
 
 def test_out_of_memory_perhaps():
-    words = ending(None, signal.SIGKILL)
-    assert words.startswith("was killed by SIGKILL (9), which Luisito did not send")
+    words = suspicion(signal.SIGKILL, killed=False)
+    assert words.startswith("; Luisito did not send it")
     assert "memory" in words
-    assert "memory" not in ending(None, signal.SIGSEGV)
+    assert suspicion(signal.SIGKILL, killed=True) == ""
+    assert suspicion(signal.SIGSEGV, killed=False) == ""
+    assert suspicion(None, killed=False) == ""
 
 
 @pytest.mark.parametrize(("number", "name"), [(1, "SIGHUP (1)"), (40, "signal 40")])

@@ -66,6 +66,13 @@ def status(pid):
     return {}
 
 
+def io(pid):
+    """The lines of /proc/PID/io by name; {} where there is none."""
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/io") as file:
+        return {name: value.strip() for name, _, value in (line.partition(":") for line in file)}
+    return {}
+
+
 def tasks_of(uid):
     """How many threads a user has, as RLIMIT_NPROC counts them."""
     found = [status(pid) for pid in table()]

@@ -113,6 +113,31 @@ def test_environment_is_scrubbed_68(network, monkeypatch):
     }
 
 
+def test_pythonunbuffered_is_left_to_env(network):
+    _, child = told(network, env={"PYTHONUNBUFFERED": ""})
+    assert child["environ"]["PYTHONUNBUFFERED"] == ""
+
+
+def test_what_was_executed_is_told(network, folder):
+    """The words are replaced, and nothing of ENV is in it."""
+    network.launch(
+        command=[*PYTHON, "import time; time.sleep(1000)", "%HOST", "%PORT", "x" * 3000],
+        env={"SECRET": "s3cret-%PORT"},
+        cwd=folder,
+    )
+    started, _ = network.run()
+    running = network.wait(wire.Running)
+    user = pwd.getpwnam("nobody") if os.geteuid() == 0 else pwd.getpwuid(os.getuid())
+    assert (running.uid, running.gid, running.user) == (user.pw_uid, user.pw_gid, user.pw_name)
+    assert running.folder == folder
+    *words, last = running.argv
+    assert words[-2:] == ["a.example", "20001"]
+    assert last.endswith("xxx...")
+    assert sum(map(len, running.argv)) <= wire.MAX_COMMAND + 3
+    executed = tree.read(f"/proc/{started.pid}/cmdline").decode().split("\0")
+    assert executed[: len(words)] == words
+
+
 def test_containment_is_told(network):
     hello = network.launch().hello
     kind = "pid-namespace" if network.uid == 0 and not network.confined else "guardian"
