@@ -6,7 +6,7 @@ import random
 from typing import TYPE_CHECKING, Final, Protocol
 
 import attrs
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 
 from luisito.core.lifecycle import Server, State
 from luisito.core.orders import Grant, Kill, Refusal, Refuse, Spawn, Terminate
@@ -170,10 +170,9 @@ class Pool:
         if self._empty is not None and not self._policy.servers and not self._policy.waiting:
             empty, self._empty = self._empty, None
             logs = self._ways.logs
-            if logs is None:
-                empty.callback(None)
-            else:
-                logs.settle().chainDeferred(empty)
+            settled = succeed(None) if logs is None else logs.settle()
+            # whoever waits may have given up
+            settled.addCallback(lambda _: None if empty.called else empty.callback(None))
 
     # ------------------------------------------------------------------ orders
 
@@ -297,7 +296,7 @@ class Pool:
             self._journal.other_port(start, start.foreign or taken)
             self._spawn(server, start.tries + 1)
             return
-        detail = self._journal.exited(start, exited, now - server.started_at)
+        detail = self._journal.exited(start, exited, now)
         if starting:
             self._withdraw(server, Refused(502, detail))
         self._carry_out(self._policy.exited(server, now, detail))

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from luisito.process.start import Start
 
 _LAST_WORDS: Final = 1000  # characters of a server's output in Luisito's own log
+_SOON: Final = 10.0  # seconds: later, a command that ends does not go into the background
 _ON_ITS_WAY_OUT: Final = (State.DRAINING, State.STOPPING)
 
 
@@ -71,12 +72,18 @@ class Journal:
         """The spawner has gone, and it with the spawner."""
         self._end(start, f"pid {start.pid} is gone, as the spawner is")
 
-    def exited(self, start: Start, fact: wire.Exited, seconds: float) -> str:
-        """It has gone, so many seconds after it was asked for; returns why, for an operator."""
-        state = start.server.state
+    def exited(self, start: Start, fact: wire.Exited, now: float) -> str:
+        """It has gone; returns why, for an operator."""
+        server, state = start.server, start.server.state
+        seconds = now - server.started_at
         how = ending(fact.code, fact.signal)
         suspect = suspicion(fact.signal, killed=start.killed)
-        if fact.code == 0 and fact.left is not None and state not in _ON_ITS_WAY_OUT:
+        if (
+            fact.code == 0
+            and fact.left is not None
+            and state not in _ON_ITS_WAY_OUT
+            and now - (server.ready_at or now) < _SOON
+        ):
             how = went(fact.left, start.argv)
             self._end(start, how, LogLevel.error)
             return how

@@ -97,6 +97,12 @@ class SiteLogs:
         for log in list(self._by_site.values()):
             log.close()
         self.writer.stop()
+        if self.dropped_bytes:
+            self._log.info(
+                "{bytes} bytes ({lines} lines) of the sites' output were dropped in all",
+                bytes=self.dropped_bytes,
+                lines=self.dropped_lines,
+            )
 
     # -- for the logs
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from typing import TYPE_CHECKING
@@ -15,6 +16,11 @@ if TYPE_CHECKING:
 # NONBLOCK: to open a FIFO would wait for its reader.
 _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _MODE = 0o640
+_MENDS = {
+    errno.EACCES: "let the user of Luisito's spawner write there",
+    errno.ELOOP: "it is a symbolic link; remove it",
+    errno.ENOSPC: "make room",
+}
 _MOST_KEPT = 1000  # old files of a larger LOG_KEEP are looked for up to here
 
 
@@ -47,7 +53,8 @@ def open_log(
             _rotate(folder, name, config.log_max_size, config.log_keep)
         log, status = _open(folder, name)
     except OSError as error:
-        return wire.Log(order.ask, f"log {path!r}: {error.strerror}; mend its folder"), ()
+        mend = _MENDS.get(error.errno or 0, "look at what is in its folder")
+        return wire.Log(order.ask, f"log {path!r}: {error.strerror}; {mend}"), ()
     except LogRefusedError as refused:
         return wire.Log(order.ask, f"log {path!r}: {refused}; remove it"), ()
     finally:

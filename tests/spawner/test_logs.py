@@ -128,7 +128,7 @@ def test_a_rotation_that_failed_goes_on(logs):
     write(folder, f"{LOG}.1", b"1")
     os.mkdir(f"{folder}/{LOG}.2")
     fact, *_ = ask(rotate=True)
-    assert fact.message == f"log '{folder}/{LOG}': Is a directory; mend its folder"
+    assert fact.message == f"log '{folder}/{LOG}': Is a directory; look at what is in its folder"
     os.rmdir(f"{folder}/{LOG}.2")
     assert ask(rotate=True)[0].message == ""
     assert files(folder) == {LOG: b"", f"{LOG}.1": b"0" * LIMIT, f"{LOG}.2": b"1"}
