@@ -112,8 +112,17 @@ def request(server, target="/", host=HOSTS[0], method="GET", **how):
 
 
 def output(server, host=HOSTS[0]):
-    """What a site's server has written."""
-    return (server.folder / "output" / f"{host}.log").read_text(errors="replace")
+    """What a site's server has written, once all that Luisito has said of it stands there too."""
+    path = server.folder / "output" / f"{host}.log"
+    said = re.findall(rf"Journal#\w+\] {re.escape(host)}: (.*)", server.log())
+    said = [re.split("; its last output|, without any output", words)[0] for words in said]
+
+    def content():
+        text = path.read_text(errors="replace") if path.exists() else ""
+        return text if all(f" luisito: {words}" in text for words in said) else ""
+
+    text = processes.until(content, 5, f"output of {host}, and {said} beside it")
+    return re.sub(r"^\S+ luisito: .*\n", "", text, flags=re.MULTILINE)
 
 
 def ended(server):
@@ -123,6 +132,6 @@ def ended(server):
     assert request(server, host=HOSTS[1]).status == 200
     limit = PATIENCE["STOP_TIMEOUT"] + 5
     processes.until(lambda: not before & server.servers().keys(), limit, "the end of all of it")
-    how = server.wait_for_log(rf"{HOSTS[0]}: pid \d+ (.*)")[1]
-    assert "signal 9" not in how
+    how = server.wait_for_log(rf"{HOSTS[0]}: pid \d+ ((?:exited|was killed) .*) after")[1]
+    assert "SIGKILL" not in how
     return how

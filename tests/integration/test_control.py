@@ -164,7 +164,7 @@ def test_stop_of_an_idle_server(serve, as_whom, name):
     first = server.warm("a.localhost", "b.localhost")
     done = luisito(server, name, "A.localhost")
     assert (done.returncode, done.stdout) == (0, "a.localhost: hibernating\n")
-    server.wait_for_log(r"a\.localhost: stopping: asked to by uid \d+")
+    server.wait_for_log(r"a\.localhost: stopping pid \d+: asked to by uid \d+")
     processes.until(lambda: "a.localhost" not in listed(server), 5, "its end")
     assert stop(server, "a.localhost") == (
         0, "a.localhost: asleep already; the nearest that has a server is b.localhost",
@@ -212,7 +212,7 @@ def test_stop_of_a_server_that_starts(serve, way):
     A start with a socket handed over has its first request before it is ready.
     """
     server = serve(way=way, origin={"*": {"boot_delay": 2}})
-    server.allow("stopped while starting: asked to")
+    server.allow("while it starts: asked to")
     clients = [server.client() for _ in range(3)]
     for one in clients:
         one.ask()
