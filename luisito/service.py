@@ -91,7 +91,7 @@ class LuisitoService(Service):
         self.logs: Logs
         self._spawner: Spawner
         self.site_logs: SiteLogs | None = None
-        """The files of the sites' output, where they are kept; `reopen` goes over to new ones."""
+        """The files of the sites' output, where they are kept."""
         self.failed = False
         """The spawner was lost: the exit status must not be 0."""
 
@@ -182,6 +182,8 @@ class LuisitoService(Service):
             self._access_asked = logs.write_access_to(self.gateway, board)
         if self._log_file is not None:
             logs.write_own_to(self._log_file)
+        if self.site_logs is not None:
+            logs.add(self.site_logs.reopen)
 
     def _warn_of_one_user(self, uid: int, servers: int | None) -> None:
         if uid == servers:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from twisted.internet.defer import Deferred, DeferredSemaphore
+from twisted.internet.defer import Deferred, DeferredSemaphore, succeed
 from twisted.logger import Logger
 
 from luisito.process.sitelog import SiteLog
@@ -73,13 +73,17 @@ class SiteLogs:
         log.users += 1
         return log
 
-    def reopen(self) -> None:
+    def reopen(self) -> Deferred[None]:
         """Goes over to the files that have the sites' names now: the old ones were renamed.
 
         Nothing is lost: what is held goes into the new files.
+
+        Returns:
+            What has been called already: it may be asked for again at any time.
         """
         for log in list(self._by_site.values()):
             log.reopen()
+        return succeed(None)
 
     def settle(self) -> Deferred[None]:
         """Called back when all that is held has been written, or after some seconds."""

@@ -47,11 +47,14 @@ def open_log(
     try:
         folder = os.open(place or "/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
-        return wire.Log(order.ask, f"log folder {place!r}: {error.strerror}; create it"), ()
+        return wire.Log(order.ask, f"log {path!r}: {error.strerror}; create its folder"), ()
     try:
-        if isinstance(order, wire.AskLog) and order.site is not None and order.rotate:
-            _rotate(folder, name, config.log_max_size, config.log_keep)
-        log, status = _open(folder, name)
+        tenants = False
+        if isinstance(order, wire.AskLog) and order.site is not None:
+            tenants = True
+            if order.rotate:
+                _rotate(folder, name, config.log_max_size, config.log_keep)
+        log, status = _open(folder, name, tenants=tenants)
     except OSError as error:
         mend = _MENDS.get(error.errno or 0, "look at what is in its folder")
         return wire.Log(order.ask, f"log {path!r}: {error.strerror}; {mend}"), ()
@@ -63,21 +66,27 @@ def open_log(
     return wire.Log(order.ask, "", status.st_size, _ends_midline(log, status.st_size)), (log,)
 
 
-def _open(folder: int, name: str) -> tuple[int, os.stat_result]:
+def _open(folder: int, name: str, *, tenants: bool) -> tuple[int, os.stat_result]:
     log = os.open(name, _FLAGS, _MODE, dir_fd=folder)
     try:
         status = os.fstat(log)
-        _check(folder, status)
+        _check(status)
+        if tenants:
+            _check_owner(folder, status)
     except LogRefusedError:
         os.close(log)
         raise
     return log, status
 
 
-def _check(folder: int, status: os.stat_result) -> None:
-    """Refuse a file that somebody may have put there to be written to, or to read what is."""
+def _check(status: os.stat_result) -> None:
+    """Refuse what somebody may have put there so that we write to it."""
     if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
         raise LogRefusedError("not a plain file with one name")
+
+
+def _check_owner(folder: int, status: os.stat_result) -> None:
+    """Refuse what somebody may have put there to read what another site says."""
     place = os.fstat(folder)
     trusted = status.st_uid in (0, os.geteuid(), place.st_uid)
     if not trusted and place.st_mode & (stat.S_IWGRP | stat.S_IWOTH):

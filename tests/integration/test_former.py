@@ -170,6 +170,7 @@ def test_started_by_root_a_server_is_the_owner_of_its_folder(clone, how):
         assert re.fullmatch(rf"{re.escape(host)}:[0-9]+", argv["--bind"])
         assert found["env"]["HOME"] == user.pw_dir
         log = server.folder / "output" / "luisito" / f"{host}.log"
+        processes.until(log.exists)
         processes.until(lambda log=log, host=host: f"serving {host}" in log.read_text())
 
 
@@ -229,4 +230,4 @@ if not os.path.isdir(OUTPUT_LOG_DIR):
 """
     )
     assert seen(server, "shop.localhost")["argv"][1].startswith("shop.localhost:")
-    assert os.path.exists(server.folder / "output" / "shop.localhost.log")
+    processes.until((server.folder / "output" / "shop.localhost.log").exists, 5, "its log")

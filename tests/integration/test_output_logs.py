@@ -220,6 +220,31 @@ def test_the_last_words_of_a_python_that_crashes(logging):
     wait_for(server, "^hello$")
 
 
+def test_sigusr1_goes_over_to_new_files_and_loses_nothing(logging, as_whom):
+    server = logging({"LOG_RATE": 400_000}, ordinary=as_whom)
+    server.warm("a.localhost", "b.localhost")
+    wait_for(server, "ready")
+    wait_for(server, "ready", "b.localhost")
+    path = server.folder / "logs" / "a.localhost.log"
+    count, times = 20_000, 5
+    with server.client(timeout=60) as flood:
+        flood.ask(f"/stdout-lines/{count}")
+        for number in range(times):
+            processes.until(lambda: b"line " in text(server), 10, "lines")
+            path.rename(f"{path}.{number}")
+            server.send_signal(signal.SIGUSR1)
+            processes.until(path.exists, 10, "a new file")
+        assert flood.response().status == 200
+    server.request("/stdout-text/end")
+    processes.until(lambda: text(server).endswith(b"end"), 10, "the end")
+    parts = [Path(f"{path}.{number}").read_bytes() for number in range(times)]
+    whole = b"".join([*parts, text(server)]).removesuffix(b"end")
+    assert numbers(whole) == list(range(count))
+    # that of a site that says nothing is another file, too
+    held = processes.descriptors(server.process.pid).values()
+    assert not [name for name in held if ".log." in name]
+
+
 # Too much of it
 
 YES = 'case "$0" in yes*) yes "$0" & esac; exec "$@"'

@@ -264,7 +264,9 @@ def test_a_folder_of_output_is_made(serve, as_whom):
     server.warm("a.localhost")
     folder = server.folder / "logs" / "servers"
     assert folder.stat().st_mode & 0o777 == 0o755
-    assert (folder / "a.localhost.log").stat().st_mode & 0o777 == 0o640
+    file = folder / "a.localhost.log"
+    processes.until(file.exists, 5, "the file")
+    assert file.stat().st_mode & 0o777 == 0o640
 
 
 def test_a_folder_of_output_that_cannot_be_made(serve):

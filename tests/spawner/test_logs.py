@@ -147,7 +147,8 @@ def test_the_access_log_is_not_rotated(as_user, folder):
 def test_a_missing_folder_is_named(as_user, folder):
     as_user.launch(output_log_dir=f"{folder}/none")
     fact, *_ = asking(as_user)(rotate=False)
-    assert fact.message == f"log folder '{folder}/none': No such file or directory; create it"
+    path = f"{folder}/none/{LOG}"
+    assert fact.message == f"log '{path}': No such file or directory; create its folder"
 
 
 # What a tenant may have put into a folder that it can write to
