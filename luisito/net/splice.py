@@ -35,6 +35,12 @@ class Mover(Protocol):
     def moved(self, count: int) -> None:
         """`count` more bytes have left the source."""
 
+    def held(self) -> None:
+        """The sink takes no more for now, so the source is paused."""
+
+    def resumed(self) -> None:
+        """The sink has taken what was held, and the source goes on."""
+
     def complete(self) -> None:
         """All bytes have arrived in the sink's socket; both streams work as before."""
 
@@ -100,6 +106,7 @@ class Splice:
         elif self.in_pipe:
             self._source.pause()
             self._sink.want_out(True)
+            self._mover.held()
         elif not self._count:
             self._complete()
         elif self._look is not None:
@@ -158,6 +165,7 @@ class Splice:
                 self._source.gather(self._count)
             self._sink.want_out(False)
             self._source.resume()
+            self._mover.resumed()
         else:
             self._complete()
 

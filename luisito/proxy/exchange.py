@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from luisito.core.http1 import TO_EOF
 from luisito.core.orders import NOTHING
@@ -15,6 +15,12 @@ from luisito.proxy.tunnel import Tunnel
 if TYPE_CHECKING:
     from luisito.core.response import Response
     from luisito.proxy.upstream import Upstream
+
+
+_TOO_SLOW: Final = {
+    408: "the request's body came too slowly",
+    504: "the app server did not take the request's body in time",
+}
 
 
 class Exchange(Outward):
@@ -45,23 +51,29 @@ class Exchange(Outward):
     def uploaded(self, count: int) -> None:
         """`count` bytes of the body came in."""
         self.bytes_in += count
-        upload, gateway, now = self.upload, self.gateway, self.gateway.clock()
-        if upload is not None and not self.status:
-            self.down.deadline = upload.pace(now) if upload.left else now + gateway.response_timeout
+        if self.upload is not None and not self.status:
+            self.down.deadline = self.upload.pace(self.gateway.clock())
 
     def hold_body(self) -> None:
         """The app server reads more slowly than the client sends."""
-        if self.upload is not None and self.upload.left:
-            self.down.stream.pause()
+        upload = self.upload
+        if upload is not None:
+            if upload.left:
+                self.down.stream.pause()
+            now = self.gateway.clock()
+            upload.hold(now)
             if not self.status:
-                self.down.deadline = self.gateway.clock() + self.gateway.response_timeout
+                self.down.deadline = upload.pace(now)
 
     def go_on_with_body(self) -> None:
         """The app server has taken what was sent."""
-        if self.upload is not None and self.upload.left:
-            self.upload.start()
+        upload = self.upload
+        if upload is not None:
+            now = self.gateway.clock()
+            upload.go_on(now)
+            upload.start(now)
             if not self.status:
-                self.down.deadline = self.upload.pace(self.gateway.clock())
+                self.down.deadline = upload.pace(now)
 
     def say_continue(self) -> None:
         """The app server leaves it to us to ask for the body."""
@@ -195,17 +207,12 @@ class Exchange(Outward):
         """The deadline of the client's connection has passed."""
         if self.server is None or self._timer is not None:
             self.down.deadline = NEVER
-        elif (
-            self.upload is not None
-            and self.upload.left
-            and not self.status
-            # then it is the app server that is too slow
-            and not (self.upstream is not None and self.upstream.stream.backed_up)
-        ):
-            if not self.upload.expired(now):
-                self.refuse(408, "the request's body came too slowly")
         elif self.status:
             self.abort("the app server fell silent in the middle of its answer")
+        elif self.upload is not None and self.upload.under_way:
+            status = self.upload.expired(now)
+            if status:
+                self.refuse(status, _TOO_SLOW[status])
         else:
             self.refuse(504, "the app server did not begin to answer in time")
 

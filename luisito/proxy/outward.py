@@ -230,8 +230,8 @@ class Outward:
             upstream.stream.send(message)
         else:
             upstream.stream.send(message)
-            upload.start()
-            self.down.deadline = upload.pace(now) if upload.left else now + gateway.response_timeout
+            upload.start(now)
+            self.down.deadline = upload.pace(now)
 
     def _replayable(self) -> bool:
         return self.upload is None and self.line.idempotent
@@ -258,6 +258,7 @@ class Outward:
         self.upstream = None
         if self.upload is not None:
             self.upload.flowing = False
+            self.upload.hold(self.gateway.clock())
         if self.replay is None or (wrote and (self._retried or not self._replayable())):
             self.bad_gateway("the app server ended the connection without an answer")
             return

@@ -14,8 +14,11 @@ if TYPE_CHECKING:
     from luisito.proxy.exchange import Exchange
     from luisito.proxy.outward import Outward
 
-# Over a body's whole time, after its first BODY_TIMEOUT: bytes per second.
+# Bytes that buy a body another second, once its first BODY_TIMEOUT is over: what Apache's
+# mod_reqtimeout calls MinRate, with the value of its documentation.
 _MIN_RATE: Final = 500.0
+# Seconds from one look to the next at what an app server takes that reads more slowly than we.
+_LOOK: Final = 1.0
 # Most app servers say 100 themselves; for one that does not, we do, after so many seconds.
 _CONTINUE_AFTER: Final = 1.0
 
@@ -28,7 +31,10 @@ class Upload:
         flowing: what the client sends now is passed on.
     """
 
-    __slots__ = ("_began", "_exchange", "_passed", "_scanner", "_silent", "flowing", "left")
+    __slots__ = (
+        "_began", "_due", "_exchange", "_held", "_passed", "_progress", "_scanner", "_silent",
+        "_taken", "flowing", "left",
+    )  # fmt: skip
 
     def __init__(self, exchange: Outward, length: int) -> None:
         self._exchange = cast("Exchange", exchange)
@@ -36,7 +42,15 @@ class Upload:
         self.flowing = False
         self._scanner = ChunkScanner() if length == CHUNKED else None
         self._silent = exchange.fields.expects_continue and bool(exchange.line.minor)
-        self._began = 0.0
+        # When reading began; put off by all the time in which the client was kept from sending.
+        self._began = exchange.began
+        # Since when the client is kept from sending; None while we read. It is kept at first.
+        self._held: float | None = exchange.began
+        # When the client has been too slow.
+        self._due = 0.0
+        # While it is kept: when the app server was last seen to take something, and how far it was.
+        self._taken = 0.0
+        self._progress: int | None = None
         self._passed = 0
 
     def take(self, data: bytes) -> tuple[bytes, bytes]:
@@ -61,14 +75,15 @@ class Upload:
             raise BadMessage(413, f"the body is over {limit} bytes")
         return (data, b"") if end == len(data) else (data[:end], data[end:])
 
-    def start(self) -> None:
+    def start(self, now: float) -> None:
         """The head, and what had come in of the body, has gone to the app server."""
-        if not self._began:
-            self._began = self._exchange.gateway.clock()
         exchange = self._exchange
         upstream, down = exchange.upstream, exchange.down
         stream = down.stream
-        if not self.left or upstream is None or upstream.stream.pending:
+        if upstream is None or upstream.stream.pending:
+            return
+        self.go_on(now)
+        if not self.left:
             return
         self.flowing = True
         if down.buffer:
@@ -88,24 +103,62 @@ class Upload:
                 return  # no descriptors left for a pipe: the plain way works too
             exchange.replay = None
 
+    def hold(self, now: float) -> None:
+        """The client is kept from sending: this time is not counted against it."""
+        if self._held is None:
+            self._held = now
+
+    def go_on(self, now: float) -> None:
+        """The client may send again."""
+        if self._held is not None:
+            self._began += now - self._held
+            self._held = None
+
     def pace(self, now: float) -> float:
-        """When the client has been too slow: the deadline for its next bytes."""
+        """The next deadline, after something has happened.
+
+        A client has BODY_TIMEOUT from one piece to the next, and in all BODY_TIMEOUT and a second
+        for each `_MIN_RATE` bytes. While it is kept from sending, RESPONSE_TIMEOUT is the app
+        server's, from one time that it takes something to the next.
+        """
         if self._silent:
             return now + _CONTINUE_AFTER
+        if self._held is not None:
+            self._taken, self._progress = now, None
+            return now + _LOOK
+        if not self.left:
+            return now + self._exchange.gateway.response_timeout
         timeout = self._exchange.gateway.body_timeout
-        return min(now + timeout, self._began + timeout + self._passed / _MIN_RATE)
+        self._due = due = min(now + timeout, self._began + timeout + self._passed / _MIN_RATE)
+        return due
 
-    def expired(self, now: float) -> bool:
-        """The deadline has passed; returns whether there is to be another one."""
+    def expired(self, now: float) -> int:
+        """The deadline has passed: sets another one, or returns the status to refuse with, or 0."""
+        exchange = self._exchange
         if self._silent:
             self._silent = False
-            self._exchange.say_continue()
-        elif now < self._began + self._exchange.gateway.body_timeout:
-            pass  # of an earlier deadline
+            exchange.say_continue()
+            exchange.down.deadline = self.pace(now)
+        elif self._held is not None:
+            assert exchange.upstream is not None  # noqa: S101 - for the types
+            progress = exchange.upstream.stream.progress()
+            if progress != self._progress:
+                if self._progress is not None:
+                    self._taken = now
+                self._progress = progress
+            elif now >= self._taken + exchange.gateway.response_timeout:
+                return 504
+            exchange.down.deadline = now + _LOOK
+        elif now < self._due:
+            exchange.down.deadline = self._due
         else:
-            return False
-        self._exchange.down.deadline = self.pace(now)
-        return True
+            return 408
+        return 0
+
+    @property
+    def under_way(self) -> bool:
+        """Some of the body is still to come, or to be taken by the app server."""
+        return bool(self.left) or self._held is not None
 
     # -- Mover
 
@@ -116,11 +169,21 @@ class Upload:
         self._silent = False
         self._exchange.uploaded(count)
 
+    def held(self) -> None:
+        """See Mover."""
+        self._exchange.hold_body()
+
+    def resumed(self) -> None:
+        """See Mover."""
+        self._exchange.go_on_with_body()
+
     def complete(self) -> None:
         """See Mover."""
         self.flowing = False
+        if self._held is not None:
+            self._exchange.go_on_with_body()
 
     def sink_failed(self) -> None:
         """See Mover: the app server wants no more, and its answer is still to be read."""
         self.flowing = False
-        self._exchange.down.stream.pause()
+        self._exchange.hold_body()

@@ -308,6 +308,11 @@ class Upstream:
             self._left -= count
             self.client.relayed(count)
 
+    def held(self) -> None:
+        """See Mover: a slow reader is dealt with by Downstream.expired."""
+
+    resumed = held
+
     def complete(self) -> None:
         """See Mover."""
         if self.client is not None:

@@ -215,7 +215,8 @@ class Settings:
         60,
         _HTTP,
         "seconds",
-        "How long a request's body may make no progress; then 408.",
+        "How long a request's body may make no progress, and how long it may take in all, plus a "
+        "second for every 500 bytes; then 408. Only the time in which it may send counts.",
     )
     response_timeout: float = _setting(
         values.seconds,

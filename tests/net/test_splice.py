@@ -20,9 +20,19 @@ class Mover:
     def __init__(self):
         self.count = 0
         self.calls = []
+        self.waits = 0
+        self.waiting = False
 
     def moved(self, count):
         self.count += count
+
+    def held(self):
+        assert not self.waiting
+        self.waiting = True
+        self.waits += 1
+
+    def resumed(self):
+        self.waiting = False
 
     def complete(self):
         self.calls.append("complete")
@@ -85,6 +95,7 @@ def test_rows_3_21_blocked_sink_holds_the_source(turns, line):
     turns.settle(100)
     assert it.mover.count <= splice.PIPE_SIZE + MIB
     assert it.sink.backed_up
+    assert it.mover.waiting
     # what else happens on the sink does not make it forget that the splice waits
     it.sink.pause()
     it.sink.resume()
@@ -94,6 +105,7 @@ def test_rows_3_21_blocked_sink_holds_the_source(turns, line):
     turns.until(lambda: it.mover.calls == ["complete"], 20)
     turns.until(lambda: it.sink_far.got == BODY)
     assert not it.sink.backed_up
+    assert it.mover.waits > 1
 
 
 def test_source_hangs_up_while_the_sink_is_blocked(turns, line):

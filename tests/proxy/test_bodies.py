@@ -350,6 +350,139 @@ def test_row_2_body_that_drips(rig):
     assert rig.page(client)[0] == 408
 
 
+FRAMINGS = {False: b"Content-Length: 1000000\r\n\r\n", True: b"Transfer-Encoding: chunked\r\n\r\n"}
+
+
+def piece(data, chunked):
+    return b"%x\r\n%s\r\n" % (len(data), data) if chunked else data
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_row_2_body_that_drips_just_in_time(rig, chunked):
+    """A byte every 59 seconds is never silent for BODY_TIMEOUT; the slot is free all the same."""
+    client = rig.client()
+    client.send(POST + FRAMINGS[chunked])
+    app = rig.accept()
+    rig.head(app)
+    client.send(piece(b"x", chunked))
+    rig.after(59)
+    assert rig.gateway.busy == 1
+    client.send(piece(b"x", chunked))
+    rig.after(3)
+    assert rig.page(client)[0] == 408
+    rig.until(lambda: app.over)
+    assert rig.pool.leases == 0
+    line = rig.lines()[-1]
+    assert line["status"] == 408
+    assert 60 <= line["total"] <= 62
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+@pytest.mark.parametrize(("rate", "until"), [(100, 75), (400, 300), (600, None)])
+def test_row_2_the_least_rate_of_a_body(rig, chunked, rate, until):
+    """500 bytes buy a second: at 400 B/s, 60 s + 400/500 of t is over at t = 300 s."""
+    client = rig.client()
+    client.send(POST + FRAMINGS[chunked])
+    app = rig.accept()
+    rig.head(app)
+    size = int(5.125 * rate) - (7 if chunked else 0)
+    for _ in range(100):
+        client.send(piece(b"x" * size, chunked))
+        rig.after(5)  # and an eighth
+        if not rig.gateway.busy:
+            break
+    if until is None:
+        assert client.got == b""
+    else:
+        assert rig.page(client)[0] == 408
+        assert until <= rig.lines()[-1]["total"] <= until + 5 + 2
+
+
+def upload(rig, client, size, chunked, short=0):
+    """Begins an upload to an app server that does not read; `short` bytes are held back."""
+    framing = b"Transfer-Encoding: chunked" if chunked else b"Content-Length: %d" % size
+    client.send(POST + framing + b"\r\n\r\n")
+    app = rig.accept()
+    rig.head(app)
+    app.reading = app.keeps = False
+    body = b"x" * size
+    data = b"%x\r\n%s\r\n0\r\n\r\n" % (size, body) if chunked else body
+    client.send(data[: len(data) - short])
+    rig.settle(100)
+    return app
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+@pytest.mark.parametrize("way", ["unix", "tcp"])
+def test_a_slow_app_is_not_the_clients_fault(make, way, chunked):
+    """The client could send, and may not: neither rate nor silence is counted against it."""
+    rig = make(way, RESPONSE_TIMEOUT=400)
+    rig.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client = rig.client()
+    app = upload(rig, client, 16 * MIB, chunked)
+    for _ in range(8):  # under 500 B/s; of a unix socket the kernel tells pieces of 64 KiB only
+        rig.after(300)
+        app.reading = True
+        app.poll(100_000)
+        app.reading = False
+    assert rig.gateway.busy == 1
+    app.reading = True
+    rig.until(lambda: client.sent and app.count >= 16 * MIB, 20)
+    app.send(OK)
+    rig.expect(client, b"ok")
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_the_time_of_a_slow_app_is_given_back_to_the_client(rig, chunked):
+    """Its own silence is counted from when it may send again, and its own rate in its own time."""
+    client = rig.client()
+    app = upload(rig, client, 8 * MIB, chunked, short=50)
+    for _ in range(10):
+        rig.after(50)
+        app.reading = True
+        app.poll(200_000)
+        app.reading = False
+    app.reading = True
+    rig.until(lambda: client.sent and app.count >= 8 * MIB - 50)
+    rig.after(58)
+    assert rig.gateway.busy == 1
+    rig.after(4)
+    assert rig.page(client)[0] == 408
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_row_18_app_that_takes_the_last_of_a_body_slowly(rig, chunked):
+    """The body has left the client, not us: the app server has its time from its last reading."""
+    client = rig.client()
+    app = upload(rig, client, 700_000, chunked)
+    rig.until(lambda: client.sent)
+    for _ in range(4):
+        rig.after(45)
+        app.reading = True
+        app.poll(100_000)
+        app.reading = False
+    assert rig.gateway.busy == 1
+    rig.after(64)
+    assert rig.page(client)[0] == 504
+    client.drop()
+
+
+def test_a_body_is_not_due_while_its_server_starts(rig):
+    """However long the start takes, the client has its BODY_TIMEOUT after it."""
+    rig.pool.awake = False
+    client = rig.client()
+    client.send(POST + FRAMINGS[False] + b"some")
+    rig.settle()
+    rig.after(200)
+    rig.pool.grant()
+    app = rig.accept()
+    rig.head(app)
+    rig.after(58)
+    assert rig.gateway.busy == 1
+    rig.after(4)
+    assert rig.page(client)[0] == 408
+
+
 def test_slow_upload_at_a_fair_rate_is_let_through(rig):
     client = rig.client()
     client.send(POST + b"Content-Length: 300000\r\n\r\n")
