@@ -1,22 +1,34 @@
-"""Where an app server listens, and the idle connections to it."""
+"""Where an app server listens, and the connections to it."""
 
 from __future__ import annotations
 
 import errno
 import socket
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-class Idle(Protocol):
-    """An idle connection."""
+class Connection(Protocol):
+    """A connection to an app server."""
+
+    def __hash__(self) -> int: ...
 
     idle_since: float
 
     def close(self) -> None:
-        """Closes it."""
+        """Closes it, while it is idle."""
+
+
+class Seekers(Protocol):
+    """Those who wait for a connection."""
+
+    def hand_over(self, connection: Any, /) -> None:  # noqa: ANN401 - the proxy's own kind
+        """This one has done its work."""
+
+    def ended(self) -> None:
+        """One has ended."""
 
 
 class Backend:
@@ -24,11 +36,18 @@ class Backend:
 
     Attributes:
         first: a connection that was made to see whether the server is ready, for its first use.
-        idle: connections that wait for their next request, the one used last at the end.
+        open: all connections, tunnels too; but for `first`.
+        idle: those that wait for their next request, the one used last at the end.
+        line: those who wait for a connection; None where nobody does.
         retired: its server is on its way out; nothing is kept for it any more.
+        claimed: a connection that has done its work is not to be idle: somebody waits for it, or
+            the server is on its way out.
     """
 
-    __slots__ = ("_address", "_admits", "_check", "_family", "first", "idle", "retired")
+    __slots__ = (
+        "_address", "_admits", "_check", "_family", "claimed", "first", "idle", "line", "open",
+        "retired",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -50,8 +69,10 @@ class Backend:
         else:
             self._family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         self.first: socket.socket | None = None
-        self.idle: list[Idle] = []
-        self.retired = False
+        self.open: set[Connection] = set()
+        self.idle: list[Connection] = []
+        self.line: Seekers | None = None
+        self.retired = self.claimed = False
 
     def connect(self) -> tuple[socket.socket, bool]:
         """A non-blocking socket that is connected or, where the second value says so, connecting.
@@ -83,9 +104,15 @@ class Backend:
             raise ConnectionRefusedError(errno.ECONNREFUSED, "another user listens there")
         return sock, False
 
+    def ended(self, connection: Connection) -> None:
+        """A connection has ended, so that another one may take its place."""
+        self.open.discard(connection)
+        if self.line is not None:
+            self.line.ended()
+
     def retire(self) -> None:
         """The server is on its way out: closes what is idle."""
-        self.retired = True
+        self.retired = self.claimed = True
         if self.first is not None:
             self.first.close()
             self.first = None

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from luisito.core.http1 import TO_EOF
 from luisito.core.orders import NOTHING
 from luisito.core.response import without_coding
+from luisito.core.sites import RETRY_AFTER
 from luisito.errors import BadMessage
 from luisito.net.deadlines import NEVER
 from luisito.proxy.outward import Outward
@@ -184,7 +186,8 @@ class Exchange(Outward):
         down.deadline = NEVER
         down.tunnelled()
         down.stream.resume()
-        self._tunnel = tunnel = Tunnel(down.stream, upstream.stream, self._tunnel_ended)
+        ended = partial(self._tunnel_ended, upstream)
+        self._tunnel = tunnel = Tunnel(down.stream, upstream.stream, ended)
         if rest:
             tunnel.from_server(rest)
         if down.buffer:
@@ -193,8 +196,9 @@ class Exchange(Outward):
         if down.half_closed:
             tunnel.client_ended()
 
-    def _tunnel_ended(self, clean: bool, bytes_in: int, bytes_out: int) -> None:
+    def _tunnel_ended(self, upstream: Upstream, clean: bool, bytes_in: int, bytes_out: int) -> None:
         del clean  # an opaque tunnel that breaks off is no failed answer
+        upstream.backend.ended(upstream)
         self.bytes_in += bytes_in
         self.bytes_out += bytes_out
         self.gateway.counters.answers += 1
@@ -205,7 +209,9 @@ class Exchange(Outward):
 
     def expired(self, now: float) -> None:
         """The deadline of the client's connection has passed."""
-        if self.server is None or self._timer is not None:
+        if self._line is not None:
+            self.refuse(503, f"{self._line.reason}, for QUEUE_TIMEOUT", RETRY_AFTER)
+        elif self.server is None or self._timer is not None:
             self.down.deadline = NEVER
         elif self.status:
             self.abort("the app server fell silent in the middle of its answer")
@@ -266,6 +272,8 @@ class Exchange(Outward):
         if upstream is not None:
             self.upstream = None
             upstream.discard()
+        if self._line is not None:
+            self._leave_line(now)
         server = self.server
         if server is not None:
             self.server = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from math import inf
 from typing import TYPE_CHECKING, Final, cast
 
 from cachetools import TTLCache
@@ -86,7 +87,8 @@ class Gateway:
         self.response_timeout = settings.response_timeout
         self.keepalive_timeout = settings.keepalive_timeout
         self.upstream_keepalive = settings.upstream_keepalive
-        self.queue_timeout = settings.queue_timeout
+        self.queue_timeout, self.queue_limit = settings.queue_timeout, settings.queue_limit
+        self.upstream_max = inf if settings.upstream_max is None else settings.upstream_max
         self.max_head_size = settings.max_head_size
         header = settings.host_header
         self.host_header = None if header is None else header.lower().encode()
@@ -251,7 +253,7 @@ class Gateway:
         if now >= self._next_second:
             self._new_second(now)
         began, first_byte = exchange.began, exchange.first_byte
-        if end or exchange.cold:
+        if end or exchange.delayed:
             start = b"cold" if exchange.cold else b"warm"
             ending = self.form.how(start, exchange.queued, exchange.starting, end)
         else:

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Final
 from luisito.core.http1 import CHUNKED
 from luisito.core.orders import NOTHING
 from luisito.core.request import without_upgrade
+from luisito.core.sites import RETRY_AFTER
 from luisito.errors import BadMessage
 from luisito.net.deadlines import NEVER
+from luisito.proxy.line import PAUSES, Line
 from luisito.proxy.upload import Upload
 
 if TYPE_CHECKING:
@@ -19,13 +21,12 @@ if TYPE_CHECKING:
 
     from luisito.core.lifecycle import Server
     from luisito.core.request import RequestFields, RequestLine
+    from luisito.net.backend import Backend
     from luisito.pool import Refused
     from luisito.proxy.downstream import Downstream
     from luisito.proxy.tunnel import Tunnel
     from luisito.proxy.upstream import Upstream
 
-# After these pauses a connection that could not be made is tried again, the last one repeatedly.
-_PAUSES: Final = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1)
 _REFUSED_TRIES: Final = 16
 # The shortest time, in seconds, after which app servers in use end an idle connection.
 _SURELY_OPEN: Final = 1.0
@@ -46,17 +47,19 @@ class Outward:
         replay: all that was sent to the app server so far, as long as it could be sent again.
         waiting: it waits for a lease.
         cold: its server had to be started, or made room for.
+        delayed: it had to wait, for its server or for a connection to it.
         status: of the answer, once its head has been sent; else 0.
-        queued: seconds that it waited for a place in the pool.
+        queued: seconds that it waited for a place in the pool, or for a connection.
         starting: seconds that it waited for its server to be ready.
     """
 
     # Slots, all of them set at once: attributes of an instance that are found in its class, or in
     # a dict, cost the warm path more.
     __slots__ = (
-        "_continued", "_retried", "_timer", "_tries", "_tunnel", "began", "bytes_in", "bytes_out",
-        "cold", "down", "fields", "first_byte", "gateway", "keep", "line", "queued", "replay",
-        "server", "starting", "status", "streams", "upload", "upstream", "usual", "waiting",
+        "_continued", "_line", "_retried", "_timer", "_tries", "_tunnel", "began", "bytes_in",
+        "bytes_out", "cold", "delayed", "down", "fields", "first_byte", "gateway", "keep", "line",
+        "queued", "replay", "server", "starting", "status", "streams", "upload", "upstream",
+        "usual", "waiting",
     )  # fmt: skip
 
     def __init__(
@@ -69,9 +72,11 @@ class Outward:
         self.server: Server | None = None
         self._timer: IDelayedCall | None = None
         self._tunnel: Tunnel | None = None
+        self._line: Line | None = None
         self._tries = 0
         self.queued = self.starting = 0.0
-        self.streams = self.cold = self.waiting = self._retried = self._continued = False
+        self.streams = self.cold = self.delayed = self.waiting = False
+        self._retried = self._continued = False
         if line.minor:
             self.keep = not fields.close
             self.usual = self.keep and not line.to_head and not fields.length
@@ -152,7 +157,7 @@ class Outward:
         return line.passed + passed
 
     def _wait(self) -> None:
-        self.cold = self.waiting = True
+        self.cold = self.delayed = self.waiting = True
         self.usual = False
         self.down.deadline = NEVER  # the pool counts the time of those who wait
         self.gateway.request(self.fields.site, self)
@@ -203,10 +208,10 @@ class Outward:
 
     def _send(self) -> None:
         """Takes a connection to the server, or makes one, and sends the request."""
-        server, message, gateway = self.server, self.replay, self.gateway
-        assert server is not None and message is not None  # noqa: PT018,S101 - for the types
-        upload = self.upload
-        idle = server.data.idle
+        server, gateway = self.server, self.gateway
+        assert server is not None  # noqa: S101 - for the types
+        backend: Backend = server.data
+        idle = backend.idle
         now = gateway.clock()
         # A server may end an idle connection at the very moment when it is used. What must not be
         # sent twice goes only where that is unlikely.
@@ -215,18 +220,27 @@ class Outward:
             and not self._tries
             and (self._replayable() or now - idle[-1].idle_since < _SURELY_OPEN)
         ):
-            upstream = idle.pop()
-            upstream.client = self
-            upstream.stream.wrote = False
+            upstream: Upstream = idle.pop()  # type: ignore[assignment] # we have put it there
+            upstream.claim(self)
         else:
-            try:
-                upstream = gateway.connect(server.data, self)
-            except OSError as error:
-                self._not_connected(error)
+            if idle and len(backend.open) >= gateway.upstream_max:
+                idle.pop(0).close()
+            if backend.line is not None or len(backend.open) >= gateway.upstream_max:
+                self._wait_in_line(backend, now)
                 return
+            try:
+                upstream = gateway.connect(backend, self)
+            except OSError as error:
+                self.not_connected(error)
+                return
+        self._send_on(upstream, now)
+
+    def _send_on(self, upstream: Upstream, now: float) -> None:
+        message, upload = self.replay, self.upload
+        assert message is not None  # noqa: S101 - for the types
         self.upstream = upstream
         if upload is None:
-            self.down.deadline = now + gateway.response_timeout
+            self.down.deadline = now + self.gateway.response_timeout
             upstream.stream.send(message)
         else:
             upstream.stream.send(message)
@@ -236,14 +250,40 @@ class Outward:
     def _replayable(self) -> bool:
         return self.upload is None and self.line.idempotent
 
-    def _not_connected(self, error: OSError) -> None:
+    def _wait_in_line(self, backend: Backend, now: float) -> Line | None:
+        """Waits for a connection; returns where, or None if too many wait there already."""
+        line = backend.line or Line(self.gateway, backend)
+        assert isinstance(line, Line)  # noqa: S101 - for the types
+        self.usual, self.delayed = False, True
+        if not line.join(self, now):
+            self.refuse(503, f"{line.reason}, and QUEUE_LIMIT requests wait already", RETRY_AFTER)
+            return None
+        self._line = line
+        self.down.deadline = now + self.gateway.queue_timeout
+        return line
+
+    def _leave_line(self, now: float) -> None:
+        line, self._line = self._line, None
+        assert line is not None  # noqa: S101 - for the types
+        self.queued += now - line.leave(self)
+
+    def connected(self, upstream: Upstream) -> None:
+        """It was in line, and here is its connection."""
+        now = self.gateway.clock()
+        self._leave_line(now)
+        self._send_on(upstream, now)
+
+    def not_connected(self, error: OSError) -> None:
+        """No connection can be made."""
+        now = self.gateway.clock()
+        if self._line is not None:
+            self._leave_line(now)
         if error.errno == errno.EAGAIN:
             # the backlog is full: the server lives, and is busy
-            waited = self.gateway.clock() - self.began - self.queued - self.starting
-            if waited > self.gateway.queue_timeout:
-                self.refuse(503, "the app server's backlog stayed full", self.gateway.queue_timeout)
-            else:
-                self._later(self._send)
+            assert self.server is not None  # noqa: S101 - for the types
+            line = self._wait_in_line(self.server.data, now)
+            if line is not None:
+                line.try_again()
         elif error.errno in (errno.EADDRNOTAVAIL, errno.EMFILE, errno.ENFILE, errno.ENOBUFS):
             self.refuse(503, f"no connection to the app server can be made: {error}", 1.0)
         else:
@@ -292,7 +332,7 @@ class Outward:
             self._send()
 
     def _later(self, call: Callable[[], None]) -> None:
-        pause = _PAUSES[min(self._tries, len(_PAUSES) - 1)]
+        pause = PAUSES[min(self._tries, len(PAUSES) - 1)]
         self._tries += 1
         self.usual = False
         self.down.deadline = NEVER

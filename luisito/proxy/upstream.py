@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from luisito.core.body import ChunkScanner
 from luisito.core.http1 import CHUNKED, TO_EOF
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from luisito.net.backend import Backend
     from luisito.proxy.exchange import Exchange
     from luisito.proxy.gateway import Gateway
+    from luisito.proxy.outward import Outward
 
 _MAX_HEAD: Final = 65536
 
@@ -54,6 +55,7 @@ class Upstream:
         self._size, self._seen, self._passed, self._status = 0, b"", b"", 0
         self.stream = SocketStream(gateway.board, sock, self, connecting=connecting)
         gateway.counters.upstream_connections += 1
+        backend.open.add(self)
 
     # -- idleness
 
@@ -61,18 +63,32 @@ class Upstream:
         """Its exchange is over, at a time on the clock; it waits for the next one."""
         self.client = None
         self._left = None
-        if not self._keep or self.backend.retired:
+        if not self._keep:
             self.close()
             return
-        gateway = self._gateway
+        gateway, backend = self._gateway, self.backend
         if not self.reused:
             self.reused = True
             gateway.deadlines.add(self)
         if self.paused:
             self.go_on()
+        if backend.claimed:
+            self._give_away(backend)
+            return
         self.idle_since = now
         self.deadline = now + gateway.upstream_keepalive
-        self.backend.idle.append(self)
+        backend.idle.append(self)
+
+    def _give_away(self, backend: Backend) -> None:
+        if backend.line is None or backend.retired:
+            self.close()
+        else:
+            backend.line.hand_over(self)
+
+    def claim(self, client: Outward) -> None:
+        """The next request goes on it."""
+        self.client = cast("Exchange", client)
+        self.stream.wrote = False
 
     def hold(self) -> None:
         """The client reads more slowly than the app server sends."""
@@ -85,14 +101,14 @@ class Upstream:
         self.stream.resume()
 
     def close(self) -> None:
-        """See Idle."""
-        self._gateway.deadlines.discard(self)
+        """See Connection."""
+        self._ended()
         self.stream.shut()
 
     def discard(self) -> None:
         """Ends it in the middle of an exchange; the app server sees an abort."""
         self.client = None
-        self._gateway.deadlines.discard(self)
+        self._ended()
         self.stream.abort()
 
     def expired(self, now: float) -> None:
@@ -101,6 +117,10 @@ class Upstream:
         if self.client is None:
             self._forget()
             self.close()
+
+    def _ended(self) -> None:
+        self._gateway.deadlines.discard(self)
+        self.backend.ended(self)
 
     def _forget(self) -> None:
         try:
@@ -162,7 +182,7 @@ class Upstream:
         del error
         client, self.client = self.client, None
         wrote, partial = self.stream.wrote, bool(self._buffer)
-        self._gateway.deadlines.discard(self)
+        self._ended()
         self.stream.shut()
         if client is None:
             self._forget()

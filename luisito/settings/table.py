@@ -187,7 +187,7 @@ class Settings:
         100,
         _QUEUE,
         "requests",
-        "How many requests may wait for one site; then 503.",
+        "How many requests may wait for one site, or for connections to its server; then 503.",
     )
     queue_total: int = _setting(
         values.whole(1),
@@ -201,7 +201,16 @@ class Settings:
         45,
         _QUEUE,
         "seconds",
-        "How long a request may wait for a free place in the pool; then 503.",
+        "How long a request may wait for a free place in the pool, and again for a connection to "
+        "its server; then 503.",
+    )
+    upstream_max: int | None = _setting(
+        values.optional(values.whole(1)),
+        None,
+        _QUEUE,
+        "connections",
+        "How many connections to one server there may be at a time, event streams and WebSockets "
+        "too; above it requests wait, first come first served. None is no limit.",
     )
     head_timeout: float = _setting(
         values.seconds,
