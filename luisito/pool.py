@@ -9,8 +9,9 @@ import attrs
 from twisted.internet.defer import Deferred, succeed
 
 from luisito.core.lifecycle import Server, State
-from luisito.core.orders import Grant, Kill, Refusal, Refuse, Spawn, Terminate
+from luisito.core.orders import EndStreams, Grant, Kill, Refusal, Refuse, Spawn, Terminate
 from luisito.core.policy import Policy
+from luisito.core.streams import Streaming
 from luisito.errors import LuisitoError
 from luisito.process.journal import Journal
 from luisito.process.start import Start
@@ -70,6 +71,13 @@ class Waiter(Protocol):
         """The lease was given before the server was ready, and it never will be."""
 
 
+class Stream(Streaming, Protocol):
+    """A lease of an event stream or a tunnel."""
+
+    def end_for_room(self, wanted_by: str) -> None:
+        """It was silent for so long that it ends before that site is refused room."""
+
+
 class Pool:
     """The servers that are awake, and those who wait for one.
 
@@ -118,6 +126,16 @@ class Pool:
         """A server that counts as starting has answered, so it is ready."""
         if server.state is State.STARTING:
             self._now_ready(server)
+
+    def streamed(self, server: Server, stream: Stream) -> None:
+        """A lease turns out to be of an event stream or a tunnel."""
+        self._policy.streamed(server, stream, self._clock())
+        self._arm()
+
+    def stream_over(self, server: Server, stream: Stream) -> None:
+        """It is over; its lease is released next."""
+        self._policy.stream_over(server, stream, self._clock())
+        self._arm()
 
     def folder_exists(self, site: str) -> Deferred[bool]:
         """Whether the site's PROJECT_PATH is there."""
@@ -191,6 +209,9 @@ class Pool:
                 self._spawn(order.server)
             elif isinstance(order, Terminate):
                 self._terminate(order)
+            elif isinstance(order, EndStreams):
+                for stream in order.streams:
+                    stream.end_for_room(order.wanted_by)  # type: ignore[attr-defined]
             elif isinstance(order, Kill):
                 self._kill(order.server)
         self._arm()

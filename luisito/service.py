@@ -356,4 +356,5 @@ def _limits(settings: Settings) -> Limits:
         stop_timeout=settings.stop_timeout,
         idle_timeout=settings.idle_timeout,
         min_alive=settings.min_alive,
+        stream_idle=settings.stream_idle,
     )

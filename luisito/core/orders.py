@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Hashable
 
     from luisito.core.lifecycle import Server
+    from luisito.core.streams import Streaming
 
 
 @attrs.frozen
@@ -29,6 +30,7 @@ class Limits:
         stop_timeout: from SIGTERM to SIGKILL, and from each SIGKILL to the next.
         idle_timeout: a server unused for so long is stopped; None lets the pool stay full.
         min_alive: a server is not evicted before it was ready for so long.
+        stream_idle: streams that were silent for so long may be ended for room; None: never.
         abandon_grace: a server that starts for nobody any more is stopped after so long.
     """
 
@@ -42,6 +44,7 @@ class Limits:
     stop_timeout: float = attrs.field(default=10.0, validator=gt(0))
     idle_timeout: float | None = attrs.field(default=None, validator=optional(gt(0)))
     min_alive: float = attrs.field(default=0.0, validator=ge(0))
+    stream_idle: float | None = attrs.field(default=None, validator=optional(gt(0)))
     abandon_grace: float = attrs.field(default=5.0, validator=ge(0))
 
 
@@ -80,6 +83,21 @@ class Kill:
 
 
 @attrs.frozen
+class EndStreams:
+    """End the silent streams that alone keep `server`; their releases lead to its Terminate.
+
+    Attributes:
+        server: takes no new lease any more.
+        streams: as given to `streamed`.
+        wanted_by: the site that waits for its room.
+    """
+
+    server: Server
+    streams: tuple[Streaming, ...]
+    wanted_by: str
+
+
+@attrs.frozen
 class Grant:
     """Give `waiter` a lease on `server`; it is counted already."""
 
@@ -104,7 +122,7 @@ class Refuse:
     detail: str
 
 
-Order = Spawn | Terminate | Kill | Grant | Refuse
+Order = Spawn | Terminate | EndStreams | Kill | Grant | Refuse
 
 NOTHING: Final[tuple[Order, ...]] = ()
 """What is to be done where nothing is; known by its identity."""

@@ -11,6 +11,7 @@ from luisito.core.fleet import READY, Fleet
 from luisito.core.lifecycle import Server, State
 from luisito.core.orders import (
     NOTHING,
+    EndStreams,
     Grant,
     Kill,
     Limits,
@@ -21,9 +22,16 @@ from luisito.core.orders import (
     Terminate,
 )
 from luisito.core.sites import RETRY_AFTER, Failure, Site, Sites, due
+from luisito.core.streams import Streams
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping, Sequence
+
+    from luisito.core.streams import Streaming
+
+
+def _room(site: str) -> str:
+    return f"room was needed for {site}"
 
 
 class Policy:
@@ -31,7 +39,8 @@ class Policy:
 
     Always true: STARTING + READY + DRAINING <= max_servers, and with STOPPING <= max_servers +
     overlap. Facts about a server that has gone meanwhile are harmless. `now` is in seconds of a
-    monotonic clock and never goes back. No operation grows with the number of servers.
+    monotonic clock and never goes back. No operation grows with the number of servers, but for the
+    search for silent streams, which somebody who waits causes once a second at most.
 
     Args:
         limits: the bounds.
@@ -45,6 +54,9 @@ class Policy:
         self.limits = limits
         self._sites = Sites(limits, random, back_off or BackOff())
         self._fleet = fleet = Fleet(limits)
+        self._streams = Streams(limits.stream_idle, limits.min_alive)
+        # Nothing but the end of a stream would make the room that is waited for.
+        self._stuck = False
         self._ticked = 0.0
         self._closing = False
         self._parked = self._sites.parked
@@ -173,6 +185,17 @@ class Policy:
             self._gone(server, State.ABSENT, now)
         return self._fill(now, orders)
 
+    # Facts about streams
+
+    def streamed(self, server: Server, stream: Streaming, now: float) -> None:
+        """Hear that a lease is of an event stream or a tunnel; ask `deadline` again."""
+        if server.state is READY or server.state is State.DRAINING:
+            self._streams.begin(server, stream, now)
+
+    def stream_over(self, server: Server, stream: Streaming, now: float) -> None:
+        """Hear that it is over, before its lease is released; ask `deadline` again."""
+        self._streams.end(server, stream, now)
+
     # Facts about time and the operator
 
     def stop(self, site: str, now: float, reason: str) -> Sequence[Order]:
@@ -226,6 +249,8 @@ class Policy:
             # A busy server cannot have been released before the last tick.
             unused = fleet.unused_at()
             first = min(first, unused[0] if unused else self._ticked + self.limits.idle_timeout)
+        if self._parked and self._stuck:
+            first = min(first, self._streams.due)
         if self._parked and (maturity := fleet.idle.maturity()) is not None:
             first = min(first, maturity)
         return None if first == inf else first
@@ -285,7 +310,8 @@ class Policy:
         One victim makes room for one start. Without overlap the start then waits until the victim
         is reaped, and no second one goes meanwhile, as the pool is one short.
         """
-        limits, fleet = self.limits, self._fleet
+        limits, fleet, streams = self.limits, self._fleet, self._streams
+        self._stuck = False
         while self._parked:
             full = fleet.alive >= limits.max_servers
             crowded = len(fleet.starting) >= limits.max_starting
@@ -297,12 +323,27 @@ class Policy:
             if not full and not crowded:
                 self._spawn(first, now, orders)
                 continue
+            if streams.ending:
+                break
             victim = None if crowded else fleet.idle.victim(now)
             victim = victim or next(iter(fleet.abandoned), None)
-            if victim is None:
+            if victim is not None:
+                self._terminate(victim, _room(first.name), now, orders)
+                continue
+            if crowded:
                 break
-            self._terminate(victim, f"room was needed for {first.name}", now, orders)
+            victim = streams.victim(now)
+            if victim is None:
+                self._stuck = True
+                break
+            self._end_streams(victim, first.name, now, orders)
         return orders
+
+    def _end_streams(self, server: Server, wanted_by: str, now: float, orders: list[Order]) -> None:
+        streams = self._streams.give_up(server)
+        if server.state is READY:
+            self._retire(server, _room(wanted_by), now, orders)
+        orders.append(EndStreams(server, streams, wanted_by))
 
     def _spawn(self, record: Site, now: float, orders: list[Order]) -> None:
         record.server = server = self._fleet.launch(record.name, now)
@@ -356,11 +397,13 @@ class Policy:
 
     def _terminate(self, server: Server, reason: str, now: float, orders: list[Order]) -> None:
         self._leave(server, now)
+        self._streams.forget(server)
         self._fleet.stop(server, now)
         orders.append(Terminate(server, reason))
 
     def _gone(self, server: Server, state: State, now: float) -> None:
         self._leave(server, now)
+        self._streams.forget(server)
         self._fleet.remove(server, state)
 
     def _leave(self, server: Server, now: float) -> None:

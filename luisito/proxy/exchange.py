@@ -11,6 +11,7 @@ from luisito.core.response import without_coding
 from luisito.core.sites import RETRY_AFTER
 from luisito.errors import BadMessage
 from luisito.net.deadlines import NEVER
+from luisito.proxy.activity import Activity
 from luisito.proxy.outward import Outward
 from luisito.proxy.tunnel import Tunnel
 
@@ -53,7 +54,9 @@ class Exchange(Outward):
     def uploaded(self, count: int) -> None:
         """`count` bytes of the body came in."""
         self.bytes_in += count
-        if self.upload is not None and not self.status:
+        if self.activity is not None:
+            self.active()
+        elif self.upload is not None and not self.status:
             self.down.deadline = self.upload.pace(self.gateway.clock())
 
     def hold_body(self) -> None:
@@ -114,11 +117,15 @@ class Exchange(Outward):
         self.status = status
         self.first_byte = now
         self.bytes_out = len(data)
-        self.streams = streams
-        down.deadline = NEVER if streams else now + self.gateway.response_timeout
+        if streams:
+            self._begin_stream(now)
+        else:
+            down.deadline = now + self.gateway.response_timeout
         down.stream.send(data)
         if self.cold:
             self.gateway.answered(self)  # now, since somebody has waited long enough
+        if streams:
+            self.gateway.streamed(self)
 
     def relay(self, data: bytes) -> None:
         """More of the answer's body."""
@@ -127,7 +134,8 @@ class Exchange(Outward):
 
     def drained(self) -> None:
         """The client has taken all that was sent."""
-        if self.streams:
+        if self.activity is not None:
+            self.active()
             self.down.deadline = NEVER
         elif self.status:
             self.relayed(0)
@@ -135,14 +143,19 @@ class Exchange(Outward):
     def relayed(self, count: int) -> None:
         """`count` more bytes went to the client."""
         self.bytes_out += count
-        if not self.streams:
-            self.down.deadline = self.gateway.clock() + self.gateway.response_timeout
+        now = self.gateway.clock()
+        if self.activity is not None:
+            self.activity.last = now
+        else:
+            self.down.deadline = now + self.gateway.response_timeout
 
     def complete(self, data: bytes, now: float) -> None:
         """The last of the answer came; the connection to the app server is already free."""
         if data:
             self.bytes_out += len(data)
             self.down.stream.send(data)
+        if self.activity is not None:
+            self._stream_over()
         self._answered(now)
 
     def whole(self, status: int, data: bytes, now: float) -> None:
@@ -179,15 +192,18 @@ class Exchange(Outward):
     def switch(self, upstream: Upstream, lines: bytes, rest: bytes) -> None:
         """101 Switching Protocols: the rest of both connections is a tunnel."""
         down = self.down
-        self.upstream = None
         self.status = 101
-        self.first_byte = self.gateway.clock()
+        self.first_byte = now = self.gateway.clock()
+        self._begin_stream(now)
+        self.upstream = None
         down.stream.send(lines + b"\r\n")
-        down.deadline = NEVER
         down.tunnelled()
         down.stream.resume()
         ended = partial(self._tunnel_ended, upstream)
-        self._tunnel = tunnel = Tunnel(down.stream, upstream.stream, ended)
+        self._tunnel = tunnel = Tunnel(down.stream, upstream.stream, self.active, ended)
+        if self.cold:
+            self.gateway.answered(self)
+        self.gateway.streamed(self)
         if rest:
             tunnel.from_server(rest)
         if down.buffer:
@@ -202,8 +218,38 @@ class Exchange(Outward):
         self.bytes_in += bytes_in
         self.bytes_out += bytes_out
         self.gateway.counters.answers += 1
-        self._close(b"", self.gateway.clock())
+        self._close(self._end, self.gateway.clock())
         self.down.forget()
+
+    # ------------------------------------------------------------------ event streams and tunnels
+
+    def _begin_stream(self, now: float) -> None:
+        """From now on it may be silent, for as long as nobody else needs its server's room."""
+        down, upstream = self.down, self.upstream
+        assert upstream is not None  # noqa: S101 - for the types
+        down.deadline = NEVER
+        self.activity = Activity(now, down.stream, upstream.stream)
+
+    def _stream_over(self) -> None:
+        self.activity = None
+        self.gateway.stream_over(self)
+
+    def active(self) -> None:
+        """Something went by."""
+        if self.activity is not None:
+            self.activity.last = self.gateway.clock()
+
+    def active_at(self, now: float) -> float:
+        """See Streaming."""
+        assert self.activity is not None  # noqa: S101 - for the types
+        return self.activity.at(now)
+
+    def end_for_room(self, wanted_by: str) -> None:
+        """See pool.Stream."""
+        now = self.gateway.clock()
+        silent = now - self.active_at(now)
+        self.gateway.report_silent(self, silent, wanted_by)
+        self.abort(f"silent for {silent:.0f} s; room was needed for {wanted_by}")
 
     # ------------------------------------------------------------------ when it goes wrong
 
@@ -258,6 +304,7 @@ class Exchange(Outward):
     def abort(self, reason: str) -> None:
         """Ends without a whole answer, and lets the client see that."""
         if self._tunnel is not None:
+            self._end = reason.encode()
             self._tunnel.finish(clean=False)
             return
         self.gateway.counters.aborts += 1
@@ -274,6 +321,8 @@ class Exchange(Outward):
             upstream.discard()
         if self._line is not None:
             self._leave_line(now)
+        if self.activity is not None:
+            self._stream_over()
         server = self.server
         if server is not None:
             self.server = None

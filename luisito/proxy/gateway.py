@@ -231,6 +231,16 @@ class Gateway:
             until = min(server.ready_at, exchange.first_byte)
             exchange.starting = max(exchange.starting, until - exchange.began - exchange.queued)
 
+    def streamed(self, exchange: Exchange) -> None:
+        """It turns out to be an event stream or a tunnel."""
+        if exchange.server is not None:
+            self._pool.streamed(exchange.server, exchange)
+
+    def stream_over(self, exchange: Exchange) -> None:
+        """It is over, and its lease is given back next."""
+        if exchange.server is not None:
+            self._pool.stream_over(exchange.server, exchange)
+
     # -- reports
 
     def report(self, exchange: Exchange, status: int, detail: str) -> None:
@@ -242,6 +252,16 @@ class Gateway:
             method=exchange.line.method.decode(),
             target=access.escaped(exchange.line.target.partition(b"?")[0]).decode(),
             detail=detail,
+        )
+
+    def report_silent(self, exchange: Exchange, seconds: float, wanted_by: str) -> None:
+        """Tells the log that a stream is ended for another site."""
+        self._log.info(
+            "{site}: a stream silent for {seconds:.0f} s was ended: room was needed for"
+            " {wanted_by}",
+            site=exchange.fields.site,
+            seconds=seconds,
+            wanted_by=wanted_by,
         )
 
     def log(self, exchange: Exchange, now: float, end: bytes) -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from luisito.core.request import RequestFields, RequestLine
     from luisito.net.backend import Backend
     from luisito.pool import Refused
+    from luisito.proxy.activity import Activity
     from luisito.proxy.downstream import Downstream
     from luisito.proxy.tunnel import Tunnel
     from luisito.proxy.upstream import Upstream
@@ -42,6 +43,7 @@ class Outward:
         usual: no more is to be done for the answer than to pass it on: a request without a body,
             in HTTP/1.1, for a server that was awake, on a connection that goes on.
         upload: the request's body; None where there is none.
+        activity: of an event stream or a tunnel, as long as it lasts.
         upstream: the connection it is in flight on.
         server: the one that it holds a lease on.
         replay: all that was sent to the app server so far, as long as it could be sent again.
@@ -56,10 +58,10 @@ class Outward:
     # Slots, all of them set at once: attributes of an instance that are found in its class, or in
     # a dict, cost the warm path more.
     __slots__ = (
-        "_continued", "_line", "_retried", "_timer", "_tries", "_tunnel", "began", "bytes_in",
-        "bytes_out", "cold", "delayed", "down", "fields", "first_byte", "gateway", "keep", "line",
-        "queued", "replay", "server", "starting", "status", "streams", "upload", "upstream",
-        "usual", "waiting",
+        "_continued", "_end", "_line", "_retried", "_timer", "_tries", "_tunnel", "activity",
+        "began", "bytes_in", "bytes_out", "cold", "delayed", "down", "fields", "first_byte",
+        "gateway", "keep", "line", "queued", "replay", "server", "starting", "status", "upload",
+        "upstream", "usual", "waiting",
     )  # fmt: skip
 
     def __init__(
@@ -73,9 +75,11 @@ class Outward:
         self._timer: IDelayedCall | None = None
         self._tunnel: Tunnel | None = None
         self._line: Line | None = None
+        self._end = b""
+        self.activity: Activity | None = None
         self._tries = 0
         self.queued = self.starting = 0.0
-        self.streams = self.cold = self.delayed = self.waiting = False
+        self.cold = self.delayed = self.waiting = False
         self._retried = self._continued = False
         if line.minor:
             self.keep = not fields.close

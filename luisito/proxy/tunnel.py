@@ -25,6 +25,7 @@ class _Side:
     def received(self, data: bytes) -> None:
         """See Receiver."""
         self.bytes_in += len(data)
+        self.tunnel.active()
         self.far.stream.send(data)
 
     def ended(self) -> None:
@@ -41,6 +42,7 @@ class _Side:
 
     def drained(self) -> None:
         """See Receiver."""
+        self.tunnel.active()
         self.far.stream.resume()
 
     def lost(self, error: OSError | None) -> None:
@@ -53,16 +55,22 @@ class Tunnel:
     """Joins two streams until both have ended or one is lost."""
 
     def __init__(
-        self, client: Stream, server: Stream, on_end: Callable[[bool, int, int], None]
+        self,
+        client: Stream,
+        server: Stream,
+        active: Callable[[], None],
+        on_end: Callable[[bool, int, int], None],
     ) -> None:
         """Joins them.
 
         Args:
             client: the stream to the client.
             server: the stream to the app server.
+            active: called whenever something went by.
             on_end: called once with whether it ended cleanly, and the bytes that came from the
                 client and from the app server.
         """
+        self.active = active
         self._on_end: Callable[[bool, int, int], None] | None = on_end
         # What an app server said before it hung up still goes to its client, however slow.
         self._client = _Side(self, client, reads_on=False)

@@ -147,6 +147,14 @@ class Settings:
         "seconds",
         "After how long without a request a server is stopped; None keeps the pool full.",
     )
+    stream_idle: float | None = _setting(
+        values.optional(values.seconds),
+        60,
+        _POOL,
+        "seconds",
+        "After how long without a byte an event stream or a WebSocket may be ended for room, when "
+        "a request waits and all servers are busy; None is never.",
+    )
     start_timeout: float = _setting(
         values.seconds,
         60,

@@ -9,7 +9,7 @@ import pytest
 
 from luisito.core.backoff import BackOff
 from luisito.core.lifecycle import Server, State
-from luisito.core.orders import NOTHING, Grant, Kill, Limits, Refuse, Spawn, Terminate
+from luisito.core.orders import NOTHING, EndStreams, Grant, Kill, Limits, Refuse, Spawn, Terminate
 from luisito.core.policy import Policy
 
 
@@ -19,6 +19,8 @@ def words(order):
             return f"spawn {server.site}{server.id}"
         case Terminate(server, _):
             return f"terminate {server.site}{server.id}"
+        case EndStreams(server, streams, wanted_by):
+            return f"end {len(streams)} of {server.site}{server.id} for {wanted_by}"
         case Kill(server):
             return f"kill {server.site}{server.id}"
         case Grant(waiter, server):

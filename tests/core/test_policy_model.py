@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from luisito.core.lifecycle import Server, State
-from luisito.core.orders import Grant, Kill, Limits, Refusal, Refuse, Spawn, Terminate
+from luisito.core.orders import EndStreams, Grant, Kill, Limits, Refusal, Refuse, Spawn, Terminate
 from luisito.core.policy import Policy
+from luisito.core.streams import GLANCE
 
 ALIVE = {State.STARTING, State.READY, State.DRAINING}
 HOLDING = [State.STARTING, State.READY, State.DRAINING, State.STOPPING]
@@ -30,8 +31,19 @@ LIMITS = st.builds(
     stop_timeout=st.sampled_from([10.0, 1.0]),
     idle_timeout=st.sampled_from([None, 30.0, 3.0]),
     min_alive=st.sampled_from([0.0, 2.0, 8.0]),
+    stream_idle=st.sampled_from([None, 2.0, 6.0]),
     abandon_grace=st.sampled_from([5.0, 0.0]),
 )
+
+
+@attrs.define(eq=False)
+class Stream:
+    """A lease of an event stream or a tunnel."""
+
+    active: float
+
+    def active_at(self, now):
+        return self.active
 
 
 @attrs.define(eq=False)
@@ -47,6 +59,8 @@ class Process:
     early: bool = False
     signalled: float = 0.0  # the last TERM or KILL
     abandoned: float | None = None  # since when it starts for nobody
+    streams: list[Stream] = attrs.Factory(list)
+    ending: bool = False  # its streams are to be ended for room
 
 
 @attrs.define(eq=False)
@@ -107,6 +121,24 @@ class PoolMachine(RuleBasedStateMachine):
         starting = self.some(State.STARTING)
         return [p for p in starting if not p.leases and not self.queue(p.server.site)]
 
+    def ripe_at(self, process):
+        """Tell when all that keeps a server will have been streams silent for long enough."""
+        limits = self.limits
+        keeps = process.state in {State.READY, State.DRAINING} and not process.ending
+        if not keeps or not process.streams or limits.stream_idle is None:
+            return None
+        if process.leases > len(process.streams):
+            return None
+        silent = max(stream.active for stream in process.streams) + limits.stream_idle
+        return max(silent, process.ready + limits.min_alive)
+
+    def ripe(self):
+        found = [(self.ripe_at(p), p) for p in self.processes]
+        return [p for at, p in found if at is not None and at <= self.now]
+
+    def ending(self):
+        return [p for p in self.some(State.DRAINING) if p.ending]
+
     def room(self):
         """Tell whether the pool is full, whether starts are, and whether one more fits at all."""
         limits, alive = self.limits, len(self.some(*ALIVE))
@@ -126,6 +158,8 @@ class PoolMachine(RuleBasedStateMachine):
                     self.processes.append(Process(order.server, self.now))
                 case Terminate():
                     self.obey_terminate(order)
+                case EndStreams():
+                    self.obey_end_streams(order)
                 case Kill():
                     process = self.of(order.server)
                     assert process.state is State.STOPPING
@@ -147,11 +181,14 @@ class PoolMachine(RuleBasedStateMachine):
         process = self.of(order.server)
         site = process.server.site
         assert process.state in ALIVE
-        if order.reason.startswith(ROOM):
+        if process.state is State.DRAINING:
+            assert not process.leases or order.reason == "shutting down", "in flight"
+        elif order.reason.startswith(ROOM):
             full, crowded, fits = self.room()
             assert self.parked(), "evicted for nobody"
             assert full or crowded, "evicted though there was room"
             assert fits or (full and not self.limits.overlap), "evicted for no use yet"
+            assert not self.ending(), "evicted though room was about to come"
             if process.state is State.READY:
                 assert not crowded, "evicted for a start that may not begin"
                 assert process in self.victims()
@@ -172,6 +209,27 @@ class PoolMachine(RuleBasedStateMachine):
             assert process.used + self.limits.idle_timeout <= self.now
         process.state = State.STOPPING
         process.signalled = self.now
+        process.ending = False
+
+    def obey_end_streams(self, order):
+        """Streams end for room alone, and only where nothing else can make it."""
+        process = self.of(order.server)
+        full, crowded, fits = self.room()
+        assert self.parked()[0].site == order.wanted_by
+        assert full
+        assert not crowded
+        assert fits or not self.limits.overlap
+        assert not self.victims(), "an idle server would do"
+        assert not self.abandoned(), "an abandoned start would do"
+        assert not self.ending(), "one at a time"
+        assert set(order.streams) == set(process.streams)
+        assert process in self.ripe(), "not silent, or not alone"
+        assert self.last_activity(process) == min(map(self.last_activity, self.ripe()))
+        process.state, process.ending = State.DRAINING, True
+
+    @staticmethod
+    def last_activity(process):
+        return max(process.used, *(stream.active for stream in process.streams))
 
     def obey_grant(self, order):
         process = self.of(order.server)
@@ -200,9 +258,12 @@ class PoolMachine(RuleBasedStateMachine):
         if self.parked():
             full, crowded, fits = self.room()
             assert full or crowded or not fits, "a start that could begin waits"
-            if fits or (full and not self.limits.overlap):
+            if (fits or (full and not self.limits.overlap)) and not self.ending():
                 assert crowded or not self.victims(), "a victim was spared"
                 assert not self.abandoned(), "an abandoned start was spared"
+                if not crowded:
+                    ripe = [max(self.ripe_at(p), p.used + GLANCE) for p in self.ripe()]
+                    assert all(at > self.now for at in ripe), "silent streams were spared"
         for process in self.some(State.STARTING):
             if process.early and self.queue(process.server.site):
                 assert process.leases, "the early lease lies idle"
@@ -332,6 +393,42 @@ class PoolMachine(RuleBasedStateMachine):
         self.release(data.draw(st.sampled_from([p for p in self.some(*HOLDING) if p.leases])))
 
     @rule(data=st.data())
+    @precondition(lambda self: any(p.leases > len(p.streams) for p in self.some(*HOLDING)))
+    def streams(self, data):
+        """A lease turns out to be of a stream; that of a server that starts, or ends, is none."""
+        busy = [p for p in self.some(*HOLDING) if p.leases > len(p.streams) and not p.ending]
+        if busy:
+            self.begin_stream(data.draw(st.sampled_from(busy)))
+
+    @rule()
+    def all_stream(self):
+        for process in self.some(State.READY, State.DRAINING):
+            while process.leases > len(process.streams):
+                self.begin_stream(process)
+
+    def begin_stream(self, process):
+        stream = Stream(self.now)
+        if process.state in {State.READY, State.DRAINING}:
+            process.streams.append(stream)
+        self.policy.streamed(process.server, stream, self.now)
+
+    @precondition(lambda self: any(p.streams for p in self.processes))
+    @rule(data=st.data())
+    def speak(self, data):
+        """A byte goes by, of which nobody is told."""
+        streams = [stream for p in self.processes for stream in p.streams]
+        data.draw(st.sampled_from(streams)).active = self.now
+
+    @precondition(lambda self: self.ending())
+    @rule()
+    def end_streams(self):
+        """The order is carried out, perhaps not at once."""
+        for process in self.ending():
+            while process.leases:
+                self.release(process)
+            assert process.state is not State.DRAINING
+
+    @rule(data=st.data())
     def release_all(self, data):
         """Nearly all: one may keep its leases."""
         busy = [p for p in self.some(*HOLDING) if p.leases]
@@ -341,6 +438,8 @@ class PoolMachine(RuleBasedStateMachine):
                 self.release(process)
 
     def release(self, process):
+        if process.leases == len(process.streams):
+            self.policy.stream_over(process.server, process.streams.pop(0), self.now)
         process.leases -= 1
         process.used = self.now
         self.obey(self.policy.release(process.server, self.now))
@@ -350,6 +449,9 @@ class PoolMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def hear_of_the_dead(self, data):
         server = data.draw(st.sampled_from(self.some(State.ABSENT, State.FAILED))).server
+        stream = Stream(self.now)
+        self.policy.streamed(server, stream, self.now)
+        self.policy.stream_over(server, stream, self.now)
         assert not self.policy.release(server, self.now)
         assert not self.policy.exited(server, self.now, "again")
         assert not self.policy.ready(server, self.now)
@@ -366,6 +468,7 @@ class PoolMachine(RuleBasedStateMachine):
         starting = process.state is State.STARTING
         process.state = State.FAILED if starting else State.ABSENT
         process.leases = 0
+        process.streams.clear()
         if starting:
             self.failed_at[process.server.site] = self.now
         orders = self.policy.exited(process.server, self.now, "gone")

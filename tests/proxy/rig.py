@@ -17,7 +17,7 @@ from luisito.core.routing import Routes
 from luisito.net.backend import Backend
 from luisito.net.sockets import SocketStream
 from luisito.net.transport import TransportStream
-from luisito.pool import Refused, Waiter
+from luisito.pool import Refused, Stream, Waiter
 from luisito.proxy.accesslog import AccessLog
 from luisito.proxy.gateway import Gateway
 from luisito.settings import from_mapping
@@ -37,6 +37,7 @@ class Pool:
         self.waiters: list[Waiter] = []
         self.leases = 0
         self.answers = 0
+        self.streams: list[Stream] = []
         self.folders: dict[str, bool] = {}
 
     def take(self, site: str) -> Server | None:
@@ -61,6 +62,13 @@ class Pool:
 
     def answered(self, server: Server) -> None:
         self.answers += 1
+
+    def streamed(self, server: Server, stream: Stream) -> None:
+        self.streams.append(stream)
+
+    def stream_over(self, server: Server, stream: Stream) -> None:
+        assert self.leases > 0
+        self.streams.remove(stream)
 
     def folder_exists(self, site: str) -> Deferred[bool]:
         return succeed(self.folders[site])
@@ -219,6 +227,7 @@ class Rig(Turns):
         assert counters.heads == counters.lines == len(self.lines())
         assert self.pool.leases == 0
         assert self.pool.waiters == []
+        assert self.pool.streams == []
         assert counters.aborts <= sum(line["end"] != "" for line in self.lines())
 
     def close(self) -> None:

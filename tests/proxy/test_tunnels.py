@@ -9,8 +9,8 @@ SWITCH = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: w
 MIB = 1 << 20
 
 
-def tunnel(rig):
-    client = rig.client()
+def tunnel(rig, buffer=None):
+    client = rig.client(buffer=buffer)
     client.send(UPGRADE)
     app = rig.accept()
     rig.head(app)
