@@ -249,7 +249,9 @@ class Outward:
         else:
             upstream.stream.send(message)
             upload.start(now)
-            self.down.deadline = upload.pace(now)
+            self.down.deadline = (
+                upload.pace(now) if upload.left else now + self.gateway.response_timeout
+            )
 
     def _replayable(self) -> bool:
         return self.upload is None and self.line.idempotent

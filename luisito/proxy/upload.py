@@ -36,21 +36,23 @@ class Upload:
         "_taken", "flowing", "left",
     )  # fmt: skip
 
+    # Set by `pace`: when the client has been too slow; or, while it is kept from sending, when the
+    # app server was last seen to take something, and how far it was at the last look.
+    _due: float
+    _taken: float
+    _progress: int | None
+
     def __init__(self, exchange: Outward, length: int) -> None:
         self._exchange = cast("Exchange", exchange)
         self.left = length
         self.flowing = False
         self._scanner = ChunkScanner() if length == CHUNKED else None
         self._silent = exchange.fields.expects_continue and bool(exchange.line.minor)
-        # When reading began; put off by all the time in which the client was kept from sending.
-        self._began = exchange.began
-        # Since when the client is kept from sending; None while we read. It is kept at first.
-        self._held: float | None = exchange.began
-        # When the client has been too slow.
-        self._due = 0.0
-        # While it is kept: when the app server was last seen to take something, and how far it was.
-        self._taken = 0.0
-        self._progress: int | None = None
+        # When reading began, 0 before that; put off by all the time in which the client was kept
+        # from sending.
+        self._began = 0.0
+        # Since when the client is kept from sending; None while we read.
+        self._held: float | None = None
         self._passed = 0
 
     def take(self, data: bytes) -> tuple[bytes, bytes]:
@@ -80,11 +82,14 @@ class Upload:
         exchange = self._exchange
         upstream, down = exchange.upstream, exchange.down
         stream = down.stream
-        if upstream is None or upstream.stream.pending:
+        if not self.left or upstream is None:
+            return
+        self._began = self._began or now
+        if upstream.stream.pending:
+            if not self.flowing:
+                self.hold(now)
             return
         self.go_on(now)
-        if not self.left:
-            return
         self.flowing = True
         if down.buffer:
             data, down.buffer = down.buffer, b""
