@@ -104,7 +104,7 @@ class Downstream:
             upload = exchange.upload
             if upload is not None and upload.left and (upload.flowing or not self.buffer):
                 exchange.abort("the client ended in the middle of its request")
-            elif exchange.streams:
+            elif exchange.activity is not None:
                 # Who reads an event stream and ends has gone: as it has no end, nothing else would
                 # tell while it is silent, and its server would count as busy.
                 exchange.abort("the client went away")

@@ -31,7 +31,7 @@ LIMITS = st.builds(
     stop_timeout=st.sampled_from([10.0, 1.0]),
     idle_timeout=st.sampled_from([None, 30.0, 3.0]),
     min_alive=st.sampled_from([0.0, 2.0, 8.0]),
-    stream_idle=st.sampled_from([None, 2.0, 6.0]),
+    stream_idle=st.sampled_from([2.0, 1.0, 6.0, None]),
     abandon_grace=st.sampled_from([5.0, 0.0]),
 )
 
@@ -403,8 +403,26 @@ class PoolMachine(RuleBasedStateMachine):
     @rule()
     def all_stream(self):
         for process in self.some(State.READY, State.DRAINING):
-            while process.leases > len(process.streams):
+            while process.leases > len(process.streams) and not process.ending:
                 self.begin_stream(process)
+
+    @rule(
+        sites=st.lists(st.sampled_from(SITES), min_size=3, max_size=6),
+        seconds=st.sampled_from([0.5, 1.0, 2.0, 3.0, 7.0]),
+        data=st.data(),
+    )
+    def all_stream_and_fall_silent(self, sites, seconds, data):
+        """So many that some have to wait, but one site, which may have a request in flight."""
+        self.request(sites, asks_first=True)
+        self.all_are_ready()
+        self.all_stream()
+        if data.draw(st.booleans()):
+            self.request(sites[:1], asks_first=True)
+        for process in data.draw(st.permutations(self.some(State.READY)))[:3]:
+            self.pass_time(0.5)
+            for stream in process.streams:
+                stream.active = self.now
+        self.pass_time(seconds)
 
     def begin_stream(self, process):
         stream = Stream(self.now)
@@ -563,7 +581,7 @@ class PoolMachine(RuleBasedStateMachine):
 
 TestPool = PoolMachine.TestCase
 TestPool.settings = settings(
-    max_examples=60,
+    max_examples=100,
     stateful_step_count=80,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
