@@ -232,8 +232,9 @@ class Settings:
         60,
         _HTTP,
         "seconds",
-        "How long a request's body may make no progress, and how long it may take in all, plus a "
-        "second for every 500 bytes; then 408. Only the time in which it may send counts.",
+        "How long a request's body may make no progress; in all it may take as long, and a second "
+        "more for every 500 bytes of it; then 408. Time in which the app server reads nothing is "
+        "not counted.",
     )
     response_timeout: float = _setting(
         values.seconds,
