@@ -258,6 +258,7 @@ NO_REQUEST = "no request stands here: the PROXY protocol is not spoken"
 TRAILER = "a trailer that types the body (RFC 9110 section 6.5.1)"
 RUNS_ON = "it is stored with the text that follows it in their documentation"
 BETWEEN = "a response begins at once (RFC 9112 section 2.2 excuses clients only)"
+SPACED = "white space in a chunk extension: see core.body"
 STRICTER = {
     "llhttp": {
         "content-length.md#0 `Content-Length` with zeroes": "one way to write a number",
@@ -283,6 +284,8 @@ STRICTER = {
         "transfer-encoding.md#3 `chunkedchunked` transfer-encoding does not enable chunked "
         "enconding": CODINGS,
         "transfer-encoding.md#5 Trailing headers": TRAILER,
+        "transfer-encoding.md#7 Chunk extensions quoting": SPACED,
+        "transfer-encoding.md#9 Chunk extensions quoting": SPACED,
         "transfer-encoding.md#19 POST with `chunked` as last transfer-encoding": TARGET,
         "transfer-encoding.md#20 POST with `chunked` as last transfer-encoding (multiple headers)":
             TARGET,
@@ -296,6 +299,7 @@ STRICTER = {
         "005": TARGET,
         "009": TARGET,
         "012": TRAILER,
+        "013": SPACED,
         "014": TARGET,
         "025": CODINGS,
         "025_line": CODINGS,
@@ -311,6 +315,7 @@ STRICTER = {
         "pp_02": NO_REQUEST,
         "pp_04": NO_REQUEST,
         "pp_05": NO_REQUEST,
+        "rfc9112_chunked_ext_quoted_01": SPACED,
         "rfc9112_smuggle_gzip_chunked_01": CODINGS,
         "rfc9112_smuggle_te_identity_chunked_01": CODINGS,
         "rfc9112_target_absolute_userinfo_01": TARGET,

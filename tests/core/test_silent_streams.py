@@ -45,7 +45,7 @@ def test_a_silent_stream_ends_when_somebody_waits():
     assert t.last[0].streams == (stream,)
     assert t.state(1) is State.DRAINING
     assert stream.over() == ["terminate a1", "spawn b2"]
-    assert t.last[0].reason == "its room is needed"
+    assert t.last[0].reason == "room was needed for b"
 
 
 def test_it_ends_as_soon_as_it_was_silent_for_long_enough():
