@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from luisito.core import wire
 from luisito.errors import LuisitoError
-from luisito.spawner import channel, chooser, privileges, tree, users
+from luisito.spawner import channel, chooser, privileges, users
 from luisito.spawner.checks import BAD_START, wrong_start
 from luisito.spawner.config import LISTENER
+from luisito.spawner.render import render
 
 if TYPE_CHECKING:
     from luisito.spawner.config import Config
@@ -133,9 +134,7 @@ def _rehearse(config: Config, runtime: Runtime, parent: int) -> None:
         os.setgroups(os.getgroups())
     try:
         user = config.user or users.resolve(config, config.run_as, None)
-        values = command_values(config, runtime, order, user.uid, user.gid)
-        config.command.render(values)
-        _environ(config, runtime, order, user, values)
+        render(config, runtime.path, order, user)
     except LuisitoError:
         return  # it will be said when somebody waits for it
 
@@ -190,9 +189,7 @@ def _become_server(
     status: int,
     files: tuple[int, int],
 ) -> None:
-    values = command_values(config, runtime, order, user.uid, user.gid)
-    argv = config.command.render(values)
-    environ = _environ(config, runtime, order, user, values)
+    argv, environ = render(config, runtime.path, order, user)
     # Only when all else is open: the limit may be below the numbers of our descriptors.
     resource.setrlimit(resource.RLIMIT_NOFILE, files)
     os.write(status, os.fsencode(f"{user.uid} {user.gid} {order.site} {user.name}\n"))
@@ -211,44 +208,6 @@ def _enter(folder: int, path: str | None, user: Identity) -> None:
         raise users.StartRefusedError(
             f"folder {path!r}: user {user.name!r} may not enter it; chmod or chown it"
         ) from None
-
-
-def command_values(
-    config: Config, runtime: Runtime, order: wire.Start, uid: int, gid: int
-) -> dict[str, str]:
-    """Tell what the words of templates stand for in one start."""
-    path = config.folder(order.site) or config.cwd
-    values = {"HOST": order.site, "UID": str(uid), "GID": str(gid), "PATH": path}
-    if config.way == "port":
-        values["PORT"] = str(order.port)
-    elif config.way == "socket":
-        values["SOCKET"] = wire.socket_path(runtime.path, order.server)
-    else:
-        values["FD"] = str(LISTENER)
-    return values
-
-
-def _environ(
-    config: Config, runtime: Runtime, order: wire.Start, user: Identity, values: dict[str, str]
-) -> dict[str, str]:
-    environ = {
-        **config.inherited,
-        "HOME": user.home,
-        "USER": user.name,
-        "LOGNAME": user.name,
-        "PYTHONUNBUFFERED": "1",  # or the last words of a crash would never reach the log
-        "NOTIFY_SOCKET": wire.notify_path(runtime.path, order.server),
-    }
-    if config.way == "port":
-        environ["PORT"] = str(order.port)
-    elif config.way == "fd" and "FD" not in config.command.words:
-        # sd_listen_fds(3); names are separated by colons, which an IPv6 host has. Not for a command
-        # that is told the descriptor: gunicorn takes it twice then, and fails.
-        name = order.site.replace(":", "-")
-        environ |= {"LISTEN_FDS": "1", "LISTEN_PID": str(os.getpid()), "LISTEN_FDNAMES": name}
-    environ |= {name: template.render(values)[0] for name, template in config.env.items()}
-    environ[tree.MARK] = str(order.server)
-    return environ
 
 
 def _arrange_descriptors(pipes: Pipes) -> None:

@@ -19,6 +19,10 @@ _ALIVE_TO_SPARE = 16  # servers; the pool counts for itself, this only stops a p
 class Config:
     """Frozen after the first order; everything that a start needs except site, port and id.
 
+    Args:
+        order: what the network process said before it gave up its privileges.
+        root: the spawner is root's.
+
     Attributes:
         fixed: the beginning of PROJECT_PATH that is the operator's own words.
         run_as_file: the settings file whose RUN_AS is a function, which then says it.
@@ -57,7 +61,7 @@ class Config:
         "way",
     )
 
-    def __init__(self, order: wire.Configure) -> None:
+    def __init__(self, order: wire.Configure, *, root: bool) -> None:
         if order.version != wire.VERSION:
             raise SettingsError(
                 f"wire version {order.version}: this spawner speaks {wire.VERSION}; restart Luisito"
@@ -76,7 +80,7 @@ class Config:
                     f"PROJECT_PATH = {order.project_path!r}: only %HOST may stand in it"
                 )
         self.cwd = _absolute("working folder", order.cwd)
-        self.root = os.geteuid() == 0
+        self.root = root
         self.run_as = order.run_as
         self.run_as_file = _optional("RUN_AS", order.run_as_file)
         if self.run_as == "owner" and self.project_path is None:

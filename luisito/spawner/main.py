@@ -172,7 +172,7 @@ class Loop:
         if self._config is not None:
             self._refuse("configured already, for good; restart Luisito to change the settings")
             return
-        config = Config(order)
+        config = Config(order, root=os.geteuid() == 0)
         self._runtime = Runtime(config.runtime_dir)
         self._config = config
         if config.run_as_file is not None:

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 
 from luisito.core import wire
 from luisito.errors import SettingsError
-from luisito.spawner import channel, child, tree
+from luisito.spawner import channel, tree
 from luisito.spawner.checks import BAD_START, wrong_start
 from luisito.spawner.containment import Containment, kill
+from luisito.spawner.render import command_values
 from luisito.spawner.server import Server
 from luisito.spawner.spare import Spare, fork_spare, rehearse
 
@@ -31,6 +32,11 @@ _FILES_EACH, _FILES_BESIDE = 5, 64  # descriptors for a server, and for all the 
 # of what was started.
 _SPARE_AFTER = 0.1
 _FORK_AGAIN = 1.0  # seconds until a fork that failed is tried again
+
+
+def files_needed(config: Config) -> int:
+    """Tell how many open files the spawner must be allowed (RLIMIT_NOFILE)."""
+    return _FILES_EACH * config.max_alive + _FILES_BESIDE
 
 
 class Servers:
@@ -61,7 +67,7 @@ class Servers:
         self._unfit: dict[int, int] = {}  # by pid: spares on their way out, and whom they were for
         self._next = 1  # the number of the next server: whoever orders them counts
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        needed = _FILES_EACH * config.max_alive + _FILES_BESIDE
+        needed = files_needed(config)
         if hard != resource.RLIM_INFINITY and hard < needed:
             raise SettingsError(
                 f"MAX_SERVERS needs {needed} open files and the limit is {hard};"
@@ -229,7 +235,7 @@ class Servers:
 
     def _running(self, server: Server, uid: int, gid: int) -> wire.Running:
         order = wire.Start(server.id, server.site, server.port)
-        values = child.command_values(self._config, self._runtime, order, uid, gid)
+        values = command_values(self._config, self._runtime.path, order, uid, gid)
         argv = wire.bounded(self._config.command.render(values))
         folder = values["PATH"][: wire.MAX_FOLDER]
         return wire.Running(server.id, uid, gid, server.user, folder, argv)

@@ -1,0 +1,81 @@
+"""What a server is run with: its command and its environment, from the templates."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, NamedTuple
+
+from luisito.core import wire
+from luisito.spawner import tree
+from luisito.spawner.config import LISTENER
+
+if TYPE_CHECKING:
+    from luisito.spawner.config import Config
+    from luisito.spawner.users import Identity
+
+
+class Rendered(NamedTuple):
+    """A command that is ready to be executed.
+
+    Attributes:
+        argv: the program and its arguments.
+        environ: the whole environment.
+    """
+
+    argv: list[str]
+    environ: dict[str, str]
+
+
+def render(config: Config, runtime_dir: str, order: wire.Start, user: Identity) -> Rendered:
+    """Put a server's values into the templates.
+
+    Args:
+        config: has the templates.
+        runtime_dir: the folder of the servers' folders.
+        order: names the site, the server and its port.
+        user: who it runs as.
+
+    Raises:
+        TemplateError: a word cannot stand for its value.
+    """
+    values = command_values(config, runtime_dir, order, user.uid, user.gid)
+    argv = config.command.render(values)
+    return Rendered(argv, _environ(config, runtime_dir, order, user, values))
+
+
+def command_values(
+    config: Config, runtime_dir: str, order: wire.Start, uid: int, gid: int
+) -> dict[str, str]:
+    """Tell what the words of templates stand for in one start."""
+    path = config.folder(order.site) or config.cwd
+    values = {"HOST": order.site, "UID": str(uid), "GID": str(gid), "PATH": path}
+    if config.way == "port":
+        values["PORT"] = str(order.port)
+    elif config.way == "socket":
+        values["SOCKET"] = wire.socket_path(runtime_dir, order.server)
+    else:
+        values["FD"] = str(LISTENER)
+    return values
+
+
+def _environ(
+    config: Config, runtime_dir: str, order: wire.Start, user: Identity, values: dict[str, str]
+) -> dict[str, str]:
+    environ = {
+        **config.inherited,
+        "HOME": user.home,
+        "USER": user.name,
+        "LOGNAME": user.name,
+        "PYTHONUNBUFFERED": "1",  # or the last words of a crash would never reach the log
+        "NOTIFY_SOCKET": wire.notify_path(runtime_dir, order.server),
+    }
+    if config.way == "port":
+        environ["PORT"] = str(order.port)
+    elif config.way == "fd" and "FD" not in config.command.words:
+        # sd_listen_fds(3); names are separated by colons, which an IPv6 host has. Not for a command
+        # that is told the descriptor: gunicorn takes it twice then, and fails.
+        name = order.site.replace(":", "-")
+        environ |= {"LISTEN_FDS": "1", "LISTEN_PID": str(os.getpid()), "LISTEN_FDNAMES": name}
+    environ |= {name: template.render(values)[0] for name, template in config.env.items()}
+    environ[tree.MARK] = str(order.server)
+    return environ
