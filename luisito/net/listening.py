@@ -7,14 +7,12 @@ import os
 import socket
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IReactorTime
-from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from luisito.errors import SettingsError
+from luisito.net.endpoints import BACKLOG, ask
 from luisito.net.sockets import SocketStream
 from luisito.net.switchboard import IN
 
@@ -26,7 +24,6 @@ if TYPE_CHECKING:
     from luisito.net.stream import Receiver
     from luisito.net.switchboard import Switchboard
 
-BACKLOG: Final = 4096
 _ACCEPTS: Final = 64
 _PAUSE: Final = 0.1
 # Errors of accept(2) that say something of one connection, not of the listener.
@@ -236,20 +233,5 @@ def listen(
         sock.setblocking(False)
         return Listener(board, clock, sock, acceptor)
 
-    try:
-        endpoint = serverFromString(_Sockets(make), description)
-    except Exception as error:  # noqa: BLE001 - endpoint parsers raise whatever they like
-        raise SettingsError(
-            f"LISTEN: {description!r} is not an endpoint ({error});"
-            " write for example 'tcp:8080:interface=127.0.0.1' or 'unix:/run/luisito.sock'"
-        ) from None
-    listeners: list[Listener] = []
-    errors: list[BaseException] = []
-    waiting = endpoint.listen(Factory())
-    waiting.addCallbacks(listeners.append, lambda failure: errors.append(failure.value))
-    if listeners:
-        return listeners[0]
-    reason = errors[0] if errors else "this kind of endpoint is not supported"
-    if isinstance(reason, CannotListenError):
-        reason = reason.socketError
-    raise SettingsError(f"LISTEN: cannot listen on {description!r}: {reason}")
+    listener: Listener = ask(_Sockets(make), description)
+    return listener
