@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from luisito.core.host import normalize
 from luisito.errors import BadHost, SettingsError
@@ -11,6 +11,21 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 _DEFAULT = ("localhost", "*.localhost")
+NO_SITE = 404  # the status of a request for a host that is no site
+
+
+class Verdict(NamedTuple):
+    """Whether a host is a site, and what decided it.
+
+    Attributes:
+        allowed: it is one.
+        pattern: the pattern as it was written; "" where none fits, or a function decides.
+        asked: a function decides.
+    """
+
+    allowed: bool
+    pattern: str
+    asked: bool
 
 
 class Routes:
@@ -45,20 +60,43 @@ class Routes:
             else:
                 self._allow.add(pattern, pattern)
 
+    @classmethod
+    def of(cls, allowed: Sequence[str] | Callable[[str], bool] | None, *, folders: bool) -> Routes:
+        """The hosts that ALLOWED_HOSTS means.
+
+        Args:
+            allowed: ALLOWED_HOSTS; None is any host, where each site has a folder that must exist.
+            folders: PROJECT_PATH is set.
+
+        Raises:
+            SettingsError: a pattern is none.
+        """
+        return cls(["*"] if allowed is None and folders else allowed)
+
     def allows(self, host: str) -> bool:
         """Whether a host, given as the key that `normalize` returns, is a site."""
         if self._ask is not None:
             return bool(self._ask(host))
-        return host in self._allow and host not in self._forbid
+        return self._allow.find(host) is not None and self._forbid.find(host) is None
+
+    def explain(self, host: str) -> Verdict:
+        """As `allows`, with what decided it."""
+        allowed = self.allows(host)
+        if self._ask is not None:
+            return Verdict(allowed, "", asked=True)
+        return Verdict(
+            allowed, self._forbid.find(host) or self._allow.find(host) or "", asked=False
+        )
 
 
 class _Patterns:
     """Hosts by exact name and by suffix, found by one look-up a label and not by scanning."""
 
     def __init__(self) -> None:
-        self._exact: set[str] = set()
-        self._below: set[str] = set()
-        self._all = False
+        # from the key to how the person wrote it
+        self._exact: dict[str, str] = {}
+        self._below: dict[str, str] = {}
+        self._all: str | None = None
 
     def add(self, pattern: str, written: str) -> None:
         """Adds a pattern; `written` is how the person wrote it, for the error.
@@ -67,7 +105,7 @@ class _Patterns:
             SettingsError: it is not a pattern.
         """
         if pattern == "*":
-            self._all = True
+            self._all = written
             return
         name = pattern.removeprefix("*.")
         try:
@@ -79,19 +117,19 @@ class _Patterns:
             raise SettingsError(_wrong(written, "an IP address has no subdomains"))
         if key != name.lower().removesuffix("."):
             raise SettingsError(_wrong(written, f"write it as {key!r}, without a port"))
-        (self._below if is_suffix else self._exact).add(key)
+        (self._below if is_suffix else self._exact)[key] = written
 
-    def __contains__(self, host: str) -> bool:
-        if self._all or host in self._exact:
-            return True
-        if not self._below:
-            return False
-        dot = host.find(".")
-        while dot != -1:
-            if host[dot + 1 :] in self._below:
-                return True
-            dot = host.find(".", dot + 1)
-        return False
+    def find(self, host: str) -> str | None:
+        """The pattern that a host fits, the exact one first; None where it fits none."""
+        if host in self._exact:
+            return self._exact[host]
+        if self._below:
+            dot = host.find(".")
+            while dot != -1:
+                if host[dot + 1 :] in self._below:
+                    return self._below[host[dot + 1 :]]
+                dot = host.find(".", dot + 1)
+        return self._all
 
 
 def _wrong(pattern: str, why: str) -> str:

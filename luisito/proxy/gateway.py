@@ -14,6 +14,7 @@ from luisito.core import access
 from luisito.core.memo import Memo
 from luisito.core.request import request_fields, request_line
 from luisito.core.response import LinesMemo
+from luisito.core.routing import NO_SITE
 from luisito.net.deadlines import Deadlines
 from luisito.pool import Refused
 from luisito.proxy.counters import Counters
@@ -185,11 +186,11 @@ class Gateway:
     def request(self, site: str, exchange: Outward) -> None:
         """Asks the pool for a server; `exchange` is granted or refused one, perhaps at once."""
         if not self._routes.allows(site):
-            exchange.refused(Refused(404, f"{site} is not a site here: see ALLOWED_HOSTS"))
+            exchange.refused(Refused(NO_SITE, f"{site} is not a site here: see ALLOWED_HOSTS"))
         elif self._settings.project_path is None or self._folders.get(site):
             self._pool.request(site, exchange)
         elif site in self._folders:
-            exchange.refused(Refused(404, f"{site} has no folder: see PROJECT_PATH"))
+            exchange.refused(Refused(NO_SITE, f"{site} has no folder: see PROJECT_PATH"))
         else:
             self._ask_folder(site, exchange)
 
