@@ -160,13 +160,7 @@ class LuisitoService(Service):
         self.logs = logs = Logs(spawner)
         pool.attach(spawner)
         pool.lost.addCallback(self._spawner_lost)
-        routes = Routes(
-            settings.allowed_hosts
-            if settings.allowed_hosts is not None
-            else ["*"]
-            if settings.project_path is not None
-            else None
-        )
+        routes = Routes.of(settings.allowed_hosts, folders=settings.project_path is not None)
         self.gateway = Gateway(board, board, settings, routes, pool)
         self._control = Control(
             reactor,
