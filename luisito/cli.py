@@ -6,8 +6,8 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Final
 
+from luisito.commands import check_settings, route, run, status, stop
 from luisito.commands import list as list_servers
-from luisito.commands import run, status, stop
 from luisito.errors import LuisitoError
 
 if TYPE_CHECKING:
@@ -18,6 +18,8 @@ _COMMANDS: Final = (
     list_servers,
     status,
     stop,
+    check_settings,
+    route,
 )
 
 

@@ -34,9 +34,9 @@ _SPARE_AFTER = 0.1
 _FORK_AGAIN = 1.0  # seconds until a fork that failed is tried again
 
 
-def files_needed(config: Config) -> int:
-    """Tell how many open files the spawner must be allowed (RLIMIT_NOFILE)."""
-    return _FILES_EACH * config.max_alive + _FILES_BESIDE
+def files_needed(servers: int) -> int:
+    """Tell how many open files the spawner of so many servers must be allowed (RLIMIT_NOFILE)."""
+    return _FILES_EACH * servers + _FILES_BESIDE
 
 
 class Servers:
@@ -67,7 +67,7 @@ class Servers:
         self._unfit: dict[int, int] = {}  # by pid: spares on their way out, and whom they were for
         self._next = 1  # the number of the next server: whoever orders them counts
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        needed = files_needed(config)
+        needed = files_needed(config.max_alive)
         if hard != resource.RLIM_INFINITY and hard < needed:
             raise SettingsError(
                 f"MAX_SERVERS needs {needed} open files and the limit is {hard};"

@@ -1,0 +1,143 @@
+"""Luisito's own files: settings.py, the logs, RUNTIME_DIR and unix sockets."""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import shlex
+import stat
+from typing import TYPE_CHECKING
+
+from luisito.checks.eyes import Eyes, link, reach, status
+from luisito.checks.report import Mend, Problem
+from luisito.core.paths import walk
+from luisito.core.permissions import EXECUTE, READ, WRITE, others_may_write
+
+if TYPE_CHECKING:
+    from luisito.checks.whom import Whom
+    from luisito.spawner.users import Identity
+
+
+def unreadable(path: str, eyes: Eyes) -> Problem | None:
+    """What keeps whoever starts Luisito from reading the settings file."""
+    return reach(os.path.abspath(path), eyes, READ)
+
+
+def exposed(path: str, who: Whom) -> Problem | None:
+    """Who else than its owner could change the settings file, or put another in its place."""
+    trusted = frozenset([0, who.starter.uid])
+    way = walk(os.path.abspath(path), link)
+    for place in (way.end, *way.folders[::-1]):
+        found = status(place)
+        if found is None:
+            continue
+        private = _is_private(found.gid, found.uid)
+        if not others_may_write(found, trusted=trusted, private_group=private):
+            continue
+        reader = f"what it says is run as {who.starter.name}"
+        quoted = shlex.quote(place)
+        if found.uid in trusted:
+            what = f"others than its owner may write it, and {reader}"
+            return Problem(place, what, Mend("run", f"chmod {_takes(found.mode)} {quoted}"))
+        what = f"it belongs to {_name(found.uid)}, and {reader}"
+        if place == way.end:
+            return Problem(place, what, Mend("run", f"chown {who.starter.name} {quoted}"))
+        what = f"the folder of the settings belongs to {_name(found.uid)}, and {reader}"
+        return Problem(place, what, Mend("do", "keep them where only root writes, as in /etc"))
+    return None
+
+
+def _takes(mode: int) -> str:
+    return "go-w" if mode & 0o022 == 0o022 else "g-w" if mode & 0o020 else "o-w"
+
+
+def _is_private(gid: int, uid: int) -> bool:
+    """Whether a group is root's, or a user's own and without any other member."""
+    try:
+        name = pwd.getpwuid(uid)
+        group = grp.getgrgid(gid)
+    except KeyError:
+        return False
+    own = name.pw_gid == gid and name.pw_name == group.gr_name
+    return (gid == 0 or own) and set(group.gr_mem) <= {name.pw_name, "root"}
+
+
+def _name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid {uid}"
+
+
+def folder(path: str, eyes: Eyes, setting: str) -> Problem | None:
+    """What keeps a user from making files in a folder."""
+    found = status(path)
+    if found is None:
+        return _absent(path, eyes, f"the folder of {setting}")
+    if not stat.S_ISDIR(found.mode):
+        what = f"{setting} needs a folder, and this is none"
+        return Problem(path, what, Mend("run", f"rm {shlex.quote(path)} && {make(path, eyes)}"))
+    return reach(path, eyes, WRITE | EXECUTE)
+
+
+def _absent(path: str, eyes: Eyes, what: str) -> Problem:
+    return reach(path, eyes, 0) or Problem(
+        path, f"{what} is not there", Mend("run", make(path, eyes))
+    )
+
+
+def make(path: str, eyes: Eyes) -> str:
+    """The command that makes a folder in which a user may write."""
+    above = os.path.dirname(path)
+    while not os.path.isdir(above):
+        above = os.path.dirname(above)
+    if eyes.may(above, WRITE | EXECUTE):
+        return f"mkdir -p {shlex.quote(path)}"
+    user = eyes.identity
+    return f"install -d -o {user.uid} -g {user.gid} {shlex.quote(path)}"
+
+
+def file(path: str, eyes: Eyes, setting: str) -> Problem | None:
+    """What keeps a user from writing to the end of a file, which is made where it is missing."""
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return folder(os.path.dirname(path), eyes, setting)
+    if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
+        what = f"{setting} must be a plain file with one name"
+        return Problem(path, what, Mend("run", f"rm {shlex.quote(path)}"))
+    return reach(path, eyes, WRITE)
+
+
+def runtime_dir(path: str, who: Whom, user: Identity | None) -> list[Problem]:
+    """What is wrong with RUNTIME_DIR: to make it, and to pass through it.
+
+    Args:
+        path: RUNTIME_DIR.
+        who: Luisito.
+        user: of the site's server, who passes through it, too.
+    """
+    starter = who.starter
+    quoted = shlex.quote(path)
+    found = None
+    try:
+        found = os.lstat(path)
+    except FileNotFoundError:
+        problem = folder(os.path.dirname(path), Eyes(starter), "RUNTIME_DIR")
+        if problem is not None:
+            return [problem]
+    except OSError:
+        problem = reach(path, Eyes(starter), EXECUTE)
+        return [] if problem is None else [problem]
+    if found is not None:
+        if not stat.S_ISDIR(found.st_mode):
+            what = "RUNTIME_DIR needs a folder, and this is none"
+            return [Problem(path, what, Mend("run", f"rm {quoted}"))]
+        if found.st_uid != starter.uid or found.st_mode & 0o022:
+            what = f"RUNTIME_DIR must belong to {starter.name}, and nobody else may write there"
+            mend = f"chown {starter.name} {quoted} && chmod 711 {quoted}"
+            return [Problem(path, what, Mend("run", mend))]
+    users = [who.network, *([] if user is None else [user])]
+    ways = [reach(path, Eyes(passes), EXECUTE) for passes in users]
+    return [problem for problem in ways if problem is not None]

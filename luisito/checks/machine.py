@@ -1,0 +1,129 @@
+"""What the machine has to give: ports to listen on, ports for servers, open files."""
+
+from __future__ import annotations
+
+import re
+import resource
+from typing import TYPE_CHECKING, NamedTuple
+
+from luisito.checks.report import Mend, Problem
+from luisito.net.endpoints import place
+from luisito.spawner.servers import files_needed
+
+if TYPE_CHECKING:
+    from luisito.settings import Settings
+    from luisito.spawner.config import Config
+
+_CAP_NET_BIND_SERVICE = 10  # linux/capability.h
+_FROM = 1024
+
+
+class Kernel(NamedTuple):
+    """What the kernel says.
+
+    Attributes:
+        unprivileged: the first port that anybody may listen on (ip_unprivileged_port_start).
+        local: the first and the last port of outgoing connections (ip_local_port_range).
+        reserved: ports among those that are left alone (ip_local_reserved_ports).
+        files: how many files a process may have open, at most; None for any number.
+        binds: we may listen on any port.
+    """
+
+    unprivileged: int
+    local: tuple[int, int]
+    reserved: frozenset[int]
+    files: int | None
+    binds: bool
+
+
+def kernel() -> Kernel:
+    """Asks the kernel."""
+    low, high = map(int, _read("net/ipv4/ip_local_port_range", "32768 60999").split())
+    reserved: set[int] = set()
+    for part in filter(None, _read("net/ipv4/ip_local_reserved_ports", "").split(",")):
+        first, _, last = part.partition("-")
+        reserved.update(range(int(first), int(last or first) + 1))
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with open("/proc/self/status", encoding="ascii", errors="replace") as lines:
+        effective = next((line.split()[1] for line in lines if line.startswith("CapEff:")), "0")
+    return Kernel(
+        int(_read("net/ipv4/ip_unprivileged_port_start", "1024")),
+        (low, high),
+        frozenset(reserved),
+        None if hard == resource.RLIM_INFINITY else hard,
+        bool(int(effective, 16) >> _CAP_NET_BIND_SERVICE & 1),
+    )
+
+
+def _read(name: str, default: str) -> str:
+    try:
+        with open(f"/proc/sys/{name}", encoding="ascii") as file:
+            return file.read().strip()
+    except OSError:
+        return default
+
+
+def ports(settings: Settings, config: Config, found: Kernel) -> list[Problem]:
+    """What is wrong with LISTEN and PORT_RANGE.
+
+    Raises:
+        SettingsError: LISTEN has what is no endpoint.
+    """
+    places = [place(description) for description in settings.listen]
+    problems = []
+    for index, (description, where) in enumerate(zip(settings.listen, places, strict=True)):
+        port = where.port
+        if port is None or port >= found.unprivileged or config.root or found.binds or port == 0:
+            continue
+        meant = list(settings.listen)
+        meant[index] = re.sub(rf":{port}\b", f":{8000 + port}", description, count=1)
+        what = f"{description!r} needs root, as all ports below {found.unprivileged} do"
+        problems.append(Problem("LISTEN", what, Mend("write", f"LISTEN = {meant!r}")))
+    if config.way == "port":
+        listening = {where.port for where in places if where.port}
+        problems += _port_range(settings.port_range, listening, found)
+    return problems
+
+
+def _port_range(chosen: tuple[int, int], listening: set[int], found: Kernel) -> list[Problem]:
+    first, last = chosen
+    low, high = found.local
+    own = sorted(port for port in listening if first <= port <= last)
+    outgoing = range(max(first, low), min(last, high) + 1)
+    if own:
+        what = f"holds port {own[0]} of LISTEN, which a server could take before Luisito does"
+    elif not found.reserved.issuperset(outgoing):
+        what = (
+            f"holds ports of outgoing connections, which the kernel takes from {low} to {high}, so"
+            " that a server may find its port taken"
+        )
+    else:
+        return []
+    # moved to where nothing is in its way: below what it met with, else above
+    size = last - first
+    taken = sorted([(low, high), *((port, port) for port in listening)])
+    starts = [start - size - 1 for start, _ in taken] + [end + 1 for _, end in taken]
+    for start in starts:
+        free = all(end < start or begin > start + size for begin, end in taken)
+        if free and start >= _FROM and start + size <= 65535:
+            meant = (start, start + size)
+            return [Problem("PORT_RANGE", what, Mend("write", f"PORT_RANGE = {meant}"))]
+    return [Problem("PORT_RANGE", what, Mend("do", "choose a smaller range outside of those"))]
+
+
+def open_files(settings: Settings, config: Config, found: Kernel) -> Problem | None:
+    """Whether MAX_SERVERS fits the limit on open files."""
+    needed = files_needed(config.max_alive)
+    if found.files is None or found.files >= needed:
+        return None
+    what = (
+        f"its servers need {needed} open files, and the limit is {found.files} here"
+        " (ulimit -Hn, LimitNOFILE=)"
+    )
+    beside = config.max_alive - settings.max_servers
+    fewer = settings.max_servers
+    while fewer and files_needed(fewer + beside) > found.files:
+        fewer -= 1
+    if not fewer:
+        return Problem("MAX_SERVERS", what, Mend("do", f"raise that limit to {needed}"))
+    return Problem("MAX_SERVERS", what, Mend("write", f"MAX_SERVERS = {fewer}"))

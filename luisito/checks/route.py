@@ -1,0 +1,160 @@
+"""Follows a URL to the server that a request for it would reach: what `luisito route` says."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import quote, urlsplit
+
+from luisito.checks.eyes import Eyes
+from luisito.checks.files import unreadable
+from luisito.checks.plan import configured, plan
+from luisito.checks.report import Mend, Problem, Report
+from luisito.checks.settings_file import described, no_site
+from luisito.checks.whom import whom
+from luisito.core.request import request_fields, request_line
+from luisito.core.routing import NO_SITE, Routes
+from luisito.errors import BadMessage, LuisitoError, SettingsError
+from luisito.net.endpoints import place
+from luisito.settings import load
+
+if TYPE_CHECKING:
+    from luisito.settings import Settings
+
+_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
+_START_FAILED = 502  # see luisito.pool
+
+
+class _Asked(NamedTuple):
+    """What a client asks for, who was given a URL.
+
+    Attributes:
+        scheme: of the URL.
+        port: that it connects to.
+        host: the value of its Host.
+        target: in its request line.
+    """
+
+    scheme: str
+    port: int
+    host: bytes
+    target: bytes
+
+
+def route(url: str, path: str) -> Report:
+    """Tell which site, server and command a request would reach, or why none.
+
+    Args:
+        url: of the request; without a scheme it is of http.
+        path: of the settings file.
+
+    Raises:
+        LuisitoError: that is no URL, or the settings are wrong.
+    """
+    asked = _asked(url)
+    who = whom(None)
+    problem = unreadable(path, Eyes(who.starter))
+    if problem is not None:
+        raise SettingsError(str(problem))
+    settings = load(path)
+    report = Report()
+    facts = report.facts
+    facts["settings"] = path
+    facts["request"] = f"{asked.target.decode()} of Host: {asked.host.decode(errors='replace')}"
+    facts["listen"] = _listen(settings, asked)
+    if settings.host_header is not None:
+        facts["host_header"] = (
+            f"not sent; where one of TRUSTED_PROXIES sends {settings.host_header}, that names the"
+            " site in the place of Host"
+        )
+    try:
+        request_line(b"GET %s HTTP/1.1" % asked.target)
+        site = request_fields(b"\r\nHost: %s\r\n" % asked.host).site
+    except BadMessage as error:
+        mend = Mend("do", "ask for a URL whose host is a name of letters, digits and hyphens")
+        return _refused(report, error.status, Problem("Host", str(error), mend))
+    facts["site"] = site
+    routes = Routes.of(settings.allowed_hosts, folders=settings.project_path is not None)
+    try:
+        verdict = routes.explain(site)
+    except Exception as error:  # noqa: BLE001 - a function of ALLOWED_HOSTS may raise anything
+        what = f"its function raised {type(error).__name__}: {error}"
+        report.add(Problem("ALLOWED_HOSTS", what, Mend("do", "mend that function")))
+        report.summary = "refused: the connection would be closed"
+        return report
+    if not verdict.allowed:
+        return _refused(report, NO_SITE, no_site(settings, verdict, site))
+    facts["allowed"] = _why(settings, verdict.pattern, asked=verdict.asked)
+    planned = plan(settings, configured(settings, who), site, who)
+    facts["folder"] = planned.folder
+    if planned.problem is not None:
+        status = _START_FAILED if planned.is_site else NO_SITE
+        return _refused(report, status, planned.problem)
+    if planned.user is not None and planned.rendered is not None:
+        facts["user"] = f"{described(planned.user)}: {planned.why}"
+        facts["way_in"] = planned.way_in
+        facts["command"] = planned.rendered.argv
+    report.summary = f"reaches {site}"
+    return report
+
+
+def _asked(url: str) -> _Asked:
+    """What a client makes of a URL (RFC 9110 section 4.2)."""
+    try:
+        parts = urlsplit(url if "://" in url else f"http://{url}")
+        port = parts.port
+    except ValueError as error:
+        raise LuisitoError(
+            f"{url!r}: is no URL ({error}); write http://a.localhost:8080/"
+        ) from None
+    if parts.scheme not in _PORTS:
+        raise LuisitoError(
+            f"{url!r}: {parts.scheme}: is not served here; write http:// or https://"
+        )
+    host = parts.netloc.rpartition("@")[2]
+    if not host:
+        raise LuisitoError(f"{url!r}: names no host; write http://a.localhost:8080/")
+    try:
+        sent = host.encode("ascii")
+    except UnicodeEncodeError:
+        sent = _a_labels(host)
+    target = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~-._")
+    if parts.query:
+        target += "?" + quote(parts.query, safe="/?%:@!$&'()*+,;=~-._")
+    return _Asked(parts.scheme, port or _PORTS[parts.scheme], sent, target.encode())
+
+
+def _a_labels(host: str) -> bytes:
+    """A host with other letters than ASCII, as browsers send it (RFC 5890)."""
+    name, colon, port = host.partition(":")
+    try:
+        return name.encode("idna") + f"{colon}{port}".encode()
+    except UnicodeError:
+        return host.encode()  # which is refused, as it would be
+
+
+def _listen(settings: Settings, asked: _Asked) -> str:
+    """Which of LISTEN takes the request."""
+    takes = [each for each in settings.listen if place(each).port == asked.port]
+    if takes and asked.scheme in ("http", "ws"):
+        return " ".join(takes)
+    missing = "ends no TLS" if takes else f"listens on port {asked.port}"
+    nobody = "Luisito" if takes else "none of LISTEN"
+    return (
+        f"{nobody} {missing}: a proxy in front has to pass it on to {' or '.join(settings.listen)}"
+    )
+
+
+def _why(settings: Settings, pattern: str, *, asked: bool) -> str:
+    if asked:
+        return "by the function ALLOWED_HOSTS"
+    if settings.allowed_hosts is not None:
+        return f"by {pattern!r} of ALLOWED_HOSTS"
+    if settings.project_path is not None:
+        return "as each host that has a folder (ALLOWED_HOSTS is not set)"
+    return f"by {pattern!r}, which stands where neither ALLOWED_HOSTS nor PROJECT_PATH is set"
+
+
+def _refused(report: Report, status: int, problem: Problem) -> Report:
+    report.add(problem)
+    report.summary = f"refused with {status}"
+    return report

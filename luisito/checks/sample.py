@@ -1,0 +1,66 @@
+"""A host to try the settings with, where none is given."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, NamedTuple
+
+from luisito.core.host import normalize
+from luisito.core.template import Template
+from luisito.errors import BadHost, TemplateError
+
+if TYPE_CHECKING:
+    from luisito.core.routing import Routes
+    from luisito.settings import Settings
+
+_WORD = "%HOST"
+
+
+class Sample(NamedTuple):
+    """A host, and why it was chosen."""
+
+    host: str
+    why: str
+
+
+def sample(settings: Settings, routes: Routes) -> Sample:
+    """Choose a host that is a site, as far as that is easily told."""
+    patterns = settings.allowed_hosts if isinstance(settings.allowed_hosts, tuple) else ()
+    for pattern in patterns:
+        if not pattern.startswith(("!", "*")):
+            return Sample(normalize(pattern.encode()), "the first host of ALLOWED_HOSTS")
+    if settings.project_path is not None:
+        for host in _with_folder(settings.project_path):
+            if routes.allows(host):
+                return Sample(host, "the first one with a folder")
+    for pattern in patterns:
+        if pattern.startswith("*."):
+            return Sample(normalize(f"a{pattern[1:]}".encode()), f"made up to fit {pattern!r}")
+    return Sample("a.localhost", "made up")
+
+
+def _with_folder(project_path: str) -> list[str]:
+    """The hosts that have a folder, sorted."""
+    before, word, after = project_path.partition(_WORD)
+    if not word:
+        return []
+    above, _, prefix = before.rpartition("/")
+    suffix = after.partition("/")[0].partition(_WORD)[0]
+    template = Template.text(project_path)
+    hosts = []
+    try:
+        names = sorted(os.listdir(Template.text(above or "/").render({})[0]))
+    except (OSError, TemplateError):
+        return []
+    for name in names:
+        if not (name.startswith(prefix) and name.endswith(suffix)):
+            continue
+        host = name[len(prefix) : len(name) - len(suffix)]
+        try:
+            if normalize(os.fsencode(host)) == host and os.path.isdir(
+                template.render({"HOST": host})[0]
+            ):
+                hosts.append(host)
+        except (BadHost, TemplateError):
+            continue
+    return hosts

@@ -1,0 +1,140 @@
+"""Checks a settings file against the machine, for one host: what `luisito check-settings` says."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from luisito.checks import files, machine
+from luisito.checks.eyes import Eyes, reach
+from luisito.checks.plan import Plan, configured, plan
+from luisito.checks.program import program
+from luisito.checks.report import Mend, Problem, Report
+from luisito.checks.sample import Sample, sample
+from luisito.checks.whom import Whom, whom
+from luisito.core.host import normalize
+from luisito.core.permissions import EXECUTE, READ
+from luisito.core.routing import Routes
+from luisito.errors import SettingsError
+from luisito.net.endpoints import place
+from luisito.settings import load
+
+if TYPE_CHECKING:
+    from luisito.core.routing import Verdict
+    from luisito.settings import Settings
+    from luisito.spawner.users import Identity
+
+
+def check(path: str, host: str | None, user: str | None) -> Report:
+    """Find out what would go wrong with a settings file; start, open and write nothing.
+
+    Args:
+        path: of the settings file.
+        host: of the site; None for one that is chosen.
+        user: name or uid of the network process's user; None for Luisito's own choice.
+
+    Raises:
+        LuisitoError: the settings are wrong, or the host or the user is none.
+    """
+    who = whom(user)
+    unreadable = files.unreadable(path, Eyes(who.starter))
+    if unreadable is not None:
+        raise SettingsError(str(unreadable))
+    settings = load(path)
+    routes = Routes.of(settings.allowed_hosts, folders=settings.project_path is not None)
+    if host is None:
+        chosen = sample(settings, routes)
+    else:
+        chosen = Sample(normalize(os.fsencode(host)), "as given")
+    config = configured(settings, who)
+    planned = plan(settings, config, chosen.host, who)
+    report = Report()
+    _tell(report, path, chosen, who, settings, planned)
+    report.add(files.exposed(path, who))
+    verdict = routes.explain(chosen.host)
+    if not verdict.allowed:
+        report.add(no_site(settings, verdict, chosen.host))
+    report.add(planned.problem)
+    if planned.user is not None and planned.rendered is not None:
+        eyes = Eyes(planned.user)
+        if settings.project_path is not None:
+            report.add(reach(planned.folder, eyes, READ | EXECUTE))
+        found = program(settings, planned.rendered, planned.folder, eyes)
+        report.facts["program"] = found.paths
+        report.add(*found.problems)
+        report.add(_one_user(who, planned.user))
+    kernel = machine.kernel()
+    report.add(*machine.ports(settings, config, kernel))
+    report.add(machine.open_files(settings, config, kernel))
+    _check_files(report, settings, who, planned.user)
+    return report
+
+
+def _tell(
+    report: Report, path: str, chosen: Sample, who: Whom, settings: Settings, planned: Plan
+) -> None:
+    facts = report.facts
+    facts["settings"] = path
+    facts["started_by"] = described(who.starter)
+    facts["network_user"] = described(who.network)
+    facts["host"] = f"{chosen.host} ({chosen.why})"
+    here = " (the one Luisito is started in)" if settings.project_path is None else ""
+    facts["folder"] = planned.folder + here
+    facts["listen"] = " ".join(settings.listen)
+    facts["access"] = "tried as each user"
+    eyes = [Eyes(who.starter), Eyes(who.network)]
+    if planned.user is not None and planned.rendered is not None:
+        eyes.append(Eyes(planned.user))
+        facts["user"] = f"{described(planned.user)}: {planned.why}"
+        facts["way_in"] = planned.way_in
+        facts["command"] = planned.rendered.argv
+        facts["environment"] = planned.rendered.environ
+    if not all(each.tried for each in eyes):
+        facts["access"] = "told by mode bits; root can try it, and would see access control lists"
+
+
+def described(user: Identity) -> str:
+    """A user, for people."""
+    return f"{user.name} (uid {user.uid}, gid {user.gid})"
+
+
+def no_site(settings: Settings, verdict: Verdict, host: str) -> Problem:
+    """Why ALLOWED_HOSTS keeps a host out.
+
+    Args:
+        settings: checked.
+        verdict: of Routes.
+        host: the site.
+    """
+    if verdict.asked:
+        mend = Mend("do", "mend that function, or ask for another host")
+        return Problem("ALLOWED_HOSTS", f"the function says that {host} is no site", mend)
+    patterns = settings.allowed_hosts
+    known = [] if patterns is None or callable(patterns) else list(patterns)
+    if verdict.pattern:
+        known.remove(verdict.pattern)
+        what = f"{verdict.pattern!r} keeps {host} out"
+        return Problem("ALLOWED_HOSTS", what, Mend("write", f"ALLOWED_HOSTS = {known!r}"))
+    what = f"{host} fits none of its patterns"
+    return Problem("ALLOWED_HOSTS", what, Mend("write", f"ALLOWED_HOSTS = {[*known, host]!r}"))
+
+
+def _one_user(who: Whom, user: Identity) -> Problem | None:
+    if not who.root or user.uid != who.network.uid:
+        return None
+    what = f"{user.name} would be Luisito's own user, too, so that servers might signal it"
+    return Problem("RUN_AS", what, Mend("run", "adduser --system --group luisito"))
+
+
+def _check_files(report: Report, settings: Settings, who: Whom, user: Identity | None) -> None:
+    starter = Eyes(who.starter)
+    if settings.output_log_dir is not None:
+        report.add(files.folder(settings.output_log_dir, starter, "OUTPUT_LOG_DIR"))
+    if settings.access_log is not None:
+        report.add(files.file(settings.access_log, starter, "ACCESS_LOG"))
+    if settings.runtime_dir is not None:
+        report.add(*files.runtime_dir(settings.runtime_dir, who, user))
+    for description in settings.listen:
+        socket = place(description).path
+        if socket:
+            report.add(files.folder(os.path.dirname(socket), starter, "LISTEN"))

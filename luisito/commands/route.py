@@ -1,0 +1,47 @@
+"""`luisito route`: which site, server and command a request for a URL would reach, and why."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from luisito.commands.common import STATUSES, add_settings
+
+if TYPE_CHECKING:
+    from luisito.commands import Subparsers
+
+_EPILOG = """\
+It decides as Luisito does, and asks no Luisito that runs. Where a request is refused, it says with
+which status, by what, and how to mend that.
+
+""" + STATUSES.format(fine="the request reaches a site", problem="it is refused")
+
+
+def add(subparsers: Subparsers) -> None:
+    """Adds the subcommand."""
+    parser = subparsers.add_parser(
+        "route",
+        help="say which site, server and command a request would reach, and why",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("url", metavar="URL", help="of the request: http://a.localhost:8080/")
+    add_settings(parser)
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Prints the way of a request.
+
+    Returns:
+        0, or 1 where it is refused.
+
+    Raises:
+        LuisitoError: the URL or the settings are wrong.
+    """
+    from luisito.checks.route import route
+
+    report = route(options.url, options.settings)
+    print(report.json() if options.json else report.text())  # noqa: T201 - what it is for
+    return report.status
