@@ -9,7 +9,8 @@ from luisito.checks.eyes import Eyes
 from luisito.checks.files import unreadable
 from luisito.checks.plan import configured, plan
 from luisito.checks.report import Mend, Problem, Report
-from luisito.checks.settings_file import described, no_site
+from luisito.checks.settings_file import described
+from luisito.checks.sites import judge
 from luisito.checks.whom import whom
 from luisito.core.request import request_fields, request_line
 from luisito.core.routing import NO_SITE, Routes
@@ -18,6 +19,7 @@ from luisito.net.endpoints import place
 from luisito.settings import load
 
 if TYPE_CHECKING:
+    from luisito.core.routing import Verdict
     from luisito.settings import Settings
 
 _PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
@@ -59,7 +61,9 @@ def route(url: str, path: str) -> Report:
     report = Report()
     facts = report.facts
     facts["settings"] = path
-    facts["request"] = f"{asked.target.decode()} of Host: {asked.host.decode(errors='replace')}"
+    facts["request"] = (
+        f"GET {asked.target.decode()} with Host: {asked.host.decode(errors='replace')}"
+    )
     facts["listen"] = _listen(settings, asked)
     if settings.host_header is not None:
         facts["host_header"] = (
@@ -74,16 +78,10 @@ def route(url: str, path: str) -> Report:
         return _refused(report, error.status, Problem("Host", str(error), mend))
     facts["site"] = site
     routes = Routes.of(settings.allowed_hosts, folders=settings.project_path is not None)
-    try:
-        verdict = routes.explain(site)
-    except Exception as error:  # noqa: BLE001 - a function of ALLOWED_HOSTS may raise anything
-        what = f"its function raised {type(error).__name__}: {error}"
-        report.add(Problem("ALLOWED_HOSTS", what, Mend("do", "mend that function")))
-        report.summary = "refused: the connection would be closed"
-        return report
-    if not verdict.allowed:
-        return _refused(report, NO_SITE, no_site(settings, verdict, site))
-    facts["allowed"] = _why(settings, verdict.pattern, asked=verdict.asked)
+    kept_out = judge(settings, routes, site)
+    if kept_out is not None:
+        return _refused(report, NO_SITE, kept_out)
+    facts["allowed"] = _why(settings, routes.explain(site))
     planned = plan(settings, configured(settings, who), site, who)
     facts["folder"] = planned.folder
     if planned.problem is not None:
@@ -144,14 +142,16 @@ def _listen(settings: Settings, asked: _Asked) -> str:
     )
 
 
-def _why(settings: Settings, pattern: str, *, asked: bool) -> str:
-    if asked:
+def _why(settings: Settings, verdict: Verdict) -> str:
+    if verdict.asked:
         return "by the function ALLOWED_HOSTS"
     if settings.allowed_hosts is not None:
-        return f"by {pattern!r} of ALLOWED_HOSTS"
+        return f"by {verdict.pattern!r} of ALLOWED_HOSTS"
     if settings.project_path is not None:
         return "as each host that has a folder (ALLOWED_HOSTS is not set)"
-    return f"by {pattern!r}, which stands where neither ALLOWED_HOSTS nor PROJECT_PATH is set"
+    return (
+        f"by {verdict.pattern!r}, which stands where neither ALLOWED_HOSTS nor PROJECT_PATH is set"
+    )
 
 
 def _refused(report: Report, status: int, problem: Problem) -> Report:

@@ -10,7 +10,7 @@ from luisito.checks.eyes import Eyes, reach
 from luisito.checks.plan import Plan, configured, plan
 from luisito.checks.program import program
 from luisito.checks.report import Mend, Problem, Report
-from luisito.checks.sample import Sample, sample
+from luisito.checks.sites import Sample, judge, sample
 from luisito.checks.whom import Whom, whom
 from luisito.core.host import normalize
 from luisito.core.permissions import EXECUTE, READ
@@ -20,7 +20,6 @@ from luisito.net.endpoints import place
 from luisito.settings import load
 
 if TYPE_CHECKING:
-    from luisito.core.routing import Verdict
     from luisito.settings import Settings
     from luisito.spawner.users import Identity
 
@@ -51,10 +50,7 @@ def check(path: str, host: str | None, user: str | None) -> Report:
     report = Report()
     _tell(report, path, chosen, who, settings, planned)
     report.add(files.exposed(path, who))
-    verdict = routes.explain(chosen.host)
-    if not verdict.allowed:
-        report.add(no_site(settings, verdict, chosen.host))
-    report.add(planned.problem)
+    report.add(judge(settings, routes, chosen.host), planned.problem)
     if planned.user is not None and planned.rendered is not None:
         eyes = Eyes(planned.user)
         if settings.project_path is not None:
@@ -96,27 +92,6 @@ def _tell(
 def described(user: Identity) -> str:
     """A user, for people."""
     return f"{user.name} (uid {user.uid}, gid {user.gid})"
-
-
-def no_site(settings: Settings, verdict: Verdict, host: str) -> Problem:
-    """Why ALLOWED_HOSTS keeps a host out.
-
-    Args:
-        settings: checked.
-        verdict: of Routes.
-        host: the site.
-    """
-    if verdict.asked:
-        mend = Mend("do", "mend that function, or ask for another host")
-        return Problem("ALLOWED_HOSTS", f"the function says that {host} is no site", mend)
-    patterns = settings.allowed_hosts
-    known = [] if patterns is None or callable(patterns) else list(patterns)
-    if verdict.pattern:
-        known.remove(verdict.pattern)
-        what = f"{verdict.pattern!r} keeps {host} out"
-        return Problem("ALLOWED_HOSTS", what, Mend("write", f"ALLOWED_HOSTS = {known!r}"))
-    what = f"{host} fits none of its patterns"
-    return Problem("ALLOWED_HOSTS", what, Mend("write", f"ALLOWED_HOSTS = {[*known, host]!r}"))
 
 
 def _one_user(who: Whom, user: Identity) -> Problem | None:

@@ -10,7 +10,7 @@ from luisito.errors import BadHost, SettingsError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-_DEFAULT = ("localhost", "*.localhost")
+DEFAULT = ("localhost", "*.localhost")
 NO_SITE = 404  # the status of a request for a host that is no site
 
 
@@ -52,7 +52,7 @@ class Routes:
             raise SettingsError(
                 f"ALLOWED_HOSTS is the string {allowed!r}: write a list, [{allowed!r}]"
             )
-        for pattern in _DEFAULT if allowed is None else allowed:
+        for pattern in DEFAULT if allowed is None else allowed:
             if not isinstance(pattern, str):
                 raise SettingsError(f"ALLOWED_HOSTS has {pattern!r}: each pattern is a string")
             if pattern.startswith("!"):

@@ -1,11 +1,13 @@
-"""A host to try the settings with, where none is given."""
+"""Which hosts are sites: why one is or is not, and one to try where none is given."""
 
 from __future__ import annotations
 
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
+from luisito.checks.report import Mend, Problem
 from luisito.core.host import normalize
+from luisito.core.routing import DEFAULT
 from luisito.core.template import Template
 from luisito.errors import BadHost, TemplateError
 
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
     from luisito.core.routing import Routes
     from luisito.settings import Settings
 
+_SETTING = "ALLOWED_HOSTS"
 _WORD = "%HOST"
 
 
@@ -23,6 +26,35 @@ class Sample(NamedTuple):
     why: str
 
 
+def judge(settings: Settings, routes: Routes, host: str) -> Problem | None:
+    """Say why ALLOWED_HOSTS keeps a host out; None where it is let in.
+
+    Args:
+        settings: checked.
+        routes: of them.
+        host: the site.
+    """
+    try:
+        allowed, pattern, asked = routes.explain(host)
+    except Exception as error:  # noqa: BLE001 - a function of ALLOWED_HOSTS may raise anything
+        what = f"the function raises {type(error).__name__} for {host}: {error}"
+        return Problem(_SETTING, what, Mend("do", "mend that function"))
+    if allowed:
+        return None
+    if asked:
+        mend = Mend("do", "mend that function, or ask for another host")
+        return Problem(_SETTING, f"the function says that {host} is no site", mend)
+    patterns = settings.allowed_hosts
+    known = list(DEFAULT if patterns is None or callable(patterns) else patterns)
+    if pattern:
+        known.remove(pattern)
+        what = f"{pattern!r} keeps {host} out"
+    else:
+        known.append(host)
+        what = f"{host} fits none of its patterns"
+    return Problem(_SETTING, what, Mend("write", f"{_SETTING} = {known!r}"))
+
+
 def sample(settings: Settings, routes: Routes) -> Sample:
     """Choose a host that is a site, as far as that is easily told."""
     patterns = settings.allowed_hosts if isinstance(settings.allowed_hosts, tuple) else ()
@@ -31,7 +63,7 @@ def sample(settings: Settings, routes: Routes) -> Sample:
             return Sample(normalize(pattern.encode()), "the first host of ALLOWED_HOSTS")
     if settings.project_path is not None:
         for host in _with_folder(settings.project_path):
-            if routes.allows(host):
+            if judge(settings, routes, host) is None:
                 return Sample(host, "the first one with a folder")
     for pattern in patterns:
         if pattern.startswith("*."):
