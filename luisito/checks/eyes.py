@@ -137,7 +137,9 @@ def forbidden(path: str, eyes: Eyes, want: int) -> Problem:
     if allows(found, eyes.user, want) and not found.acl:
         return Problem(path, what, _against_no_mode(path, want, folder=folder))
     setfacl = shutil.which("setfacl") is not None and _acl(path) is not None
-    return Problem(path, what, Mend("run", mend(path, found, eyes.user, want, setfacl=setfacl)))
+    have = sum(bit for bit in _VERBS if eyes.may(path, bit))
+    command = mend(path, found, eyes.user, want, have=have, setfacl=setfacl)
+    return Problem(path, what, Mend("run", command))
 
 
 def _against_no_mode(path: str, want: int, *, folder: bool) -> Mend:

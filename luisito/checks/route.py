@@ -19,7 +19,6 @@ from luisito.net.endpoints import place
 from luisito.settings import load
 
 if TYPE_CHECKING:
-    from luisito.core.routing import Verdict
     from luisito.settings import Settings
 
 _PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
@@ -78,10 +77,10 @@ def route(url: str, path: str) -> Report:
         return _refused(report, error.status, Problem("Host", str(error), mend))
     facts["site"] = site
     routes = Routes.of(settings.allowed_hosts, folders=settings.project_path is not None)
-    kept_out = judge(settings, routes, site)
-    if kept_out is not None:
-        return _refused(report, NO_SITE, kept_out)
-    facts["allowed"] = _why(settings, routes.explain(site))
+    judged = judge(settings, routes, site)
+    if judged.problem is not None:
+        return _refused(report, judged.status, judged.problem)
+    facts["allowed"] = judged.why
     planned = plan(settings, configured(settings, who), site, who)
     facts["folder"] = planned.folder
     if planned.problem is not None:
@@ -139,18 +138,6 @@ def _listen(settings: Settings, asked: _Asked) -> str:
     nobody = "Luisito" if takes else "none of LISTEN"
     return (
         f"{nobody} {missing}: a proxy in front has to pass it on to {' or '.join(settings.listen)}"
-    )
-
-
-def _why(settings: Settings, verdict: Verdict) -> str:
-    if verdict.asked:
-        return "by the function ALLOWED_HOSTS"
-    if settings.allowed_hosts is not None:
-        return f"by {verdict.pattern!r} of ALLOWED_HOSTS"
-    if settings.project_path is not None:
-        return "as each host that has a folder (ALLOWED_HOSTS is not set)"
-    return (
-        f"by {verdict.pattern!r}, which stands where neither ALLOWED_HOSTS nor PROJECT_PATH is set"
     )
 
 

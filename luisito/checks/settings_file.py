@@ -50,7 +50,7 @@ def check(path: str, host: str | None, user: str | None) -> Report:
     report = Report()
     _tell(report, path, chosen, who, settings, planned)
     report.add(files.exposed(path, who))
-    report.add(judge(settings, routes, chosen.host), planned.problem)
+    report.add(judge(settings, routes, chosen.host).problem, planned.problem)
     if planned.user is not None and planned.rendered is not None:
         eyes = Eyes(planned.user)
         if settings.project_path is not None:

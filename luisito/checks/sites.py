@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from luisito.checks.report import Mend, Problem
 from luisito.core.host import normalize
-from luisito.core.routing import DEFAULT
+from luisito.core.routing import CANNOT_TELL, DEFAULT, NO_SITE
 from luisito.core.template import Template
-from luisito.errors import BadHost, TemplateError
+from luisito.errors import BadHost, SettingsError, TemplateError
 
 if TYPE_CHECKING:
     from luisito.core.routing import Routes
@@ -26,8 +26,22 @@ class Sample(NamedTuple):
     why: str
 
 
-def judge(settings: Settings, routes: Routes, host: str) -> Problem | None:
-    """Say why ALLOWED_HOSTS keeps a host out; None where it is let in.
+class Judged(NamedTuple):
+    """Whether ALLOWED_HOSTS lets a host in.
+
+    Attributes:
+        why: it does; "" where it does not.
+        status: that a client gets where it does not.
+        problem: that keeps it out; None where it is let in.
+    """
+
+    why: str
+    status: int
+    problem: Problem | None
+
+
+def judge(settings: Settings, routes: Routes, host: str) -> Judged:
+    """Tell whether ALLOWED_HOSTS lets a host in, and why.
 
     Args:
         settings: checked.
@@ -36,11 +50,21 @@ def judge(settings: Settings, routes: Routes, host: str) -> Problem | None:
     """
     try:
         allowed, pattern, asked = routes.explain(host)
-    except Exception as error:  # noqa: BLE001 - a function of ALLOWED_HOSTS may raise anything
-        what = f"the function raises {type(error).__name__} for {host}: {error}"
-        return Problem(_SETTING, what, Mend("do", "mend that function"))
-    if allowed:
-        return None
+    except SettingsError as error:
+        what, _, mend = str(error).removeprefix(f"{_SETTING}: ").rpartition("; ")
+        return Judged("", CANNOT_TELL, Problem(_SETTING, what, Mend("do", mend)))
+    if not allowed:
+        return Judged("", NO_SITE, _kept_out(settings, host, pattern, asked=asked))
+    if asked:
+        return Judged(f"by the function {_SETTING}", 0, None)
+    if settings.allowed_hosts is not None:
+        return Judged(f"by {pattern!r} of {_SETTING}", 0, None)
+    if settings.project_path is not None:
+        return Judged(f"as any host that has a folder ({_SETTING} is not set)", 0, None)
+    return Judged(f"by {pattern!r}, as neither {_SETTING} nor PROJECT_PATH is set", 0, None)
+
+
+def _kept_out(settings: Settings, host: str, pattern: str, *, asked: bool) -> Problem:
     if asked:
         mend = Mend("do", "mend that function, or ask for another host")
         return Problem(_SETTING, f"the function says that {host} is no site", mend)
@@ -63,7 +87,7 @@ def sample(settings: Settings, routes: Routes) -> Sample:
             return Sample(normalize(pattern.encode()), "the first host of ALLOWED_HOSTS")
     if settings.project_path is not None:
         for host in _with_folder(settings.project_path):
-            if judge(settings, routes, host) is None:
+            if judge(settings, routes, host).problem is None:
                 return Sample(host, "the first one with a folder")
     for pattern in patterns:
         if pattern.startswith("*."):

@@ -65,7 +65,7 @@ def _bits(status: Status, user: User) -> int:
     return status.mode & 7
 
 
-def mend(path: str, status: Status, user: User, want: int, *, setfacl: bool) -> str:
+def mend(path: str, status: Status, user: User, want: int, *, have: int, setfacl: bool) -> str:
     """Write the command, for root or the file's owner, that allows a user what is not allowed.
 
     It takes nothing from anybody, and gives others than the user no more than the passage through
@@ -76,10 +76,10 @@ def mend(path: str, status: Status, user: User, want: int, *, setfacl: bool) -> 
         status: of the file.
         user: who shall be allowed it.
         want: READ, WRITE and EXECUTE, added.
+        have: what they may do now, in the same way.
         setfacl: setfacl(1) is there, and the file system is thought to keep its lists.
     """
     quoted = shlex.quote(path)
-    have = _bits(status, user)
     folder = S_ISDIR(status.mode)
     if (
         not folder

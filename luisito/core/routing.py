@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 DEFAULT = ("localhost", "*.localhost")
 NO_SITE = 404  # the status of a request for a host that is no site
+CANNOT_TELL = 502  # where the function that ALLOWED_HOSTS is has failed
 
 
 class Verdict(NamedTuple):
@@ -74,13 +75,32 @@ class Routes:
         return cls(["*"] if allowed is None and folders else allowed)
 
     def allows(self, host: str) -> bool:
-        """Whether a host, given as the key that `normalize` returns, is a site."""
+        """Whether a host, given as the key that `normalize` returns, is a site.
+
+        Raises:
+            SettingsError: the function that ALLOWED_HOSTS is has failed.
+        """
         if self._ask is not None:
-            return bool(self._ask(host))
+            return self._asked(self._ask, host)
         return self._allow.find(host) is not None and self._forbid.find(host) is None
 
+    @staticmethod
+    def _asked(ask: Callable[[str], bool], host: str) -> bool:
+        try:
+            return bool(ask(host))
+        except Exception as error:
+            what = " ".join(str(error).split())
+            raise SettingsError(
+                f"ALLOWED_HOSTS: its function raised {type(error).__name__} for {host!r}"
+                f" ({what}); mend that function"
+            ) from error
+
     def explain(self, host: str) -> Verdict:
-        """As `allows`, with what decided it."""
+        """As `allows`, with what decided it.
+
+        Raises:
+            SettingsError: as `allows`.
+        """
         allowed = self.allows(host)
         if self._ask is not None:
             return Verdict(allowed, "", asked=True)

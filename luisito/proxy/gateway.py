@@ -14,7 +14,8 @@ from luisito.core import access
 from luisito.core.memo import Memo
 from luisito.core.request import request_fields, request_line
 from luisito.core.response import LinesMemo
-from luisito.core.routing import NO_SITE
+from luisito.core.routing import CANNOT_TELL, NO_SITE
+from luisito.errors import SettingsError
 from luisito.net.deadlines import Deadlines
 from luisito.pool import Refused
 from luisito.proxy.counters import Counters
@@ -185,7 +186,12 @@ class Gateway:
 
     def request(self, site: str, exchange: Outward) -> None:
         """Asks the pool for a server; `exchange` is granted or refused one, perhaps at once."""
-        if not self._routes.allows(site):
+        try:
+            allowed = self._routes.allows(site)
+        except SettingsError as error:
+            exchange.refused(Refused(CANNOT_TELL, str(error)))
+            return
+        if not allowed:
             exchange.refused(Refused(NO_SITE, f"{site} is not a site here: see ALLOWED_HOSTS"))
         elif self._settings.project_path is None or self._folders.get(site):
             self._pool.request(site, exchange)

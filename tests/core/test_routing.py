@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from luisito.core.routing import Routes
+from luisito.core.routing import Routes, Verdict
 from luisito.errors import SettingsError
 
 
@@ -79,3 +79,39 @@ def test_agrees_with_scanning_the_patterns(patterns, host):
     allowed = any(fits(p) for p in patterns if not p.startswith("!"))
     forbidden = any(fits(p[1:]) for p in patterns if p.startswith("!"))
     assert Routes(patterns).allows(host) == (allowed and not forbidden)
+
+
+@pytest.mark.parametrize(
+    ("allowed", "host", "verdict"),
+    [
+        (None, "a.localhost", Verdict(True, "*.localhost", asked=False)),
+        (["A.example", "*"], "a.example", Verdict(True, "A.example", asked=False)),
+        (["*.example", "*"], "b.example", Verdict(True, "*.example", asked=False)),
+        (["*"], "b.example", Verdict(True, "*", asked=False)),
+        (["*", "!*.B.example"], "a.b.example", Verdict(False, "!*.B.example", asked=False)),
+        (["!b.example"], "b.example", Verdict(False, "!b.example", asked=False)),
+        (["*.example"], "example", Verdict(False, "", asked=False)),
+        (lambda host: host == "a", "a", Verdict(True, "", asked=True)),
+        (lambda host: host == "a", "b", Verdict(False, "", asked=True)),
+    ],
+)
+def test_explain(allowed, host, verdict):
+    assert Routes(allowed).explain(host) == verdict
+
+
+def test_where_each_site_has_a_folder_any_host_may_have_one():
+    assert Routes.of(None, folders=True).allows("a.example")
+    assert not Routes.of(None, folders=False).allows("a.example")
+    assert not Routes.of(["b.example"], folders=True).allows("a.example")
+
+
+def test_a_function_that_fails_is_named():
+    def broken(host):
+        raise KeyError(f"no\n{host}")
+
+    for ask in (Routes(broken).allows, Routes(broken).explain):
+        with pytest.raises(SettingsError) as caught:
+            ask("a")
+        assert str(caught.value) == (
+            "ALLOWED_HOSTS: its function raised KeyError for 'a' ('no\\na'); mend that function"
+        )
