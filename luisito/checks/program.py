@@ -80,8 +80,15 @@ class _Search:
             return
         self.paths.append(path)
         head = _head(path)
+        # what is interpreted is also read
+        want = READ | EXECUTE if head is not None and head.startswith(b"#!") else EXECUTE
+        problem = reach(path, self._eyes, want)
+        if problem is not None:
+            self.problems.append(problem)
         if head is None:
-            self.problems.append(Problem(path, "cannot be read", Mend("do", "run this as root")))
+            self.problems.append(
+                Problem(path, "you may not read it", Mend("do", "run this as root"))
+            )
         elif head.startswith(b"#!"):
             self._script(path, head, argv, words, left)
         elif head.startswith(b"\x7fELF"):
@@ -102,10 +109,7 @@ class _Search:
     def _script(
         self, path: str, head: bytes, argv: Sequence[str], words: Sequence[str], left: int
     ) -> None:
-        problem = reach(path, self._eyes, READ | EXECUTE)
         found = shebang(head[:HEAD])
-        if problem is not None:
-            self.problems.append(problem)
         recognised = shim(head.decode("utf-8", "replace"), os.path.basename(path))
         if recognised is not None:
             self._shim(path, recognised, argv, words)
@@ -145,11 +149,8 @@ class _Search:
             hidden = reach(places[0], self._eyes, EXECUTE) if "/" in name else None
             self.problems.append(hidden or self._missing(name, path, words, named))
             return None
-        problems = [reach(place, self._eyes, EXECUTE) for place in there]
-        if None in problems:
-            return there[problems.index(None)]
-        self.problems += [problem for problem in problems[:1] if problem is not None]
-        return there[0]
+        usable = (place for place in there if reach(place, self._eyes, EXECUTE) is None)
+        return next(usable, there[0])
 
     def _missing(self, name: str, path: str, words: Sequence[str], named: str) -> Problem:
         where = "" if "/" in name else f" (PATH={path})"

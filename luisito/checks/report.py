@@ -62,7 +62,7 @@ class Report:
     def add(self, *problems: Problem | None) -> bool:
         """Adds the problems among these, each once; tells whether there was one."""
         found = [problem for problem in problems if problem is not None]
-        self.problems += [problem for problem in found if problem not in self.problems]
+        self.problems = list(dict.fromkeys([*self.problems, *found]))
         return bool(found)
 
     @property

@@ -1,0 +1,615 @@
+"""luisito check-settings: each problem is provoked for real, mended as it says, and then gone."""
+
+import json
+import os
+import pwd
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.harness.server import PYTHON
+
+SAMPLE_2012 = """\
+HOST='0.0.0.0'
+PORT=8888
+MAX_SERVERS=10
+CMD_TPL='/usr/bin/env python manage.py runserver --uid %UID --gid %GID %HOST:%PORT'
+ENV={'PATH': '<folder>/bin'}
+PROJECT_PATH='<folder>/srv/%HOST'
+OUTPUT_LOG_DIR='<folder>/log'
+MULTIHOST_CONFIG={'host_header':'Host','sleep':0.2,'wait_up_to':10}
+"""
+
+root = pytest.mark.root
+
+
+def told(found, pattern):
+    """The one problem whose line has a match."""
+    lines = [
+        (problem, f"{problem['where']}: {problem['what']}; {problem['mend']}")
+        for problem in found["problems"]
+    ]
+    matching = [problem for problem, line in lines if re.search(pattern, line)]
+    assert len(matching) == 1, (pattern, [line for _, line in lines])
+    return matching[0]
+
+
+def mended(machine, pattern, *options, **how):
+    """Finds a problem, does what it says, and finds it gone; returns what is found then."""
+    problem = told(machine.check(*options, **how), pattern)
+    machine.mend(problem)
+    after = machine.check(*options, **how)
+    assert problem not in after["problems"], problem
+    return after
+
+
+def all_is_well(found):
+    assert found["problems"] == []
+    assert found["summary"] == "no problem found"
+
+
+# ------------------------------------------------------------------------------- what it says
+
+
+def test_settings_without_a_problem(good):
+    done = good.luisito("check-settings", good.path)
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert lines[-1] == "no problem found"
+    found = good.check()
+    all_is_well(found)
+    assert found["host"] == "a.example (the first one with a folder)"
+    assert found["folder"] == str(good.site)
+    assert found["command"] == [PYTHON, "-m", "http.server", "20000"]
+    assert found["way_in"].startswith("%PORT: a port of 20000 to 29999")
+    assert found["environment"]["PORT"] == "20000"
+    assert found["program"][0] == PYTHON
+    assert found["access"] == "tried as each user"
+    assert any(line.startswith("command ") and "http.server 20000" in line for line in lines)
+
+
+@root
+def test_who_is_who(good):
+    found = good.check()
+    assert found["started_by"] == "root (uid 0, gid 0)"
+    own = next(
+        name for name in ("luisito", "nobody") if name in {u.pw_name for u in pwd.getpwall()}
+    )
+    assert found["network_user"].startswith(f"{own} (")
+    assert found["user"].startswith(f"{good.owner} (uid {good.user.pw_uid}, ")
+    assert found["user"].endswith(": the owner of PROJECT_PATH")
+    assert good.check("--user", "daemon")["network_user"].startswith("daemon (")
+    good.write(**good.names, RUN_AS="daemon")
+    assert good.check()["user"].endswith(": RUN_AS")
+
+
+def test_the_present_user(good):
+    name = good.owner or pwd.getpwuid(os.getuid()).pw_name
+    for place in ("log", "run"):
+        if good.owner:
+            shutil.chown(good.folder / place, good.owner)
+    found = good.check(user=good.owner)
+    all_is_well(found)
+    assert found["user"].startswith(f"{name} (")
+    assert found["user"].endswith(": who starts Luisito")
+
+
+@pytest.mark.parametrize(
+    ("command", "way_in", "variable"),
+    [("serve %SOCKET", "%SOCKET: ", None), ("serve %FD", "%FD: a unix socket", None),
+     ("serve", "%FD: ", "LISTEN_FDS")],
+)  # fmt: skip
+def test_the_ways_in(good, command, way_in, variable):
+    good.make("bin/serve", "#!/bin/sh\n")
+    good.write(**{**good.names, "CMD_TPL": command, "ENV": {"PATH": "<folder>/bin"}})
+    found = good.check()
+    assert found["way_in"].startswith(way_in)
+    assert variable is None or found["environment"][variable] == "1"
+    all_is_well(found)
+
+
+def test_the_sample_host(good):
+    def host(**names):
+        good.write(**{**good.names, **names})
+        return good.check()["host"].split()[0]
+
+    good.make("srv/c.example", owner=good.owner)
+    good.make("srv/Not-a-host!")
+    assert host() == "a.example"
+    assert host(ALLOWED_HOSTS=["c.example", "a.example"]) == "c.example"
+    assert host(ALLOWED_HOSTS=["*", "!a.example"]) == "c.example"
+    assert host(ALLOWED_HOSTS=["*.site.example"]) == "a.site.example"
+    assert host(PROJECT_PATH=None) == "a.localhost"
+    good.make("srv/www.d.example/htdocs", owner=good.owner)
+    assert host(PROJECT_PATH="<folder>/srv/www.%HOST/htdocs") == "d.example"
+    assert good.check("--host", "C.example:80")["host"] == "c.example (as given)"
+
+
+def test_exit_statuses(machine):
+    def status(*argv):
+        done = machine.luisito("check-settings", *argv)
+        return done.returncode, done.stderr.strip()
+
+    machine.write(MAX_SERVERS="10", CMD_TPL="true")
+    code, said = status(machine.path)
+    assert code == 2
+    assert said.startswith(f'luisito: {machine.path}:1: MAX_SERVERS = "10": must be')
+    assert status("/no/such/file")[0] == 2
+    machine.write(CMD_TPL="true", LISTEN="nonsense:1")
+    assert status(machine.path)[0] == 2
+    machine.write(CMD_TPL="true")
+    assert status(machine.path, "--host", "a b")[0] == 2
+    assert status(machine.path, "--user", "no-such")[0] == 2
+    assert status()[0] == 2
+    helped = machine.luisito("check-settings", "--help")
+    assert helped.returncode == 0
+    assert re.search(r"exit status:\n  0  .*\n  1  .*\n  2  ", helped.stdout)
+
+
+def test_nothing_live_is_touched(serve):
+    """Beside a Luisito that runs by the same settings, which goes on as if nothing had been."""
+    server = serve({"OUTPUT_LOG_DIR": "<folder>"})
+    server.warm("a.localhost")
+    from tests.commands.conftest import Machine
+
+    machine = Machine()
+    try:
+        before = seen(server.folder)
+        done = machine.luisito("check-settings", server.folder / "settings.py", "--json")
+        assert done.returncode in (0, 1), done.stderr
+        wrong = [problem["where"] for problem in json.loads(done.stdout)["problems"]]
+        assert wrong in ([], ["RUN_AS"])  # where there is no user `luisito`
+        assert seen(server.folder) == before
+    finally:
+        machine.close()
+    assert server.request().status == 200
+    assert server.log().count("started as pid") == 1
+
+
+def seen(folder):
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        status = path.lstat()
+        changed = 0 if path.suffix == ".log" else status.st_mtime_ns
+        found[str(path)] = (status.st_mode, status.st_uid, changed)
+    return found
+
+
+# ------------------------------------------------------------------------------- the site
+
+
+@root
+def test_the_sample_of_2012(machine):
+    machine.path.write_text(SAMPLE_2012.replace("<folder>", str(machine.folder)))
+    machine.make("bin")
+    (machine.folder / "bin/python3").symlink_to(PYTHON)
+    mended(machine, "log: the folder of OUTPUT_LOG_DIR is not there")
+    after = mended(machine, "is not there, so that its host is no site", "--host", "a.example")
+    assert "site-a-example" in after["user"]
+    problem = told(after, "CMD_TPL: no such program: 'python'")
+    assert problem["mend"]["write"].startswith("CMD_TPL = ['/usr/bin/env', 'python3', 'manage.py'")
+    machine.mend(problem)
+    found = machine.check()
+    all_is_well(found)
+    assert found["host"].startswith("a.example")
+    assert found["program"] == ["/usr/bin/env", f"{machine.folder}/bin/python3"]
+    uid, gid = re.search(r"uid (\d+), gid (\d+)", found["user"]).groups()
+    assert found["command"][-5:] == ["--uid", uid, "--gid", gid, "a.example:20000"]
+
+
+@root
+@pytest.mark.parametrize(
+    ("change", "pattern"),
+    [
+        ("chown root:root srv/a.example", "has the group root|has uid 0"),
+        ("chown root srv/a.example", "'root' has uid 0"),
+        ("chown root:root srv/a.example; touch srv/a.example/x; chown {owner} srv/a.example/x",
+         "has the group root"),
+        ("chgrp root srv/a.example", "has the group root"),
+        ("chown 54321:54321 srv/a.example", "user 54321 is not in passwd"),
+    ],
+)  # fmt: skip
+def test_a_folder_whose_owner_is_refused(good, change, pattern):
+    good.run("sh", "-ec", change.format(owner=good.owner))
+    found = good.check()
+    assert "user" not in found
+    after = mended(good, pattern)
+    while after["problems"]:  # the group comes after the owner
+        after = mended(good, re.escape(after["problems"][0]["what"]))
+    all_is_well(after)
+    if "touch" in change:
+        assert after["user"].startswith(good.owner)
+
+
+@root
+def test_users_that_are_refused(good):
+    good.write(**good.names, MIN_UID=50000)
+    all_is_well(mended(good, "below MIN_UID = 50000"))
+    good.write(**good.names, RUN_AS="luisito-tenant")
+    problem = told(good.check(), "'luisito-tenant' is not in passwd")
+    assert problem["where"] == "RUN_AS"
+    good.mend(problem)
+    assert "luisito-tenant" in good.check()["user"]
+    good.run("sh", "-ec", "useradd luisito-other; usermod -aG root luisito-other")
+    good.write(**good.names, RUN_AS="luisito-other")
+    mended(good, "'luisito-other' is in the group root")
+
+
+@root
+def test_only_root_can_change_users(good):
+    good.write(**good.names, RUN_AS="daemon")
+    told(good.check(user=good.owner), "only root can change users")
+
+
+@root
+def test_one_user_for_luisito_and_its_servers(good):
+    good.write(**good.names, RUN_AS="nobody")
+    if good.check()["network_user"].startswith("nobody"):
+        after = mended(good, "RUN_AS: nobody would be Luisito's own user")
+        assert after["network_user"].startswith("luisito (")
+    else:
+        told(good.check("--user", "nobody"), "RUN_AS: nobody would be Luisito's own user")
+
+
+@root
+@pytest.mark.parametrize("mode", [0o700, 0o750, 0o000])
+def test_folders_on_the_way(good, mode):
+    (good.folder / "srv").chmod(mode)
+    problem = told(good.check(), f"srv: user {good.owner} .* may not enter it")
+    assert problem["mend"]["run"] == f"chmod o+x {good.folder}/srv"
+    all_is_well(mended(good, "may not enter it"))
+
+
+@root
+def test_the_folder_itself(good):
+    good.site.chmod(0o077)
+    assert told(good.check(), "may not")["mend"]["run"] == f"chmod u+rx {good.site}"
+    all_is_well(mended(good, "may not read and execute it|may not"))
+
+
+def test_a_link_of_the_sites(good):
+    shutil.rmtree(good.site)
+    target = good.make("elsewhere", owner=good.owner)
+    good.site.symlink_to(target)
+    assert "symbolic link" in told(good.check("--host", "a.example"), "PROJECT_PATH")["what"]
+
+
+@root
+@pytest.mark.needs("setfacl")
+def test_access_control_lists_count(good):
+    good.run("setfacl", "-m", f"u:{good.owner}:---", good.folder / "srv")
+    assert good.folder.joinpath("srv").stat().st_mode & 0o007 == 0o005
+    problem = told(good.check(), "srv: .*may not enter it")
+    assert problem["mend"]["run"] == f"setfacl -m u:{good.owner}:x {good.folder}/srv"
+    all_is_well(mended(good, "srv: .*may not enter it"))
+
+
+@root
+def test_who_is_not_root_goes_by_mode_bits(good):
+    (good.folder / "srv").chmod(0o711)
+    good.site.chmod(0o700)
+    options = ("--host", "a.example", "--user", "nobody")
+    found = good.check(*options, user="daemon")
+    assert found["access"].startswith("told by mode bits")
+    assert found["started_by"].startswith("root (")
+    all_is_well(found)
+    srv = good.folder / "srv"
+    os.chown(srv, 0, good.user.pw_gid)
+    srv.chmod(0o705)
+    problem = told(good.check(*options, user="daemon"), "srv: .*may not enter it")
+    assert problem["mend"]["run"] == f"chmod g+x {srv}"
+    all_is_well(mended(good, "srv: .*may not enter it", *options, user="daemon"))
+    srv.chmod(0o710)
+    told(good.check(*options, user="daemon"), "you may not look at it; .*run this as root")
+
+
+def test_hosts_that_are_kept_out(good):
+    good.write(**good.names, ALLOWED_HOSTS=["*", "!a.example"])
+    all_is_well(mended(good, "'!a.example' keeps a.example out", "--host", "a.example"))
+    good.write(**good.names, ALLOWED_HOSTS=["b.example"])
+    all_is_well(mended(good, "a.example fits none", "--host", "a.example"))
+    good.write(**good.names)
+    with good.path.open("a") as settings:
+        settings.write("def ALLOWED_HOSTS(host):\n    return 1 / 0\n")
+    told(good.check(), "its function raised ZeroDivisionError")
+
+
+# ------------------------------------------------------------------------------- the program
+
+
+def with_command(machine, command, **more):
+    machine.write(**{**machine.names, "CMD_TPL": command, **more})
+
+
+def test_no_such_program(good):
+    with_command(good, ["gunicornn", "%PORT"], ENV={"PATH": "<folder>/bin"})
+    problem = told(good.check(), "no such program: 'gunicornn'")
+    assert f"PATH={good.folder}/bin" in problem["what"]
+    with_command(good, ["/no/such/gunicorn", "%PORT"])
+    told(good.check(), "no such program: '/no/such/gunicorn'$|install it")
+
+
+def test_a_virtual_environment_is_found(good):
+    good.make("srv/a.example/venv/bin/serve", "#!/bin/sh\n", owner=good.owner)
+    with_command(good, ["serve", "%PORT"])
+    after = mended(good, "no such program: 'serve'")
+    all_is_well(after)
+    assert after["program"][0] == f"{good.site}/venv/bin/serve"
+    assert after["command"] == [f"{good.site}/venv/bin/serve", "20000"]
+
+
+def test_a_program_that_is_not_executable(good):
+    good.make("bin/serve", "#!/bin/sh\n", mode=0o644)
+    with_command(good, ["<folder>/bin/serve", "%PORT"])
+    good.path.write_text(good.path.read_text())
+    after = mended(good, "bin/serve: .*may not execute it")
+    all_is_well(after)
+
+
+def test_the_first_that_can_be_executed_counts(good):
+    good.make("one/serve", "#!/bin/sh\n", mode=0o644)
+    good.make("two/serve", "#!/bin/sh\n")
+    with_command(good, ["serve", "%PORT"], ENV={"PATH": "<folder>/one:<folder>/two"})
+    found = good.check()
+    all_is_well(found)
+    assert found["program"][0] == f"{good.folder}/two/serve"
+
+
+@root
+@pytest.mark.parametrize("mode", [0o711, 0o700])
+@pytest.mark.needs("setfacl")
+def test_a_script_must_be_read_too(good, mode):
+    script = good.make("bin/serve", "#!/bin/sh\n", mode=mode)
+    with_command(good, [str(script), "%PORT"])
+    problem = told(good.check(), "bin/serve: .*may not read and execute it")
+    assert problem["mend"]["run"] == f"setfacl -m u:{good.owner}:rx {script}"
+    all_is_well(mended(good, "bin/serve: .*may not read and execute it"))
+    good.run(script, user=good.owner)
+
+
+@root
+@pytest.mark.needs("setfacl")
+def test_an_interpreter_in_a_home(good):
+    """As of a virtual environment whose Python is in /root."""
+    home = good.make("home", mode=0o700)
+    python = good.make("home/python", "#!/bin/sh\n", mode=0o755)
+    (good.folder / "venv").mkdir()
+    (good.folder / "venv/python").symlink_to(python)
+    good.make("bin/serve", f"#!{good.folder}/venv/python\n")
+    with_command(good, ["serve", "%PORT"], ENV={"PATH": "<folder>/bin"})
+    problem = told(good.check(), "home: .*may not enter it")
+    assert problem["mend"]["run"] == f"chmod o+x {home}"
+    after = mended(good, "may not enter it")
+    all_is_well(after)
+    assert after["program"] == [
+        f"{good.folder}/bin/serve", f"{good.folder}/venv/python", "/bin/sh"
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "pattern"),
+    [
+        ("echo\n", "has no first line"),
+        ("#!/bin/sh\r\necho\r\n", "lines that end in CR LF"),
+    ],
+)
+def test_a_script_that_cannot_be_executed(good, text, pattern):
+    script = good.make("bin/serve")
+    script.rmdir()
+    script.write_bytes(text.encode())
+    script.chmod(0o755)
+    with_command(good, [str(script), "%PORT"])
+    after = mended(good, pattern)
+    all_is_well(after)
+    assert after["program"][:2] == [str(script), "/bin/sh"]
+    good.run(script)
+
+
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [("/no/such/python", "/no/such/python"), ("/usr/bin/env no-such-python", "no-such-python"),
+     ("/usr/bin/env python3 -u", "python3 -u")],
+)  # fmt: skip
+def test_an_interpreter_that_is_not_there(good, line, name):
+    good.make("bin/serve", f"#!{line}\n")
+    with_command(good, ["<folder>/bin/serve", "%PORT"])
+    told(good.check(), f"bin/serve: its first line names the interpreter '{name}', which is not")
+
+
+@root
+def test_a_mount_without_exec(good):
+    good.make("mounted")
+    good.run("mount", "-t", "tmpfs", "-o", "noexec,mode=755", "tmpfs", good.folder / "mounted")
+    script = good.folder / "mounted/serve"
+    good.run("sh", "-ec", f"printf '#!/bin/sh\\n' >{script}; chmod 755 {script}")
+    with_command(good, [str(script), "%PORT"])
+    problem = told(good.check(), "mounted/serve: .*may not .*execute it")
+    assert problem["mend"]["run"] == f"mount -o remount,exec {good.folder}/mounted"
+    all_is_well(mended(good, "mounted/serve"))
+
+
+@pytest.fixture
+def rbenv(good):
+    """A real rbenv, with a Ruby of one version that is a script."""
+    real = good.make("rbenv/versions/9.9/bin/ruby", "#!/bin/sh\n")
+    environ = {"RBENV_ROOT": f"{good.folder}/rbenv", "PATH": os.environ["PATH"]}
+    good.run("rbenv", "global", "9.9", environ=environ)
+    good.run("rbenv", "rehash", environ=environ)
+    good.shims = f"{good.folder}/rbenv/shims"
+    good.real = str(real)
+    return good
+
+
+@pytest.mark.needs("rbenv")
+def test_a_shim(rbenv):
+    path = {"PATH": f"{rbenv.shims}:/usr/bin:/bin"}
+    with_command(rbenv, "ruby app.rb '%PORT'", ENV=path)
+    problem = told(rbenv.check(), "shims/ruby: is a shim: rbenv looks for the program at each")
+    assert problem["mend"]["write"] == f"CMD_TPL = {[rbenv.real, 'app.rb', '%PORT']!r}"
+    after = mended(rbenv, "is a shim")
+    all_is_well(after)
+    assert after["program"][0] == rbenv.real
+
+
+@pytest.mark.needs("rbenv")
+@pytest.mark.parametrize("line", ["/usr/bin/env ruby", "{}/ruby -w"])
+def test_a_shim_that_interprets(rbenv, line):
+    rbenv.make("bin/serve", f"#!{line.format(rbenv.shims)}\n")
+    path = {"PATH": f"{rbenv.folder}/bin:{rbenv.shims}:/usr/bin:/bin"}
+    with_command(rbenv, "/usr/bin/env serve %PORT", ENV=path)
+    after = mended(rbenv, "is a shim")
+    all_is_well(after)
+    between = ["-w"] if "-w" in line else []
+    assert after["command"] == [
+        "/usr/bin/env", rbenv.real, *between, f"{rbenv.folder}/bin/serve", "20000"
+    ]  # fmt: skip
+
+
+@pytest.mark.needs("rbenv")
+def test_a_shim_of_what_is_not_installed(rbenv):
+    shutil.rmtree(f"{rbenv.folder}/rbenv/versions")
+    with_command(rbenv, "ruby %PORT", ENV={"PATH": f"{rbenv.shims}:/usr/bin:/bin"})
+    assert "rbenv which ruby" in told(rbenv.check(), "is a shim")["mend"]["do"]
+
+
+# ------------------------------------------------------------------------------- Luisito's files
+
+
+@pytest.mark.parametrize("mode", [0o666, 0o646, 0o664])
+def test_settings_that_others_may_write(good, mode):
+    good.path.chmod(mode)
+    if good.owner:  # in root's own group, or its user's, the second digit is nobody else's
+        os.chown(good.path, 0, pwd.getpwnam("daemon").pw_gid)
+    problem = told(good.check(), "settings.py: others than its owner may write it")
+    assert problem["mend"]["run"].startswith("chmod ")
+    all_is_well(mended(good, "others than its owner"))
+
+
+def test_a_private_group_is_no_others(good):
+    good.path.chmod(0o664)
+    all_is_well(good.check())
+
+
+@root
+def test_settings_of_somebody_else(good):
+    shutil.chown(good.path, "daemon")
+    all_is_well(mended(good, "settings.py: it belongs to daemon, and .* run as root"))
+
+
+@root
+def test_settings_in_a_folder_of_somebody_else(good):
+    shutil.chown(good.folder, "daemon")
+    told(good.check(), "the folder of the settings belongs to daemon")
+    shutil.chown(good.folder, "root")
+    good.folder.chmod(0o777)
+    all_is_well(mended(good, "others than its owner may write it"))
+
+
+@root
+def test_settings_that_cannot_be_read(good):
+    good.path.chmod(0o600)
+    done = good.luisito("check-settings", good.path, user="daemon")
+    assert done.returncode == 2
+    assert re.search(r"settings.py: user daemon .* may not read it; run setfacl -m u:daemon:r ",
+                     done.stderr)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["log", "run"])
+def test_folders_that_are_not_there(good, name):
+    (good.folder / name).rmdir()
+    found = good.check()
+    where = {problem["where"] for problem in found["problems"]}
+    assert where == {f"{good.folder}/{name}"}
+    while found["problems"]:
+        good.mend(found["problems"][0])
+        found = good.check()
+    all_is_well(found)
+
+
+def test_what_is_no_folder(good):
+    for name in ("log", "run"):
+        (good.folder / name).rmdir()
+        (good.folder / name).touch()
+    found = good.check()
+    assert len(found["problems"]) >= 2
+    for _ in range(4):
+        if found["problems"]:
+            good.mend(found["problems"][0])
+            found = good.check()
+    all_is_well(found)
+
+
+@root
+def test_logs_that_an_ordinary_user_cannot_write(good):
+    good.run("chown", good.owner, good.folder / "run")
+    how = {"user": good.owner}
+    problem = told(good.check(**how), "log: .*may not write and execute it")
+    assert problem["mend"]["run"] == f"setfacl -m u:{good.owner}:rwx {good.folder}/log"
+    all_is_well(mended(good, "log: .*may not write", **how))
+    (good.folder / "log/access.log").touch(0o644)
+    all_is_well(mended(good, "access.log: .*may not write it", **how))
+
+
+def test_an_access_log_that_is_none(good):
+    (good.folder / "log/access.log").symlink_to("elsewhere")
+    all_is_well(mended(good, "ACCESS_LOG must be a plain file"))
+
+
+@root
+@pytest.mark.parametrize("change", ["chown daemon run", "chmod 777 run"])
+def test_a_runtime_dir_that_is_not_safe(good, change):
+    good.run("sh", "-ec", change)
+    all_is_well(mended(good, "RUNTIME_DIR must belong to root"))
+
+
+@root
+def test_a_runtime_dir_that_cannot_be_passed_through(good):
+    good.make("deep/run", mode=0o711)
+    (good.folder / "deep").chmod(0o700)
+    good.write(**{**good.names, "RUNTIME_DIR": "<folder>/deep/run"})
+    found = good.check()
+    users = {problem["what"].split()[1] for problem in found["problems"]}
+    assert users == {good.owner, good.check()["network_user"].split()[0]}
+    good.mend(found["problems"][0])
+    all_is_well(good.check())
+
+
+# ------------------------------------------------------------------------------- the machine
+
+
+@root
+def test_a_port_that_needs_root(good):
+    limit = int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text())
+    good.write(**{**good.names, "LISTEN": ["tcp:8080", f"tcp:{limit - 1}:interface=127.0.0.1"]})
+    all_is_well(good.check())
+    for name in ("log", "run"):
+        shutil.chown(good.folder / name, good.owner)
+    pattern = f"LISTEN: .*needs root, as all ports below {limit} do"
+    after = mended(good, pattern, user=good.owner)
+    all_is_well(after)
+    assert after["listen"] == f"tcp:8080 tcp:{8000 + limit - 1}:interface=127.0.0.1"
+
+
+def test_ports_that_the_kernel_takes(good):
+    low, high = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
+    good.write(**good.names, PORT_RANGE=(low, low + 99))
+    after = mended(good, "PORT_RANGE: holds ports of outgoing connections")
+    all_is_well(after)
+    good.write(**{**good.names, "CMD_TPL": [PYTHON, "%FD"]}, PORT_RANGE=(low, high))
+    all_is_well(good.check())  # where they are not used
+
+
+def test_ports_that_are_listened_on(good):
+    good.write(**{**good.names, "LISTEN": "tcp:20050"}, PORT_RANGE=(20000, 20099))
+    all_is_well(mended(good, "PORT_RANGE: holds port 20050 of LISTEN"))
+
+
+def test_more_servers_than_open_files(good):
+    good.write(**good.names, MAX_SERVERS=500)
+    limit = {"limit": 1024}
+    after = mended(good, "MAX_SERVERS: its servers need 2649 open files, and .* is 1024", **limit)
+    all_is_well(after)
+    good.write(**good.names, MAX_SERVERS=500)
+    told(good.check(limit=100), "raise that limit to 2649")
