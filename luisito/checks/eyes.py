@@ -9,6 +9,7 @@ import shutil
 from luisito.checks.report import Mend, Problem
 from luisito.core.paths import walk
 from luisito.core.permissions import EXECUTE, READ, WRITE, Status, User, allows, mend
+from luisito.errors import LuisitoError
 from luisito.spawner.users import Identity, become
 
 _ACL = "system.posix_acl_access"
@@ -61,7 +62,9 @@ def _in_child(identity: Identity, path: str, want: int) -> bool:
             os._exit(code)
     _, code = os.waitpid(pid, 0)
     if os.waitstatus_to_exitcode(code) > 1:
-        raise OSError(errno.EPERM, f"cannot become {identity.name}")
+        raise LuisitoError(
+            f"cannot become {identity.name} to try what they may do; run this as an ordinary user"
+        )
     return os.waitstatus_to_exitcode(code) == 0
 
 

@@ -77,8 +77,13 @@ def folder(path: str, eyes: Eyes, setting: str) -> Problem | None:
         return _absent(path, eyes, f"the folder of {setting}")
     if not stat.S_ISDIR(found.mode):
         what = f"{setting} needs a folder, and this is none"
-        return Problem(path, what, Mend("run", f"rm {shlex.quote(path)} && {make(path, eyes)}"))
+        return Problem(path, what, Mend("run", f"{_aside(path)} && {make(path, eyes)}"))
     return reach(path, eyes, WRITE | EXECUTE)
+
+
+def _aside(path: str) -> str:
+    """The command that takes a file out of the way, and loses nothing."""
+    return f"mv {shlex.quote(path)} {shlex.quote(f'{path}.old')}"
 
 
 def _absent(path: str, eyes: Eyes, what: str) -> Problem:
@@ -106,7 +111,7 @@ def file(path: str, eyes: Eyes, setting: str) -> Problem | None:
         return folder(os.path.dirname(path), eyes, setting)
     if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
         what = f"{setting} must be a plain file with one name"
-        return Problem(path, what, Mend("run", f"rm {shlex.quote(path)}"))
+        return Problem(path, what, Mend("run", _aside(path)))
     return reach(path, eyes, WRITE)
 
 
@@ -133,7 +138,7 @@ def runtime_dir(path: str, who: Whom, user: Identity | None) -> list[Problem]:
     if found is not None:
         if not stat.S_ISDIR(found.st_mode):
             what = "RUNTIME_DIR needs a folder, and this is none"
-            return [Problem(path, what, Mend("run", f"rm {quoted}"))]
+            return [Problem(path, what, Mend("run", _aside(path)))]
         if found.st_uid != starter.uid or found.st_mode & 0o022:
             what = f"RUNTIME_DIR must belong to {starter.name}, and nobody else may write there"
             mend = f"chown {starter.name} {quoted} && chmod 711 {quoted}"

@@ -180,8 +180,11 @@ def _known(user: str | int) -> pwd.struct_passwd | None:
 
 def _to_somebody(path: str, host: str) -> str:
     """The command that gives a folder to whoever has files in it, else to a user of its own."""
-    with os.scandir(path) as entries:
-        owners = {entry.stat(follow_symlinks=False).st_uid for entry in entries} - {0}
+    try:
+        with os.scandir(path) as entries:
+            owners = {entry.stat(follow_symlinks=False).st_uid for entry in entries} - {0}
+    except OSError:
+        owners = set()
     if len(owners) == 1 and (owner := _known(owners.pop())) is not None and owner.pw_gid:
         return f"chown {owner.pw_name}:{owner.pw_gid} {shlex.quote(path)}"
     name = _name(host)

@@ -9,9 +9,8 @@ from luisito.checks.eyes import Eyes
 from luisito.checks.files import unreadable
 from luisito.checks.plan import configured, plan
 from luisito.checks.report import Mend, Problem, Report
-from luisito.checks.settings_file import described
 from luisito.checks.sites import judge
-from luisito.checks.whom import whom
+from luisito.checks.whom import described, whom
 from luisito.core.request import request_fields, request_line
 from luisito.core.routing import NO_SITE, Routes
 from luisito.errors import BadMessage, LuisitoError, SettingsError

@@ -11,7 +11,7 @@ from luisito.checks.plan import Plan, configured, plan
 from luisito.checks.program import program
 from luisito.checks.report import Mend, Problem, Report
 from luisito.checks.sites import Sample, judge, sample
-from luisito.checks.whom import Whom, whom
+from luisito.checks.whom import Whom, described, whom
 from luisito.core.host import normalize
 from luisito.core.permissions import EXECUTE, READ
 from luisito.core.routing import Routes
@@ -87,11 +87,6 @@ def _tell(
         facts["environment"] = planned.rendered.environ
     if not all(each.tried for each in eyes):
         facts["access"] = "told by mode bits; root can try it, and would see access control lists"
-
-
-def described(user: Identity) -> str:
-    """A user, for people."""
-    return f"{user.name} (uid {user.uid}, gid {user.gid})"
 
 
 def _one_user(who: Whom, user: Identity) -> Problem | None:

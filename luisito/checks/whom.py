@@ -67,3 +67,8 @@ def _identity(uid: int, gid: int, groups: list[int]) -> Identity:
     except KeyError:
         return Identity(uid, gid, groups, str(uid), "/")
     return Identity(uid, gid, groups, entry.pw_name, entry.pw_dir)
+
+
+def described(user: Identity) -> str:
+    """A user, for people."""
+    return f"{user.name} (uid {user.uid}, gid {user.gid})"

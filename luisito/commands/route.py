@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from luisito.commands import Subparsers
 
 _EPILOG = """\
-It decides as Luisito does, and asks no Luisito that runs. Where a request is refused, it says with
-which status, by what, and how to mend that.
+It decides as a Luisito would that you start here, and asks none that runs. Where a request is
+refused, it says with which status, by what, and how to mend that.
 
 """ + STATUSES.format(fine="the request reaches a site", problem="it is refused")
 

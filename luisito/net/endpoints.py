@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final, NamedTuple
 
+from twisted.internet.defer import maybeDeferred
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import Factory
@@ -32,14 +33,15 @@ def ask(reactor: Any, description: str) -> Any:  # noqa: ANN401 - whatever the r
         ) from None
     made: list[Any] = []
     errors: list[BaseException] = []
-    waiting = endpoint.listen(Factory())
+    waiting = maybeDeferred(endpoint.listen, Factory())  # `stdio:` raises
     waiting.addCallbacks(made.append, lambda failure: errors.append(failure.value))
     if made:
         return made[0]
-    reason = errors[0] if errors else "this kind of endpoint is not supported"
+    reason = errors[0] if errors else ""
     if isinstance(reason, CannotListenError):
         reason = reason.socketError
-    raise SettingsError(f"LISTEN: cannot listen on {description!r}: {reason}")
+    why = str(reason) or "this kind of endpoint is not supported"
+    raise SettingsError(f"LISTEN: cannot listen on {description!r}: {why}")
 
 
 class Place(NamedTuple):

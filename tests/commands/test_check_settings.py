@@ -148,22 +148,16 @@ def test_exit_statuses(machine):
     assert re.search(r"exit status:\n  0  .*\n  1  .*\n  2  ", helped.stdout)
 
 
-def test_nothing_live_is_touched(serve):
+def test_nothing_live_is_touched(serve, machine):
     """Beside a Luisito that runs by the same settings, which goes on as if nothing had been."""
     server = serve({"OUTPUT_LOG_DIR": "<folder>"})
     server.warm("a.localhost")
-    from tests.commands.conftest import Machine
-
-    machine = Machine()
-    try:
-        before = seen(server.folder)
-        done = machine.luisito("check-settings", server.folder / "settings.py", "--json")
-        assert done.returncode in (0, 1), done.stderr
-        wrong = [problem["where"] for problem in json.loads(done.stdout)["problems"]]
-        assert wrong in ([], ["RUN_AS"])  # where there is no user `luisito`
-        assert seen(server.folder) == before
-    finally:
-        machine.close()
+    before = seen(server.folder)
+    done = machine.luisito("check-settings", server.folder / "settings.py", "--json")
+    assert done.returncode in (0, 1), done.stderr
+    wrong = [problem["where"] for problem in json.loads(done.stdout)["problems"]]
+    assert wrong in ([], ["RUN_AS"])  # where there is no user `luisito`
+    assert seen(server.folder) == before
     assert server.request().status == 200
     assert server.log().count("started as pid") == 1
 
@@ -477,7 +471,7 @@ def test_a_shim_of_what_is_not_installed(rbenv):
 # ------------------------------------------------------------------------------- Luisito's files
 
 
-@pytest.mark.parametrize("mode", [0o666, 0o646, 0o664])
+@pytest.mark.parametrize("mode", [0o666, 0o646, pytest.param(0o664, marks=root)])
 def test_settings_that_others_may_write(good, mode):
     good.path.chmod(mode)
     if good.owner:  # in root's own group, or its user's, the second digit is nobody else's
@@ -574,6 +568,14 @@ def test_a_runtime_dir_that_cannot_be_passed_through(good):
     assert users == {good.owner, good.check()["network_user"].split()[0]}
     good.mend(found["problems"][0])
     all_is_well(good.check())
+
+
+def test_a_name_does_nothing_to_a_terminal(good):
+    good.make("bin/ser\x1b[2Jve", "echo\n")
+    with_command(good, ["<folder>/bin/ser\x1b[2Jve", "%PORT"])
+    done = good.luisito("check-settings", good.path)
+    assert "\x1b" not in done.stdout
+    assert "bin/ser\\x1b[2Jve: has no first line" in done.stdout
 
 
 # ------------------------------------------------------------------------------- the machine
