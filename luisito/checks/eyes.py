@@ -134,13 +134,14 @@ def forbidden(path: str, eyes: Eyes, want: int) -> Problem:
     """That a user may not do something with a file that is there, and the mend."""
     found = status(path)
     folder = os.path.isdir(path)
-    verbs = [verb for bit, verb in _VERBS.items() if want & bit]
-    what = f"{eyes} may not {'enter' if folder and want == EXECUTE else ' and '.join(verbs)} it"
+    have = sum(bit for bit in _VERBS if eyes.may(path, bit))
+    verbs = {**_VERBS, EXECUTE: "enter" if folder else "execute"}
+    missing = want & ~have or want
+    what = f"{eyes} may not {' and '.join(verbs[bit] for bit in verbs if missing & bit)} it"
     assert found is not None  # noqa: S101 - the caller has seen it
     if allows(found, eyes.user, want) and not found.acl:
         return Problem(path, what, _against_no_mode(path, want, folder=folder))
     setfacl = shutil.which("setfacl") is not None and _acl(path) is not None
-    have = sum(bit for bit in _VERBS if eyes.may(path, bit))
     command = mend(path, found, eyes.user, want, have=have, setfacl=setfacl)
     return Problem(path, what, Mend("run", command))
 

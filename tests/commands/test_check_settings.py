@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.harness import processes
 from tests.harness.server import PYTHON
 
 SAMPLE_2012 = """\
@@ -152,6 +153,8 @@ def test_nothing_live_is_touched(serve, machine):
     """Beside a Luisito that runs by the same settings, which goes on as if nothing had been."""
     server = serve({"OUTPUT_LOG_DIR": "<folder>"})
     server.warm("a.localhost")
+    spare = server.runtime / "2/notify"  # Luisito's own doing, after the first start
+    processes.until(spare.exists, 10, "the folder of the child that waits")
     before = seen(server.folder)
     done = machine.luisito("check-settings", server.folder / "settings.py", "--json")
     assert done.returncode in (0, 1), done.stderr
@@ -260,7 +263,7 @@ def test_folders_on_the_way(good, mode):
 def test_the_folder_itself(good):
     good.site.chmod(0o077)
     assert told(good.check(), "may not")["mend"]["run"] == f"chmod u+rx {good.site}"
-    all_is_well(mended(good, "may not read and execute it|may not"))
+    all_is_well(mended(good, "may not read and enter it"))
 
 
 def test_a_link_of_the_sites(good):
@@ -337,7 +340,6 @@ def test_a_virtual_environment_is_found(good):
 def test_a_program_that_is_not_executable(good):
     good.make("bin/serve", "#!/bin/sh\n", mode=0o644)
     with_command(good, ["<folder>/bin/serve", "%PORT"])
-    good.path.write_text(good.path.read_text())
     after = mended(good, "bin/serve: .*may not execute it")
     all_is_well(after)
 
@@ -357,9 +359,9 @@ def test_the_first_that_can_be_executed_counts(good):
 def test_a_script_must_be_read_too(good, mode):
     script = good.make("bin/serve", "#!/bin/sh\n", mode=mode)
     with_command(good, [str(script), "%PORT"])
-    problem = told(good.check(), "bin/serve: .*may not read and execute it")
+    problem = told(good.check(), "bin/serve: .*may not read (and execute )?it")
     assert problem["mend"]["run"] == f"setfacl -m u:{good.owner}:rx {script}"
-    all_is_well(mended(good, "bin/serve: .*may not read and execute it"))
+    all_is_well(mended(good, "bin/serve: .*may not read (and execute )?it"))
     good.run(script, user=good.owner)
 
 
@@ -539,7 +541,7 @@ def test_what_is_no_folder(good):
 def test_logs_that_an_ordinary_user_cannot_write(good):
     good.run("chown", good.owner, good.folder / "run")
     how = {"user": good.owner}
-    problem = told(good.check(**how), "log: .*may not write and execute it")
+    problem = told(good.check(**how), "log: .*may not write it")
     assert problem["mend"]["run"] == f"setfacl -m u:{good.owner}:rwx {good.folder}/log"
     all_is_well(mended(good, "log: .*may not write", **how))
     (good.folder / "log/access.log").touch(0o644)
