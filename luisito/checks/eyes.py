@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
 import shutil
 
 from luisito.checks.report import Mend, Problem
@@ -153,5 +154,5 @@ def _against_no_mode(path: str, want: int, *, folder: bool) -> Mend:
             mount = path
             while not os.path.ismount(mount):
                 mount = os.path.dirname(mount)
-            return Mend("run", f"mount -o remount,{option} {mount}")
+            return Mend("run", f"mount -o remount,{option} {shlex.quote(mount)}")
     return Mend("do", "its mode allows it: ask the security module (SELinux, AppArmor) about it")
