@@ -78,8 +78,8 @@ class Report:
             f"{count} problem{'s' if count > 1 else ''}" if count else "no problem found"
         )
 
-    def text(self) -> str:
-        """Short lines for a person."""
+    def lines(self) -> list[str]:
+        """Short lines for a person; names of files in them may be a tenant's."""
         width = max(map(len, self.facts), default=0) + 2
         lines = []
         for name, fact in self.facts.items():
@@ -90,7 +90,7 @@ class Report:
                 lines += [label, *(f"  {key}={value}" for key, value in fact.items())]
             else:
                 lines.append(f"{label:{width}}{shlex.join(fact)}")
-        return "\n".join(map(_printable, [*lines, *map(str, self.problems), self.last_line]))
+        return [*lines, *map(str, self.problems), self.last_line]
 
     def json(self) -> str:
         """The same as one JSON object."""
@@ -100,8 +100,3 @@ class Report:
         ]
         found = {**self.facts, "problems": problems, "summary": self.last_line}
         return json.dumps(found, indent=2)
-
-
-def _printable(line: str) -> str:
-    """A line that does nothing to a terminal: names of files may be a tenant's."""
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in line)

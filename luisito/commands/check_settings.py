@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from luisito.commands.common import STATUSES
+from luisito.commands.common import STATUSES, add_json, show
 
 if TYPE_CHECKING:
     from luisito.commands import Subparsers
@@ -36,7 +36,7 @@ def add(subparsers: Subparsers) -> None:
         metavar="USER",
         help="the user of Luisito's network process, as twistd's --uid; it is then started by root",
     )
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    add_json(parser)
     parser.set_defaults(run=run)
 
 
@@ -52,5 +52,4 @@ def run(options: argparse.Namespace) -> int:
     from luisito.checks.settings_file import check
 
     report = check(options.file, options.host, options.user)
-    print(report.json() if options.json else report.text())  # noqa: T201 - what it is for
-    return report.status
+    return show(report, options)

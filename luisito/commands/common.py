@@ -1,14 +1,17 @@
-"""Options that several subcommands share."""
+"""What the subcommands that print a report share."""
 
 from __future__ import annotations
 
-import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+from luisito.commands.text import plain
 
 if TYPE_CHECKING:
     import argparse
 
-STATUSES = """\
+    from luisito.checks.report import Report
+
+STATUSES: Final = """\
 exit status:
   0  {fine}
   1  {problem}
@@ -16,11 +19,13 @@ exit status:
 """
 
 
-def add_settings(parser: argparse.ArgumentParser) -> None:
-    """Adds --settings, which is found as the service finds it."""
-    parser.add_argument(
-        "--settings",
-        metavar="FILE",
-        default=os.environ.get("LUISITO_SETTINGS", "settings.py"),
-        help="the settings file ($LUISITO_SETTINGS, else settings.py in this folder)",
-    )
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """Adds --json."""
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def show(report: Report, options: argparse.Namespace) -> int:
+    """Prints a report; returns the exit status."""
+    text = report.json() if options.json else "\n".join(map(plain, report.lines()))
+    print(text)  # noqa: T201 - what it is for
+    return report.status

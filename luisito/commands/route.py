@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import os
 from typing import TYPE_CHECKING
 
-from luisito.commands.common import STATUSES, add_settings
+from luisito.commands.common import STATUSES, add_json, show
 
 if TYPE_CHECKING:
     from luisito.commands import Subparsers
@@ -26,8 +27,12 @@ def add(subparsers: Subparsers) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("url", metavar="URL", help="of the request: http://a.localhost:8080/")
-    add_settings(parser)
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument(
+        "--settings",
+        metavar="FILE",
+        help="the settings file ($LUISITO_SETTINGS, else settings.py in this folder)",
+    )
+    add_json(parser)
     parser.set_defaults(run=run)
 
 
@@ -42,6 +47,6 @@ def run(options: argparse.Namespace) -> int:
     """
     from luisito.checks.route import route
 
-    report = route(options.url, options.settings)
-    print(report.json() if options.json else report.text())  # noqa: T201 - what it is for
-    return report.status
+    named = options.settings or os.environ.get("LUISITO_SETTINGS")
+    report = route(options.url, named)
+    return show(report, options)

@@ -577,7 +577,7 @@ def test_a_name_does_nothing_to_a_terminal(good):
     with_command(good, ["<folder>/bin/ser\x1b[2Jve", "%PORT"])
     done = good.luisito("check-settings", good.path)
     assert "\x1b" not in done.stdout
-    assert "bin/ser\\x1b[2Jve: has no first line" in done.stdout
+    assert "bin/ser?[2Jve: has no first line" in done.stdout
 
 
 # ------------------------------------------------------------------------------- the machine

@@ -12,7 +12,7 @@ DOCUMENT = (ROOT / "docs/commands.md").read_text()
 SECTIONS = {
     name: text
     for names, text in re.findall(
-        r"^## luisito (.+)\n(.*?)(?=^## |\Z)", DOCUMENT, re.DOTALL | re.MULTILINE
+        r"^## luisito ([^\n]+)\n(.*?)(?=^## |\Z)", DOCUMENT, re.DOTALL | re.MULTILINE
     )
     for name in names.split(", ")
 }

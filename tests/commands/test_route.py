@@ -100,6 +100,19 @@ def test_where_settings_are_found(good, route):
     assert found["settings"] == str(good.path)
 
 
+@pytest.mark.root
+def test_settings_of_somebody_else_are_not_run_unless_they_are_named(good):
+    with good.path.open("a") as settings:
+        settings.write(f"open('{good.folder}/it-was-run', 'w')\n")
+    good.folder.chmod(0o777)
+    done = good.luisito("route", "a.example")
+    assert done.returncode == 2
+    assert "others than its owner may write it" in done.stderr
+    assert not (good.folder / "it-was-run").exists()
+    assert good.luisito("route", "a.example", "--settings", good.path).returncode == 0
+    assert (good.folder / "it-was-run").exists()
+
+
 @pytest.mark.parametrize(
     "url", ["ftp://a.example/", "http:///x", "http://[::1/", "http://a:x/", ""]
 )
