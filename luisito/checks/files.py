@@ -74,7 +74,7 @@ def folder(path: str, eyes: Eyes, setting: str) -> Problem | None:
     """What keeps a user from making files in a folder."""
     found = status(path)
     if found is None:
-        return _absent(path, eyes, f"the folder of {setting}")
+        return _absent(path, eyes, setting)
     if not stat.S_ISDIR(found.mode):
         what = f"{setting} needs a folder, and this is none"
         return Problem(path, what, Mend("run", f"{_aside(path)} && {make(path, eyes)}"))
@@ -86,10 +86,38 @@ def _aside(path: str) -> str:
     return f"mv {shlex.quote(path)} {shlex.quote(f'{path}.old')}"
 
 
-def _absent(path: str, eyes: Eyes, what: str) -> Problem:
+def _absent(path: str, eyes: Eyes, setting: str) -> Problem:
     return reach(path, eyes, 0) or Problem(
-        path, f"{what} is not there", Mend("run", make(path, eyes))
+        path, f"the folder of {setting} is not there", Mend("run", make(path, eyes))
     )
+
+
+def logs(path: str, eyes: Eyes) -> Problem | None:
+    """What keeps a user from OUTPUT_LOG_DIR, which Luisito makes where it can."""
+    if status(path) is None and not make(path, eyes).startswith("install"):
+        return reach(path, eyes, 0)
+    return folder(path, eyes, "OUTPUT_LOG_DIR")
+
+
+def state(path: str, who: Whom) -> Problem | None:
+    """What is wrong with STATE_DIR, which Luisito makes in a folder that is there."""
+    try:
+        found = os.lstat(path)
+    except FileNotFoundError:
+        return folder(os.path.dirname(path), Eyes(who.starter), "STATE_DIR")
+    except OSError:
+        return reach(path, Eyes(who.starter), EXECUTE)
+    if not stat.S_ISDIR(found.st_mode):
+        return Problem(
+            path, "STATE_DIR needs a folder, and this is none", Mend("run", _aside(path))
+        )
+    user = who.network
+    if found.st_uid != user.uid or found.st_mode & 0o022:
+        what = f"STATE_DIR must belong to {user.name}, and nobody else may write there"
+        quoted = shlex.quote(path)
+        mend = f"chown {user.uid}:{user.gid} {quoted} && chmod 750 {quoted}"
+        return Problem(path, what, Mend("run", mend))
+    return reach(path, Eyes(user), WRITE | EXECUTE)
 
 
 def make(path: str, eyes: Eyes) -> str:

@@ -13,7 +13,9 @@ from luisito.checks.files import make
 from luisito.checks.report import Mend, Problem
 from luisito.core import wire
 from luisito.core.permissions import EXECUTE
-from luisito.process.launch import configuration
+from luisito.process.configuration import configuration
+from luisito.settings.chooser import said
+from luisito.settings.values import Function
 from luisito.spawner.config import Config
 from luisito.spawner.place import default_place
 from luisito.spawner.render import Rendered, render
@@ -54,7 +56,15 @@ def configured(settings: Settings, who: Whom) -> Config:
     Raises:
         SettingsError: it would not take them.
     """
-    return Config(configuration(settings, network_gid=who.network.gid), root=who.root)
+    order = configuration(
+        settings,
+        allow_root=False,
+        umask=0o022,
+        network_gid=who.network.gid,
+        pidfile=None,
+        log=None,
+    )
+    return Config(order, root=who.root)
 
 
 def plan(settings: Settings, config: Config, host: str, who: Whom) -> Plan:
@@ -83,12 +93,19 @@ def plan(settings: Settings, config: Config, host: str, who: Whom) -> Plan:
                 os.close(descriptor)
         if problem is not None:
             return Plan(folder, False, why, None, None, "", problem)
+    run_as: str | int | None = config.run_as
+    if isinstance(settings.run_as, Function):
+        chosen = said(settings.run_as, host)
+        if "error" in chosen:
+            problem = Problem("RUN_AS", str(chosen["error"]), Mend("do", "mend that function"))
+            return Plan(folder, True, why, None, None, "", problem)
+        run_as = chosen["user"]
     try:
-        user = resolve(config, status)
+        user = resolve(config, run_as, status)
     except StartRefusedError as refused:
         what, mend = _split(str(refused))
-        mend = _mend(config, host, path, status) or mend
-        where = "RUN_AS" if path is None or config.run_as not in (None, "owner") else path
+        mend = _mend(config, run_as, host, path, status) or mend
+        where = "RUN_AS" if path is None or run_as not in (None, "owner") else path
         problem = Problem(where, what, mend)
         return Plan(folder, True, why, None, None, "", problem)
     port = settings.port_range[0] if config.way == "port" else None
@@ -112,6 +129,8 @@ def _way_in(config: Config, settings: Settings, runtime_dir: str) -> str:
 def _why(settings: Settings, who: Whom) -> str:
     if not who.root:
         return "who starts Luisito"
+    if isinstance(settings.run_as, Function):
+        return "the function RUN_AS"
     if settings.run_as not in (None, "owner"):
         return "RUN_AS"
     if settings.project_path is not None:
@@ -141,13 +160,17 @@ def _missing(path: str, host: str, who: Whom) -> Problem | None:
 
 
 def _mend(
-    config: Config, host: str, path: str | None, status: os.stat_result | None
+    config: Config,
+    run_as: str | int | None,
+    host: str,
+    path: str | None,
+    status: os.stat_result | None,
 ) -> Mend | None:
     """The command, or the line of settings.py, after which a server is no longer refused."""
     if not config.root:
         return None
-    if path is None or status is None or config.run_as not in (None, "owner"):
-        return _mend_user(config, config.run_as or "nobody")
+    if path is None or status is None or run_as not in (None, "owner"):
+        return None if run_as == "owner" else _mend_user(config, run_as or "nobody")
     owner = _known(status.st_uid)
     if owner is None:
         name = _name(host)

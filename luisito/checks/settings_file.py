@@ -99,9 +99,11 @@ def _one_user(who: Whom, user: Identity) -> Problem | None:
 def _check_files(report: Report, settings: Settings, who: Whom, user: Identity | None) -> None:
     starter = Eyes(who.starter)
     if settings.output_log_dir is not None:
-        report.add(files.folder(settings.output_log_dir, starter, "OUTPUT_LOG_DIR"))
+        report.add(files.logs(settings.output_log_dir, starter))
     if settings.access_log is not None:
         report.add(files.file(settings.access_log, starter, "ACCESS_LOG"))
+    if settings.state_dir is not None:
+        report.add(files.state(settings.state_dir, who))
     if settings.runtime_dir is not None:
         report.add(*files.runtime_dir(settings.runtime_dir, who, user))
     for description in settings.listen:

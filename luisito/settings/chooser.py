@@ -116,12 +116,17 @@ def _call(run_as: Function, site: str, pipe: int) -> None:
         privileges.set_parent_death_signal(signal.SIGKILL)
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        answer(pipe, _said(run_as, site))
+        answer(pipe, said(run_as, site))
     finally:
         os._exit(0)
 
 
-def _said(run_as: Function, site: str) -> dict[str, str | int | None]:
+def said(run_as: Function, site: str) -> dict[str, str | int | None]:
+    """Calls the function, here and now.
+
+    Returns:
+        {"user": ...}, or {"error": ...} where it raised or returned no user.
+    """
     try:
         returned = run_as.call(site)
     except BaseException as error:  # noqa: BLE001 - whatever it raises is told

@@ -182,7 +182,6 @@ def test_the_sample_of_2012(machine):
     machine.path.write_text(SAMPLE_2012.replace("<folder>", str(machine.folder)))
     machine.make("bin")
     (machine.folder / "bin/python3").symlink_to(PYTHON)
-    mended(machine, "log: the folder of OUTPUT_LOG_DIR is not there")
     after = mended(machine, "is not there, so that its host is no site", "--host", "a.example")
     assert "site-a-example" in after["user"]
     problem = told(after, "CMD_TPL: no such program: 'python'")
@@ -512,16 +511,71 @@ def test_settings_that_cannot_be_read(good):
                      done.stderr)  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ["log", "run"])
-def test_folders_that_are_not_there(good, name):
-    (good.folder / name).rmdir()
+def test_folders_that_luisito_makes(good):
+    (good.folder / "log").rmdir()
+    (good.folder / "run").rmdir()
+    good.write(
+        **{**good.names, "ACCESS_LOG": None, "LISTEN": "tcp:8080", "STATE_DIR": "<folder>/state"}
+    )
+    all_is_well(good.check())
+
+
+@root
+def test_folders_that_luisito_cannot_make(good):
+    good.write(
+        CMD_TPL="true", OUTPUT_LOG_DIR="<folder>/log/sites", LISTEN="unix:<folder>/deep/http"
+    )
+    how = {"user": good.owner}
+    found = good.check(**how)
+    assert {problem["where"] for problem in found["problems"]} == {
+        f"{good.folder}/log/sites", f"{good.folder}/deep"
+    }  # fmt: skip
+    for problem in found["problems"]:
+        good.mend(problem)
+    all_is_well(good.check(**how))
+
+
+def test_folders_of_other_files(good):
+    good.write(**{**good.names, "ACCESS_LOG": "<folder>/logs/a", "LISTEN": "unix:<folder>/x/http",
+                  "RUNTIME_DIR": "<folder>/y/run", "STATE_DIR": "<folder>/z/state"})  # fmt: skip
     found = good.check()
-    where = {problem["where"] for problem in found["problems"]}
-    assert where == {f"{good.folder}/{name}"}
-    while found["problems"]:
-        good.mend(found["problems"][0])
-        found = good.check()
+    missing = [f"{good.folder}/{name}" for name in ("logs", "z", "y", "x")]
+    assert [problem["where"] for problem in found["problems"]] == missing
+    for problem in found["problems"]:
+        good.mend(problem)
+    all_is_well(good.check())
+
+
+@root
+def test_a_state_dir_that_is_not_luisitos(good):
+    good.make("state")
+    good.write(**good.names, STATE_DIR="<folder>/state")
+    all_is_well(mended(good, "state: STATE_DIR must belong to"))
+    (good.folder / "state").chmod(0o770)
+    all_is_well(mended(good, "state: STATE_DIR must belong to"))
+    (good.folder / "state").rmdir()
+    (good.folder / "state").touch()
+    all_is_well(mended(good, "STATE_DIR needs a folder"))
+
+
+@root
+def test_a_function_that_says_who_runs_servers(good):
+    def run_as(body):
+        good.write(**good.names)
+        with good.path.open("a") as settings:
+            settings.write(f"def RUN_AS(host):\n    {body}\n")
+
+    run_as("return 'daemon' if host == 'a.example' else None")
+    found = good.check()
     all_is_well(found)
+    assert found["user"].startswith("daemon (")
+    assert found["user"].endswith(": the function RUN_AS")
+    run_as("return None")
+    assert good.check()["user"].startswith(f"{good.owner} (")
+    run_as("return 1 / 0")
+    told(good.check(), r"RUN_AS: RUN_AS\('a.example'\) has raised .*ZeroDivisionError")
+    run_as("return 'luisito-nobody-knows'")
+    told(good.check(), "RUN_AS: user 'luisito-nobody-knows' is not in passwd")
 
 
 def test_what_is_no_folder(good):
