@@ -153,8 +153,9 @@ def test_nothing_live_is_touched(serve, machine):
     """Beside a Luisito that runs by the same settings, which goes on as if nothing had been."""
     server = serve({"OUTPUT_LOG_DIR": "<folder>"})
     server.warm("a.localhost")
-    spare = server.runtime / "2/notify"  # Luisito's own doing, after the first start
-    processes.until(spare.exists, 10, "the folder of the child that waits")
+    # Luisito's own doing, after the first start
+    for late in (server.runtime / "2/notify", server.folder / "a.localhost.log"):
+        processes.until(late.exists, 10, f"{late}")
     before = seen(server.folder)
     done = machine.luisito("check-settings", server.folder / "settings.py", "--json")
     assert done.returncode in (0, 1), done.stderr
