@@ -104,8 +104,12 @@ def test_a_hundred_signals(serve):
     for _ in range(100):
         server.send_signal(signal.SIGUSR1)
     server.wait_for_log(REOPENED)
-    processes.until(lambda: len(processes.descriptors(server.process.pid)) <= before)
-    assert len(same(server.access_path, server.process.pid)) == 1
+    processes.until(
+        lambda: (
+            len(processes.descriptors(server.process.pid)) <= before
+            and len(same(server.access_path, server.process.pid)) == 1
+        )
+    )
     assert server.request().status == 200
 
 

@@ -117,8 +117,12 @@ def test_one_that_was_told_of_another_site_ends(network):
 )
 def test_it_believes_no_more_than_the_spawner_does(as_user, data, message):
     as_user.launch(command=["sleep", "%PORT"])
+    waiting = spare(as_user, 1)
+    os.kill(waiting, signal.SIGSTOP)  # else it could end before it is ordered, and be replaced
     tell(as_user, data)
     as_user.start(1)
+    assert as_user.wait(wire.Started).pid == waiting
+    os.kill(waiting, signal.SIGCONT)
     assert message in as_user.wait(wire.Failed).message
     assert as_user.gone()
 
