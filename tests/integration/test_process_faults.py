@@ -221,11 +221,11 @@ def test_32_stopped_by_sigstop(serve):
 @pytest.mark.root
 def test_36_fork_fails(serve):
     """FAULTS 36, as a user whose processes are all ours: 503, and those that live go on."""
-    uid = ordinary_user("backup").pw_uid
+    uid = ordinary_user("news").pw_uid
     # Luisito, the guardian, the spawner, and three that are servers or stand ready to become one
     limit = processes.tasks_of(uid) + 6
     server = serve(
-        ordinary="backup",
+        ordinary="news",
         rlimits={resource.RLIMIT_NPROC: (limit, limit)},
         origin={"*": {"serial": True}},  # it may have no threads either
     )
