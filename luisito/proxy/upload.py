@@ -36,9 +36,10 @@ class Upload:
         "_taken", "flowing", "left",
     )  # fmt: skip
 
-    # Set by `pace`: when the client has been too slow; or, while it is kept from sending, when the
-    # app server was last seen to take something, and how far it was at the last look.
+    # Set by `pace`: when the client has been too slow.
     _due: float
+    # While the client is kept from sending: when the app server was last seen to take something,
+    # and how far it was at the last look.
     _taken: float
     _progress: int | None
 
@@ -82,7 +83,11 @@ class Upload:
         exchange = self._exchange
         upstream, down = exchange.upstream, exchange.down
         stream = down.stream
-        if not self.left or upstream is None:
+        if upstream is None:
+            return
+        if not self.left:
+            if not upstream.stream.pending:
+                self.go_on(now)  # all was taken at once, by another connection than the one before
             return
         self._began = self._began or now
         if upstream.stream.pending:
@@ -111,7 +116,8 @@ class Upload:
     def hold(self, now: float) -> None:
         """The client is kept from sending: this time is not counted against it."""
         if self._held is None:
-            self._held = now
+            self._held = self._taken = now
+            self._progress = None
 
     def go_on(self, now: float) -> None:
         """The client may send again."""

@@ -132,7 +132,11 @@ def test_30b_the_spawner_is_killed(serve, as_whom, which):
     server.expect("Stopping: ")
     # the request in flight is tried again, and finds that nothing can be started any more: as the
     # spawner says while it still can, or as we do when it has gone
-    server.allow("its pid namespace has ended", "50[23] for GET /sleep/20")
+    server.allow(
+        "its pid namespace has ended",
+        "50[23] for GET /sleep/20",
+        "cannot start: its listening socket cannot be made",  # in a folder that has gone
+    )
     with server.client() as busy:
         busy.ask("/sleep/20")
         processes.until(lambda: len(server.seen("head")) == 3, 5, "the request")

@@ -587,3 +587,26 @@ def test_short_writes_to_the_app(make):
     assert app.take() == body
     app.send(OK)
     rig.expect(client, b"ok")
+
+
+def test_row_18_a_short_body_that_was_sent_twice_still_has_an_end(make):
+    """Its first connection turned out to be dead at the send; the app never answers the second."""
+    rig = make("unix", RESPONSE_TIMEOUT=5)
+    client = rig.client()
+    client.send(GET)
+    app = rig.accept()
+    rig.head(app)
+    app.send(OK)
+    rig.expect(client, b"ok")
+    app.close()
+    (down,) = rig.gateway._clients
+    # before the end of the app's connection has been seen
+    down.received(b"POST / HTTP/1.1\r\n" + HOST + b"Content-Length: 3\r\n\r\nabc")
+    rig.after(0.1)
+    again = rig.accept()
+    rig.expect(again, b"abc")
+    rig.after(4)
+    assert rig.pool.leases == 1
+    rig.after(2)
+    assert rig.page(client)[0] == 504
+    assert rig.pool.leases == 0
