@@ -37,6 +37,7 @@ class AccessLog:
         self.add = self._lines.append
         self._call: IDelayedCall | None = None
         self._warned = -_WARN_EVERY
+        self._torn = False  # the file ends in the middle of a line
 
     def turn(self) -> None:
         """The events that had come are dealt with: writes the lines if there are many."""
@@ -58,13 +59,19 @@ class AccessLog:
         """Writes what is kept; what cannot be written is counted and dropped."""
         if not self._lines:
             return
-        data = memoryview(b"".join(map(self._line, self._lines)))
+        data = b"".join(map(self._line, self._lines))
         self._lines.clear()
+        if self._torn:
+            data = b"\n" + data
+        written = 0
         try:
-            while data:
-                data = data[os.write(self._fd, data) :]
+            while written < len(data):
+                written += os.write(self._fd, memoryview(data)[written:])
+            self._torn = False
         except OSError as error:
-            self._counters.dropped_lines += bytes(data).count(b"\n")
+            # what was written of the line that follows a torn one is an end of that one
+            self._counters.dropped_lines += data.count(b"\n", max(written, self._torn))
+            self._torn = data[written - 1 : written] != b"\n" if written else self._torn
             now = self._clock.seconds()
             if now - self._warned >= _WARN_EVERY:
                 self._warned = now

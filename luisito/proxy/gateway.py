@@ -165,10 +165,9 @@ class Gateway:
 
     def client_of(self, peer: bytes, sent: tuple[tuple[bytes, bytes], ...]) -> bytes:
         """The address of the client: the last one that no trusted proxy has, for the access log."""
-        hops = [peer or b"unix"]
-        for name, value in sent:
-            if name == b"x-forwarded-for":
-                hops[:0] = [hop.strip() for hop in value.split(b",")]
+        # Several lines are one list, in their order (RFC 9110 section 5.3).
+        lines = [value for name, value in sent if name == b"x-forwarded-for"]
+        hops = [hop.strip() for value in lines for hop in value.split(b",")] + [peer or b"unix"]
         for hop in reversed(hops):
             try:
                 if not self._settings.trusted_proxies.includes(hop.decode("latin-1")):

@@ -708,6 +708,18 @@ def test_row_58_forwarded_fields_of_a_trusted_proxy_are_extended(rig, peer):
     assert rig.lines()[-1]["client"] == "198.51.100.7"
 
 
+def test_the_last_line_of_several_tells_the_client(rig):
+    """One that the client wrote comes before that of the proxy, which adds a line of its own."""
+    client = rig.client(b"127.0.0.1")
+    forged = b"X-Forwarded-For: 6.6.6.6\r\nX-Forwarded-For: 192.0.2.7\r\n"
+    client.send(GET[:-2] + forged + b"\r\n")
+    app = rig.accept()
+    rig.head(app)
+    app.send(OK)
+    rig.expect(client, b"ok")
+    assert rig.lines()[-1]["client"] == "192.0.2.7"
+
+
 def test_row_60_connection_cannot_remove_ours(rig):
     client = rig.client(b"192.0.2.9")
     client.send(GET[:-2] + b"Connection: X-Forwarded-For, Host, X-Mine\r\nX-Mine: 1\r\n\r\n")
