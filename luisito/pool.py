@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 import attrs
 from twisted.internet.defer import Deferred, succeed
 
+from luisito.core.ending import broke
 from luisito.core.lifecycle import Server, State
 from luisito.core.orders import EndStreams, Grant, Kill, Refusal, Refuse, Spawn, Terminate
 from luisito.core.policy import Policy
@@ -317,10 +318,11 @@ class Pool:
             self._journal.other_port(start, start.foreign or taken)
             self._spawn(server, start.tries + 1)
             return
-        detail = self._journal.exited(start, exited, now)
+        broken = server.state is State.READY and broke(exited.code, now - server.ready_at)
+        detail = self._journal.exited(start, exited, now, broke=broken)
         if starting:
             self._withdraw(server, Refused(502, detail))
-        self._carry_out(self._policy.exited(server, now, detail))
+        self._carry_out(self._policy.exited(server, now, detail, broke=broken))
         self._check_empty()
 
     def spawner_lost(self, reason: str) -> None:

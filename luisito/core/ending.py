@@ -27,6 +27,23 @@ def suspicion(number: int | None, *, killed: bool) -> str:
     return "; Luisito did not send it: the kernel does when memory runs out (see `dmesg`)"
 
 
+SOON = 10.0
+"""Seconds after its readiness in which what a server does still belongs to its start."""
+
+
+def broke(code: int | None, ready_for: float) -> bool:
+    """Tell whether a server that ended by itself, though it was ready, has failed to start.
+
+    Some listen before they have loaded the app, and gunicorn exits with 3 when it cannot be. A
+    server that a signal has ended did start; one that exits with 0 has done its work.
+
+    Args:
+        code: its exit code; None where a signal ended it.
+        ready_for: seconds for which it was ready.
+    """
+    return bool(code) and ready_for < SOON
+
+
 def signal_name(number: int) -> str:
     """Name a signal: "SIGKILL (9)"."""
     try:

@@ -23,7 +23,7 @@ class State(enum.Enum):
 MOVES: Mapping[State, frozenset[State]] = {
     State.ABSENT: frozenset({State.STARTING}),
     State.STARTING: frozenset({State.READY, State.DRAINING, State.STOPPING, State.FAILED}),
-    State.READY: frozenset({State.DRAINING, State.STOPPING, State.ABSENT}),
+    State.READY: frozenset({State.DRAINING, State.STOPPING, State.ABSENT, State.FAILED}),
     State.DRAINING: frozenset({State.STOPPING, State.ABSENT}),
     State.STOPPING: frozenset({State.ABSENT}),
     State.FAILED: frozenset(),  # a new attempt is a new server

@@ -171,12 +171,21 @@ class Policy:
             return self._fill(now, orders)
         return self.exited(server, now, detail)
 
-    def exited(self, server: Server, now: float, detail: str) -> Sequence[Order]:
-        """Hear that the process is reaped; before it was ready that is a failure of its site."""
+    def exited(
+        self, server: Server, now: float, detail: str, *, broke: bool = False
+    ) -> Sequence[Order]:
+        """Hear that the process is reaped; before it was ready that is a failure of its site.
+
+        Args:
+            server: that has gone.
+            now: seconds.
+            detail: the cause, for the operator.
+            broke: it counts as a failed start although it was ready (core.ending.broke).
+        """
         if server.id not in self._fleet.by_id:
             return NOTHING
         orders: list[Order] = []
-        if server.state is State.STARTING:
+        if server.state is State.STARTING or (broke and server.state is READY):
             self._sites.fail(
                 self._sites.by_name[server.site], Refusal.START_FAILED, detail, now, orders
             )

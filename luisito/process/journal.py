@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from twisted.logger import Logger, LogLevel
 
 from luisito.core.background import went
-from luisito.core.ending import ending, suspicion
+from luisito.core.ending import SOON, ending, suspicion
 from luisito.core.lifecycle import State
 from luisito.core.sitelog import visible
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from luisito.process.start import Start
 
 _LAST_WORDS: Final = 1000  # characters of a server's output in Luisito's own log
-_SOON: Final = 10.0  # seconds: later, a command that ends does not go into the background
 _ON_ITS_WAY_OUT: Final = (State.DRAINING, State.STOPPING)
 
 
@@ -72,8 +71,8 @@ class Journal:
         """The spawner has gone, and it with the spawner."""
         self._end(start, f"pid {start.pid} is gone, as the spawner is")
 
-    def exited(self, start: Start, fact: wire.Exited, now: float) -> str:
-        """It has gone; returns why, for an operator."""
+    def exited(self, start: Start, fact: wire.Exited, now: float, *, broke: bool) -> str:
+        """It has gone, and counts as a failed start if it `broke`; returns why, for an operator."""
         server, state = start.server, start.server.state
         seconds = now - server.started_at
         how = ending(fact.code, fact.signal)
@@ -82,17 +81,18 @@ class Journal:
             fact.code == 0
             and fact.left is not None
             and state not in _ON_ITS_WAY_OUT
-            and now - (server.ready_at or now) < _SOON
+            and now - (server.ready_at or now) < SOON
         ):
             how = went(fact.left, start.argv)
             self._end(start, how, LogLevel.error)
             return how
-        if state is not State.STARTING:
+        if state is not State.STARTING and not broke:
             unasked = "" if state in _ON_ITS_WAY_OUT else ", though nobody had stopped it"
             detail = f"pid {start.pid} {how} after {seconds:.3f} s{suspect or unasked}"
             self._end(start, detail)
             return detail
-        detail = f"the command {how} before it was ready{suspect}"
+        when = f"{now - server.ready_at:.3f} s after" if broke else "before"
+        detail = f"the command {how} {when} it was ready{suspect}"
         words = start.tail[-_LAST_WORDS:]
         rest = f"; its last output:\n{words}" if words else ", without any output"
         self._say_here(start, detail + rest, LogLevel.error)

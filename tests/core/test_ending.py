@@ -2,7 +2,7 @@ import signal
 
 import pytest
 
-from luisito.core.ending import ending, signal_name, suspicion
+from luisito.core.ending import broke, ending, signal_name, suspicion
 
 
 def test_by_itself():
@@ -28,3 +28,11 @@ def test_out_of_memory_perhaps():
 @pytest.mark.parametrize(("number", "name"), [(1, "SIGHUP (1)"), (40, "signal 40")])
 def test_names(number, name):
     assert signal_name(number) == name
+
+
+@pytest.mark.parametrize(
+    ("code", "seconds", "failed"),
+    [(3, 0.2, True), (1, 9.9, True), (3, 10.1, False), (0, 0.2, False), (None, 0.2, False)],
+)
+def test_what_counts_as_a_failed_start(code, seconds, failed):
+    assert broke(code, seconds) is failed

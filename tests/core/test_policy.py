@@ -61,8 +61,8 @@ class Talk:
     def failed(self, number, **options):
         return self.hear(self.policy.failed(self.servers[number], self.now, "why", **options))
 
-    def exited(self, number):
-        return self.hear(self.policy.exited(self.servers[number], self.now, "gone"))
+    def exited(self, number, **options):
+        return self.hear(self.policy.exited(self.servers[number], self.now, "gone", **options))
 
     def release(self, number):
         return self.hear(self.policy.release(self.servers[number], self.now))
@@ -247,6 +247,28 @@ def test_an_exit_before_ready_answers_all_at_once_and_backs_off():
     assert t.ask("a3") == ["spawn a3"]
     assert t.failed(3) == ["refuse a3 START_FAILED"]
     assert (t.last[0].retry_after, t.last[0].detail) == (2.0, "why")
+
+
+def test_one_that_breaks_soon_after_it_was_ready_has_failed_to_start():
+    """FAULTS 26: it listens before it has loaded its app."""
+    t, delays = Talk(), []
+    for n in range(3):
+        t.ask(f"a{n}")
+        t.ready(n + 1)
+        assert t.exited(n + 1, broke=True) == []
+        assert t.state(n + 1) is State.FAILED
+        assert t.release(n + 1) == []
+        assert t.ask("a!") == ["refuse a! BACKING_OFF"]
+        assert t.last[0].detail == "gone"
+        delays.append(t.last[0].retry_after)
+        t.now += delays[-1]
+    assert delays == [1, 2, 4]
+    t.ask("a9")
+    t.ready(4)
+    t.release(4)
+    t.stop("a")
+    assert t.exited(4, broke=True) == []  # it was told to
+    assert t.state(4) is State.ABSENT
 
 
 def test_a_crash_loop_backs_off_ever_longer():

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from luisito.core.ending import SOON
 from luisito.core.lifecycle import Server, State
 from luisito.core.orders import EndStreams, Grant, Kill, Limits, Refusal, Refuse, Spawn, Terminate
 from luisito.core.policy import Policy
@@ -483,15 +484,16 @@ class PoolMachine(RuleBasedStateMachine):
         stopping = self.some(State.STOPPING)
         pick = stopping if stopping and data.draw(st.integers(0, 3)) else self.some(*HOLDING)
         process = data.draw(st.sampled_from(pick))
-        starting = process.state is State.STARTING
-        process.state = State.FAILED if starting else State.ABSENT
+        broke = data.draw(st.booleans()) and self.now - process.ready < SOON
+        fails = process.state is State.STARTING or (broke and process.state is State.READY)
+        process.state = State.FAILED if fails else State.ABSENT
         process.leases = 0
         process.streams.clear()
-        if starting:
+        if fails:
             self.failed_at[process.server.site] = self.now
-        orders = self.policy.exited(process.server, self.now, "gone")
-        self.obey(orders, *([Refusal.START_FAILED] if starting else []))
-        if starting:
+        orders = self.policy.exited(process.server, self.now, "gone", broke=broke)
+        self.obey(orders, *([Refusal.START_FAILED] if fails else []))
+        if fails:
             assert not self.queue(process.server.site)
 
     @precondition(lambda self: self.steps % 4 == 0 and self.some(State.STARTING))

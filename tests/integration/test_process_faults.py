@@ -10,7 +10,7 @@ import pytest
 
 from tests.harness import client, processes
 from tests.harness.http import BrokenOff
-from tests.harness.server import ordinary_user
+from tests.harness.server import BIN, ordinary_user
 
 WAYS = ["fd", "port", "socket"]
 
@@ -252,3 +252,18 @@ def test_38_killed_for_its_memory(serve):
         assert connection.response().status == 502
     assert server.request(host="a.localhost").status == 200
     assert len(server.seen("boot", "b.localhost")) == 1
+
+
+@pytest.mark.parametrize("bind", [["--bind=unix:%SOCKET"], ["--bind=127.0.0.1:%PORT"], []])
+def test_26_an_app_that_breaks_behind_a_server_that_listens(serve, bind):
+    """FAULTS 26: gunicorn listens before its worker has loaded the app; then it exits with 3."""
+    command = [f"{BIN}/gunicorn", "--no-control-socket", *bind, "nothing_there:app"]
+    server = serve({"CMD_TPL": command, "MAX_SERVERS": 2})
+    server.expect(r"a\.localhost: the command exited with code 3 ", "502 for GET")
+    server.allow("Unhandled|Traceback|ModuleNotFound")  # in the app's last output
+    statuses = [server.request("/").status for _ in range(10)]
+    assert statuses == [502] * 10
+    # the first one, and at most one more after the shortest pause
+    assert len(re.findall("started as pid", server.log())) <= 2
+    page = server.request("/").body.decode()
+    assert "ModuleNotFoundError" in page
