@@ -61,11 +61,13 @@ class Loop:
             while self._exit is None:
                 self._turn(wake)
         finally:
-            self._containment.kill_all()
+            try:
+                self._containment.kill_all()
+            finally:
+                if self._config is not None and self._config.pidfile is not None:
+                    self._config.pidfile.remove()
             if self._runtime is not None:
                 self._runtime.end()
-            if self._config is not None and self._config.pidfile is not None:
-                self._config.pidfile.remove()
         return self._exit
 
     def _turn(self, wake: int) -> None:

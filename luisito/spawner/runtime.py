@@ -88,7 +88,8 @@ class Runtime:
         """Remove what is left, and the folder itself where nobody chose it."""
         _empty(self._folder)
         if self._ours:
-            os.rmdir(self.path)
+            with contextlib.suppress(OSError):  # somebody put something there, or took its place
+                os.rmdir(self.path)
 
 
 def _claim_default() -> tuple[str, int]:

@@ -5,6 +5,7 @@ import stat
 
 import pytest
 
+from luisito.core import wire
 from luisito.errors import SettingsError
 from luisito.process.launch import launch
 from luisito.spawner import runtime
@@ -38,6 +39,29 @@ def test_a_users_place_is_in_his_runtime_folder(as_user, base):
     as_user.sock.close()
     assert as_user.process.wait(10) == 0
     assert os.listdir(base) == []
+
+
+def test_what_somebody_else_put_there_stays_and_is_in_nobodys_way(as_user, base):
+    pidfile = f"{base}/pid"
+    open(pidfile, "w").close()
+    as_user.launch(pidfile=pidfile)
+    path = as_user.hello.runtime_dir
+    open(f"{path}/keep", "w").close()
+    as_user.sock.close()
+    assert as_user.process.wait(10) == 0
+    assert os.listdir(base) == ["luisito"]
+    assert os.listdir(path) == ["keep"]
+
+
+def test_the_pidfile_goes_even_if_the_folder_cannot_be_emptied(as_user, base, capfd):
+    pidfile = f"{base}/pid"
+    open(pidfile, "w").close()
+    as_user.launch(pidfile=pidfile)
+    os.mkdir(wire.control_path(as_user.hello.runtime_dir))  # no socket, so unlink fails
+    as_user.sock.close()
+    assert as_user.process.wait(10) != 0
+    assert "control.sock" in capfd.readouterr().err
+    assert not os.path.exists(pidfile)
 
 
 @pytest.mark.parametrize(
