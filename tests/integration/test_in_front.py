@@ -10,6 +10,7 @@ import pytest
 from websockets.asyncio.client import connect as websocket
 
 from luisito.settings.table import SETTINGS
+from luisito.spawner.place import SYSTEM_PLACE
 from tests.harness import client, processes
 from tests.harness.fronts import CLIENT, KINDS, TRUSTED, Certificate, Front
 from tests.harness.server import BIN, ROOT
@@ -344,6 +345,20 @@ def test_timeouts_are_longer_than_luisitos(name, pattern, unit):
 def test_idle_connections_end_before_luisito_ends_them(name, pattern):
     (found,) = re.findall(pattern, contrib(name), re.MULTILINE)
     assert int(found) < SETTINGS["KEEPALIVE_TIMEOUT"].default
+
+
+def test_the_socket_for_a_front_is_in_a_folder_that_luisito_does_not_make():
+    """RUNTIME_DIR must be open to all who pass through it, and is removed at the end."""
+    files = [
+        "docs/in-front.md",
+        "settings.py.example",
+        *(f"contrib/{k.file}" for k in KINDS.values()),
+    ]
+    for file in files:
+        text = (ROOT / file).read_text(encoding="utf-8")
+        (path,) = re.findall(r"(/\w[\w/-]*)/http\.sock", text)
+        assert path != SYSTEM_PLACE
+        assert "install -d" not in text or f"install -d -o root -g www-data -m 2750 {path}`" in text
 
 
 def directives(text):
