@@ -13,6 +13,7 @@ from luisito.checks.eyes import Eyes, link, reach, status
 from luisito.checks.report import Mend, Problem
 from luisito.core.paths import walk
 from luisito.core.permissions import EXECUTE, READ, WRITE, others_may_write
+from luisito.spawner.place import may_pass
 
 if TYPE_CHECKING:
     from luisito.checks.whom import Whom
@@ -147,7 +148,7 @@ def runtime_dir(path: str, who: Whom, user: Identity | None) -> list[Problem]:
     """What is wrong with RUNTIME_DIR: to make it, and to pass through it.
 
     Args:
-        path: RUNTIME_DIR.
+        path: RUNTIME_DIR, or where it is by default.
         who: Luisito.
         user: of the site's server, who passes through it, too.
     """
@@ -171,6 +172,9 @@ def runtime_dir(path: str, who: Whom, user: Identity | None) -> list[Problem]:
             what = f"RUNTIME_DIR must belong to {starter.name}, and nobody else may write there"
             mend = f"chown {starter.name} {quoted} && chmod 711 {quoted}"
             return [Problem(path, what, Mend("run", mend))]
+        if who.root and not may_pass(found):
+            what = "RUNTIME_DIR must let the users of all servers pass through"
+            return [Problem(path, what, Mend("run", f"chmod 711 {quoted}"))]
     users = [who.network, *([] if user is None else [user])]
     ways = [reach(path, Eyes(passes), EXECUTE) for passes in users]
     return [problem for problem in ways if problem is not None]

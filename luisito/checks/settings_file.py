@@ -18,6 +18,7 @@ from luisito.core.routing import Routes
 from luisito.errors import SettingsError
 from luisito.net.endpoints import place
 from luisito.settings import load
+from luisito.spawner.place import default_place
 
 if TYPE_CHECKING:
     from luisito.settings import Settings
@@ -104,8 +105,8 @@ def _check_files(report: Report, settings: Settings, who: Whom, user: Identity |
         report.add(files.file(settings.access_log, starter, "ACCESS_LOG"))
     if settings.state_dir is not None:
         report.add(files.state(settings.state_dir, who))
-    if settings.runtime_dir is not None:
-        report.add(*files.runtime_dir(settings.runtime_dir, who, user))
+    runtime_dir = settings.runtime_dir or default_place(who.starter.uid, os.environ)
+    report.add(*files.runtime_dir(runtime_dir, who, user))
     for description in settings.listen:
         socket = place(description).path
         if socket:

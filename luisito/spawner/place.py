@@ -48,6 +48,11 @@ def is_ours(status: os.stat_result, uid: int) -> bool:
     return status.st_uid == uid and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
 
+def may_pass(status: os.stat_result) -> bool:
+    """Whether all users may pass through a folder: sites' servers, where root starts Luisito."""
+    return bool(status.st_mode & stat.S_IXOTH)
+
+
 def _is_ours(path: str, uid: int) -> bool:
     try:
         status = os.stat(path)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from luisito.core import wire
 from luisito.errors import SettingsError
-from luisito.spawner.place import default_place, is_ours
+from luisito.spawner.place import default_place, is_ours, may_pass
 
 if TYPE_CHECKING:
     import socket
@@ -27,7 +27,7 @@ class Runtime:
         path: RUNTIME_DIR; None for the default place, or another beside it where that is in use.
 
     Raises:
-        SettingsError: it cannot be made, is not safe, or is in use.
+        SettingsError: it cannot be made, is not safe, cannot be passed through, or is in use.
     """
 
     __slots__ = ("_folder", "_ours", "path")
@@ -93,7 +93,7 @@ class Runtime:
 
 
 def _claim_default() -> tuple[str, int]:
-    """Lock the default place, or the first beside it that is neither in use nor unsafe."""
+    """Lock the default place, or the first beside it that is neither in use nor unfit."""
     place = default_place(os.geteuid(), os.environ)
     refused = None
     for number in range(1, _PLACES + 1):
@@ -112,7 +112,7 @@ def _claim(path: str) -> int:
         Its descriptor; the lock is held as long as a copy of it is open.
 
     Raises:
-        SettingsError: it cannot be made, is not safe, or is in use.
+        SettingsError: it cannot be made, is not safe, cannot be passed through, or is in use.
     """
     while True:
         try:
@@ -136,10 +136,15 @@ def _claim(path: str) -> int:
 
 
 def _lock(path: str, folder: int) -> None:
-    if not is_ours(os.fstat(folder), os.geteuid()):
+    status, uid = os.fstat(folder), os.geteuid()
+    if not is_ours(status, uid):
         raise SettingsError(
             f"RUNTIME_DIR = {path!r}: it must belong to the user Luisito is started as,"
             " and nobody else may write there; chown and chmod 711 it"
+        )
+    if uid == 0 and not may_pass(status):
+        raise SettingsError(
+            f"RUNTIME_DIR = {path!r}: the users of servers cannot pass through it; chmod 711 it"
         )
     try:
         fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -616,6 +616,27 @@ def test_a_runtime_dir_that_is_not_safe(good, change):
 
 
 @root
+@pytest.mark.parametrize("mode", [0o700, 0o2750])
+def test_a_runtime_dir_for_some_only(good, mode):
+    """Even if this site's server may pass through it."""
+    good.run("chgrp", good.user.pw_gid, good.folder / "run")
+    (good.folder / "run").chmod(mode)
+    all_is_well(mended(good, "run: RUNTIME_DIR must let the users of all servers pass through"))
+
+
+@root
+def test_the_default_runtime_dir_is_looked_at(good):
+    name, there = good.owner, good.make("xdg", owner=good.owner)
+    how = {"user": name, "environ": {"XDG_RUNTIME_DIR": str(there)}}
+    for folder in ("log", "run"):
+        shutil.chown(good.folder / folder, name)
+    good.write(**{**good.names, "RUNTIME_DIR": None})
+    all_is_well(good.check(**how))
+    good.make("xdg/luisito", owner=name).chmod(0o777)
+    all_is_well(mended(good, f"luisito: RUNTIME_DIR must belong to {name}", **how))
+
+
+@root
 def test_a_runtime_dir_that_cannot_be_passed_through(good):
     good.make("deep/run", mode=0o711)
     (good.folder / "deep").chmod(0o700)

@@ -123,6 +123,32 @@ def test_when_no_place_is_to_be_had_the_first_is_named(folder, monkeypatch):
         runtime.Runtime(None)
 
 
+@pytest.mark.parametrize("mode", [0o700, 0o750, 0o2750])
+def test_roots_place_must_let_the_servers_users_through(root, folder, monkeypatch, mode):
+    """Its mode may be somebody's wish: what is in it is not opened to all."""
+    path = f"{folder}/luisito"
+    os.mkdir(path)
+    os.chmod(path, mode)
+    monkeypatch.setattr(runtime, "default_place", lambda _uid, _environ: path)
+    made = runtime.Runtime(None)
+    assert made.path == f"{path}-2"
+    made.end()
+    os.close(made._folder)
+    assert os.listdir(folder) == ["luisito"]
+    assert stat.S_IMODE(os.stat(path).st_mode) == mode
+    with pytest.raises(SettingsError, match="cannot pass through it; chmod 711 it"):
+        runtime.Runtime(path)
+    os.chmod(path, 0o711)
+    os.close(runtime.Runtime(path)._folder)
+
+
+def test_an_ordinary_users_place_may_be_his_alone(as_user, folder):
+    os.chown(folder, as_user.user.pw_uid, -1)
+    os.chmod(folder, 0o700)
+    as_user.launch(runtime_dir=folder)
+    assert as_user.hello.runtime_dir == folder
+
+
 def test_a_folder_that_goes_while_its_lock_is_waited_for_is_made_again(folder, monkeypatch):
     """Its last owner removes it between our open and our lock."""
     path, removals = f"{folder}/run", []
