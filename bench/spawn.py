@@ -46,6 +46,7 @@ CONFIGURE = wire.Configure(
     access_log=None,
     runtime_dir=None,
     network_gid=os.getgid(),
+    sockets=[],
 )
 
 

@@ -194,6 +194,7 @@ class LuisitoService(Service):
             allow_root=self._allow_root,
             umask=self._umask,
             network_gid=gid,
+            sockets=[each.path for each in self._listeners if each.path is not None],
             pidfile=self._pidfile,
             log=None if self._log_file is None else self._log_file.name,
         )

@@ -61,6 +61,7 @@ def configured(settings: Settings, who: Whom) -> Config:
         allow_root=False,
         umask=0o022,
         network_gid=who.network.gid,
+        sockets=[],
         pidfile=None,
         log=None,
     )

@@ -44,6 +44,7 @@ class Configure(NamedTuple):
     access_log: str | None
     runtime_dir: str | None
     network_gid: int
+    sockets: list[str]  # unix ones of LISTEN, where the network process cannot remove them itself
     pidfile: str | None = None  # the network process's, where it cannot remove it itself
     run_as_file: str | None = None  # the settings file whose RUN_AS is a function
     log: str | None = None  # the network process's own, to be opened again

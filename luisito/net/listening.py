@@ -60,7 +60,8 @@ class Listener:
         self._board, self._clock, self.socket, self._acceptor = board, clock, sock, acceptor
         self._tcp = sock.family != socket.AF_UNIX
         self._port = sock.getsockname()[1] if self._tcp else 0
-        self._path: str | None = None
+        self.path: str | None = None
+        """Of a unix socket whose file is ours to remove."""
         self._resume: Any = None
         self.open = False
 
@@ -87,19 +88,15 @@ class Listener:
             else:
                 self._resume.cancel()
             self.socket.close()
-            if self._path is not None:
+            if self.path is not None:
                 try:
-                    os.unlink(self._path)
+                    os.unlink(self.path)
                 except OSError:
                     pass
 
     def getHost(self) -> IAddress:
         """See IListeningPort."""
         raise NotImplementedError("ask for .name")
-
-    def unlink_at_stop(self, path: str) -> None:
-        """The unix socket's file is ours to remove."""
-        self._path = path
 
     def readable(self) -> None:
         """See Handler: clients are waiting."""
@@ -192,7 +189,7 @@ class _Sockets:
             sock.close()
             raise CannotListenError(address, None, error) from None
         listener = self._make(sock)
-        listener.unlink_at_stop(address)
+        listener.path = address
         return listener
 
     def adoptStreamPort(self, fd: int, family: int, _factory: object) -> Listener:

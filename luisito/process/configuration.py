@@ -18,6 +18,7 @@ def configuration(
     allow_root: bool,
     umask: int,
     network_gid: int,
+    sockets: list[str],
     pidfile: str | None,
     log: str | None,
 ) -> Configure:
@@ -28,12 +29,14 @@ def configuration(
         allow_root: the command was typed by the person at the keyboard, so it may run as root.
         umask: of the servers.
         network_gid: the group that the network process will have.
+        sockets: paths of the unix sockets it listens on.
         pidfile: of the network process.
         log: the file of its own log.
     """
     run_as, command = settings.run_as, settings.cmd_tpl
     if os.geteuid() != 0:
-        pidfile = None  # only root puts it where the user that we become may not write
+        # only root puts them where the user that we become may not write
+        sockets, pidfile = [], None
     return Configure(
         version=VERSION,
         max_servers=settings.max_servers,
@@ -52,6 +55,7 @@ def configuration(
         access_log=settings.access_log,
         runtime_dir=settings.runtime_dir,
         network_gid=network_gid,
+        sockets=[os.path.abspath(path) for path in sockets],
         pidfile=os.path.abspath(pidfile) if pidfile else None,
         run_as_file=run_as.file if isinstance(run_as, Function) else None,
         log=None if log is None else os.path.abspath(log),

@@ -7,7 +7,7 @@ import os
 from luisito.core import wire
 from luisito.core.template import Template, way
 from luisito.errors import SettingsError
-from luisito.spawner.pidfile import Pidfile
+from luisito.spawner.leftover import Leftover
 from luisito.spawner.users import Identity, StartRefusedError, resolve
 
 DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
@@ -25,6 +25,7 @@ class Config:
 
     Attributes:
         fixed: the beginning of PROJECT_PATH that is the operator's own words.
+        leftovers: what to remove at the end for the network process; the pidfile last.
         run_as_file: the settings file whose RUN_AS is a function, which then says it.
         user: who every server runs as; None where that depends on the site, or cannot be told.
         alike: every server runs as the same user in the same folder.
@@ -43,6 +44,7 @@ class Config:
         "env",
         "fixed",
         "inherited",
+        "leftovers",
         "log",
         "log_keep",
         "log_max_size",
@@ -50,7 +52,6 @@ class Config:
         "min_uid",
         "network_gid",
         "output_log_dir",
-        "pidfile",
         "project_path",
         "root",
         "run_as",
@@ -102,7 +103,10 @@ class Config:
                 " the sockets in it could not be named; choose a shorter one"
             )
         self.network_gid = order.network_gid
-        self.pidfile = Pidfile(_absolute("pidfile", order.pidfile)) if order.pidfile else None
+        left = [_absolute("unix socket of LISTEN", path) for path in order.sockets]
+        if order.pidfile is not None:
+            left.append(_absolute("pidfile", order.pidfile))
+        self.leftovers = [Leftover(path) for path in left]
         self.max_alive = order.max_servers + order.overlap + _ALIVE_TO_SPARE
         self.user = self._one_user()
         self.alike = self.user is not None and self.project_path is None

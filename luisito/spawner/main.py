@@ -64,8 +64,8 @@ class Loop:
             try:
                 self._containment.kill_all()
             finally:
-                if self._config is not None and self._config.pidfile is not None:
-                    self._config.pidfile.remove()
+                for left in self._config.leftovers if self._config is not None else ():
+                    left.remove()
             if self._runtime is not None:
                 self._runtime.end()
         return self._exit

@@ -25,11 +25,12 @@ CONFIGURE = wire.Configure(
     access_log="/var/log/x",
     runtime_dir=None,
     network_gid=5,
+    sockets=[],
 )
 ORDERS = [
     CONFIGURE,
     CONFIGURE._replace(command="serve", run_as="bob"),
-    CONFIGURE._replace(run_as=None, pidfile="/run/luisito.pid"),
+    CONFIGURE._replace(run_as=None, sockets=["/run/x/http.sock"], pidfile="/run/luisito.pid"),
     wire.Start(1, "a.example", 20001),
     wire.Start(1, "a.example", None),
     wire.Signal(1, "TERM"),
@@ -105,6 +106,7 @@ def changed(order, **changes):
         changed(CONFIGURE, command=[1]),
         changed(CONFIGURE, command=None),
         changed(CONFIGURE, run_as=1.5),
+        changed(CONFIGURE, sockets="/run/x/http.sock"),
         b" " * (wire.MAX_MESSAGE + 1),
     ],
 )

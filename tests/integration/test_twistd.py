@@ -205,6 +205,37 @@ def test_a_pidfile_of_one_that_lives_is(serve, how, as_whom):
         alive.kill()
 
 
+# -- unix sockets
+
+
+@pytest.mark.parametrize("how", ["twistd", "twist", "daemon"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_its_unix_sockets_go_with_it(serve, how, as_whom, number):
+    """In a folder for the front's group, where only who starts it may write."""
+
+    def prepare(folder):
+        (folder / "front").mkdir()
+        user = ordinary_user() if as_whom else None
+        if os.getuid() == 0:
+            os.chown(folder / "front", user.pw_uid if user else 0, user.pw_gid if user else 4242)
+        (folder / "front").chmod(0o2750)
+
+    listen = ["unix:front/http.sock:mode=660", "tcp:<port>:interface=127.0.0.1"]
+    server = serve({"LISTEN": listen}, how=how, ordinary=as_whom, prepare=prepare)
+    assert server.request().status == 200
+    path = server.folder / "front" / "http.sock"
+    assert path.stat().st_gid == path.parent.stat().st_gid
+    assert stat.S_IMODE(path.stat().st_mode) == 0o660
+    server.send_signal(number)
+    server.wait()
+    if number == signal.SIGKILL:
+        server.unchecked |= {"conservation", "access lines"}
+    processes.until(lambda: not server.left(), 2, "the end of all")
+    # root's spawner removes it even then
+    as_root = os.getuid() == 0 and not as_whom
+    assert path.exists() == (number == signal.SIGKILL and not as_root)
+
+
 # -- other signals
 
 

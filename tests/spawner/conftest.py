@@ -44,6 +44,7 @@ def configure(**changes):
         "access_log": None,
         "runtime_dir": None,
         "network_gid": os.getgid(),
+        "sockets": [],
     }
     return wire.Configure(**{**values, **changes})
 

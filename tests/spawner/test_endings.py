@@ -213,6 +213,31 @@ def test_a_pidfile_that_is_not_there_or_may_not_be_removed_changes_nothing(netwo
     assert network.process.wait(2) == 0
 
 
+@pytest.mark.parametrize("replaced", [None, "socket", "file"])
+def test_sockets_go_unless_they_are_others_by_then(network, folder, replaced):
+    os.chmod(folder, 0o777)
+    path, other = f"{folder}/http.sock", f"{folder}/other.sock"
+    listeners = [socket.socket(socket.AF_UNIX) for _ in range(3)]
+    listeners[0].bind(path)
+    listeners[1].bind(other)
+    if network.user is not None:
+        for each in (path, other):
+            os.chown(each, network.user.pw_uid, -1)
+    network.launch(sockets=[path, other])
+    os.chmod(path, 0o660)  # it stays the same one
+    if replaced is not None:
+        os.unlink(path)  # whose inode may be used again at once
+    if replaced == "socket":
+        listeners[2].bind(path)
+    elif replaced == "file":
+        open(path, "w").close()
+    network.sock.close()
+    assert network.process.wait(2) == 0
+    assert os.listdir(folder) == ([] if replaced is None else ["http.sock"])
+    for each in listeners:
+        each.close()
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1])
 def test_signals_meant_for_luisito_do_not_end_the_spawner(network, number):
     network.launch(command=[*PYTHON, "import time; time.sleep(1000)"])

@@ -176,6 +176,7 @@ def test_never_more_than_the_pool_can_want(as_user):
         ({"env": {"A": "%SOCKET"}, "command": "x %PORT"}, "exclude each other"),
         ({"project_path": "srv/%HOST"}, "PROJECT_PATH = 'srv/%HOST': write an absolute path"),
         ({"pidfile": "luisito.pid"}, "pidfile = 'luisito.pid': write an absolute path"),
+        ({"sockets": ["x/http.sock"]}, "LISTEN = 'x/http.sock': write an absolute path"),
         ({"project_path": "/srv/%PORT"}, "only %HOST"),
         ({"cwd": "x"}, "absolute"),
         ({"run_as": "owner"}, "set PROJECT_PATH"),

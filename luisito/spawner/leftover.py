@@ -1,11 +1,12 @@
-"""The network process's pidfile, which it may not remove once it has given up root."""
+"""Files of the network process, which it may not remove once it has given up root."""
 
 from __future__ import annotations
 
 import os
+import stat
 
 
-class Pidfile:
+class Leftover:
     """A file to remove at the end, unless another one has taken its place by then.
 
     Args:
@@ -27,9 +28,10 @@ class Pidfile:
                 pass
 
 
-def _which(path: str) -> tuple[int, int] | None:
+def _which(path: str) -> tuple[int, int, int, int] | None:
+    """Tell which file it is; with its kind and time, since a new one may get an old inode."""
     try:
         status = os.lstat(path)
     except OSError:
         return None
-    return status.st_dev, status.st_ino
+    return status.st_dev, status.st_ino, stat.S_IFMT(status.st_mode), status.st_mtime_ns
