@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, TextIO
 
@@ -58,12 +59,15 @@ class Logs:
     def _ask_own(self, file: TextIO) -> Deferred[None]:
         opened = partial(self._open_own, file)
         failed = partial(self._failed, "Luisito's own log")
-        return self._spawner.own_log().addCallbacks(opened, failed)
+        return self._spawner.own_log().addCallback(opened).addErrback(failed)
 
     def _open_own(self, file: TextIO, fd: int) -> None:
-        file.flush()
-        os.dup2(fd, file.fileno(), inheritable=False)
-        os.close(fd)
+        with suppress(OSError):  # the disk was full: what is kept goes to the new file
+            file.flush()
+        try:
+            os.dup2(fd, file.fileno(), inheritable=False)
+        finally:
+            os.close(fd)
 
     def write_access_to(self, gateway: Gateway, clock: IReactorTime) -> Deferred[None]:
         """Opens the access log.
@@ -83,7 +87,8 @@ class Logs:
         if gateway.access is not None:
             gateway.access.flush()  # what was before goes to the old file
         opened = partial(self._open_access, gateway, clock)
-        return self._spawner.log(None).addCallbacks(opened, partial(self._failed, "ACCESS_LOG"))
+        failed = partial(self._failed, "ACCESS_LOG")
+        return self._spawner.log(None).addCallback(opened).addErrback(failed)
 
     def _open_access(self, gateway: Gateway, clock: IReactorTime, fd: int) -> None:
         if gateway.access is None:
