@@ -263,7 +263,10 @@ class LuisitoService(Service):
         self._reactor.callFromThread(self._stop, signal.Signals(number).name)
 
     def _asked_to_reopen(self, _number: int, _frame: object) -> None:
-        self._reactor.callFromThread(self.logs.reopen)
+        self._reactor.callFromThread(self._reopen)
+
+    def _reopen(self) -> None:
+        self.logs.reopen()  # looked up here: during the start there are none yet
 
     def _stop(self, name: str) -> None:
         if self._stopping is None:

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import threading
+import time
 
 import pytest
 
@@ -165,6 +166,19 @@ def with_logs(folder):
     (folder / "logs").mkdir()
     status = folder.stat()
     os.chown(folder / "logs", status.st_uid, status.st_gid)
+
+
+@pytest.mark.parametrize("how", ["twistd", "twist", "tac", "run"])
+def test_a_signal_while_it_starts(serve, how):
+    """It does no harm, and the files are opened again once they have been."""
+    server = serve(how=how, wait=False)
+    processes.until(lambda: "Sites are" in server.log(), 20, "its first word")
+    while "Listening on" not in server.log() and server.process.poll() is None:
+        server.send_signal(signal.SIGUSR1)
+        time.sleep(0.005)
+    server.wait_for_log(REOPENED)
+    assert server.request().status == 200
+    assert server.stop() == 0
 
 
 def test_a_signal_while_it_drains(serve):
