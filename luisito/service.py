@@ -37,6 +37,8 @@ from luisito.readiness.watch import Readiness
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
+    from twisted.python.failure import Failure
+
     from luisito.core.wire import Configure
     from luisito.net.listening import Listener
     from luisito.process.client import LogFile
@@ -93,7 +95,7 @@ class LuisitoService(Service):
         self.site_logs: SiteLogs | None = None
         """The files of the sites' output, where they are kept."""
         self.failed = False
-        """The spawner was lost: the exit status must not be 0."""
+        """The spawner was lost, or the end failed: the exit status must not be 0."""
 
     # -- starting
 
@@ -284,7 +286,7 @@ class LuisitoService(Service):
         if self._stopping is None:
             super().stopService()
             self._stopping = Deferred()
-            self._drain().chainDeferred(self._stopping)
+            self._drain().addErrback(self._drain_failed).chainDeferred(self._stopping)
         waiting: Deferred[None] = Deferred()
         self._stopping.addBoth(lambda _: waiting.callback(None))
         return waiting
@@ -312,6 +314,14 @@ class LuisitoService(Service):
             yield self._spawner.stop()
         self._close()
 
+    def _drain_failed(self, failure: Failure) -> None:
+        self._fail()
+        self._log.failure("Could not stop in order", failure)
+
+    def _fail(self) -> None:
+        """Has the exit status not be 0."""
+        self.failed = True
+
     def _give_up(self, empty: Deferred[None]) -> None:
         if not empty.called:
             self._log.error("Servers are left that do not end; the spawner ends them")
@@ -337,7 +347,7 @@ class LuisitoService(Service):
 
     def _spawner_lost(self, reason: str) -> None:
         """Nothing can be started or stopped any more: ends, so that a supervisor starts anew."""
-        self.failed = True
+        self._fail()
         self._log.critical("Stopping: {reason}; all servers have gone with it", reason=reason)
         self.stopService().addBoth(lambda _: self._stop_reactor())
 

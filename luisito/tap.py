@@ -91,10 +91,10 @@ class _Service(LuisitoService):
         with _one_line():
             super().startService()
 
-    def _spawner_lost(self, reason: str) -> None:
+    def _fail(self) -> None:
         # twistd itself always ends with 0; this runs after it has removed its pidfile
         atexit.register(os._exit, 1)
-        super()._spawner_lost(reason)
+        super()._fail()
 
 
 def _log_of_twistd(twistd: Mapping[str, Any]) -> TextIO | None:

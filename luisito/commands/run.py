@@ -42,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
     """Serves until it is told to stop.
 
     Returns:
-        0, or 1 when the spawner was lost.
+        0, or 1 when the spawner was lost or the end failed.
 
     Raises:
         LuisitoError: it cannot start.

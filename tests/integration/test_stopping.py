@@ -7,6 +7,7 @@ import time
 import pytest
 
 from tests.harness import client, processes
+from tests.harness.server import ROOT
 
 
 def test_42_ten_sigterms(serve, as_whom):
@@ -157,6 +158,21 @@ def test_30b_luisito_and_the_spawner_are_killed(serve, as_whom):
     server.wait()
     server.unchecked |= {"conservation", "access lines", "files"}
     processes.until(lambda: not server.left(), 2, "the end of all")
+
+
+@pytest.mark.parametrize("how", ["tac", "tac daemon"])
+def test_an_end_that_fails_is_told(serve, how, as_whom):
+    """The log says why, and the exit status is not 0."""
+
+    def prepare(folder):
+        broken = "from luisito.readiness.diag import Diag\n\nDiag.close = lambda self: 1 / 0\n"
+        (folder / "broken.tac").write_text(broken + (ROOT / "luisito.tac").read_text())
+
+    server = serve(how=how, tac="<folder>/broken.tac", ordinary=as_whom, prepare=prepare)
+    server.warm("a.localhost")
+    server.expect("Could not stop in order", "Traceback")
+    assert server.stop() == 1
+    assert "ZeroDivisionError" in server.log()
 
 
 def test_it_daemonises(serve, as_whom):
