@@ -22,6 +22,8 @@ from luisito.spawner.chooser import DEADLINE, LOADING, answer
 
 # Seconds from the moment when whoever asked gave up, and says so, to the end of the call.
 _AFTER: Final = 1.0
+# Seconds from one kill to the next: in an uninterruptible sleep it has no effect yet.
+_AGAIN: Final = 1.0
 
 
 def main(file: str, descriptor: int) -> None:
@@ -108,6 +110,7 @@ class _Calls:
         for pid, late in self._late.items():
             if now >= late:
                 os.kill(pid, signal.SIGKILL)
+                self._late[pid] = now + _AGAIN
 
 
 def _call(run_as: Function, site: str, pipe: int) -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from luisito.spawner.config import Config
 
 DEADLINE = 5.0  # seconds
+_AGAIN = 1.0  # seconds from one kill to the next: in an uninterruptible sleep it has no effect yet
 _AT_ONCE = 64  # helpers; a network process gone wild must not fork without end
 
 
@@ -90,9 +91,10 @@ class Helpers:
 
     def tick(self, now: float) -> None:
         """Kill those that are late."""
-        for pid, (deadline, _) in self._running.items():
+        for pid, (deadline, failed) in self._running.items():
             if now >= deadline:
                 kill(pid, signal.SIGKILL)
+                self._running[pid] = (now + _AGAIN, failed)
 
     def deadline(self) -> float | None:
         """Tell when tick is worth calling next."""
