@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import errno
 import os
 import pwd
 import sys
@@ -106,14 +107,19 @@ def _log_of_twistd(twistd: Mapping[str, Any]) -> TextIO | None:
     if path == "-" or (os.path.exists(path) and not os.path.isfile(path)):
         return None
     try:
-        # 0640, as the logs that the spawner opens
         return open(os.path.abspath(path), "a", encoding="utf-8", opener=_open_log)
     except OSError as error:
-        raise SettingsError(f"--logfile {path}: {error.strerror}; write another") from None
+        why = "is a symbolic link" if error.errno == errno.ELOOP else error.strerror
+        raise SettingsError(f"--logfile {path}: {why}; write another") from None
 
 
 def _open_log(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o640)
+    """Opens it as the spawner opens logs: 0640, and nothing that somebody has put a link to."""
+    fd = os.open(path, flags | os.O_NOFOLLOW, 0o640)
+    if os.fstat(fd).st_nlink == 1:
+        return fd
+    os.close(fd)
+    raise OSError(errno.EMLINK, "has another name, a hard link")
 
 
 def _log_of_twist(twist: Mapping[str, Any]) -> TextIO | None:

@@ -138,6 +138,24 @@ def test_a_log_that_cannot_be_opened(serve):
     not_started(server, "--logfile .*none/luisito.log: No such file or directory; write another")
 
 
+@pytest.mark.parametrize("how", ["twistd", "tac", "daemon"])
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [("symlink_to", "is a symbolic link"), ("hardlink_to", "has another name, a hard link")],
+)
+def test_a_log_with_a_second_name_is_refused(serve, how, make, words):
+    """Nothing is written where somebody has put a link."""
+
+    def prepare(folder):
+        (folder / "victim").write_text("")
+        getattr(folder / "own.log", make)(folder / "victim")
+
+    option = "--logfile=<folder>/own.log"
+    server = serve(how=how, options=[option], prepare=prepare, wait=False)
+    not_started(server, f"--logfile .*own.log: {words}")
+    assert not (server.folder / "victim").read_text()
+
+
 def test_syslog(serve):
     server = serve(options=["--syslog", "--prefix=luisito"])
     server.warm("a.localhost")
