@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from itertools import islice
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import Deferred
-from twisted.internet.task import Cooperator, TaskStopped
+from twisted.internet.task import CooperativeTask, Cooperator, TaskFinished, TaskStopped
 from twisted.logger import Logger
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
@@ -83,7 +84,7 @@ class Api(Resource):
         _begin(request, 200)
         rows = self._overview.servers(request.uid)
         task = self._turns.cooperate(request.write(piece) for piece in _pieces(rows))
-        request.notifyFinish().addErrback(lambda _: task.stop())
+        request.notifyFinish().addErrback(lambda _: _end(task))
         task.whenDone().addCallbacks(lambda _: request.finish(), self._broken, (), {}, (request,))
 
     # -- POST /servers/SITE/stop
@@ -126,6 +127,11 @@ class Api(Resource):
         if failure.check(TaskStopped) is None:  # which is the client's end
             self._log.failure("{request} could not be answered", failure, request=request)
             request.abort()
+
+
+def _end(task: CooperativeTask[Any]) -> None:
+    with suppress(TaskFinished):  # it has failed, which is why the connection was aborted
+        task.stop()
 
 
 def _slowest(leaving: list[Row]) -> str:

@@ -107,6 +107,33 @@ def test_list_tells_of_each_server(serve, as_whom, way, port):
     assert len(pids) == 2
 
 
+def test_a_row_that_cannot_be_composed_ends_the_answer(serve):
+    """Said once in the log; whoever asked is cut off."""
+
+    def prepare(folder):
+        broken = (
+            "import gc\n\nfrom luisito.control.overview import Overview\n\n"
+            "Overview.row = None\n"
+            "Overview.status = lambda self: gc.collect()\n"  # what was not handled is said by then
+        )
+        (folder / "broken.tac").write_text(broken + (ROOT / "luisito.tac").read_text())
+
+    server = serve(how="tac", tac="<folder>/broken.tac", prepare=prepare)
+    server.warm("a.localhost")
+    server.expect("could not be answered", "Traceback")
+    with raw(server) as sock:
+        sock.sendall(b"GET /servers HTTP/1.1\r\nHost: luisito\r\n\r\n")
+        with contextlib.suppress(ConnectionResetError):
+            answer_of(sock)
+    server.wait_for_log("could not be answered")
+    with raw(server) as sock:
+        sock.sendall(b"GET /status HTTP/1.1\r\nHost: luisito\r\n\r\n")
+        assert answer_of(sock).startswith(b"HTTP/1.1 200 ")
+    assert server.stop() == 0
+    assert "Unhandled" not in server.log()
+    assert server.log().count("Traceback") == 1
+
+
 def test_list_is_a_table_for_people(serve):
     server = serve(way="port")
     server.warm("a.localhost", "long-name.localhost")
