@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import signal
 import sys
 from typing import TYPE_CHECKING, Final
 
@@ -40,8 +42,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: without the program's name; None for the process's own.
 
     Returns:
-        What the subcommand says; 2 where it could not do its work, after a line on stderr.
+        What the subcommand says; 2 where it could not do its work, after a line on stderr; what a
+        shell makes of a signal where whoever reads has gone (SIGPIPE), or at Ctrl-C (SIGINT).
     """
+    try:
+        try:
+            return _run(argv)
+        finally:
+            print(end="", flush=True)  # noqa: T201 - at exit its error could not be caught
+    except BrokenPipeError:
+        _discard_output()
+        return 128 + signal.SIGPIPE
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+
+
+def _run(argv: Sequence[str] | None) -> int:
     options = _parser().parse_args(argv)
     try:
         status: int = options.run(options)
@@ -49,6 +65,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"luisito: {error}", file=sys.stderr)  # noqa: T201 - a command's error
         return 2
     return status
+
+
+def _discard_output() -> None:
+    """Has what is still in buffers go nowhere (Python's documentation, "Note on SIGPIPE")."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:  # closed before we were started
+            os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,73 @@
+"""What ends a command from outside: whoever reads its output goes, or Ctrl-C."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from tests.harness import processes
+from tests.harness.server import ROOT
+
+ENVIRON = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
+SLEEPS = """
+import pathlib, time
+pathlib.Path("{ready}").touch()
+while True:
+    time.sleep(0.1)
+"""
+
+
+def start(*argv, **how):
+    argv = [sys.executable, "-m", "luisito.cli", *map(str, argv)]
+    return subprocess.Popen(argv, env=ENVIRON, stderr=subprocess.PIPE, text=True, **how)
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["--help"],
+        ["route", "a.localhost", "--settings", "{settings}"],
+        ["route", "a.localhost", "--settings", "{settings}", "--json"],
+        ["check-settings", "{settings}"],
+    ],
+)
+def test_a_reader_that_has_gone_is_no_error(tmp_path, argv):
+    settings = tmp_path / "settings.py"
+    settings.write_text('CMD_TPL = "true"\n')
+    reader, writer = os.pipe()
+    os.close(reader)
+    with start(*[word.format(settings=settings) for word in argv], stdout=writer) as command:
+        os.close(writer)
+        assert command.communicate(timeout=60)[1] == ""
+    assert command.returncode == 141
+
+
+def test_a_reader_of_errors_that_has_gone_is_no_error():
+    reader, writer = os.pipe()
+    os.close(reader)
+    argv = [sys.executable, "-m", "luisito.cli", "check-settings", "/no/such"]
+    done = subprocess.run(argv, env=ENVIRON, stderr=writer, check=False, timeout=60)
+    os.close(writer)
+    assert done.returncode == 141
+
+
+def test_output_that_was_closed_before_is_no_error(tmp_path):
+    settings = tmp_path / "settings.py"
+    settings.write_text('CMD_TPL = "true"\n')
+    command = f"{sys.executable} -m luisito.cli route a.localhost --settings {settings} >&-"
+    done = subprocess.run(
+        ["sh", "-c", command], env=ENVIRON, capture_output=True, check=False, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_ctrl_c_ends_it_without_a_traceback(tmp_path):
+    settings = tmp_path / "settings.py"
+    settings.write_text(SLEEPS.format(ready=tmp_path / "ready"))
+    with start("check-settings", settings, stdout=subprocess.PIPE) as command:
+        processes.until((tmp_path / "ready").exists, 30, "the settings to be run")
+        command.send_signal(signal.SIGINT)
+        assert command.communicate(timeout=60) == ("", "")
+    assert command.returncode == 130
