@@ -14,8 +14,9 @@ from luisito.checks.report import Mend, Problem
 from luisito.core import wire
 from luisito.core.permissions import EXECUTE
 from luisito.process.configuration import configuration
-from luisito.settings.chooser import said
+from luisito.settings.chooser import asked
 from luisito.settings.values import Function
+from luisito.spawner.chooser import NoAnswerError
 from luisito.spawner.config import Config
 from luisito.spawner.place import default_place
 from luisito.spawner.render import Rendered, render
@@ -96,11 +97,11 @@ def plan(settings: Settings, config: Config, host: str, who: Whom) -> Plan:
             return Plan(folder, False, why, None, None, "", problem)
     run_as: str | int | None = config.run_as
     if isinstance(settings.run_as, Function):
-        chosen = said(settings.run_as, host)
-        if "error" in chosen:
-            problem = Problem("RUN_AS", str(chosen["error"]), Mend("do", "mend that function"))
+        try:
+            run_as = asked(settings.run_as, host)
+        except NoAnswerError as error:
+            problem = Problem("RUN_AS", error.what, Mend("do", error.mend or "mend that function"))
             return Plan(folder, True, why, None, None, "", problem)
-        run_as = chosen["user"]
     try:
         user = resolve(config, run_as, status)
     except StartRefusedError as refused:

@@ -18,7 +18,7 @@ from luisito.errors import SettingsError
 from luisito.settings.load import load, raised
 from luisito.settings.values import Function, Wrong, optional, shown, user
 from luisito.spawner import channel, privileges
-from luisito.spawner.chooser import DEADLINE, LOADING, answer
+from luisito.spawner.chooser import DEADLINE, LOADING, answer, await_answer
 
 # Seconds from the moment when whoever asked gave up, and says so, to the end of the call.
 _AFTER: Final = 1.0
@@ -119,12 +119,40 @@ def _call(run_as: Function, site: str, pipe: int) -> None:
         privileges.set_parent_death_signal(signal.SIGKILL)
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        answer(pipe, said(run_as, site))
+        answer(pipe, _said(run_as, site))
     finally:
         os._exit(0)
 
 
-def said(run_as: Function, site: str) -> dict[str, str | int | None]:
+def asked(run_as: Function, site: str) -> str | int | None:
+    """Calls the function as a running Luisito would: in a fork, without capabilities.
+
+    Returns:
+        What it has returned.
+
+    Raises:
+        NoAnswerError: what a running Luisito would say of the call.
+    """
+    reader, writer = os.pipe2(os.O_CLOEXEC)
+    pid = os.fork()
+    if pid == 0:
+        try:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C is no error of the function
+            privileges.set_no_new_privs()
+            privileges.drop_bounding_set()
+            privileges.clear_capabilities()
+            _call(run_as, site, writer)
+        finally:
+            os._exit(0)
+    os.close(writer)
+    try:
+        return await_answer(reader, site, time.monotonic() + DEADLINE)
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+
+
+def _said(run_as: Function, site: str) -> dict[str, str | int | None]:
     """Calls the function, here and now.
 
     Returns:

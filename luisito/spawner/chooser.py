@@ -27,7 +27,16 @@ _MAX_ANSWER: Final = 4096  # bytes; a pipe takes so much at once
 
 
 class NoAnswerError(LuisitoError):
-    """RUN_AS did not say who a server runs as; the message says why."""
+    """RUN_AS did not say who a server runs as; the message says why.
+
+    Args:
+        what: went wrong.
+        mend: what to do about it, as far as that is not in `what`.
+    """
+
+    def __init__(self, what: str, mend: str | None = None) -> None:
+        super().__init__(what if mend is None else f"{what}: {mend}")
+        self.what, self.mend = what, mend
 
 
 class Chooser:
@@ -113,16 +122,33 @@ def ask(questions: int, site: str) -> str | int | None:
         except TimeoutError:
             late = 0.0
     os.close(end)
-    poller = select.poll()
-    poller.register(answer, select.POLLIN)
-    if not poller.poll(max(0.0, late - time.monotonic()) * 1000):
-        raise NoAnswerError(
-            f"RUN_AS({site!r}) did not return within {DEADLINE:g} s: mend it, or what it waits for"
-        )
-    data = os.read(answer, _MAX_ANSWER)
-    os.close(answer)
+    return await_answer(answer, site, late)
+
+
+def await_answer(descriptor: int, site: str, late: float) -> str | int | None:
+    """Wait for what is said at the other end of a pipe.
+
+    Args:
+        descriptor: of the pipe; it is closed here.
+        site: who runs its server is the question.
+        late: when to give up, by the monotonic clock.
+
+    Returns:
+        What RUN_AS has returned.
+
+    Raises:
+        NoAnswerError: as `ask` does.
+    """
+    with open(descriptor, "rb", buffering=0) as pipe:
+        poller = select.poll()
+        poller.register(pipe, select.POLLIN)
+        if not poller.poll(max(0.0, late - time.monotonic()) * 1000):
+            what = f"RUN_AS({site!r}) did not return within {DEADLINE:g} s"
+            raise NoAnswerError(what, "mend it, or what it waits for")
+        data = pipe.read(_MAX_ANSWER)
     if not data:
-        raise NoAnswerError(f"RUN_AS({site!r}) has ended its process instead of returning: mend it")
+        what = f"RUN_AS({site!r}) has ended its process instead of returning"
+        raise NoAnswerError(what, "mend it")
     said = json.loads(data)
     if "error" in said:
         raise NoAnswerError(str(said["error"]))

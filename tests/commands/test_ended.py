@@ -71,3 +71,24 @@ def test_ctrl_c_ends_it_without_a_traceback(tmp_path):
         command.send_signal(signal.SIGINT)
         assert command.communicate(timeout=60) == ("", "")
     assert command.returncode == 130
+
+
+def test_ctrl_c_is_no_error_of_run_as(tmp_path):
+    """A terminal sends it to the whole group, and so to the fork that calls the function."""
+    settings = tmp_path / "settings.py"
+    called = SLEEPS.format(ready=tmp_path / "ready").replace("\n", "\n    ")
+    settings.write_text(f'CMD_TPL = "true"\ndef RUN_AS(site):{called}\n')
+    with start("check-settings", settings, stdout=subprocess.PIPE, process_group=0) as command:
+        processes.until((tmp_path / "ready").exists, 30, "the function to be called")
+        os.killpg(command.pid, signal.SIGINT)
+        assert command.communicate(timeout=60) == ("", "")
+    assert command.returncode == 130
+    processes.until(lambda: not alive(command.pid), 10, "the fork to end")
+
+
+def alive(group):
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True

@@ -195,3 +195,28 @@ def test_a_function_that_raises(serve, machine):
     assert done.returncode == 1
     assert "its function raised OSError" in done.stdout
     assert done.stdout.splitlines()[-1] == "refused with 502"
+
+
+@pytest.mark.root
+@pytest.mark.parametrize(
+    ("body", "what", "mend"),
+    [
+        ("while 1: time.sleep(0.1)", "did not return within 5 s", "mend it, or what it waits for"),
+        ("os._exit(3)", "has ended its process instead of returning", "mend it"),
+        ("sys.exit('no')", "has raised <settings>:3: SystemExit: no", "mend that function"),
+        ("open('<folder>/secret')", "has raised <settings>:3: PermissionError", None),
+    ],
+)  # fmt: skip
+def test_run_as_is_called_as_by_a_running_luisito(good, route, body, what, mend):
+    """Within its 5 seconds, and without the capabilities by which root passes over modes."""
+    good.make("secret", "secret", mode=0o400, owner="games")
+    with good.path.open("a") as settings:
+        settings.write(f"import os, sys, time\ndef RUN_AS(site):\n    {body}\n".replace(
+            "<folder>", str(good.folder)))  # fmt: skip
+    lines = len(good.path.read_text().splitlines())
+    for found in (route("a.example", "--settings", good.path)[1], good.check()):
+        (problem,) = found["problems"]
+        assert problem["where"] == "RUN_AS"
+        expected = what.replace("<settings>:3", f"{good.path}:{lines}")
+        assert problem["what"].startswith(f"RUN_AS('a.example') {expected}")
+        assert mend is None or problem["mend"] == {"do": mend}
