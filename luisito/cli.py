@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from luisito.commands import check_settings, route, run, status, stop
 from luisito.commands import list as list_servers
+from luisito.core.text import visible
 from luisito.errors import LuisitoError
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def _run(argv: Sequence[str] | None) -> int:
     try:
         status: int = options.run(options)
     except LuisitoError as error:
-        print(f"luisito: {error}", file=sys.stderr)  # noqa: T201 - a command's error
+        print(f"luisito: {visible(str(error))}", file=sys.stderr)  # noqa: T201 - a command's error
         return 2
     return status
 

@@ -8,7 +8,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
-from luisito.commands.text import plain
+from luisito.core.text import visible
 from luisito.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def _run(run: Callable[[argparse.Namespace], int], options: argparse.Namespace) 
     try:
         return run(options)
     except ControlError as error:
-        print(f"luisito: {plain(str(error))}", file=sys.stderr)  # noqa: T201 - a command's error
+        print(f"luisito: {visible(str(error))}", file=sys.stderr)  # noqa: T201 - a command's error
         return _NOT_RUNNING if isinstance(error, NotRunningError) else _REFUSED
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from luisito.commands.text import plain
+from luisito.core.text import visible
 
 if TYPE_CHECKING:
     import argparse
@@ -26,6 +26,6 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 
 def show(report: Report, options: argparse.Namespace) -> int:
     """Prints a report; returns the exit status."""
-    text = report.json() if options.json else "\n".join(map(plain, report.lines()))
+    text = report.json() if options.json else "\n".join(map(visible, report.lines()))
     print(text)  # noqa: T201 - what it is for
     return report.status

@@ -6,7 +6,8 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 from luisito.commands.asking import Luisito, add_command
-from luisito.commands.text import duration, plain, table, user
+from luisito.commands.text import duration, table, user
+from luisito.core.text import visible
 
 if TYPE_CHECKING:
     import argparse
@@ -36,7 +37,7 @@ def run(options: argparse.Namespace) -> int:
     print(table(_HEAD, [_cells(row) for row in rows], _NUMBERS))  # noqa: T201 - what was asked for
     for row in rows:
         if row["error"]:
-            line = plain(row["error"].partition("\n")[0])[:_LONGEST]
+            line = visible(row["error"].partition("\n")[0])[:_LONGEST]
             print(f"{row['site']}: {line}")  # noqa: T201 - what was asked for
     return 0
 

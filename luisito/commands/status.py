@@ -6,7 +6,8 @@ import json
 from typing import TYPE_CHECKING
 
 from luisito.commands.asking import Luisito, add_command
-from luisito.commands.text import duration, plain
+from luisito.commands.text import duration
+from luisito.core.text import visible
 
 if TYPE_CHECKING:
     import argparse
@@ -44,5 +45,5 @@ def run(options: argparse.Namespace) -> int:
         ("connections", f"{counters['open']} open, {counters['connections']} since the start"),
         ("requests", requests),
     ):
-        print(f"{name:11}  {plain(str(value))}")  # noqa: T201 - what was asked for
+        print(f"{name:11}  {visible(str(value))}")  # noqa: T201 - what was asked for
     return 0

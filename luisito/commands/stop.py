@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from luisito.commands.asking import Luisito, add_command, why
-from luisito.commands.text import plain
+from luisito.core.text import visible
 
 if TYPE_CHECKING:
     import argparse
@@ -37,7 +37,7 @@ def run(options: argparse.Namespace) -> int:
         words += f", {in_flight} in flight"
     elif not value["servers"]:
         words += f" already{_nearest(luisito, value['site'], 0.85)}"
-    print(plain(words))  # noqa: T201 - what was asked for
+    print(visible(words))  # noqa: T201 - what was asked for
     return 0
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pwd
 from typing import TYPE_CHECKING, Final
 
+from luisito.core.text import visible
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -19,7 +21,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], right: frozenset[s
         rows: their cells.
         right: names of columns that are aligned at the right, as numbers are.
     """
-    lines = [head, *([plain(cell) for cell in row] for row in rows)]
+    lines = [head, *([visible(cell) for cell in row] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(
         "  ".join(
@@ -55,8 +57,3 @@ def user(uid: int | None) -> str:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
         return str(uid)
-
-
-def plain(text: str) -> str:
-    """Text without what a terminal would obey."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)

@@ -2,17 +2,9 @@
 
 from __future__ import annotations
 
+from luisito.core.text import visible
+
 LONGEST = 4000  # characters of a line of ours
-
-
-def visible(text: str, kept: str = "") -> str:
-    r"""Show what a terminal would obey, or nobody would see, as Python writes it (``\x1b``).
-
-    Args:
-        text: of whatever origin.
-        kept: characters that stay as they are.
-    """
-    return "".join(c if c.isprintable() or c in kept else ascii(c)[1:-1] for c in text)
 
 
 def line(time: str, words: str) -> bytes:

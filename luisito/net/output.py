@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, Final
 
 from luisito.core.bucket import Bucket
-from luisito.core.sitelog import visible
+from luisito.core.text import visible
 from luisito.net.switchboard import IN
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from twisted.logger import Logger, LogLevel
 from luisito.core.background import went
 from luisito.core.ending import SOON, ending, suspicion
 from luisito.core.lifecycle import State
-from luisito.core.sitelog import visible
+from luisito.core.text import visible
 
 if TYPE_CHECKING:
     from constantly import NamedConstant  # type: ignore[import-untyped]

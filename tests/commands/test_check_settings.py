@@ -653,7 +653,7 @@ def test_a_name_does_nothing_to_a_terminal(good):
     with_command(good, ["<folder>/bin/ser\x1b[2Jve", "%PORT"])
     done = good.luisito("check-settings", good.path)
     assert "\x1b" not in done.stdout
-    assert "bin/ser?[2Jve: has no first line" in done.stdout
+    assert r"bin/ser\x1b[2Jve: has no first line" in done.stdout
 
 
 # ------------------------------------------------------------------------------- the machine
@@ -693,3 +693,10 @@ def test_more_servers_than_open_files(good):
     all_is_well(after)
     good.write(**good.names, MAX_SERVERS=500)
     told(good.check(limit=100), "raise that limit to 2649")
+
+
+def test_an_error_is_one_line_that_no_terminal_obeys(good):
+    done = good.luisito("check-settings", "/no\nsuch\x1b]0;title\x07\udcff")
+    assert done.returncode == 2
+    assert r"/no\nsuch\x1b]0;title\x07\udcff: cannot be read" in done.stderr
+    assert done.stderr.count("\n") == 1
