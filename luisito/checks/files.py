@@ -25,9 +25,14 @@ def unreadable(path: str, eyes: Eyes) -> Problem | None:
     return reach(os.path.abspath(path), eyes, READ)
 
 
-def exposed(path: str, who: Whom) -> Problem | None:
-    """Who else than its owner could change the settings file, or put another in its place."""
-    trusted = frozenset([0, who.starter.uid])
+def exposed(path: str, starter: Identity) -> Problem | None:
+    """Who else than its owner could change the settings file, or put another in its place.
+
+    Args:
+        path: of the settings file.
+        starter: as whom it is run.
+    """
+    trusted = frozenset([0, starter.uid])
     way = walk(os.path.abspath(path), link)
     for place in (way.end, *way.folders[::-1]):
         found = status(place)
@@ -36,14 +41,14 @@ def exposed(path: str, who: Whom) -> Problem | None:
         private = _is_private(found.gid, found.uid)
         if not others_may_write(found, trusted=trusted, private_group=private):
             continue
-        reader = f"what it says is run as {who.starter.name}"
+        reader = f"what it says is run as {starter.name}"
         quoted = shlex.quote(place)
         if found.uid in trusted:
             what = f"others than its owner may write it, and {reader}"
             return Problem(place, what, Mend("run", f"chmod {_takes(found.mode)} {quoted}"))
         what = f"it belongs to {_name(found.uid)}, and {reader}"
         if place == way.end:
-            return Problem(place, what, Mend("run", f"chown {who.starter.name} {quoted}"))
+            return Problem(place, what, Mend("run", f"chown {starter.name} {quoted}"))
         what = f"the folder of the settings belongs to {_name(found.uid)}, and {reader}"
         return Problem(place, what, Mend("do", "keep them where only root writes, as in /etc"))
     return None

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote, urlsplit
 
 from luisito.checks.eyes import Eyes
-from luisito.checks.files import exposed, unreadable
+from luisito.checks.files import unreadable
 from luisito.checks.plan import configured, plan
 from luisito.checks.report import Mend, Problem, Report
 from luisito.checks.sites import judge
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from luisito.settings import Settings
 
 _PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
-_SETTINGS = "settings.py"
 _START_FAILED = 502  # see luisito.pool
 
 
@@ -41,21 +40,19 @@ class _Asked(NamedTuple):
     target: bytes
 
 
-def route(url: str, named: str | None) -> Report:
+def route(url: str, path: str) -> Report:
     """Tell which site, server and command a request would reach, or why none.
 
     Args:
         url: of the request; without a scheme it is of http.
-        named: the settings file; None for the one in this folder, which is run only where nobody
-            else may write it: it is Python.
+        path: of the settings file.
 
     Raises:
         LuisitoError: that is no URL, or the settings are wrong.
     """
     asked = _asked(url)
     who = whom(None)
-    path = named or _SETTINGS
-    problem = unreadable(path, Eyes(who.starter)) or (None if named else exposed(path, who))
+    problem = unreadable(path, Eyes(who.starter))
     if problem is not None:
         raise SettingsError(str(problem))
     settings = load(path)

@@ -50,7 +50,7 @@ def check(path: str, host: str | None, user: str | None) -> Report:
     planned = plan(settings, config, chosen.host, who)
     report = Report()
     _tell(report, path, chosen, who, settings, planned)
-    report.add(files.exposed(path, who))
+    report.add(files.exposed(path, who.starter))
     report.add(judge(settings, routes, chosen.host).problem, planned.problem)
     if planned.user is not None and planned.rendered is not None:
         eyes = Eyes(planned.user)

@@ -43,13 +43,15 @@ def whom(name: str | None) -> Whom:
         euid=euid,
         egid=os.getegid(),
     )
-    if euid == os.geteuid():
-        starter = _identity(euid, os.getegid(), os.getgroups())
-    else:
-        starter = _identity(0, 0, [])
+    starter = present() if euid == os.geteuid() else _identity(0, 0, [])
     # it has no groups but the one, once it has dropped
     network = _identity(uid, gid, []) if euid == 0 else starter
     return Whom(euid == 0, starter, network)
+
+
+def present() -> Identity:
+    """Whoever runs this."""
+    return _identity(os.geteuid(), os.getegid(), os.getgroups())
 
 
 def _entry(name: str) -> pwd.struct_passwd:

@@ -8,6 +8,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
+from luisito.commands.settings_file import settings_file
 from luisito.core.text import visible
 from luisito.errors import SettingsError
 
@@ -26,7 +27,6 @@ exit status: 0 done; 1 refused, or an unknown site; 2 wrong usage or settings; 3
 """
 _REFUSED: Final = 1
 _NOT_RUNNING: Final = 3
-_SETTINGS: Final = "settings.py"
 _MAX_PATH: Final = 107  # bytes: sun_path of unix(7), without the NUL
 
 
@@ -152,25 +152,24 @@ class Luisito:
     def _of_settings(self, options: argparse.Namespace) -> str | None:
         from luisito.settings import load
 
-        named = options.settings or os.environ.get("LUISITO_SETTINGS")
-        if named is not None:
-            return load(named).runtime_dir
-        if not os.path.exists(_SETTINGS):
+        found = settings_file(options)
+        if found is None:
             return None
-        # It is Python, and would run as whoever types the command.
-        if not (_is_safe(os.stat(".")) and _is_safe(os.stat(_SETTINGS))):
-            self._note = f"; {_SETTINGS} here was not read, as it or its folder is another user's"
+        if found.problem is not None:
+            self._note = f"; {found.path} here was not read: {found.problem}"
             return None
         try:
-            return load(_SETTINGS).runtime_dir
+            return load(found.path).runtime_dir
         except SettingsError as error:
+            if found.named:
+                raise
             raise SettingsError(
                 f"{error} (it was read because it is here; --settings names another)"
             ) from None
 
 
 def _is_safe(status: os.stat_result) -> bool:
-    """Whether only root or we may have written a file or folder."""
+    """Whether only root or we may write in a folder."""
     from luisito.spawner.place import is_ours
 
     return is_ours(status, 0) or is_ours(status, os.geteuid())

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import os
 from typing import TYPE_CHECKING
 
 from luisito.commands.common import STATUSES, add_json, show
+from luisito.commands.settings_file import HERE, settings_file
+from luisito.errors import SettingsError
 
 if TYPE_CHECKING:
     from luisito.commands import Subparsers
@@ -47,6 +48,8 @@ def run(options: argparse.Namespace) -> int:
     """
     from luisito.checks.route import route
 
-    named = options.settings or os.environ.get("LUISITO_SETTINGS")
-    report = route(options.url, named)
+    found = settings_file(options)
+    if found is not None and found.problem is not None:
+        raise SettingsError(str(found.problem))
+    report = route(options.url, HERE if found is None else found.path)
     return show(report, options)

@@ -84,9 +84,32 @@ def test_settings_that_another_may_have_written_are_not_run(here, which, how):
     assert not (here / "ran").exists()
     assert luisito._folders == likely_places(os.geteuid(), {})
     luisito._folders = [str(here)]
-    with pytest.raises(NotRunningError, match=r"settings\.py here was not read"):
+    told = "belongs to games" if how == "another's" else "others than its owner may write it"
+    with pytest.raises(NotRunningError, match=rf"settings\.py here was not read: .*{told}"):
         luisito.ask("GET", "/servers")
     assert os.path.exists(path)
+
+
+@pytest.mark.root
+def test_settings_that_roots_own_group_may_write_are_run(here):
+    """By the rule of `luisito check-settings`: nobody else is in that group."""
+    write(here / "settings.py")
+    os.chown("settings.py", 0, 0)
+    os.chmod("settings.py", 0o664)
+    assert places() == [f"{here}/run"]
+
+
+def test_a_folder_above_that_another_may_write_counts(here, monkeypatch):
+    write(here / "a" / "settings.py")
+    here.chmod(0o777)
+    monkeypatch.chdir(here / "a")
+    assert places() == likely_places(os.geteuid(), {})
+
+
+def test_a_variable_that_is_empty_names_nothing(here, monkeypatch):
+    write(here / "settings.py")
+    monkeypatch.setenv("LUISITO_SETTINGS", "")
+    assert places() == [f"{here}/run"]
 
 
 def test_others_beside_it_are_named(here):
