@@ -508,6 +508,15 @@ def test_the_example_has_each_setting_with_its_default_and_unit():
     assert found == {name: KNOWN[name].default for name in found}
 
 
+def test_the_example_explains_each_setting_as_the_code_does():
+    text = (ROOT / "settings.py.example").read_text(encoding="utf-8")
+    for name in KNOWN.keys() - {"CMD_TPL", "ALLOWED_HOSTS"}:  # which it explains by examples
+        found = re.search(rf"((?:^# \S.*\n)+)(?:^#   .*\n)*^(?:# )?{name} = ", text, re.MULTILINE)
+        assert found is not None, name
+        comment = " ".join(line.removeprefix("# ") for line in found[1].splitlines())
+        assert comment == f"{KNOWN[name].about} ({KNOWN[name].unit})"
+
+
 def test_the_documentation_has_each_setting_as_the_code_has_it():
     text = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
     found: dict[str, tuple[str, str, str]] = {}

@@ -72,15 +72,16 @@ class Settings:
         None,
         _MAIN,
         "template",
-        "The folder of a site, in which its server runs, as its owner unless RUN_AS differs; "
-        "None is the folder Luisito was started in.",
+        "The folder of a site. Its server runs there, as the owner of the folder unless RUN_AS "
+        "differs; a host without a folder is no site. None is the folder Luisito was started in.",
     )
     listen: tuple[str, ...] = _setting(
         addresses.endpoints,
         "tcp:8080:interface=127.0.0.1",
         _LISTEN,
         "endpoint or list",
-        "Endpoint strings of Twisted: tcp:, tcp6:, unix:, systemd:.",
+        "Where Luisito listens: an endpoint string of Twisted (tcp:, tcp6:, unix:, systemd:), or a "
+        "list of them.",
     )
     allowed_hosts: tuple[str, ...] | Callable[[str], bool] | None = _setting(
         values.optional(addresses.hosts),
@@ -117,7 +118,7 @@ class Settings:
         10,
         _POOL,
         "servers",
-        "How many servers may be starting or awake.",
+        "How many servers may be starting or awake; the least recently used one goes first.",
     )
     overlap: int = _setting(
         values.whole(0),
@@ -153,7 +154,8 @@ class Settings:
         _POOL,
         "seconds",
         "After how long without a byte an event stream or a WebSocket may be ended for room, when "
-        "a request waits and all servers are busy; None is never.",
+        "a request waits and all servers are busy; None is never. It counts as in flight until "
+        "then.",
     )
     start_timeout: float = _setting(
         values.seconds,
@@ -218,7 +220,8 @@ class Settings:
         _QUEUE,
         "connections",
         "How many connections to one server there may be at a time, event streams and WebSockets "
-        "too; above it requests wait, first come first served. None is no limit.",
+        "too; above it requests wait, first come first served. For servers that take few at a "
+        "time, as gunicorn with sync workers: its number of workers. None is no limit.",
     )
     head_timeout: float = _setting(
         values.seconds,
@@ -324,7 +327,8 @@ class Settings:
         5,
         _USERS,
         "files",
-        "How many old files of a site are kept in OUTPUT_LOG_DIR: SITE.log.1 is the newest.",
+        "How many old files of a site are kept, SITE.log.1 the newest; a site never takes more "
+        "than LOG_MAX_SIZE for each of them and one more.",
     )
     log_rate: int = _setting(
         values.whole(1024),
