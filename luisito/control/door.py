@@ -13,6 +13,7 @@ from zope.interface import implementer
 from luisito.control.connections import TOO_MANY
 from luisito.errors import SettingsError
 from luisito.readiness.credentials import peer_uid
+from luisito.spawner.channel import refuse_descriptors
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, IReactorSocket
@@ -39,6 +40,7 @@ def bind(path: str) -> socket.socket:
         sock.setblocking(False)
         sock.bind(path)
         os.chmod(path, 0o666)  # noqa: S103 - who they are is asked of the kernel
+        refuse_descriptors(sock)
         sock.listen(_BACKLOG)
     except OSError as error:
         sock.close()

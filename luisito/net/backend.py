@@ -6,6 +6,8 @@ import errno
 import socket
 from typing import TYPE_CHECKING, Any, Protocol
 
+from luisito.spawner.channel import refuse_descriptors
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -89,6 +91,8 @@ class Backend:
         sock.setblocking(False)
         if self._family != socket.AF_UNIX:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        else:
+            refuse_descriptors(sock)
         try:
             sock.connect(self._address)
         except BlockingIOError as error:

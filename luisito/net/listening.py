@@ -15,6 +15,7 @@ from zope.interface import implementer
 from luisito.net.endpoints import BACKLOG, ask
 from luisito.net.sockets import SocketStream
 from luisito.net.switchboard import IN
+from luisito.spawner.channel import refuse_descriptors
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -184,6 +185,7 @@ class _Sockets:
             _remove_stale(address)
             sock.bind(address)
             os.chmod(address, mode)
+            refuse_descriptors(sock)
             sock.listen(max(backlog, BACKLOG))
         except OSError as error:
             sock.close()
@@ -194,6 +196,8 @@ class _Sockets:
 
     def adoptStreamPort(self, fd: int, family: int, _factory: object) -> Listener:
         sock = socket.socket(family, socket.SOCK_STREAM, fileno=os.dup(fd))
+        if family == socket.AF_UNIX:
+            refuse_descriptors(sock)
         return self._make(sock)
 
 

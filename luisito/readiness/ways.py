@@ -10,6 +10,7 @@ from twisted.logger import Logger
 
 from luisito.errors import LuisitoError
 from luisito.readiness.credentials import peer_uid
+from luisito.spawner.channel import refuse_descriptors
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -165,6 +166,7 @@ class SocketWay:
                     socket.AF_UNIX,
                     socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC,
                 )
+                refuse_descriptors(self._socket)
             self._socket.connect(self._path)
         except OSError as error:
             # A name that is too long has an error without a number, and no strerror.
