@@ -200,7 +200,9 @@ class Exchange(Outward):
         down.tunnelled()
         down.stream.resume()
         ended = partial(self._tunnel_ended, upstream)
-        self._tunnel = tunnel = Tunnel(down.stream, upstream.stream, self.active, ended)
+        self._tunnel = tunnel = Tunnel(
+            down.stream, upstream.stream, self.active, self._half_closed, ended
+        )
         if self.cold:
             self.gateway.answered(self)
         self.gateway.streamed(self)
@@ -211,6 +213,15 @@ class Exchange(Outward):
             tunnel.from_client(early)
         if down.half_closed:
             tunnel.client_ended()
+
+    def _half_closed(self) -> None:
+        """One side of the tunnel has ended: the other may go on, but not be silent for ever.
+
+        Many apps never end their own side, and the client may just have gone away.
+        """
+        down, gateway = self.down, self.gateway
+        down.deadline = gateway.clock() + gateway.response_timeout
+        gateway.deadlines.add(down)
 
     def _tunnel_ended(self, upstream: Upstream, clean: bool, bytes_in: int, bytes_out: int) -> None:
         del clean  # an opaque tunnel that breaks off is no failed answer
@@ -255,7 +266,13 @@ class Exchange(Outward):
 
     def expired(self, now: float) -> None:
         """The deadline of the client's connection has passed."""
-        if self._line is not None:
+        if self._tunnel is not None:
+            due = self.active_at(now) + self.gateway.response_timeout
+            if now < due:
+                self.down.deadline = due
+            else:
+                self.abort("one side of the tunnel had ended, and the other was silent")
+        elif self._line is not None:
             self.refuse(503, f"{self._line.reason}, for QUEUE_TIMEOUT", RETRY_AFTER)
         elif self.server is None or self._timer is not None:
             self.down.deadline = NEVER

@@ -35,6 +35,7 @@ class _Side:
             self.tunnel.finish(clean=True)
         else:
             self.far.stream.end()
+            self.tunnel.half_closed()
 
     def full(self) -> None:
         """See Receiver."""
@@ -59,6 +60,7 @@ class Tunnel:
         client: Stream,
         server: Stream,
         active: Callable[[], None],
+        half_closed: Callable[[], None],
         on_end: Callable[[bool, int, int], None],
     ) -> None:
         """Joins them.
@@ -67,10 +69,11 @@ class Tunnel:
             client: the stream to the client.
             server: the stream to the app server.
             active: called whenever something went by.
+            half_closed: called when one side has ended, and the other has not.
             on_end: called once with whether it ended cleanly, and the bytes that came from the
                 client and from the app server.
         """
-        self.active = active
+        self.active, self.half_closed = active, half_closed
         self._on_end: Callable[[bool, int, int], None] | None = on_end
         # What an app server said before it hung up still goes to its client, however slow.
         self._client = _Side(self, client, reads_on=False)

@@ -105,6 +105,26 @@ def test_tunnel_that_is_torn(make, who):
     assert rig.counters.answers == 1
 
 
+@pytest.mark.parametrize("who", ["client", "app"])
+def test_row_46_half_of_a_tunnel_that_is_silent_ends(make, who):
+    """Apps that never end their own side would keep their server busy for ever."""
+    rig = make("tcp", RESPONSE_TIMEOUT=5)
+    client, app = tunnel(rig)
+    gone, left = (client, app) if who == "client" else (app, client)
+    rig.after(1000)  # with both sides there it may be silent
+    gone.end()
+    rig.until(lambda: left.ended)
+    for _ in range(3):
+        rig.after(4)
+        left.send(b"x")
+        rig.expect(gone, b"x")
+    assert rig.pool.leases == 1
+    rig.after(7)
+    rig.until(lambda: left.over)
+    assert rig.pool.leases == 0
+    assert rig.lines()[-1]["end"] == "one side of the tunnel had ended, and the other was silent"
+
+
 def test_client_half_closed_before_the_101(rig):
     client = rig.client()
     client.send(UPGRADE + b"x")
