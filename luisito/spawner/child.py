@@ -157,9 +157,9 @@ def _settle(
     folder = None if path is None else users.open_folder(path, config.fixed)
     status = None if folder is None else os.fstat(folder)
     if site is not None and questions >= 0:
-        user = _chosen(config, site, status, questions)
+        user = _chosen(config, site, status, path, questions)
     else:
-        user = config.user or users.resolve(config, config.run_as, status)
+        user = config.user or users.resolve(config, config.run_as, status, path)
     runtime.make(server, user, config.network_gid, notify)
     if folder is None:
         os.chdir(config.cwd)
@@ -171,10 +171,16 @@ def _settle(
     return user
 
 
-def _chosen(config: Config, site: str, folder: os.stat_result | None, questions: int) -> Identity:
+def _chosen(
+    config: Config,
+    site: str,
+    folder: os.stat_result | None,
+    path: str | None,
+    questions: int,
+) -> Identity:
     run_as = chooser.ask(questions, site)
     try:
-        return users.resolve(config, run_as, folder)
+        return users.resolve(config, run_as, folder, path)
     except users.StartRefusedError as refused:
         raise users.StartRefusedError(
             f"RUN_AS({site!r}) has returned {run_as!r}: {refused}"

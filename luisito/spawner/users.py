@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import pwd
+import shlex
 import stat
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -76,13 +77,19 @@ def _trusted_link(folder: int, name: str) -> bool:
     return stat.S_ISLNK(status.st_mode) and status.st_uid in (0, os.geteuid())
 
 
-def resolve(config: Config, run_as: str | int | None, folder: os.stat_result | None) -> Identity:
+def resolve(
+    config: Config,
+    run_as: str | int | None,
+    folder: os.stat_result | None,
+    path: str | None = None,
+) -> Identity:
     """Decide who a server runs as.
 
     Args:
         config: MIN_UID and whether root was asked for.
         run_as: RUN_AS, or what it returned for this site.
         folder: the status of PROJECT_PATH, where that is set.
+        path: of that folder, for the mend.
 
     Raises:
         StartRefusedError: root, a uid below MIN_UID or without an entry in passwd.
@@ -95,9 +102,11 @@ def resolve(config: Config, run_as: str | int | None, folder: os.stat_result | N
         if folder is None:
             raise StartRefusedError("there is no owner, since PROJECT_PATH is not set; set it")
         if folder.st_gid == 0 and not config.allow_root:
-            raise StartRefusedError(
-                "PROJECT_PATH has the group root (gid 0); chgrp it to its owner's"
-            )
+            mend = "chgrp it to its owner's"
+            if folder.st_uid == 0:
+                place = shlex.quote(path or "PROJECT_PATH")
+                mend = f"chown -R USER: {place}, where USER is one for this site"
+            raise StartRefusedError(f"PROJECT_PATH has the group root (gid 0); {mend}")
         run_as = folder.st_uid
     return _checked(config, _look_up(run_as))
 

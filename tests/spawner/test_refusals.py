@@ -68,7 +68,16 @@ def test_folder_of_root_63(as_root, folder):
 def test_folder_of_group_root_63(as_root, folder):
     daemon = pwd.getpwnam("daemon")
     message = failed(as_root, project_path=owned(folder, daemon.pw_uid, 0))
-    assert "has the group root" in message
+    assert "has the group root (gid 0); chgrp it to its owner's" in message
+
+
+def test_folder_of_root_and_its_group_63(as_root, folder):
+    """To chgrp it to its owner's would mend nothing."""
+    message = failed(as_root, project_path=owned(folder, 0, 0))
+    assert message == (
+        "PROJECT_PATH has the group root (gid 0);"
+        f" chown -R USER: {folder}/a.example, where USER is one for this site"
+    )
 
 
 def test_folder_of_nobody_known_67(as_root, folder):
