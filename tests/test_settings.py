@@ -5,6 +5,8 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
+import subprocess
+import sys
 import textwrap
 from pathlib import Path
 
@@ -472,10 +474,30 @@ def test_an_error_names_file_and_line(write, text, message):
 
 
 def test_a_file_that_cannot_be_read(tmp_path):
-    with pytest.raises(SettingsError, match=r"none\.py: cannot be read: No such file"):
+    with pytest.raises(SettingsError, match=r"none\.py: is not there; name it by --settings FILE"):
         load(str(tmp_path / "none.py"))
-    with pytest.raises(SettingsError, match="cannot be read: Is a directory"):
+    with pytest.raises(SettingsError, match="cannot be read: Is a directory; name another"):
         load(str(tmp_path))
+
+
+@pytest.mark.root
+def test_a_file_that_one_may_not_read(tmp_path):
+    (tmp_path / "settings.py").write_text("")
+    (tmp_path / "settings.py").chmod(0o600)
+    tmp_path.chmod(0o711)
+    code = (
+        "import os, sys; from luisito.settings import load; from luisito.errors import LuisitoError"
+        "\nos.chdir(sys.argv[1]); os.setgroups([]); os.setresgid(*[65534] * 3)"
+        "\nos.setresuid(*[65534] * 3)"
+        "\ntry: load('settings.py')"
+        "\nexcept LuisitoError as error: print(error)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert done.stdout == (
+        "settings.py: cannot be read: Permission denied; let whoever starts Luisito read it\n"
+    )
 
 
 # The documents

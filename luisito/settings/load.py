@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import difflib
+import errno
 import os
 import re
 import sys
@@ -42,10 +43,7 @@ def load(path: str) -> Settings:
         with open(path, "rb") as file:
             source = file.read()
     except OSError as error:
-        raise SettingsError(
-            f"{path}: cannot be read: {error.strerror}; give the path of a settings.py that "
-            "Luisito's user may read"
-        ) from None
+        raise SettingsError(f"{path}: {_unread(error)}") from None
     base = os.path.dirname(os.path.abspath(path))
     if base not in sys.path:
         sys.path.append(base)  # it may import what is beside it; last, so that it hides nothing
@@ -69,6 +67,15 @@ def load(path: str) -> Settings:
 
     kept = {name: value for name, value in names.items() if name in _KNOWN or name not in own}
     return _settings(kept, where, base, os.path.abspath(path))
+
+
+def _unread(error: OSError) -> str:
+    if error.errno == errno.ENOENT:
+        return "is not there; name it by --settings FILE or $LUISITO_SETTINGS"
+    mend = "name another by --settings FILE or $LUISITO_SETTINGS"
+    if error.errno == errno.EACCES:
+        mend = "let whoever starts Luisito read it"
+    return f"cannot be read: {error.strerror}; {mend}"
 
 
 def from_mapping(names: Mapping[str, object]) -> Settings:
