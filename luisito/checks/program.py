@@ -117,7 +117,7 @@ class _Search:
         if found is None or not left:
             return
         interpreter, argument = found
-        if "\r" in interpreter + argument:
+        if found.ends_in_cr_lf:
             what = "has lines that end in CR LF, so that its interpreter is not found"
             mend = Mend("run", f"sed -i 's/\\r$//' {shlex.quote(path)}")
             self.problems.append(Problem(path, what, mend))

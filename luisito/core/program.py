@@ -31,6 +31,11 @@ class Shebang(NamedTuple):
     interpreter: str
     argument: str
 
+    @property
+    def ends_in_cr_lf(self) -> bool:
+        """Whether the kernel takes a CR of the line's end for a part of it, and finds nothing."""
+        return "\r" in self.interpreter + self.argument
+
 
 def shebang(head: bytes) -> Shebang | None:
     """Read the first line of a script.

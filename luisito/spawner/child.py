@@ -6,11 +6,13 @@ import errno
 import json
 import os
 import resource
+import shlex
 import signal
 import socket
 from typing import TYPE_CHECKING, NamedTuple
 
 from luisito.core import wire
+from luisito.core.program import HEAD, shebang
 from luisito.errors import LuisitoError
 from luisito.spawner import channel, chooser, privileges, users
 from luisito.spawner.checks import BAD_START, wrong_start
@@ -248,5 +250,19 @@ def _why_not(program: str, path: str, error: OSError) -> str:
         where = "" if "/" in program else f" (PATH={path})"
         return f"no such program: {program!r}{where}; install it or mend CMD_TPL"
     if isinstance(error, FileNotFoundError):
+        if _ends_in_cr_lf(found):
+            return (
+                f"{found!r} has lines that end in CR LF, so that its interpreter is not found;"
+                f" run sed -i 's/\\r$//' {shlex.quote(found)}"
+            )
         return f"{found!r} names an interpreter in its first line that is missing; install it"
     return f"{found!r} cannot be executed: {error.strerror}; make it executable or mend CMD_TPL"
+
+
+def _ends_in_cr_lf(script: str) -> bool:
+    try:
+        with open(script, "rb") as file:
+            found = shebang(file.read(HEAD))
+    except OSError:
+        return False
+    return found is not None and found.ends_in_cr_lf

@@ -22,6 +22,14 @@ exec /home/joe/.asdf/bin/asdf exec "python3" "$@" # asdf_allow: ' asdf '
 
 
 @pytest.mark.parametrize(
+    ("head", "so"),
+    [(b"#!/bin/sh\r\n", True), (b"#!/bin/sh -e\r\n", True), (b"#!/bin/sh\necho\r\n", False)],
+)
+def test_line_ends_of_windows(head, so):
+    assert shebang(head).ends_in_cr_lf is so
+
+
+@pytest.mark.parametrize(
     ("head", "found"),
     [
         (b"#!/bin/sh\nexit", Shebang("/bin/sh", "")),

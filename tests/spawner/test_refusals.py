@@ -46,6 +46,17 @@ def test_interpreter_missing_22(network, folder):
     assert f"'{folder}/serve' names an interpreter in its first line" in message
 
 
+def test_a_script_with_line_ends_of_windows_22(network, folder):
+    with open(f"{folder}/serve", "wb") as script:
+        script.write(b"#!/bin/sh\r\nexec true\r\n")
+    os.chmod(f"{folder}/serve", 0o755)
+    message = failed(network, command=["serve"], env={"PATH": folder})
+    assert message == (
+        f"'{folder}/serve' has lines that end in CR LF, so that its interpreter is not found;"
+        f" run sed -i 's/\\r$//' {folder}/serve"
+    )
+
+
 def test_folder_missing(network, folder):
     message = failed(network, project_path=f"{folder}/%HOST")
     assert message == (
