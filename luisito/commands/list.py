@@ -37,8 +37,7 @@ def run(options: argparse.Namespace) -> int:
     print(table(_HEAD, [_cells(row) for row in rows], _NUMBERS))  # noqa: T201 - what was asked for
     for row in rows:
         if row["error"]:
-            line = visible(row["error"].partition("\n")[0])[:_LONGEST]
-            print(f"{row['site']}: {line}")  # noqa: T201 - what was asked for
+            print(f"{row['site']}: {_in_short(row['error'])}")  # noqa: T201 - what was asked for
     return 0
 
 
@@ -56,6 +55,12 @@ def _cells(row: dict[str, Any]) -> list[str]:
         duration(row["start_seconds"]),
         _or_dash(row["way"]) if port is None else f"port {port}",
     ]
+
+
+def _in_short(error: str) -> str:
+    """An error in one line: of a server's output, the last one that says something."""
+    first, *output = [line.strip() for line in error.split("\n") if line.strip()]
+    return visible(" ".join([first, *output[-1:]]))[:_LONGEST]
 
 
 def _or_dash(value: object) -> str:

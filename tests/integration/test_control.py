@@ -170,15 +170,21 @@ def test_status_tells_of_the_whole(serve):
 
 
 def test_a_site_that_failed_is_listed_with_the_reason(serve):
-    server = serve(origin={"a.localhost": {"exit_early": 3, "say": "my \x1b[31mlast words"}})
+    server = serve(
+        origin={"a.localhost": {"exit_early": 3, "say": "first\nmy \x1b[31mlast words\n\n"}}
+    )
     server.expect("exited with code 3", "502 for GET")
     assert server.request(host="a.localhost").status == 502
     row = listed(server)["a.localhost"]
     assert (row["state"], row["pid"], row["id"]) == ("failed", None, None)
-    assert "before it was ready; its last output:\nmy " in row["error"]
+    assert "before it was ready; its last output:\nfirst\nmy " in row["error"]
     assert status_of(server)["servers"]["failed"] == 1
     done = luisito(server, "list")
-    assert "the command exited with code 3 before it was ready" in done.stdout
+    (line,) = [line for line in done.stdout.splitlines() if "exited" in line]
+    assert line == (
+        "a.localhost: the command exited with code 3 before it was ready; its last output:"
+        r" my \x1b[31mlast words"
+    )
     assert "\x1b" not in done.stdout
 
 
