@@ -35,12 +35,16 @@ class Options(usage.Options):
     ]
 
     def postOptions(self) -> None:
-        """Reads the settings, so that a mistake shows before anything starts."""
+        """Reads the settings, so that a mistake shows before anything starts.
+
+        Raises:
+            SystemExit: a mistake, in one line; a UsageError would come below all of the usage.
+        """
         try:
             _refuse(self.parent or {})
             self["loaded"] = load(self["settings"])
         except LuisitoError as error:
-            raise usage.UsageError(str(error)) from None
+            raise SystemExit(f"luisito: {error}") from None
 
 
 def _refuse(twistd: Mapping[str, Any]) -> None:
@@ -185,10 +189,7 @@ def make_application(path: str) -> Componentized:
     options = Options()
     options.parent = twistd
     options["settings"] = path
-    try:
-        options.postOptions()
-    except usage.UsageError as error:
-        raise SystemExit(f"luisito: {error}") from None
+    options.postOptions()
     application: Componentized = Application("luisito")
     _service(options["loaded"], twistd).setServiceParent(application)
     return application

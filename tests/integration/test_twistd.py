@@ -282,3 +282,13 @@ def test_a_tac_takes_the_settings_beside_it(serve, where):
         options=["--rundir=<folder>" if where == "folder" else "--rundir=/"],
     )  # fmt: skip
     assert server.request().status == 200
+
+
+@pytest.mark.parametrize("how", ["twistd", "tac", "daemon", "twist"])
+def test_a_mistake_in_the_settings_is_all_that_it_says(serve, how):
+    """Not the usage of twistd, at whose end nobody would look for it."""
+    server = serve({"MAX_SERVERS": 0}, how=how, wait=False)
+    not_started(server, r"settings\.py:\d+: MAX_SERVERS = 0: ")
+    (line,) = server.log().splitlines()
+    assert line.startswith("luisito: ")
+    assert server.wait() == 1
