@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from luisito.checks import files, machine
+from luisito.checks import files, machine, words
 from luisito.checks.eyes import Eyes, reach
 from luisito.checks.plan import Plan, configured, plan
 from luisito.checks.program import program
@@ -51,6 +51,7 @@ def check(path: str, host: str | None, user: str | None) -> Report:
     report = Report()
     _tell(report, path, chosen, who, settings, planned)
     report.add(files.exposed(path, who.starter))
+    report.add(*words.misspelt(settings))
     report.add(judge(settings, routes, chosen.host).problem, planned.problem)
     if planned.user is not None and planned.rendered is not None:
         eyes = Eyes(planned.user)
@@ -83,7 +84,7 @@ def _tell(
     if planned.user is not None and planned.rendered is not None:
         eyes.append(Eyes(planned.user))
         facts["user"] = f"{described(planned.user)}: {planned.why}"
-        facts["way_in"] = planned.way_in
+        facts["way_in"] = words.way_in(settings, planned.way_in)
         facts["command"] = planned.rendered.argv
         facts["environment"] = planned.rendered.environ
     if not all(each.tried for each in eyes):

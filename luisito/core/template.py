@@ -11,7 +11,8 @@ from luisito.errors import TemplateError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-_WORD = re.compile("%(HOST|PORT|SOCKET|FD|UID|GID|PATH|%)")
+NAMES = ("HOST", "PORT", "SOCKET", "FD", "UID", "GID", "PATH")  # of words, without the sign
+_WORD = re.compile(f"%({'|'.join(NAMES)}|%)")
 _WAYS = {"PORT": "port", "SOCKET": "socket", "FD": "fd"}
 
 

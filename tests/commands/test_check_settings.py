@@ -111,6 +111,36 @@ def test_the_ways_in(good, command, way_in, variable):
     all_is_well(found)
 
 
+@pytest.mark.parametrize(
+    ("setting", "value", "meant"),
+    [("CMD_TPL", "serve --bind [::]:%PROT", "PORT"), ("CMD_TPL", ["serve", "%SOCKT"], "SOCKET"),
+     ("CMD_TPL", "serve %PORT %HOTS %%HOTS %(message)s %Y%MD", "HOST"),
+     ("ENV", {"PATH": "<folder>/bin", "TO": "%PROT"}, "PORT")],
+)  # fmt: skip
+def test_a_word_that_is_misspelt(good, setting, value, meant):
+    good.make("bin/serve", "#!/bin/sh\n")
+    names = {**good.names, "CMD_TPL": "serve", "ENV": {"PATH": "<folder>/bin"}}
+    good.write(**{**names, setting: value})
+    (problem,) = good.check()["problems"]
+    assert problem["where"] == ("CMD_TPL" if setting == "CMD_TPL" else "ENV['TO']")
+    (word,) = re.findall("^%([A-Z]+) is passed on as it is$", problem["what"])
+    assert problem["mend"] == {"do": f"did you mean %{meant}? If not, write %%{word}"}
+    for instead in (meant, f"%{word}"):
+        text = good.path.read_text()
+        good.path.write_text(text.replace(f"%%{word}", "").replace(f"%{word}", f"%{instead}"))
+        all_is_well(good.check())
+        good.path.write_text(text)
+
+
+def test_a_command_that_does_not_say_where(good):
+    words = " (as no %PORT, %SOCKET or %FD is used)"
+    assert not good.check()["way_in"].endswith(words)
+    good.write(**{**good.names, "CMD_TPL": "sleep 1"})
+    assert good.check()["way_in"] == f"%FD: a unix socket that listens, as descriptor 3{words}"
+    good.write(**{**good.names, "CMD_TPL": "sleep 1", "ENV": {"TO": "%PORT"}})
+    assert not good.check()["way_in"].endswith(words)
+
+
 def test_the_sample_host(good):
     def host(**names):
         good.write(**{**good.names, **names})
