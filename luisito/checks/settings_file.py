@@ -10,7 +10,7 @@ from luisito.checks.eyes import Eyes, reach
 from luisito.checks.plan import Plan, configured, plan
 from luisito.checks.program import program
 from luisito.checks.report import Mend, Problem, Report
-from luisito.checks.sites import Sample, judge, sample
+from luisito.checks.sites import Sample, homeless, judge, sample
 from luisito.checks.whom import Whom, described, whom
 from luisito.core.host import normalize
 from luisito.core.permissions import EXECUTE, READ
@@ -52,7 +52,8 @@ def check(path: str, host: str | None, user: str | None) -> Report:
     _tell(report, path, chosen, who, settings, planned)
     report.add(files.exposed(path, who.starter))
     report.add(*words.misspelt(settings))
-    report.add(judge(settings, routes, chosen.host).problem, planned.problem)
+    report.add(judge(settings, routes, chosen.host).problem)
+    report.add(_nowhere(settings, chosen, planned) or planned.problem)
     if planned.user is not None and planned.rendered is not None:
         eyes = Eyes(planned.user)
         if settings.project_path is not None:
@@ -89,6 +90,13 @@ def _tell(
         facts["environment"] = planned.rendered.environ
     if not all(each.tried for each in eyes):
         facts["access"] = "told by mode bits; root can try it, and would see access control lists"
+
+
+def _nowhere(settings: Settings, chosen: Sample, planned: Plan) -> Problem | None:
+    """What is more likely wrong than that a host that was made up has no folder."""
+    if not chosen.made_up or planned.is_site or settings.project_path is None:
+        return None
+    return homeless(settings.project_path, planned.folder)
 
 
 def _one_user(who: Whom, user: Identity) -> Problem | None:

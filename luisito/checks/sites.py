@@ -20,10 +20,17 @@ _WORD = "%HOST"
 
 
 class Sample(NamedTuple):
-    """A host, and why it was chosen."""
+    """A host, and why it was chosen.
+
+    Attributes:
+        host: of a site.
+        why: it was chosen.
+        made_up: nobody has named it, and no folder.
+    """
 
     host: str
     why: str
+    made_up: bool = False
 
 
 class Judged(NamedTuple):
@@ -91,22 +98,56 @@ def sample(settings: Settings, routes: Routes) -> Sample:
                 return Sample(host, "the first one with a folder")
     for pattern in patterns:
         if pattern.startswith("*."):
-            return Sample(normalize(f"a{pattern[1:]}".encode()), f"made up to fit {pattern!r}")
-    return Sample("a.localhost", "made up")
+            return Sample(
+                normalize(f"a{pattern[1:]}".encode()), f"made up to fit {pattern!r}", made_up=True
+            )
+    return Sample("a.localhost", "made up", made_up=True)
+
+
+def homeless(project_path: str, folder: str) -> Problem | None:
+    """That no host at all has a folder, so that PROJECT_PATH itself may be wrong.
+
+    Args:
+        project_path: the setting.
+        folder: that a first site would have.
+    """
+    above = _above(project_path)
+    if above is None or _with_folder(project_path):
+        return None
+    try:
+        os.listdir(above)
+    except FileNotFoundError:
+        what = f"no host has a folder in {above}, which is not there"
+    except OSError:
+        return None  # it may hold some
+    else:
+        what = f"no host has a folder in {above}"
+    mend = Mend("do", f"is PROJECT_PATH right? If it is, make {folder} for a first site")
+    return Problem("PROJECT_PATH", what, mend)
+
+
+def _above(project_path: str) -> str | None:
+    """The folder that those of all hosts are in; None without a host in it."""
+    before, word, _ = project_path.partition(_WORD)
+    try:
+        return Template.text(before.rpartition("/")[0] or "/").render({})[0] if word else None
+    except TemplateError:
+        return None
 
 
 def _with_folder(project_path: str) -> list[str]:
     """The hosts that have a folder, sorted."""
-    before, word, after = project_path.partition(_WORD)
-    if not word:
+    above = _above(project_path)
+    if above is None:
         return []
-    above, _, prefix = before.rpartition("/")
+    before, _, after = project_path.partition(_WORD)
+    prefix = before.rpartition("/")[2]
     suffix = after.partition("/")[0].partition(_WORD)[0]
     template = Template.text(project_path)
     hosts = []
     try:
-        names = sorted(os.listdir(Template.text(above or "/").render({})[0]))
-    except (OSError, TemplateError):
+        names = sorted(os.listdir(above))
+    except OSError:
         return []
     for name in names:
         if not (name.startswith(prefix) and name.endswith(suffix)):

@@ -1,4 +1,4 @@
-"""Which %-words the templates of a server use: those that are misspelt, and none that says its way."""
+"""The %-words of a command and of ENV: which are misspelt, and whether any says the way in."""
 
 from __future__ import annotations
 

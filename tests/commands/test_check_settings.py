@@ -71,6 +71,25 @@ def test_settings_without_a_problem(good):
     assert any(line.startswith("command ") and "http.server 20000" in line for line in lines)
 
 
+@pytest.mark.parametrize(
+    ("path", "where"),
+    [("<folder>/sv/%HOST", "/sv, which is not there"), ("<folder>/empty/www.%HOST", "/empty"),
+     ("<folder>/srv/%HOST/htdocs", "/srv")],
+)  # fmt: skip
+def test_a_project_path_where_no_host_has_a_folder(good, path, where):
+    good.make("empty")
+    good.write(**{**good.names, "PROJECT_PATH": path})
+    found = good.check()
+    (problem,) = found["problems"]
+    assert problem == {
+        "where": "PROJECT_PATH",
+        "what": f"no host has a folder in {good.folder}{where}",
+        "mend": {"do": f"is PROJECT_PATH right? If it is, make {found['folder']} for a first site"},
+    }
+    # who names a host is told how to make its folder
+    told(good.check("--host", "b.example"), "b.example.* is not there, so that its host is no site")
+
+
 @root
 def test_who_is_who(good):
     found = good.check()
