@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import socket
@@ -190,6 +191,7 @@ class Front:
         kind: which.
         certificate: its own.
         upstream: (address, port) of Luisito, or the path of its unix socket.
+        changes: {regular expression: what is written in its place in the file of contrib}.
 
     Attributes:
         port: where it speaks TLS.
@@ -199,8 +201,9 @@ class Front:
         last_output: all that it wrote, once it has ended.
     """
 
-    def __init__(self, kind, certificate, upstream):
+    def __init__(self, kind, certificate, upstream, changes=None):
         self.kind, self.certificate = kind, certificate
+        self._changes = changes or {}
         self.folder = Path(tempfile.mkdtemp(prefix="lf-"))
         self.folder.chmod(0o755)
         self.port, self.plain_port = free_port(), free_port()
@@ -233,6 +236,9 @@ class Front:
         for there, here in self.kind.places.items():
             assert there in text, f"contrib/{self.kind.file} has no {there!r}"
             text = text.replace(there, here.format(**self._words))
+        for there, here in self._changes.items():
+            text, count = re.subn(there, here, text, flags=re.MULTILINE)
+            assert count == 1, f"contrib/{self.kind.file} has {there!r} {count} times"
         self._words["contrib"].write_text(text, encoding="utf-8")
         self._words["main"].write_text(self.kind.main[1].format(**self._words), encoding="utf-8")
 

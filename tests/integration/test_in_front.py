@@ -52,8 +52,8 @@ def put_in_front(serve, kind, certificate):
     """Starts the front before a server; ends before that, which has its own processes to count."""
     fronts = []
 
-    def put_in_front(server, upstream=None):
-        front = Front(kind, certificate, upstream or server.address)
+    def put_in_front(server, upstream=None, changes=None):
+        front = Front(kind, certificate, upstream or server.address, changes)
         fronts.append(front)
         return front.start()
 
@@ -180,6 +180,17 @@ def test_connections_to_luisito_are_used_again(serve, put_in_front):
 
 
 # Who the client is, and that it speaks TLS
+
+
+@pytest.mark.parametrize("line", ["commented out", "there"])
+def test_a_client_who_chooses_the_site(serve, put_in_front, line):
+    """By HOST_HEADER: not where the front removes it, by the line that its file has for that."""
+    server = serve({**SITES, "HOST_HEADER": "X-Canonical-Host"})
+    changes = {r"^(\s*)#(\S.*X-Canonical-Host)": r"\1\2"} if line == "there" else {}
+    front = put_in_front(server, changes=changes)
+    response = front.request(fields=[("X-Canonical-Host", "b.example.com")])
+    reached = SITE if line == "there" else "b.example.com"
+    assert (response.status, response.get("x-site")) == (200, reached)
 
 
 @pytest.mark.parametrize("lies", [[], LIES], ids=["honest", "lying"])
