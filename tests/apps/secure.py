@@ -1,5 +1,7 @@
 """The smallest Django project: it says whether it believes to be asked by https."""
 
+import os
+
 from django.conf import settings
 from django.core.wsgi import get_wsgi_application
 from django.http import JsonResponse
@@ -9,7 +11,7 @@ settings.configure(
     ALLOWED_HOSTS=[".example.com"],
     ROOT_URLCONF=__name__,
     SECRET_KEY="of a test",
-    SECURE_PROXY_SSL_HEADER=("HTTP_X_FORWARDED_PROTO", "https"),
+    SECURE_PROXY_SSL_HEADER=("HTTP_X_FORWARDED_PROTO", "https") if "TOLD" in os.environ else None,
 )
 
 
@@ -19,6 +21,8 @@ def who(request):
             "secure": request.is_secure(),
             "uri": request.build_absolute_uri(),
             "wsgi": request.META["wsgi.url_scheme"],
+            "remote": request.META["REMOTE_ADDR"],
+            "for": request.META["HTTP_X_FORWARDED_FOR"],
         }
     )
 

@@ -244,14 +244,22 @@ def test_uvicorn_knows_the_client(serve, put_in_front, way):
     assert (found["scheme"], found["client"]) == ("https", CLIENT)
 
 
-@pytest.mark.parametrize("way", ["unix:%SOCKET", "127.0.0.1:%PORT", "fd://%FD"])
-def test_django_knows_that_it_is_https(serve, put_in_front, way):
+@pytest.mark.parametrize("told", [{"TOLD": "1"}, {}], ids=["told", "untold"])
+@pytest.mark.parametrize(
+    ("way", "remote"),
+    [("unix:%SOCKET", ""), ("127.0.0.1:%PORT", "127.0.0.1"), ("fd://%FD", "")],
+)
+def test_django_knows_that_it_is_https(serve, put_in_front, way, remote, told):
+    """Under gunicorn, which knows it by itself, also where Django is not told to look."""
     command = [f"{BIN}/gunicorn", f"--bind={way}", "--no-control-socket", "secure:application"]
-    server = serve({**SITES, "CMD_TPL": command}, files=("secure.py",))
+    server = serve({**SITES, "CMD_TPL": command, "ENV": told}, files=("secure.py",))
     front = put_in_front(server)
     host = f"a.example.com:{front.port}"
     found = facts(front.request("/x?y=z", host, fields=LIES))
-    assert found == {"secure": True, "uri": f"https://{host}/x?y=z", "wsgi": "https"}
+    assert found == {
+        "secure": True, "uri": f"https://{host}/x?y=z", "wsgi": "https", "remote": remote,
+        "for": f"{CLIENT}, 127.0.0.1",
+    }  # fmt: skip
 
 
 # Streams both ways
