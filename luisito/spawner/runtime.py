@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
+import sys
 from typing import TYPE_CHECKING
 
 from luisito.core import wire
 from luisito.errors import SettingsError
 from luisito.spawner.place import default_place, is_ours, may_pass
+from luisito.spawner.removal import remove_tree
+from luisito.spawner.users import StartRefusedError
 
 if TYPE_CHECKING:
     import socket
@@ -41,10 +45,19 @@ class Runtime:
         """Make a server's folder and bind its NOTIFY_SOCKET there; called in the child, as root.
 
         Until the last step the folder is ours alone, so no tenant can put a link in its place.
+
+        Raises:
+            StartRefusedError: its name is taken by one that could not be removed.
         """
         folder = wire.server_folder(self.path, server)
         path = wire.notify_path(self.path, server)
-        os.mkdir(folder, 0o700)
+        try:
+            os.mkdir(folder, 0o700)
+        except FileExistsError:
+            raise StartRefusedError(
+                f"folder {folder!r} is left from another server and could not be removed;"
+                " unmount what is in it and remove it"
+            ) from None
         os.umask(0o177)
         notify.bind(path)
         if os.geteuid() == 0:
@@ -60,13 +73,23 @@ class Runtime:
         """
         name = str(server)
         try:
+            # First, since it answers without asking whatever file system is mounted there.
+            os.rmdir(name, dir_fd=self._folder)
+        except FileNotFoundError:
+            return True
+        except OSError as error:
+            if error.errno != errno.ENOTEMPTY:
+                return False
+        else:
+            return True
+        try:
             folder = os.open(
                 name,
                 os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC,
                 dir_fd=self._folder,
             )
-        except FileNotFoundError:
-            return True
+        except OSError:
+            return False
         try:
             for entry in ("notify", "socket"):
                 try:
@@ -81,8 +104,8 @@ class Runtime:
         return True
 
     def remove_all(self, server: int) -> None:
-        """Remove a server's folder, whatever its user put there."""
-        remove_tree(str(server), self._folder)
+        """Remove a server's folder, whatever its user put there; say so if it resists."""
+        _try_to_remove(str(server), self._folder)
 
     def end(self) -> None:
         """Remove what is left, and the folder itself where nobody chose it."""
@@ -165,24 +188,18 @@ def _is_still(path: str, folder: int) -> bool:
 def _empty(folder: int) -> None:
     for name in os.listdir(folder):
         if name.isdigit():
-            remove_tree(name, folder)
+            _try_to_remove(name, folder)
         elif name == wire.CONTROL:
             os.unlink(name, dir_fd=folder)
 
 
-def remove_tree(name: str, parent: int) -> None:
-    """Remove a folder by descriptors, so that a symlink in it is removed and never followed."""
-    folder = os.open(
-        name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent
-    )
+def _try_to_remove(name: str, folder: int) -> None:
+    """Remove a folder or leave it: one that resists must not keep the others from anything."""
     try:
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                if entry.is_dir(follow_symlinks=False):
-                    remove_tree(entry.name, folder)
-                else:
-                    with contextlib.suppress(FileNotFoundError):  # its owner was quicker
-                        os.unlink(entry.name, dir_fd=folder)
-    finally:
-        os.close(folder)
-    os.rmdir(name, dir_fd=parent)
+        remove_tree(name, folder)
+    except OSError as error:
+        print(  # noqa: T201 - the spawner has no other way to say so
+            f"luisito spawner: folder {name} in RUNTIME_DIR is left there: {error.strerror};"
+            " remove it once Luisito has ended",
+            file=sys.stderr,
+        )
