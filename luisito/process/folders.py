@@ -52,13 +52,26 @@ def make_state(path: str, uid: int, gid: int) -> None:
 def make_logs(path: str) -> None:
     """Makes OUTPUT_LOG_DIR where it is missing, as in 2012.
 
+    Whoever may write the folder that it is in could put a link in its place meanwhile, so its mode
+    is set by descriptor, and only where it is what we made.
+
     Raises:
-        SettingsError: it cannot be made.
+        SettingsError: it cannot be made, or somebody was quicker.
     """
     try:
-        if not os.path.isdir(path):
-            os.makedirs(path)
-            os.chmod(path, _LOGS_MODE)  # whatever the umask is: a daemon's is 077
+        if os.path.isdir(path):
+            return
+        os.makedirs(path)
+        folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            if os.fstat(folder).st_uid != os.geteuid():
+                raise SettingsError(
+                    f"OUTPUT_LOG_DIR = {path!r}: somebody else has put another in its place while"
+                    " it was made; write one in a folder where only Luisito's user may write"
+                )
+            os.fchmod(folder, _LOGS_MODE)  # whatever the umask is: a daemon's is 077
+        finally:
+            os.close(folder)
     except OSError as error:
         raise SettingsError(
             f"OUTPUT_LOG_DIR = {path!r}: {error.strerror}; make it, or write another"
