@@ -12,6 +12,8 @@ _NOBODY: Final = 65534
 class Roles:
     """Operators may do everything; others see and stop the servers that run as themselves.
 
+    Whoever is nobody sees none, unless nobody has started Luisito: many users may have that uid.
+
     Root and the starter are operators, and so is the network process's user, unless others may be
     that user too: the app servers, or whoever is nobody.
 
@@ -36,4 +38,4 @@ class Roles:
             uid: the user.
             runs_as: the server's; None where that is not known yet.
         """
-        return uid in self._operators or uid == runs_as
+        return uid in self._operators or (uid == runs_as and uid != _NOBODY)

@@ -41,3 +41,11 @@ def test_a_server_that_is_nobodys_yet_is_seen_by_operators_only():
     roles = Roles(started_by=0, serves_as=105, servers_as=None)
     assert roles.sees(0, None)
     assert not roles.sees(1000, None)
+
+
+def test_nobody_sees_no_server_of_nobodys():
+    """Users without a number in our user namespace come as that uid, too."""
+    for servers_as in (None, NOBODY):
+        roles = Roles(started_by=0, serves_as=NOBODY, servers_as=servers_as)
+        assert not roles.sees(NOBODY, NOBODY)
+    assert Roles(started_by=NOBODY, serves_as=NOBODY, servers_as=None).sees(NOBODY, NOBODY)
