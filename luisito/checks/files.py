@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from luisito.checks.eyes import Eyes, link, reach, status
 from luisito.checks.report import Mend, Problem
 from luisito.core.paths import walk
-from luisito.core.permissions import EXECUTE, READ, WRITE, others_may_write
+from luisito.core.permissions import EXECUTE, READ, WRITE, Status, others_may_write
 from luisito.spawner.place import may_pass
 
 if TYPE_CHECKING:
@@ -25,24 +25,36 @@ def unreadable(path: str, eyes: Eyes) -> Problem | None:
     return reach(os.path.abspath(path), eyes, READ)
 
 
-def exposed(path: str, starter: Identity) -> Problem | None:
+def exposed(path: str, starter: Identity, opened: os.stat_result) -> Problem | None:
     """Who else than its owner could change the settings file, or put another in its place.
 
     Args:
         path: of the settings file.
         starter: as whom it is run.
+        opened: of the file that was read, which may be there no more.
     """
     trusted = frozenset([0, starter.uid])
     way = walk(os.path.abspath(path), link)
+    beside = os.path.dirname(way.end)
     for place in (way.end, *way.folders[::-1]):
-        found = status(place)
+        if place == way.end:
+            found: Status | None = Status(opened.st_mode, opened.st_uid, opened.st_gid)
+        else:
+            found = status(place)
         if found is None:
             continue
+        sticky = place == beside and found.mode & stat.S_ISVTX
+        if sticky:  # another may not replace what is there, and may put there what it imports
+            found = found._replace(mode=found.mode & ~stat.S_ISVTX)
         private = _is_private(found.gid, found.uid)
         if not others_may_write(found, trusted=trusted, private_group=private):
             continue
         reader = f"what it says is run as {starter.name}"
         quoted = shlex.quote(place)
+        if sticky and found.uid in trusted:
+            what = f"anybody may put files beside the settings there, and {reader}"
+            mend = f"keep them in a folder that only {starter.name} may write"
+            return Problem(place, what, Mend("do", mend))
         if found.uid in trusted:
             what = f"others than its owner may write it, and {reader}"
             return Problem(place, what, Mend("run", f"chmod {_takes(found.mode)} {quoted}"))

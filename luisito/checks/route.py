@@ -40,12 +40,13 @@ class _Asked(NamedTuple):
     target: bytes
 
 
-def route(url: str, path: str) -> Report:
+def route(url: str, path: str, text: bytes | None = None) -> Report:
     """Tell which site, server and command a request would reach, or why none.
 
     Args:
         url: of the request; without a scheme it is of http.
         path: of the settings file.
+        text: what was read from it, and is to be run; None to read it.
 
     Raises:
         LuisitoError: that is no URL, or the settings are wrong.
@@ -55,7 +56,7 @@ def route(url: str, path: str) -> Report:
     problem = unreadable(path, Eyes(who.starter))
     if problem is not None:
         raise SettingsError(str(problem))
-    settings = load(path)
+    settings = load(path, text)
     report = Report()
     facts = report.facts
     facts["settings"] = path

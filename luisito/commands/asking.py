@@ -159,7 +159,7 @@ class Luisito:
             self._note = f"; {found.path} here was not read: {found.problem}"
             return None
         try:
-            return load(found.path).runtime_dir
+            return load(found.path, found.text).runtime_dir
         except SettingsError as error:
             if found.named:
                 raise

@@ -49,7 +49,9 @@ def run(options: argparse.Namespace) -> int:
     from luisito.checks.route import route
 
     found = settings_file(options)
-    if found is not None and found.problem is not None:
+    if found is None:
+        raise SettingsError(f"{HERE}: is not in this folder; name one: --settings FILE")
+    if found.problem is not None:
         raise SettingsError(str(found.problem))
-    report = route(options.url, HERE if found is None else found.path)
+    report = route(options.url, found.path, found.text)
     return show(report, options)

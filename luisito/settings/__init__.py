@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from luisito.settings.addresses import Peers
-from luisito.settings.load import from_mapping, load
+from luisito.settings.load import Source, from_mapping, load, read
 from luisito.settings.table import Settings
 
-__all__ = ["Peers", "Settings", "from_mapping", "load"]
+__all__ = ["Peers", "Settings", "Source", "from_mapping", "load", "read"]

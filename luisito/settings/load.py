@@ -10,7 +10,7 @@ import re
 import sys
 import traceback
 import types
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import attrs
 
@@ -29,25 +29,55 @@ _UPPER: Final = re.compile(r"[A-Z][A-Z0-9_]*")
 _NOT_SETTINGS: Final = (types.ModuleType, types.FunctionType, types.BuiltinFunctionType, type)
 
 
-def load(path: str) -> Settings:
+class Source(NamedTuple):
+    """A settings.py that was read and not run.
+
+    Attributes:
+        text: of it.
+        status: of the very file that the text was read from.
+    """
+
+    text: bytes
+    status: os.stat_result
+
+
+def read(path: str, *, flags: int = 0) -> Source:
+    """Reads a settings.py, for whoever judges it before it is run.
+
+    Args:
+        path: of the file.
+        flags: more of open(2), as O_NOFOLLOW.
+
+    Raises:
+        SettingsError: it cannot be read.
+    """
+    try:
+        with open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | flags), "rb") as file:
+            return Source(file.read(), os.fstat(file.fileno()))
+    except OSError as error:
+        raise SettingsError(f"{path}: {_unread(error)}") from error
+
+
+def load(path: str, text: bytes | None = None) -> Settings:
     """Runs a settings.py and checks what it sets.
 
     Relative paths in it are taken from its own folder, so that they mean the same in each process
     that reads it, wherever that was started.
 
+    Args:
+        path: of the file.
+        text: what was read from it, which is run as it is; None to read it.
+
     Raises:
         SettingsError: it cannot be read or run, or a setting is wrong; the message names file,
             line, setting, value and mend.
     """
-    try:
-        with open(path, "rb") as file:
-            source = file.read()
-    except OSError as error:
-        raise SettingsError(f"{path}: {_unread(error)}") from None
+    if text is None:
+        text = read(path).text
     base = os.path.dirname(os.path.abspath(path))
     if base not in sys.path:
         sys.path.append(base)  # it may import what is beside it; last, so that it hides nothing
-    tree, names = _run(path, source)
+    tree, names = _run(path, text)
     lines: dict[str, int] = {}
     own: set[str] = set()  # names that are no settings, misspelt or not
     for node in ast.walk(tree):

@@ -544,6 +544,18 @@ def test_settings_of_somebody_else(good):
 
 
 @root
+def test_settings_that_another_may_have_written_are_not_run_as_root(good):
+    with good.path.open("a") as settings:
+        settings.write(f"open('{good.folder}/it-was-run', 'w')\n")
+    good.folder.chmod(0o1777)
+    told(good.check(), "anybody may put files beside the settings there")
+    assert not (good.folder / "it-was-run").exists()
+    good.folder.chmod(0o755)
+    all_is_well(good.check())
+    assert (good.folder / "it-was-run").exists()
+
+
+@root
 def test_settings_in_a_folder_of_somebody_else(good):
     shutil.chown(good.folder, "daemon")
     told(good.check(), "the folder of the settings belongs to daemon")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from luisito.checks import files
 from luisito.commands.asking import Luisito
 from luisito.control.client import NotRunningError
 from luisito.errors import SettingsError
@@ -158,3 +159,42 @@ def test_a_usual_place_that_is_another_users_is_not_spoken_to(here):
         assert "Traceback" not in done.stderr
         with pytest.raises(BlockingIOError):
             fake.accept()
+
+
+@pytest.mark.parametrize("how", ["sticky", "a link"])
+def test_settings_that_came_into_a_folder_of_all_are_not_run(here, how):
+    """Sticky, it keeps others from replacing a file, and not from making one that was missing."""
+    write(here / "a" / "settings.py", f"open({str(here / 'ran')!r}, 'w')\n")
+    if how == "sticky":
+        shutil.copy("a/settings.py", "settings.py")
+        here.chmod(0o1777)
+        told = "anybody may put files beside the settings"
+    else:
+        os.symlink("a/settings.py", "settings.py")
+        told = "a symbolic link is followed only where it is named"
+    luisito = Luisito(argparse.Namespace(runtime_dir=None, settings=None))
+    assert not (here / "ran").exists()
+    assert told in luisito._note
+
+
+def test_what_was_judged_is_what_is_run(here, monkeypatch):
+    """Another file takes its place between the two."""
+    write(here / "settings.py")
+
+    def swap(*args):
+        problem = exposed(*args)
+        write(here / "new", f"open({str(here / 'ran')!r}, 'w')\n")
+        os.replace("new", "settings.py")
+        return problem
+
+    exposed = files.exposed
+    monkeypatch.setattr(files, "exposed", swap)
+    assert places() == [f"{here}/run"]
+    assert "open" in (here / "settings.py").read_text()
+    assert not (here / "ran").exists()
+
+
+def test_a_fifo_is_not_waited_for(here):
+    os.mkfifo("settings.py")
+    with pytest.raises(SettingsError, match="CMD_TPL is not set"):
+        places()
