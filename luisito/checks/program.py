@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import os
+import select
 import shlex
+import shutil
+import signal
 import subprocess
+import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from luisito.checks.eyes import Eyes, reach
+from luisito.checks.files import exposed
 from luisito.checks.report import Mend, Problem
+from luisito.checks.whom import present
 from luisito.core.permissions import EXECUTE, READ
 from luisito.core.program import HEAD, Shim, shebang, shim, started_by_env
 
@@ -21,6 +28,7 @@ if TYPE_CHECKING:
 _INTERPRETERS: Final = 5  # an interpreter may be a script, so often (execve(2))
 _SHIM_SIZE: Final = 8192  # bytes; shims are shorter
 _WHICH_TIMEOUT: Final = 10.0  # seconds
+_WHICH_SIZE: Final = 8192  # bytes; a path is shorter (PATH_MAX)
 _VENVS: Final = ("venv/bin", ".venv/bin", "env/bin")
 
 
@@ -184,29 +192,70 @@ class _Search:
         self.follow([real, *argv[1:]], [_escaped(real), *words[1:]], path, _INTERPRETERS)
 
     def _which(self, found: Shim) -> str | None:
-        """Ask the version manager, as the server's user in its folder and environment."""
+        """Ask the version manager, as the server's user in its folder and environment.
+
+        A tenant's file names it, so it is run only where root or whoever types this owns it, and
+        away from the terminal, into which a program can type (TIOCSTI of ioctl_tty(2)).
+        """
         identity = self._eyes.identity
+        environ = {**self._rendered.environ, **found.environ}
+        manager = self._manager(found.manager, environ["PATH"])
+        if manager is None:
+            return None
         as_user = (
             {"user": identity.uid, "group": identity.gid, "extra_groups": identity.groups}
             if os.geteuid() == 0
             else {}
         )
         try:
-            done = subprocess.run(  # type: ignore[call-overload]  # of as_user's values  # noqa: S603
-                [found.manager, "which", found.program],
+            process = subprocess.Popen(  # type: ignore[call-overload]  # of as_user's values  # noqa: S603
+                [manager, "which", found.program],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 cwd=self._folder,
-                env={**self._rendered.environ, **found.environ},
-                timeout=_WHICH_TIMEOUT,
-                check=False,
+                env=environ,
+                start_new_session=True,
+                bufsize=0,
                 **as_user,
             )
         except (OSError, subprocess.SubprocessError):
             return None
-        real: str = os.fsdecode(done.stdout).strip()
-        return real if done.returncode == 0 and os.path.isfile(real) else None
+        with process:
+            try:
+                said = _output(process.stdout.fileno(), time.monotonic() + _WHICH_TIMEOUT)
+            finally:  # with all that it has started; not reaped yet, it still has its number
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+        real = os.fsdecode(said or b"").strip()
+        return real if os.path.isfile(real) else None
+
+    def _manager(self, name: str, path: str) -> str | None:
+        """The executable of a version manager; None where a stranger may have written it."""
+        found = shutil.which(os.path.join(self._folder, name) if "/" in name else name, path=path)
+        if found is None:
+            return None
+        real = os.path.realpath(os.path.join(self._folder, found))
+        starter = present()
+        try:
+            opened = os.stat(real)
+        except OSError:
+            return None
+        return None if exposed(real, starter, opened) is not None else real
+
+
+def _output(descriptor: int, deadline: float) -> bytes | None:
+    """What comes from a pipe to its end; None where it is too much, or not at its end in time."""
+    said = b""
+    while len(said) <= _WHICH_SIZE:
+        ready, _, _ = select.select([descriptor], [], [], max(0.0, deadline - time.monotonic()))
+        if not ready:
+            return None
+        more = os.read(descriptor, _WHICH_SIZE)
+        if not more:
+            return said
+        said += more
+    return None
 
 
 def _head(path: str) -> bytes | None:

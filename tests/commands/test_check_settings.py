@@ -519,6 +519,59 @@ def test_a_shim_of_what_is_not_installed(rbenv):
     assert "rbenv which ruby" in told(rbenv.check(), "is a shim")["mend"]["do"]
 
 
+# What a shim calls in the place of a manager; "{}" stands for the folder.
+MANAGER = """#!/bin/sh
+ps -o tty=,sid=,pid= -p $$ >{0}/ran/it
+{1}
+echo {0}/real
+"""
+
+
+def with_manager(good, does="", owner=None):
+    """Settings whose program is a shim of a manager of our own."""
+    good.make("ran").chmod(0o777)
+    good.make("real", "#!/bin/sh\n")
+    good.make("bin/rbenv", MANAGER.format(good.folder, does), owner=owner)
+    good.make("shims/ruby", f'#!/bin/sh\nexec "{good.folder}/bin/rbenv" exec "ruby" "$@"\n')
+    with_command(good, ["<folder>/shims/ruby", "%PORT"])
+
+
+def test_a_manager_is_asked_in_a_session_of_its_own(good):
+    """It could type into a terminal that it has in common with root."""
+    with_manager(good)
+    told(good.check(), "is a shim: .* and finds .*/real")
+    _tty, session, pid = (good.folder / "ran/it").read_text().split()
+    assert session == pid
+
+
+@root
+def test_a_manager_of_a_tenant_is_not_run(good):
+    with_manager(good, owner=good.owner)
+    assert "rbenv which ruby" in told(good.check(), "is a shim")["mend"]["do"]
+    assert not (good.folder / "ran/it").exists()
+
+
+def test_what_a_manager_starts_ends_with_it(good):
+    with_manager(good, does=f"sleep 1000 >&- & echo $! >{good.folder}/ran/child")
+    told(good.check(), "is a shim: .* and finds .*/real")
+    child = (good.folder / "ran/child").read_text().strip()
+    processes.until(lambda: not alive(child), 5, "the end of the manager's child")
+
+
+def test_a_manager_that_says_too_much(good):
+    with_manager(good, does="yes")
+    assert "rbenv which ruby" in told(good.check(), "is a shim")["mend"]["do"]
+
+
+def alive(pid):
+    """Whether a process runs: it has gone, or waits to be reaped."""
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return status.rpartition(")")[2].split()[0] != "Z"
+
+
 # ------------------------------------------------------------------------------- Luisito's files
 
 
