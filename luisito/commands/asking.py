@@ -83,6 +83,7 @@ class Luisito:
 
     def __init__(self, options: argparse.Namespace) -> None:
         self._note = ""
+        self._named = True
         self._folders = self._places(options)
 
     def ask(self, method: str, target: str) -> tuple[int, Any]:
@@ -98,7 +99,7 @@ class Luisito:
                     " the path of a socket may have; choose a shorter one"
                 )
             try:
-                answer = ask(path, method, target)
+                answer = ask(path, method, target, named=self._named)
             except NotRunningError:
                 continue
             self._folders = [folder]
@@ -143,6 +144,7 @@ class Luisito:
             named = self._of_settings(options)
         if named is not None:
             return [os.path.abspath(named)]
+        self._named = False
         from luisito.spawner.place import likely_places
 
         # in the folder for temporary files anybody may have taken the name

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import socket
 import struct
 from contextlib import suppress
 from typing import Any, Final
 
 from luisito.errors import LuisitoError
+from luisito.readiness.credentials import peer_uid
 
 _TIMEOUT: Final = 10  # seconds
 
@@ -25,9 +27,9 @@ class NotRunningError(ControlError):
 class _Connection(http.client.HTTPConnection):
     """HTTP over a unix socket."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, *, named: bool) -> None:
         super().__init__("luisito")
-        self._path = path
+        self._path, self._named = path, named
 
     def connect(self) -> None:
         """See HTTPConnection."""
@@ -36,15 +38,23 @@ class _Connection(http.client.HTTPConnection):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", _TIMEOUT, 0))
         sock.connect(self._path)
         sock.settimeout(_TIMEOUT)
+        uid, ours = peer_uid(sock), os.geteuid()
+        if not self._named and ours and uid not in (0, ours):
+            raise ControlError(
+                f"{self._path}: who listens there is uid {uid}, neither root nor you;"
+                " if that is the Luisito meant, give --runtime-dir"
+            )
 
 
-def ask(path: str, method: str, target: str) -> tuple[int, Any]:
+def ask(path: str, method: str, target: str, *, named: bool = True) -> tuple[int, Any]:
     """Makes a request.
 
     Args:
         path: of the socket.
         method: of HTTP.
         target: the resource.
+        named: the user has said that it is there; else only root's and their own is spoken to,
+            and root speaks to anybody's.
 
     Returns:
         The status, and what the JSON of the answer means.
@@ -53,7 +63,7 @@ def ask(path: str, method: str, target: str) -> tuple[int, Any]:
         NotRunningError: nobody listens there.
         ControlError: the socket may not be used, or the answer does not come.
     """
-    connection = _Connection(path)
+    connection = _Connection(path, named=named)
     try:
         with suppress(BrokenPipeError):  # it was refused before it was read
             connection.request(method, target)

@@ -198,3 +198,35 @@ def test_a_fifo_is_not_waited_for(here):
     os.mkfifo("settings.py")
     with pytest.raises(SettingsError, match="CMD_TPL is not set"):
         places()
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("named", [False, True])
+def test_a_foreign_listener_is_spoken_to_only_where_it_is_named(here, named):
+    """By SO_PEERCRED: daemon asks, and root, games or daemon itself listens."""
+    code = (
+        "import os, sys; from luisito.control.client import ask, ControlError\n"
+        "os.setuid(int(sys.argv[2]))\n"
+        "try: ask(sys.argv[1], 'GET', '/', named=sys.argv[3] == 'True')\n"
+        "except ControlError as error: print(error)\n"
+    )
+    daemon, games = (pwd.getpwnam(name).pw_uid for name in ("daemon", "games"))
+    for listens in (0, daemon, games):
+        path = f"{here}/{listens}"
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.bind(path)
+            os.chmod(path, 0o666)
+            os.seteuid(listens)
+            try:
+                sock.listen()
+            finally:
+                os.seteuid(0)
+            argv = [sys.executable, "-c", code, path, str(daemon), str(named)]
+            with subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE, text=True) as asks:
+                connection, _ = sock.accept()
+                sent = connection.recv(100)
+                connection.close()
+                said, _ = asks.communicate(timeout=30)
+        refused = listens == games and not named
+        assert bool(sent) != refused
+        assert ("neither root nor you" in said) == refused
