@@ -1,5 +1,8 @@
 """Whose CPU time and memory is counted."""
 
+import contextlib
+import os
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -23,7 +26,8 @@ def test_only_its_own_processes_are_a_proxys():
         assert processes.cpu_seconds(proxy.pid, ["sleep"]) > processes.cpu_seconds(proxy.pid) > 0
     finally:
         for pid in [*processes.descendants(proxy.pid), proxy.pid]:
-            subprocess.run(["kill", "-9", str(pid)], check=False)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         proxy.wait()
 
 

@@ -21,7 +21,14 @@ while True:
 
 def start(*argv, **how):
     argv = [sys.executable, "-m", "luisito.cli", *map(str, argv)]
-    return subprocess.Popen(argv, env=ENVIRON, stderr=subprocess.PIPE, text=True, **how)
+    return subprocess.Popen(  # noqa: PLW1509 - there are no threads here
+        argv, env=ENVIRON, stderr=subprocess.PIPE, text=True, preexec_fn=_with_ctrl_c, **how
+    )
+
+
+def _with_ctrl_c():
+    """A shell has its background jobs ignore it, and the tests may be one."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @pytest.mark.parametrize(

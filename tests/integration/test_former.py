@@ -100,7 +100,8 @@ def clone(serve):
             (folder / "sites").mkdir()
             for site, (uid, gid) in (owners or {}).items():
                 (folder / "sites" / site).mkdir()
-                os.chown(folder / "sites" / site, uid, gid)
+                if os.getuid() == 0:
+                    os.chown(folder / "sites" / site, uid, gid)
 
         server = serve(
             how=how,
