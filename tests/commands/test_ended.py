@@ -21,8 +21,13 @@ while True:
 
 def start(*argv, **how):
     argv = [sys.executable, "-m", "luisito.cli", *map(str, argv)]
-    return subprocess.Popen(  # noqa: PLW1509 - there are no threads here
-        argv, env=ENVIRON, stderr=subprocess.PIPE, text=True, preexec_fn=_with_ctrl_c, **how
+    return subprocess.Popen(
+        argv,
+        env=ENVIRON,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=_with_ctrl_c,  # noqa: PLW1509 - there are no threads here
+        **how,
     )
 
 
