@@ -192,6 +192,15 @@ class Rig(Turns):
         assert len(body) == size
         return int(head[9:12]), head, body
 
+    def opened(self) -> tuple[Far, Far, bytes]:
+        """A client and an app server after a first exchange, and what the client got."""
+        client = self.client()
+        client.send(GET)
+        app = self.accept()
+        self.head(app)
+        app.send(OK)
+        return client, app, self.expect(client, b"ok")
+
     def exchange(self, client: Far, app: Far, request: bytes = GET, answer: bytes = OK) -> bytes:
         """A whole small exchange; returns the head that the app server got."""
         client.send(request)

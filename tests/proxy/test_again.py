@@ -55,12 +55,7 @@ def exchange(rig, client, app, request, answer):
 def opened(make, **names):
     """A rig, a client and an app server after a first exchange, and what the client got."""
     rig = make(**names)
-    client = rig.client()
-    client.send(GET)
-    app = rig.accept()
-    rig.head(app)
-    app.send(OK)
-    return rig, client, app, rig.expect(client, b"ok")
+    return rig, *rig.opened()
 
 
 def test_on_a_connection_as_on_one_of_its_own(make):
@@ -140,12 +135,7 @@ def test_a_bad_line_before_lines_that_come_again(make, line, status):
 def test_row_4_a_line_over_the_limit_before_lines_that_come_again(make):
     """FAULTS 4 and 5."""
     rig = make(MAX_HEAD_SIZE=8192)
-    client = rig.client()
-    client.send(GET)
-    app = rig.accept()
-    rig.head(app)
-    app.send(OK)
-    rig.expect(client, b"ok")
+    client, _app, _ = rig.opened()
     client.send(b"GET /%s HTTP/1.1\r\n%s\r\n" % (b"a" * 8192, HOST))
     assert rig.page(client)[0] == 414
     rig.until(lambda: client.over)

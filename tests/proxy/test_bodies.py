@@ -592,12 +592,7 @@ def test_short_writes_to_the_app(make):
 def test_row_18_a_short_body_that_was_sent_twice_still_has_an_end(make):
     """Its first connection turned out to be dead at the send; the app never answers the second."""
     rig = make("unix", RESPONSE_TIMEOUT=5)
-    client = rig.client()
-    client.send(GET)
-    app = rig.accept()
-    rig.head(app)
-    app.send(OK)
-    rig.expect(client, b"ok")
+    client, app, _ = rig.opened()
     app.close()
     (down,) = rig.gateway._clients
     # before the end of the app's connection has been seen

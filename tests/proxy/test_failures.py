@@ -33,12 +33,7 @@ def test_row_1_slow_head(rig):
 
 
 def test_row_1_slow_head_on_a_kept_connection(rig):
-    client = rig.client()
-    client.send(GET)
-    app = rig.accept()
-    rig.head(app)
-    app.send(OK)
-    rig.expect(client, b"ok")
+    client, _app, _ = rig.opened()
     rig.after(50)
     client.send(b"GET")
     rig.after(13)
@@ -292,12 +287,7 @@ def test_row_18_silence_in_the_middle_of_an_answer(rig):
 
 
 def one_exchange(rig):
-    client = rig.client()
-    client.send(GET)
-    app = rig.accept()
-    rig.head(app)
-    app.send(OK)
-    rig.expect(client, b"ok")
+    client, app, _ = rig.opened()
     return client, app
 
 

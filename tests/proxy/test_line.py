@@ -172,12 +172,7 @@ def test_streams_hold_a_connection(make, kind_of_stream):
 def test_an_idle_connection_gives_way_to_one_that_a_post_needs(make):
     """What must not be sent twice takes no connection that was idle for long."""
     rig = make(UPSTREAM_MAX=1)
-    client = rig.client()
-    client.send(GET)
-    old = rig.accept()
-    rig.head(old)
-    old.send(OK)
-    rig.expect(client, b"ok")
+    client, old, _ = rig.opened()
     rig.after(2)
     client.send(POST)
     app = rig.accept()
