@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import glob
+import json
 import os
 import sys
 from typing import TYPE_CHECKING, Any, Final
@@ -59,6 +60,19 @@ def add_command(
     parser.add_argument("--settings", metavar="FILE", help="the settings file of the Luisito meant")
     parser.set_defaults(run=lambda options: _run(run, options))
     return parser
+
+
+def tell(options: argparse.Namespace, target: str, text: Callable[[dict[str, Any]], str]) -> int:
+    """Prints what a resource of the running Luisito tells; returns the exit status.
+
+    Args:
+        options: with those of `add_command`, and --json (common.add_json).
+        target: the resource.
+        text: what it tells, for people.
+    """
+    found = Luisito(options).get(target)
+    print(json.dumps(found, indent=2) if options.json else text(found))  # noqa: T201 - what was asked for
+    return 0
 
 
 def _run(run: Callable[[argparse.Namespace], int], options: argparse.Namespace) -> int:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any, Final
 
-from luisito.commands.asking import Luisito, add_command
+from luisito.commands.asking import add_command, tell
+from luisito.commands.common import add_json
 from luisito.commands.text import duration, table, user
 from luisito.core.text import visible
 
@@ -24,21 +24,18 @@ _LONGEST: Final = 200  # characters of an error
 def add(subparsers: Subparsers) -> None:
     """Adds the subcommand."""
     parser = add_command(subparsers, "list", "show the servers of a running Luisito", run)
-    parser.add_argument("--json", action="store_true", help="as JSON: see docs/control.md")
+    add_json(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Prints them."""
-    found = Luisito(options).get("/servers")
-    if options.json:
-        print(json.dumps(found, indent=2))  # noqa: T201 - what was asked for
-        return 0
+    return tell(options, "/servers", _text)
+
+
+def _text(found: dict[str, Any]) -> str:
     rows = found["servers"]
-    print(table(_HEAD, [_cells(row) for row in rows], _NUMBERS))  # noqa: T201 - what was asked for
-    for row in rows:
-        if row["error"]:
-            print(f"{row['site']}: {_in_short(row['error'])}")  # noqa: T201 - what was asked for
-    return 0
+    errors = [f"{row['site']}: {_in_short(row['error'])}" for row in rows if row["error"]]
+    return "\n".join([table(_HEAD, [_cells(row) for row in rows], _NUMBERS), *errors])
 
 
 def _cells(row: dict[str, Any]) -> list[str]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from luisito.commands.asking import Luisito, add_command
+from luisito.commands.asking import add_command, tell
+from luisito.commands.common import add_json
 from luisito.commands.text import duration
 from luisito.core.text import visible
 
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 def add(subparsers: Subparsers) -> None:
     """Adds the subcommand."""
     parser = add_command(subparsers, "status", "show how a running Luisito fares", run)
-    parser.add_argument("--json", action="store_true", help="as JSON: see docs/control.md")
+    add_json(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Prints it."""
-    found = Luisito(options).get("/status")
-    if options.json:
-        print(json.dumps(found, indent=2))  # noqa: T201 - what was asked for
-        return 0
+    return tell(options, "/status", _text)
+
+
+def _text(found: dict[str, Any]) -> str:
     counters = found["counters"]
     states = ", ".join(f"{count} {state}" for state, count in found["servers"].items())
     requests = (
@@ -34,7 +34,7 @@ def run(options: argparse.Namespace) -> int:
         f" {counters['aborts']} broken off; {counters['cold']} waited for a server to start,"
         f" {counters['retries']} were tried again"
     )
-    for name, value in (
+    lines = (
         ("version", found["version"]),
         ("pid", found["pid"]),
         ("state", found["state"]),
@@ -44,6 +44,5 @@ def run(options: argparse.Namespace) -> int:
         ("waiting", f"{found['waiting']} for a server"),
         ("connections", f"{counters['open']} open, {counters['connections']} since the start"),
         ("requests", requests),
-    ):
-        print(f"{name:11}  {visible(str(value))}")  # noqa: T201 - what was asked for
-    return 0
+    )
+    return "\n".join(f"{name:11}  {visible(str(value))}" for name, value in lines)
