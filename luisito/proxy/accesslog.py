@@ -86,6 +86,7 @@ class AccessLog:
         """Goes on in another file, opened like the first; lines that are kept go there."""
         os.close(self._fd)
         self._fd = fd
+        self._torn = self._torn and os.fstat(fd).st_size > 0
 
     def close(self) -> None:
         """Writes what is kept and closes the file."""

@@ -18,6 +18,10 @@ ENTRY = (b"2024-05-01T12:00:00Z", WHO, ASKED, 200, 1, 2, 0.1, 0.2, FORM.at_once)
 LINE = len(FORM.line(ENTRY))
 
 
+def opened(path):
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+
+
 @contextlib.contextmanager
 def largest(size):
     """No file can grow beyond so many bytes: a write up to there is short, the next one fails."""
@@ -32,7 +36,7 @@ def largest(size):
 @pytest.mark.parametrize("room", [0, 1, LINE - 1, LINE, LINE + 1, 2 * LINE + 7])
 def test_each_line_is_whole_or_counted_as_dropped(tmp_path, room):
     path, counters = tmp_path / "access.log", Counters()
-    log = AccessLog(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND), Clock(), counters, FORM)
+    log = AccessLog(opened(path), Clock(), counters, FORM)
     with largest(room):
         for _ in range(3):
             log.add(ENTRY)
@@ -50,3 +54,18 @@ def test_each_line_is_whole_or_counted_as_dropped(tmp_path, room):
             whole += json.loads(line)["status"] == 200
     # of one, only the end of the line was missing, and has come since
     assert whole == 7 - counters.dropped_lines + (room == LINE - 1)
+
+
+@pytest.mark.parametrize("renamed", [True, False])
+def test_a_torn_line_is_ended_in_its_own_file_only(tmp_path, renamed):
+    path = tmp_path / "access.log"
+    log = AccessLog(opened(path), Clock(), Counters(), FORM)
+    with largest(7):
+        log.add(ENTRY)
+        log.flush()
+    log.reopen(opened(tmp_path / "new.log" if renamed else path))
+    log.add(ENTRY)
+    log.close()
+    line = FORM.line(ENTRY)
+    assert path.read_bytes() == line[:7] + (b"" if renamed else b"\n" + line)
+    assert not renamed or (tmp_path / "new.log").read_bytes() == line
