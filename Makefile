@@ -1,6 +1,6 @@
 # `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint types layers coverage bench dist clean
+.PHONY: help run test check lint types layers coverage bench soak dist clean
 
 # The interpreter that .venv is made with. sys.executable, so that a shim (pyenv's) is looked through.
 PYTHON ?= $(shell for python in /usr/bin/python3 python3; do \
@@ -10,6 +10,9 @@ PYTHON ?= $(shell for python in /usr/bin/python3 python3; do \
 PORT = 8080
 # How the tests are run: make test PYTEST='-k policy'
 PYTEST = -n auto
+
+# How long `make soak` lasts: make soak SECONDS=300
+SECONDS = 3600
 
 BIN := .venv/bin
 
@@ -42,6 +45,9 @@ coverage: .venv/.has-test ## the core, covered wholly by tests of its own
 bench: .venv/.has-examples ## measure beside nginx, haproxy, caddy, Apache, Passenger and ReverseProxyResource
 	$(BIN)/python -m bench
 
+soak: .venv/.has-test ## an hour of mixed traffic over 500 sites, with kills, reloads and restarts
+	$(BIN)/python -m tests.soak --seconds $(SECONDS) --svg soak.svg
+
 dist: .venv/.has-dist ## build the source distribution, and a wheel from it, in dist/
 	rm -rf dist build
 	$(BIN)/python -m build --no-isolation
@@ -49,7 +55,7 @@ dist: .venv/.has-dist ## build the source distribution, and a wheel from it, in 
 
 clean: ## remove .venv and all that was built, cached or recorded
 	rm -rf .venv .venv.partial build dist *.egg-info .coverage* .mypy_cache .ruff_cache .import_linter_cache \
-		.hypothesis _trial_temp* twisted/plugins/dropin.cache examples/*.localhost/var
+		.hypothesis _trial_temp* soak.svg twisted/plugins/dropin.cache examples/*.localhost/var
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # .venv/.has-EXTRA: .venv is there, with what setup.cfg lists under EXTRA. It is made in .venv.partial and

@@ -205,6 +205,8 @@ class Connection:
                     head=request.raw.decode("latin-1"),
                 )
                 path, *rest = request.target.partition("?")[0].strip("/").split("/")
+                # so that a request can be known in an access log, too
+                rest = [part for part in rest if not part.startswith("n=")]
                 behave = getattr(self, "do_" + path.replace("-", "_"), None)
                 if behave is None:
                     self.body(request)

@@ -1,0 +1,72 @@
+"""Who does harm in a soak: kills apps and the network process, reloads and restarts, at random."""
+
+import contextlib
+import os
+import random
+import signal
+import threading
+
+from luisito.control import client as control
+from luisito.errors import LuisitoError
+
+# What is done, and after how many seconds again, in the mean.
+EVERY = {"kill_app": 7, "reload": 25, "restart": 40, "kill_network": 60}
+QUIET = 20.0  # seconds at the end without harm
+
+
+class Faults(threading.Thread):
+    """Does harm until it is told to end.
+
+    Args:
+        world: whom.
+        verdict: who is told before it is done.
+        seed: of chance.
+        kinds: of EVERY, those that are done.
+    """
+
+    def __init__(self, world, verdict, seed, kinds):
+        super().__init__(daemon=True)
+        self._world, self._verdict = world, verdict
+        self._random = random.Random(seed)
+        self._ending = threading.Event()
+        self._edits = 0
+        self._rates = {name: 1 / EVERY[name] for name in kinds}
+
+    def end(self):
+        """No more harm."""
+        self._ending.set()
+
+    def run(self):
+        """See Thread."""
+        rates = self._rates
+        while not self._ending.wait(self._random.expovariate(sum(rates.values()))):
+            (what,) = self._random.choices(list(rates), list(rates.values()))
+            with contextlib.suppress(LuisitoError, ProcessLookupError):
+                getattr(self, f"_{what}")()
+
+    def _ask(self, target):
+        status, answer = control.ask(self._world.control, "GET", target)
+        return answer if status == 200 else {}
+
+    def _kill_app(self):
+        rows = [row for row in self._ask("/servers").get("servers", ()) if row["pid"]]
+        if rows:
+            row = self._random.choice(rows)
+            self._verdict.fault("app", "app killed", row["site"])
+            os.kill(row["pid"], signal.SIGKILL)
+
+    def _kill_network(self):
+        pid = self._ask("/status").get("pid")
+        if pid:
+            self._verdict.fault("network", "network process killed")
+            os.kill(pid, signal.SIGKILL)
+
+    def _reload(self):
+        self._edits += 1
+        self._world.touch_settings(self._edits)
+        self._verdict.fault("reload", "reload (SIGHUP)")
+        os.kill(self._world.main, signal.SIGHUP)
+
+    def _restart(self):
+        self._verdict.fault("restart", "restart (SIGUSR2)")
+        os.kill(self._world.main, signal.SIGUSR2)

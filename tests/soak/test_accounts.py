@@ -1,0 +1,85 @@
+"""The soak's own judgement: what it must object to, and what a fault excuses."""
+
+import json
+
+import pytest
+
+from tests.soak import accounts, picture
+from tests.soak.verdict import Verdict
+
+
+@pytest.fixture
+def verdict(capsys):
+    return Verdict()
+
+
+def written(path, rows):
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    return path
+
+
+def line(nonce, end="", status=200):
+    return {"status": status, "end": end, "target": f"/echo/n={nonce}"}
+
+
+def test_one_access_line_for_each_answer_is_right(tmp_path, verdict):
+    verdict.whole("1.1")
+    path = written(tmp_path / "access.log", [line("1.1"), line("1.2", "the client went away", 0)])
+    statuses, ends = accounts.access(path, verdict)
+    assert verdict.violations == []
+    assert statuses == {"200": 1, "0": 1}
+    assert ends == {"": 1, "the client went away": 1}
+
+
+def test_two_lines_for_a_request_and_none_are_violations(tmp_path, verdict):
+    verdict.whole("1.2")
+    accounts.access(written(tmp_path / "access.log", [line("1.1"), line("1.1")]), verdict)
+    assert [words.partition(": ")[2] for words in verdict.violations] == [
+        "2 access lines for the request 1.1",
+        "no access line for the request 1.2",
+    ]
+
+
+def test_a_line_may_be_lost_with_a_network_process_that_was_killed(tmp_path, verdict):
+    verdict.whole("1.1")
+    verdict.fault("network", "network process killed")
+    accounts.access(written(tmp_path / "access.log", []), verdict)
+    assert verdict.violations == []
+
+
+def test_a_post_is_seen_once_and_a_get_twice_at_most(tmp_path, verdict):
+    heads = [("1", "POST"), ("2", "GET"), ("2", "GET"), ("3", "POST"), ("3", "POST")]
+    rows = [{"event": "head", "nonce": nonce, "method": method} for nonce, method in heads]
+    assert accounts.apps(written(tmp_path / "origin.log", rows), verdict) == 5
+    assert [words.partition(": ")[2] for words in verdict.violations] == ["apps saw POST 3 2 times"]
+
+
+def test_a_traceback_in_the_log_is_a_violation(tmp_path, verdict):
+    path = tmp_path / "luisito.log"
+    path.write_text("a: started as pid 7, in /\nb: stopping: room was needed for a\nTraceback (\n")
+    assert accounts.log(path, verdict) == {"spawns": 1, "evictions": 1, "idle stops": 0}
+    assert len(verdict.violations) == 1
+
+
+def test_what_grows_after_the_warm_up_is_a_violation(verdict):
+    rows = [{"rss": min(at, 20), "fds": at} for at in range(60)]
+    accounts.flat(rows, verdict, {"rss": 2, "fds": 2})
+    assert len(verdict.violations) == 1
+    assert "fds grows" in verdict.violations[0]
+
+
+def test_a_killed_app_excuses_its_own_site_only(verdict):
+    verdict.fault("app", "app killed", "a")
+    now = float("inf")
+    assert verdict.excused("app", "a", 0, now)
+    assert not verdict.excused("app", "b", 0, now)
+    assert not verdict.excused("network", "", 0, now)
+
+
+def test_the_picture_has_a_line_for_each_column(verdict):
+    row = {"requests": 1, "servers": 2, "network_rss": 3.0, "spawner_rss": 1.0, "network_fds": 9,
+           "spawner_fds": 8}  # fmt: skip
+    drawn = picture.draw([{**row, "seconds": 2.0}, {**row, "seconds": 4.0}], [(3.0, "reload")])
+    assert drawn.count("<polyline") == 6
+    assert drawn.count('class="mark"') == 4
+    assert "red lines: reload" in drawn

@@ -1,0 +1,74 @@
+"""What happened in a soak, and what of it must not have: events excuse, everything else counts."""
+
+import collections
+import threading
+import time
+
+# How long before a request a fault may lie that still excuses its failure, in seconds: a site is
+# backed off from for a while, a network process takes with it only what it had.
+_REACH = {"app": 40.0, "network": 0.5}
+_SHOWN = 20  # violations that are printed
+
+
+class Verdict:
+    """Counts of outcomes, faults that were made, and violations; for all threads together.
+
+    Attributes:
+        outcomes: {words: how often} of what clients got.
+        faults: {words: how often} of what was done on purpose.
+        violations: the words of what must not have happened, with the time since the start.
+        answered: the nonces whose answer came whole, with the time.
+        posts: how many POSTs were sent.
+    """
+
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._began = time.monotonic()
+        self._done = collections.defaultdict(list)
+        self.outcomes = collections.Counter()
+        self.faults = collections.Counter()
+        self.violations = []
+        self.marks = []
+        self.answered = {}
+
+    def seconds(self):
+        """Since the start."""
+        return time.monotonic() - self._began
+
+    def fault(self, kind, words, site=""):
+        """A fault is made now.
+
+        Args:
+            kind: "app", "network", or another that excuses nothing.
+            words: what is done.
+            site: whose app.
+        """
+        now = time.monotonic()
+        with self._lock:
+            self.faults[words] += 1
+            self._done[kind, site].append(now)
+            if kind != "app":
+                self.marks.append((now - self._began, words))
+
+    def excused(self, kind, site, since, until):
+        """Whether a fault explains what happened to a request between two times (monotonic)."""
+        with self._lock:
+            times = self._done[kind, site]
+            return any(since - _REACH[kind] <= at <= until for at in reversed(times))
+
+    def outcome(self, words):
+        """A client got something."""
+        with self._lock:
+            self.outcomes[words] += 1
+
+    def whole(self, nonce):
+        """The answer to a request came whole."""
+        with self._lock:
+            self.answered[nonce] = time.monotonic()
+
+    def violation(self, words):
+        """Something happened that must not."""
+        with self._lock:
+            self.violations.append(f"at {self.seconds():.1f} s: {words}")
+            if len(self.violations) <= _SHOWN:
+                print(f"VIOLATION {self.violations[-1]}", flush=True)

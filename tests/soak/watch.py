@@ -1,0 +1,88 @@
+"""Looks at the processes of a soak, time after time: memory, descriptors, servers, zombies."""
+
+import re
+import threading
+import time
+
+from tests.harness import processes
+from tests.soak.world import MAX_SERVERS, OVERLAP
+
+_EVERY = 2.0  # seconds
+_ZOMBIE = 3.0  # seconds that a process may be dead before somebody reaps it
+_MiB = 1 << 20
+
+
+class Watch(threading.Thread):
+    """Samples until it is told to end.
+
+    Args:
+        world: what.
+        verdict: who is told of too many servers and of zombies.
+
+    Attributes:
+        rows: one dict for each sample: seconds, requests (so far), servers, and for the network
+            process and the spawner rss (MiB) and descriptors.
+    """
+
+    def __init__(self, world, verdict):
+        super().__init__(daemon=True)
+        self._world, self._verdict = world, verdict
+        self._ending = threading.Event()
+        self._dead = {}
+        self.rows = []
+
+    def end(self):
+        """No more samples."""
+        self._ending.set()
+
+    def run(self):
+        """See Thread."""
+        while not self._ending.wait(_EVERY):
+            self.rows.append(self.sample())
+
+    def sample(self):
+        """One look."""
+        ours = self._world.ours()
+        self._count_zombies(ours)
+        groups = {"network": [], "spawner": []}
+        servers = set()
+        for pid, (state, _parent) in ours.items():
+            if state == "Z":
+                continue
+            number = processes.environ(pid).get("LUISITO_SERVER")
+            if number is not None:
+                servers.add(number)
+                continue
+            command = processes.command(pid)
+            if "luisito.spawner" in command:
+                groups["spawner"].append(pid)
+            elif "luisito" in command:
+                groups["network"].append(pid)
+        if len(servers) > MAX_SERVERS + OVERLAP:
+            self._verdict.violation(f"{len(servers)} servers live")
+        row = {
+            "seconds": self._verdict.seconds(),
+            "requests": len(self._verdict.answered),
+            "servers": len(servers),
+            "processes": len(groups["network"]),
+        }
+        for name, pids in groups.items():
+            # the largest: forked children of the spawner have a moment of their own
+            row[f"{name}_rss"] = max(map(_rss, pids), default=0.0)
+            row[f"{name}_fds"] = max((len(processes.descriptors(pid)) for pid in pids), default=0)
+        return row
+
+    def _count_zombies(self, ours):
+        now = time.monotonic()
+        dead = {pid for pid, (state, _parent) in ours.items() if state == "Z"}
+        self._dead = {pid: self._dead.get(pid, now) for pid in dead}
+        for pid, since in self._dead.items():
+            if now - since > _ZOMBIE:
+                self._verdict.violation(f"pid {pid} stays a zombie")
+                self._dead[pid] = float("inf")
+
+
+def _rss(pid):
+    """MiB that a process does not share with others."""
+    found = re.match(r"(\d+) kB", processes.status(pid).get("RssAnon", "0 kB"))
+    return int(found[1]) * 1024 / _MiB
