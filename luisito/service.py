@@ -33,12 +33,14 @@ from luisito.process.who import drop, network_user, servers_user
 from luisito.proxy.gateway import Gateway
 from luisito.readiness.diag import Diag
 from luisito.readiness.watch import Readiness
+from luisito.systemd import Notifier
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Mapping
 
     from twisted.python.failure import Failure
 
+    from luisito.core.lifecycle import State
     from luisito.core.wire import Configure
     from luisito.net.listening import Listener
     from luisito.process.client import LogFile
@@ -85,6 +87,7 @@ class LuisitoService(Service):
         self._listeners: list[Listener] = []
         self._launched: Launched | None = None
         self._control: Control | None = None
+        self._notifier: Notifier | None = None
         self._stopping: Deferred[None] | None = None
         self._access_asked: Deferred[None] = succeed(None)
         self._log_file = log
@@ -125,6 +128,8 @@ class LuisitoService(Service):
             self._log.info("Listening on {name}", name=listener.name)
         if self._control is not None:
             self._control.open()
+        if self._notifier is not None:
+            self._notifier.ready(None)
 
     def _prepare(self) -> None:
         if self._board is not None:
@@ -174,12 +179,17 @@ class LuisitoService(Service):
             runtime_dir=hello.runtime_dir,
             roles=Roles(started_by=os.geteuid(), serves_as=uid, servers_as=servers),
         )
+        self._notifier = Notifier(reactor, os.environ, settings.max_servers, self._load)
         if settings.access_log is not None:
             self._access_asked = logs.write_access_to(self.gateway, board)
         if self._log_file is not None:
             logs.write_own_to(self._log_file)
         if self.site_logs is not None:
             logs.add(self.site_logs.reopen)
+
+    def _load(self) -> tuple[Mapping[State, int], int, int]:
+        policy = self.pool.policy
+        return policy.counts(), policy.waiting, self.gateway.counters.answers
 
     def _warn_of_one_user(self, uid: int, servers: int | None) -> None:
         if uid == servers:
@@ -296,6 +306,8 @@ class LuisitoService(Service):
         reactor, settings = self._reactor, self.settings
         for listener in self._listeners:
             listener.stopListening()
+        if self._notifier is not None:
+            self._notifier.stopping()
         if not self.failed:
             gateway, pool = self.gateway, self.pool
             if self._control is not None:
@@ -333,6 +345,8 @@ class LuisitoService(Service):
 
     def _close(self) -> None:
         self._close_control()
+        if self._notifier is not None:
+            self._notifier.close()
         gateway = self.gateway
         gateway.close_all()
         self._log.info("counters: {json}", json=json.dumps(gateway.counters.as_dict()))
