@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import threading
@@ -248,17 +247,3 @@ def test_logrotate(serve, how):
     assert "Listening on" not in (logs / "luisito.log").read_text()
     assert "Server Shut Down" in (logs / "luisito.log").read_text()
     server.unchecked |= {"access lines", "conservation"}
-
-
-@pytest.mark.needs("systemd-analyze")
-def test_the_unit_is_right(tmp_path):
-    """As systemd reads it, with a program that is there."""
-    text = (ROOT / "contrib" / "systemd" / "luisito.service").read_text()
-    assert "ExecStart=/opt/luisito/bin/twistd " in text
-    unit = tmp_path / "luisito.service"
-    unit.write_text(text.replace("/opt/luisito/bin/twistd", shutil.which("true")))
-    argv = ["systemd-analyze", "verify", "--man=no", str(unit)]
-    said = subprocess.run(argv, capture_output=True, text=True, check=False)
-    ours = [line for line in said.stderr.splitlines() if "luisito" in line]
-    assert not ours, said.stderr
-    assert said.returncode == 0, said.stderr

@@ -2,14 +2,19 @@
 
 import os
 import re
+import shutil
 import signal
 import socket
+import subprocess
 import tempfile
 import time
 
 import pytest
 
 from tests.harness import processes
+from tests.harness.server import ROOT, Server
+
+UNITS = ROOT / "contrib" / "systemd"
 
 
 class Manager:
@@ -98,3 +103,69 @@ def test_a_socket_that_is_not_there_is_told_and_survived(serve):
     server = serve(environ={"NOTIFY_SOCKET": "/nonexistent/notify"})
     server.expect(r"The service manager was not told .*: \$NOTIFY_SOCKET: No such file")
     assert server.request().status == 200
+
+
+@pytest.mark.needs("systemd-analyze")
+def test_the_units_are_right(tmp_path):
+    """As systemd reads them, with a program that is there."""
+    for name in ("luisito.service", "luisito.socket"):
+        text = (UNITS / name).read_text()
+        (tmp_path / name).write_text(text.replace("/opt/luisito/bin/twistd", shutil.which("true")))
+    assert "ExecStart=/opt/luisito/bin/twistd " in (UNITS / "luisito.service").read_text()
+    units = [str(tmp_path / "luisito.service"), str(tmp_path / "luisito.socket")]
+    argv = ["systemd-analyze", "verify", "--man=no", *units]
+    said = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert not [line for line in said.stderr.splitlines() if "luisito" in line], said.stderr
+    assert said.returncode == 0, said.stderr
+
+
+class Confined(Server):
+    """Luisito with no more of root than the unit leaves it."""
+
+    def _argv(self):
+        (names,) = re.findall(
+            r"^CapabilityBoundingSet=(.*)$", (UNITS / "luisito.service").read_text(), re.MULTILINE
+        )
+        kept = ",".join(f"+{name.removeprefix('CAP_').lower()}" for name in names.split())
+        return ["setpriv", f"--bounding-set=-all,{kept}", "--no-new-privs", *super()._argv()]
+
+
+@pytest.mark.root
+def test_the_capabilities_of_the_unit_are_enough(tmp_path):
+    """Servers run as the owners of their folders, are watched, signalled, and leave nothing."""
+
+    def prepare(folder):
+        for site, user in (("a.localhost", "games"), ("b.localhost", "backup")):
+            (folder / "sites" / site).mkdir(parents=True)
+            shutil.chown(folder / "sites" / site, user, user)
+
+    settings = {"PROJECT_PATH": "<folder>/sites/%HOST", "MAX_SERVERS": 1}
+    with Confined(settings=settings, way="port", prepare=prepare) as server:
+        for host in ("a.localhost", "b.localhost", "a.localhost"):
+            assert server.request(host=host).status == 200
+        uids = {boot["site"]: boot["uids"][0] for boot in server.seen("boot")}
+        assert uids == {
+            host: os.stat(server.folder / "sites" / host).st_uid
+            for host in ("a.localhost", "b.localhost")
+        }
+        assert "servers live in a pid namespace" in server.log()
+
+
+class Activated(Server):
+    """Luisito with a socket that systemd listens on, and that the first connection starts."""
+
+    def _argv(self):
+        names = ("PATH", "LANG", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "LUISITO_SETTINGS")
+        kept = [f"--setenv={name}" for name in names]
+        listen = f"--listen=127.0.0.1:{self.port}"
+        # a name, as a socket unit always gives one
+        return ["systemd-socket-activate", "--fdname=http", listen, *kept, *super()._argv()]
+
+
+@pytest.mark.needs("systemd-socket-activate")
+def test_the_connection_that_starts_it_is_served(as_whom):
+    settings = {"LISTEN": "systemd:domain=INET:index=0"}
+    with Activated(settings=settings, ordinary=as_whom == "ordinary") as server:
+        assert server.request().status == 200
+        (pid,) = server.servers()
+        assert not {"LISTEN_FDS", "LISTEN_PID"} & processes.environ(pid).keys()
