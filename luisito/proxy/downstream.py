@@ -294,7 +294,7 @@ class Downstream:
         counters = self.gateway.counters
         counters.heads += 1
         counters.answers += 1
-        self.gateway.log_bad(self, status, len(page), reason)
+        self.gateway.reports.bad(self, status, len(page), reason)
         self.stream.send(page)
         self._linger()
 

@@ -259,7 +259,7 @@ class Exchange(Outward):
         """See pool.Stream."""
         now = self.gateway.clock()
         silent = now - self.active_at(now)
-        self.gateway.report_silent(self, silent, wanted_by)
+        self.gateway.reports.silent(self, silent, wanted_by)
         self.abort(f"silent for {silent:.0f} s; room was needed for {wanted_by}")
 
     # ------------------------------------------------------------------ when it goes wrong
@@ -302,7 +302,7 @@ class Exchange(Outward):
         self.first_byte = now = self.gateway.clock()
         down = self.down
         if status >= 500:
-            self.gateway.report(self, status, detail)
+            self.gateway.reports.failed(self, status, detail)
         page = down.page(
             status, detail, retry_after, close=not self.keep, body=not self.line.to_head,
             as_json=self.fields.json,

@@ -1,4 +1,4 @@
-"""What all connections share: the pool, the settings that count per request, log and counters."""
+"""What all connections share: the pool, the settings that count per request, and counters."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Final, cast
 
 from cachetools import TTLCache
 from twisted.internet.defer import succeed
-from twisted.logger import Logger
 
 from luisito.core import access
 from luisito.core.memo import Memo
@@ -20,6 +19,7 @@ from luisito.net.deadlines import Deadlines
 from luisito.pool import Refused
 from luisito.proxy.counters import Counters
 from luisito.proxy.downstream import Downstream
+from luisito.proxy.reports import Reports
 from luisito.proxy.upstream import Upstream
 
 if TYPE_CHECKING:
@@ -58,10 +58,9 @@ class Gateway:
         take: leases a site's server where it is awake; else None (Policy.take).
         release: gives a lease back; what it returns is for `released` (Policy.release).
         released: see Pool.
-        access: the access log, where there is one.
+        reports: what the logs are told.
+        log: writes the access line of an exchange that is over (Reports.over).
     """
-
-    _log = Logger()
 
     def __init__(
         self,
@@ -80,7 +79,8 @@ class Gateway:
         self.line = Memo(self._read_line, size=4096, longest=256).get
         self.fields = Memo(request_fields, size=2048, longest=4096).get
         self.response = LinesMemo().response
-        self.access: AccessLog | None = None
+        self.reports = Reports(self.clock, self.counters, self.form)
+        self.log = self.reports.over
         self._routes, self._pool = routes, pool
         self.take, self.release, self.released = pool.take, pool.release, pool.released
         self._settings = settings
@@ -98,12 +98,15 @@ class Gateway:
         self._clients: set[Downstream] = set()
         # whether a site's folder exists, as far as it was asked lately
         self._folders: TTLCache[str, bool] = TTLCache(_FOLDERS, _FOLDER_SECONDS, timer=self.clock)
-        self._next_second = 0.0
-        self._stamp = b""
+
+    @property
+    def access(self) -> AccessLog | None:
+        """The access log, where there is one."""
+        return self.reports.access
 
     def log_to(self, access_log: AccessLog | None) -> None:
         """Writes access lines there from now on."""
-        self.access = access_log
+        self.reports.access = access_log
         self.board.turned = None if access_log is None else access_log.turn
 
     def _read_line(self, data: bytes) -> RequestLine:
@@ -122,8 +125,9 @@ class Gateway:
         receiver.stream = stream
         self.counters.connections += 1
         self.counters.open += 1
-        if self.access is not None:
-            self.access.arm()
+        access_log = self.reports.access
+        if access_log is not None:
+            access_log.arm()
         self._clients.add(receiver)
         self.deadlines.add(receiver)
 
@@ -137,8 +141,9 @@ class Gateway:
             self._clients.remove(down)
             self.counters.open -= 1
             self.deadlines.discard(down)
-            if self.access is not None:
-                self.access.arm()  # for the lines of a tunnel, or of an answer that ends here
+            access_log = self.reports.access
+            if access_log is not None:
+                access_log.arm()  # for the lines of a tunnel, or of an answer that ends here
 
     def close_idle(self) -> None:
         """Closes the connections that have no exchange; the others close after theirs."""
@@ -246,72 +251,3 @@ class Gateway:
         """It is over, and its lease is given back next."""
         if exchange.server is not None:
             self._pool.stream_over(exchange.server, exchange)
-
-    # -- reports
-
-    def report(self, exchange: Exchange, status: int, detail: str) -> None:
-        """Tells the log why an exchange failed."""
-        self._log.warn(
-            "{site}: {status} for {method} {target}: {detail}",
-            site=exchange.fields.site,
-            status=status,
-            method=exchange.line.method.decode(),
-            target=access.escaped(exchange.line.target.partition(b"?")[0]).decode(),
-            detail=detail,
-        )
-
-    def report_silent(self, exchange: Exchange, seconds: float, wanted_by: str) -> None:
-        """Tells the log that a stream is ended for another site."""
-        self._log.info(
-            "{site}: a stream silent for {seconds:.0f} s was ended: room was needed for"
-            " {wanted_by}",
-            site=exchange.fields.site,
-            seconds=seconds,
-            wanted_by=wanted_by,
-        )
-
-    def log(self, exchange: Exchange, now: float, end: bytes) -> None:
-        """Writes the access line of an exchange that is over."""
-        self.counters.lines += 1
-        log = self.access
-        if log is None:
-            return
-        if now >= self._next_second:
-            self._new_second(now)
-        began, first_byte = exchange.began, exchange.first_byte
-        if end or exchange.delayed:
-            start = b"cold" if exchange.cold else b"warm"
-            ending = self.form.how(start, exchange.queued, exchange.starting, end)
-        else:
-            ending = self.form.at_once
-        log.add(
-            (
-                self._stamp,
-                exchange.down.whom,
-                exchange.line.logged,
-                exchange.status,
-                exchange.bytes_in,
-                exchange.bytes_out,
-                first_byte - began if first_byte else 0.0,
-                now - began,
-                ending,
-            )
-        )
-
-    def log_bad(self, down: Downstream, status: int, size: int, reason: str) -> None:
-        """Writes the access line of a request whose head could not be read."""
-        self.counters.lines += 1
-        if self.access is None:
-            return
-        now = self.clock()
-        if now >= self._next_second:
-            self._new_second(now)
-        form = self.form
-        ending = form.how(b"", 0.0, 0.0, reason.encode())
-        self.access.add((self._stamp, down.whom, form.nothing, status, 0, size, 0.0, 0.0, ending))
-
-    def _new_second(self, now: float) -> None:
-        """Access lines tell the time in seconds, so it is composed once in a second."""
-        wall = time.time()
-        self._next_second = now + 1.0 - wall % 1.0
-        self._stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(wall)).encode()

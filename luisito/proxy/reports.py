@@ -1,0 +1,103 @@
+"""What the logs are told of exchanges: the access log of each, Luisito's own of what failed."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from twisted.logger import Logger
+
+from luisito.core import access
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from luisito.proxy.accesslog import AccessLog
+    from luisito.proxy.counters import Counters
+    from luisito.proxy.downstream import Downstream
+    from luisito.proxy.exchange import Exchange
+
+
+class Reports:
+    """Writes the lines, and counts them.
+
+    Attributes:
+        form: of the access log's lines.
+        access: the access log, where there is one.
+    """
+
+    _log = Logger()
+
+    def __init__(self, clock: Callable[[], float], counters: Counters, form: access.Form) -> None:
+        self._clock, self._counters = clock, counters
+        self.form = form
+        self.access: AccessLog | None = None
+        self._next_second = 0.0
+        self._stamp = b""
+
+    def failed(self, exchange: Exchange, status: int, detail: str) -> None:
+        """Tells the log why an exchange failed."""
+        self._log.warn(
+            "{site}: {status} for {method} {target}: {detail}",
+            site=exchange.fields.site,
+            status=status,
+            method=exchange.line.method.decode(),
+            target=access.escaped(exchange.line.target.partition(b"?")[0]).decode(),
+            detail=detail,
+        )
+
+    def silent(self, exchange: Exchange, seconds: float, wanted_by: str) -> None:
+        """Tells the log that a stream is ended for another site."""
+        self._log.info(
+            "{site}: a stream silent for {seconds:.0f} s was ended: room was needed for"
+            " {wanted_by}",
+            site=exchange.fields.site,
+            seconds=seconds,
+            wanted_by=wanted_by,
+        )
+
+    def over(self, exchange: Exchange, now: float, end: bytes) -> None:
+        """Writes the access line of an exchange that is over."""
+        self._counters.lines += 1
+        log = self.access
+        if log is None:
+            return
+        if now >= self._next_second:
+            self._new_second(now)
+        began, first_byte = exchange.began, exchange.first_byte
+        if end or exchange.delayed:
+            start = b"cold" if exchange.cold else b"warm"
+            ending = self.form.how(start, exchange.queued, exchange.starting, end)
+        else:
+            ending = self.form.at_once
+        log.add(
+            (
+                self._stamp,
+                exchange.down.whom,
+                exchange.line.logged,
+                exchange.status,
+                exchange.bytes_in,
+                exchange.bytes_out,
+                first_byte - began if first_byte else 0.0,
+                now - began,
+                ending,
+            )
+        )
+
+    def bad(self, down: Downstream, status: int, size: int, reason: str) -> None:
+        """Writes the access line of a request whose head could not be read."""
+        self._counters.lines += 1
+        if self.access is None:
+            return
+        now = self._clock()
+        if now >= self._next_second:
+            self._new_second(now)
+        form = self.form
+        ending = form.how(b"", 0.0, 0.0, reason.encode())
+        self.access.add((self._stamp, down.whom, form.nothing, status, 0, size, 0.0, 0.0, ending))
+
+    def _new_second(self, now: float) -> None:
+        """Access lines tell the time in seconds, so it is composed once in a second."""
+        wall = time.time()
+        self._next_second = now + 1.0 - wall % 1.0
+        self._stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(wall)).encode()
