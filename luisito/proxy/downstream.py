@@ -52,7 +52,7 @@ class Downstream:
 
     def __init__(self, gateway: Gateway, peer: bytes, port: int) -> None:
         self.gateway, self._peer, self._port = gateway, peer, port
-        self._trusted = gateway.trusts(peer)
+        self._trusted = gateway.peers.trusts(peer)
         self.whom = gateway.form.who(peer or b"unix", b"", b"")
         self.buffer = b""
         self.exchange: Exchange | None = None
@@ -71,7 +71,7 @@ class Downstream:
         sent = fields.forwarded if self._trusted else ()
         told = forwarded_lines(self._peer, b"http", fields.host, self._port, sent)
         self.fields, self.passed = fields, b"%s%s\r\n" % (fields.lines, told)
-        client, form = self.gateway.client_of(self._peer, sent), self.gateway.form
+        client, form = self.gateway.peers.client_of(self._peer, sent), self.gateway.form
         lines = fields.lines if form.of_agents else b""
         self.whom = form.who(client, fields.site.encode(), lines)
 
@@ -271,26 +271,14 @@ class Downstream:
 
     # ------------------------------------------------------------------ our own answers
 
-    def page(
-        self,
-        status: int,
-        detail: str,
-        retry_after: float | None = None,
-        *,
-        close: bool,
-        body: bool,
-        as_json: bool,
-    ) -> bytes:
-        """An answer of our own; only an operator is told what failed."""
-        shown = detail if self.gateway.is_operator(self._peer, self.fields) else ""
-        return pages.page(
-            status, as_json=as_json, close=close, detail=shown, retry_after=retry_after, body=body
-        )
+    def shown(self, detail: str) -> str:
+        """What this client may read of why something failed: nothing, unless it is an operator."""
+        return detail if self.gateway.peers.is_operator(self._peer, self.fields) else ""
 
     def _bad(self, status: int, reason: str) -> None:
         """Answers a head that cannot be read, and ends: where the next one begins is unknown."""
         self.buffer = b""
-        page = self.page(status, reason, close=True, body=True, as_json=False)
+        page = pages.page(status, as_json=False, close=True, detail=self.shown(reason))
         counters = self.gateway.counters
         counters.heads += 1
         counters.answers += 1

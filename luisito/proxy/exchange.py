@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from luisito.core import pages
 from luisito.core.http1 import TO_EOF
 from luisito.core.orders import NOTHING
 from luisito.core.response import without_coding
@@ -303,9 +304,9 @@ class Exchange(Outward):
         down = self.down
         if status >= 500:
             self.gateway.reports.failed(self, status, detail)
-        page = down.page(
-            status, detail, retry_after, close=not self.keep, body=not self.line.to_head,
-            as_json=self.fields.json,
+        page = pages.page(
+            status, as_json=self.fields.json, close=not self.keep, detail=down.shown(detail),
+            retry_after=retry_after, body=not self.line.to_head,
         )  # fmt: skip
         self.bytes_out += len(page)
         self.gateway.counters.answers += 1

@@ -19,6 +19,7 @@ from luisito.net.deadlines import Deadlines
 from luisito.pool import Refused
 from luisito.proxy.counters import Counters
 from luisito.proxy.downstream import Downstream
+from luisito.proxy.peers import Peers
 from luisito.proxy.reports import Reports
 from luisito.proxy.upstream import Upstream
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
     from twisted.internet.interfaces import IReactorTime
 
-    from luisito.core.request import RequestFields, RequestLine
+    from luisito.core.request import RequestLine
     from luisito.core.routing import Routes
     from luisito.net.backend import Backend
     from luisito.net.stream import Stream
@@ -58,6 +59,7 @@ class Gateway:
         take: leases a site's server where it is awake; else None (Policy.take).
         release: gives a lease back; what it returns is for `released` (Policy.release).
         released: see Pool.
+        peers: what is believed of clients.
         reports: what the logs are told.
         log: writes the access line of an exchange that is over (Reports.over).
     """
@@ -83,7 +85,7 @@ class Gateway:
         self.log = self.reports.over
         self._routes, self._pool = routes, pool
         self.take, self.release, self.released = pool.take, pool.release, pool.released
-        self._settings = settings
+        self._settings, self.peers = settings, Peers(settings)
         self.head_timeout = settings.head_timeout
         self.body_timeout = settings.body_timeout
         self.response_timeout = settings.response_timeout
@@ -163,28 +165,6 @@ class Gateway:
     def busy(self) -> int:
         """Exchanges that are in flight."""
         return sum(down.exchange is not None for down in self._clients)
-
-    def trusts(self, peer: bytes) -> bool:
-        """Whether a peer's forwarded fields are believed."""
-        return self._settings.trusted_proxies.includes(peer.decode() or "unix")
-
-    def client_of(self, peer: bytes, sent: tuple[tuple[bytes, bytes], ...]) -> bytes:
-        """The address of the client: the last one that no trusted proxy has, for the access log."""
-        # Several lines are one list, in their order (RFC 9110 section 5.3).
-        lines = [value for name, value in sent if name == b"x-forwarded-for"]
-        hops = [hop.strip() for value in lines for hop in value.split(b",")] + [peer or b"unix"]
-        for hop in reversed(hops):
-            try:
-                if not self._settings.trusted_proxies.includes(hop.decode("latin-1")):
-                    return hop
-            except ValueError:
-                return hop
-        return hops[0]
-
-    def is_operator(self, peer: bytes, fields: RequestFields | None) -> bool:
-        """Whether a client may be told what failed: it is one, and did not come through a proxy."""
-        proxied = fields is not None and bool(fields.forwarded)
-        return bool(peer) and not proxied and self._settings.operators.includes(peer.decode())
 
     # -- servers
 
