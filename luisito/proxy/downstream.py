@@ -9,11 +9,10 @@ from luisito.core.forwarded import forwarded_lines
 from luisito.core.request import named_by, with_host
 from luisito.errors import BadMessage
 from luisito.proxy.exchange import Exchange
-from luisito.proxy.linger import Linger
+from luisito.proxy.persistent import Persistent
 
 if TYPE_CHECKING:
     from luisito.core.request import RequestFields
-    from luisito.net.stream import Stream
     from luisito.proxy.gateway import Gateway
 
 # What may come in while it cannot be used yet: the body of a request whose server is starting, or
@@ -23,53 +22,35 @@ _MAX_HELD: Final = 16384
 _CR: Final = 13
 
 
-class Downstream:
+class Downstream(Persistent):
     """The receiver of a client's stream.
 
     Attributes:
-        stream: to the client.
-        buffer: what came in and could not be used yet.
-        exchange: the one in flight, if any.
-        spare: one that is over, for the next request with the same header lines.
-        half_closed: the client will send no more.
+        spare: an exchange that is over, for the next request with the same header lines.
         fields: the header lines read last.
         passed: what goes to the app server after the request line: those lines, who asks, and the
             empty line.
         whom: what an access line says of who asked for which site (access.Form.who).
-        deadline: see Deadlines.
     """
 
-    __slots__ = (
-        "_block", "_flushing", "_next_keep", "_peer", "_port", "_progress", "_trusted", "buffer",
-        "deadline", "exchange", "fields", "gateway", "half_closed", "passed", "spare", "stream",
-        "whom",
-    )  # fmt: skip
-
-    # Whoever has hung up takes no answer.
-    reads_on = False
-
-    stream: Stream
+    __slots__ = ("_block", "_peer", "_trusted", "fields", "passed", "spare", "whom")
 
     def __init__(self, gateway: Gateway, peer: bytes, port: int) -> None:
-        self.gateway, self._peer, self._port = gateway, peer, port
+        super().__init__(gateway, port)
+        self._peer = peer
         self._trusted = gateway.peers.trusts(peer)
         self.whom = gateway.form.who(peer or b"unix", b"", b"")
-        self.buffer = b""
-        self.exchange: Exchange | None = None
         self.spare: Exchange | None = None
-        self.half_closed = self._flushing = self._next_keep = False
-        self._progress = -1
         # Header lines, up to the empty one, that `fields` were read from, and that need no more
         # than that; empty where there are none, so that nothing can be like them.
         self._block = b""
         self.fields: RequestFields | None = None
         self.passed = b""
-        self.deadline = gateway.clock() + gateway.head_timeout
 
     def _tell(self, fields: RequestFields) -> None:
         """Composes what the app server is told, and the access log, of this client."""
         sent = fields.forwarded if self._trusted else ()
-        told = forwarded_lines(self._peer, b"http", fields.host, self._port, sent)
+        told = forwarded_lines(self._peer, b"http", fields.host, self.port, sent)
         self.fields, self.passed = fields, b"%s%s\r\n" % (fields.lines, told)
         client, form = self.gateway.peers.client_of(self._peer, sent), self.gateway.form
         lines = fields.lines if form.of_agents else b""
@@ -115,44 +96,10 @@ class Downstream:
         else:
             self.close()
 
-    def full(self) -> None:
-        """See Receiver."""
-        exchange = self.exchange
-        if exchange is not None and exchange.upstream is not None:
-            exchange.upstream.hold()
-            # an event stream may be silent for ever, but its reader must read
-            self.deadline = self.gateway.clock() + self.gateway.response_timeout
-
-    def drained(self) -> None:
-        """See Receiver."""
-        exchange = self.exchange
-        if self._flushing:
-            self._flushing = False
-            self.next(self.gateway.clock(), self._next_keep, whole=True)
-        elif exchange is not None and exchange.upstream is not None:
-            exchange.upstream.go_on()
-            exchange.drained()
-
-    def lost(self, error: OSError | None) -> None:
-        """See Receiver."""
-        del error
-        if self.exchange is not None:
-            self.exchange.abort("the client went away")
-        else:
-            self.forget()
-
     def expired(self, now: float) -> None:
         """See Item."""
         if self.stream.backed_up:
-            # A slow reader is no silent one: anything that it took since the last look counts.
-            progress = self.stream.progress()
-            if progress != self._progress:
-                self._progress = progress
-                self.deadline = now + self.gateway.response_timeout
-            elif self.exchange is not None:
-                self.exchange.abort("the client stopped reading")
-            else:
-                self.abort()
+            self.reads_slowly(now)
         elif self.exchange is not None:
             self.exchange.expired(now)
         elif self.buffer:
@@ -233,42 +180,6 @@ class Downstream:
         else:
             self._bad(431, f"the request head is over {limit} bytes")
 
-    def next(self, now: float, keep: bool, whole: bool) -> None:
-        """The exchange is over.
-
-        Args:
-            now: on the clock.
-            keep: the connection may go on.
-            whole: the request has come in to its end.
-        """
-        stream = self.stream
-        if not whole:
-            self._linger()
-        elif stream.pending:
-            # The next answer must not pile up on this one.
-            self._flushing, self._next_keep = True, keep
-            self._progress = -1
-            self.deadline = now + self.gateway.response_timeout
-        elif not keep:
-            self.close()
-        elif self.buffer:
-            stream.resume()
-            data, self.buffer = self.buffer, b""
-            self._request(data)
-        elif self.half_closed:
-            self.close()
-        else:
-            self.deadline = now + self.gateway.keepalive_timeout
-
-    def later(self, *, keep: bool) -> None:
-        """As `next`, after a turn: nobody who pipelines what we refuse keeps the others waiting."""
-        self._flushing, self._next_keep = True, keep
-        self.gateway.reactor.callLater(0, self._turn)
-
-    def _turn(self) -> None:
-        if self._flushing and self.gateway.knows(self):
-            self.drained()
-
     # ------------------------------------------------------------------ our own answers
 
     def shown(self, detail: str) -> str:
@@ -284,38 +195,4 @@ class Downstream:
         counters.answers += 1
         self.gateway.reports.bad(self, status, len(page), reason)
         self.stream.send(page)
-        self._linger()
-
-    # ------------------------------------------------------------------ the end
-
-    def drain(self) -> None:
-        """Luisito is stopping: the connection ends with the exchange in flight, or now."""
-        if self.exchange is not None:
-            self.exchange.keep = self.exchange.usual = False
-        elif self._flushing:
-            self._next_keep = False
-        elif not self.buffer:
-            self.close()
-
-    def tunnelled(self) -> None:
-        """The stream belongs to a tunnel from now on."""
-        self.gateway.deadlines.discard(self)
-
-    def _linger(self) -> None:
-        self.forget()
-        gateway = self.gateway
-        Linger(self.stream, gateway.deadlines, gateway.clock(), ended=self.half_closed)
-
-    def close(self) -> None:
-        """Closes once all is sent."""
-        self.forget()
-        self.stream.close()
-
-    def abort(self) -> None:
-        """Closes so that the client sees an abort."""
-        self.forget()
-        self.stream.abort()
-
-    def forget(self) -> None:
-        """The connection is over."""
-        self.gateway.forget(self)
+        self.linger()

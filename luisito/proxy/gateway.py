@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from luisito.proxy.accesslog import AccessLog
     from luisito.proxy.exchange import Exchange
     from luisito.proxy.outward import Outward
+    from luisito.proxy.persistent import Persistent
     from luisito.settings import Settings
 
 _FOLDER_SECONDS: Final = 10.0
@@ -97,7 +98,7 @@ class Gateway:
         header = settings.host_header
         self.host_header = None if header is None else header.lower().encode()
         self.max_body_size = settings.max_body_size
-        self._clients: set[Downstream] = set()
+        self._clients: set[Persistent] = set()
         # whether a site's folder exists, as far as it was asked lately
         self._folders: TTLCache[str, bool] = TTLCache(_FOLDERS, _FOLDER_SECONDS, timer=self.clock)
 
@@ -133,11 +134,11 @@ class Gateway:
         self._clients.add(receiver)
         self.deadlines.add(receiver)
 
-    def knows(self, down: Downstream) -> bool:
+    def knows(self, down: Persistent) -> bool:
         """Whether a client is still connected."""
         return down in self._clients
 
-    def forget(self, down: Downstream) -> None:
+    def forget(self, down: Persistent) -> None:
         """A client's connection is over."""
         if down in self._clients:
             self._clients.remove(down)
