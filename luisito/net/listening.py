@@ -34,6 +34,20 @@ _PASSING: Final = frozenset(
 )  # fmt: skip
 
 
+def _told(address: tuple[str, int]) -> bytes:
+    """A client's address, without what IPv6 adds: the prefix of IPv4, the zone of a link-local."""
+    return address[0].removeprefix("::ffff:").partition("%")[0].encode()
+
+
+def peer_of(sock: socket.socket) -> bytes:
+    """Tells what an Acceptor is told of a client.
+
+    Raises:
+        OSError: it has gone, so that nobody knows any more (ENOTCONN).
+    """
+    return b"" if sock.family == socket.AF_UNIX else _told(sock.getpeername())
+
+
 class Acceptor(Protocol):
     """Who takes new connections."""
 
@@ -114,9 +128,7 @@ class Listener:
             sock.setblocking(False)
             if self._tcp:
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                # without what IPv6 adds: the prefix of an IPv4 client, the zone of a link-local one
-                peer = address[0].removeprefix("::ffff:").partition("%")[0]
-                receiver = self._acceptor.accept(peer.encode(), self._port)
+                receiver = self._acceptor.accept(_told(address), self._port)
             else:
                 receiver = self._acceptor.accept(b"", 0)
             stream = SocketStream(self._board, sock, receiver)

@@ -213,21 +213,29 @@ class SocketStream:
                 pass
             self.shut()
 
+    def detach(self) -> socket.socket:
+        """Lets go of the socket, for which nothing is pending, and which the caller owns from now.
+
+        Nothing is called back any more.
+        """
+        if not self._hung_up:
+            self._board.unregister(self.fd)
+        self.fd = -1
+        self._receiver = NOBODY
+        return self.socket
+
     def shut(self) -> None:
         """Closes the descriptor."""
         if self.fd >= 0:
-            if not self._hung_up:
-                self._board.unregister(self.fd)
-            self.fd = -1
+            sock = self.detach()
             self._out.clear()
-            self._receiver = NOBODY
             splice, self.pulled_by = self.pulled_by, None
             if splice is not None:
                 splice.drop()
             splice, self.pushed_by = self.pushed_by, None
             if splice is not None:
                 splice.drop()
-            self.socket.close()
+            sock.close()
 
     def want_out(self, wanted: bool) -> None:
         """A splice waits, or no longer waits, for room in this socket."""
