@@ -7,8 +7,10 @@ class Counters:
     """Counts since the start.
 
     Attributes:
-        connections: accepted from clients.
+        connections: accepted from clients, or taken over.
         open: client connections that are open now.
+        taken: those of `connections` that the process before had accepted.
+        given: those that a successor has taken over.
         heads: complete request heads that came in, good or bad.
         answers: final responses that went out whole.
         aborts: exchanges that ended without a whole answer; each has an access line.
@@ -20,13 +22,14 @@ class Counters:
     """
 
     __slots__ = (
-        "aborts", "answers", "cold", "connections", "dropped_lines", "heads", "lines", "open",
-        "retries", "upstream_connections",
+        "aborts", "answers", "cold", "connections", "dropped_lines", "given", "heads", "lines",
+        "open", "retries", "taken", "upstream_connections",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.connections = self.open = self.heads = self.answers = self.aborts = 0
         self.lines = self.dropped_lines = self.upstream_connections = self.retries = self.cold = 0
+        self.taken = self.given = 0
 
     def as_dict(self) -> dict[str, int]:
         """All counts by name."""

@@ -79,7 +79,7 @@ class Downstream(Persistent):
 
     def ended(self) -> None:
         """See Receiver."""
-        self.half_closed = True
+        self.half_closed = self.parting = True
         exchange = self.exchange
         if exchange is not None:
             upload = exchange.upload

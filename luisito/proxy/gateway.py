@@ -21,6 +21,7 @@ from luisito.proxy.counters import Counters
 from luisito.proxy.downstream import Downstream
 from luisito.proxy.peers import Peers
 from luisito.proxy.reports import Reports
+from luisito.proxy.succession import Departure, take_over
 from luisito.proxy.upstream import Upstream
 
 if TYPE_CHECKING:
@@ -32,11 +33,13 @@ if TYPE_CHECKING:
     from luisito.core.request import RequestLine
     from luisito.core.routing import Routes
     from luisito.net.backend import Backend
+    from luisito.net.handed import Handed
     from luisito.net.stream import Stream
     from luisito.net.switchboard import Switchboard
     from luisito.pool import Pool
     from luisito.proxy.accesslog import AccessLog
     from luisito.proxy.exchange import Exchange
+    from luisito.proxy.linger import Linger
     from luisito.proxy.outward import Outward
     from luisito.proxy.persistent import Persistent
     from luisito.settings import Settings
@@ -61,6 +64,7 @@ class Gateway:
         release: gives a lease back; what it returns is for `released` (Policy.release).
         released: see Pool.
         peers: what is believed of clients.
+        departure: where a successor takes the clients.
         reports: what the logs are told.
         log: writes the access line of an exchange that is over (Reports.over).
     """
@@ -99,6 +103,8 @@ class Gateway:
         self.host_header = None if header is None else header.lower().encode()
         self.max_body_size = settings.max_body_size
         self._clients: set[Persistent] = set()
+        self._lingers: set[Linger] = set()
+        self.departure: Departure | None = None
         # whether a site's folder exists, as far as it was asked lately
         self._folders: TTLCache[str, bool] = TTLCache(_FOLDERS, _FOLDER_SECONDS, timer=self.clock)
 
@@ -147,6 +153,56 @@ class Gateway:
             access_log = self.reports.access
             if access_log is not None:
                 access_log.arm()  # for the lines of a tunnel, or of an answer that ends here
+            self._look()
+
+    def lingers(self, linger: Linger) -> None:
+        """A client that we have done with reads its last answer."""
+        self._lingers.add(linger)
+        self.deadlines.add(linger)
+
+    def lingered(self, linger: Linger) -> None:
+        """It has, or had its time."""
+        self._lingers.discard(linger)
+        self.deadlines.discard(linger)
+        self._look()
+
+    @property
+    def empty(self) -> bool:
+        """Whether no client has a connection here."""
+        return not (self._clients or self._lingers)
+
+    def _look(self) -> None:
+        if self.departure is not None:
+            self.departure.look()
+
+    # -- from one process to the next
+
+    def hand_over(self, give: Callable[[Handed], None]) -> Deferred[None]:
+        """Gives the clients to a successor, each as soon as nothing of it is in flight.
+
+        That is now, with what came in of the next request head, or when its exchange is over; whom
+        we close, and event streams and tunnels, stay to their end. What cannot be given (see
+        SocketStream) is closed as `close_idle` does. The caller has stopped the listeners.
+
+        Args:
+            give: takes a connection, and owns it from then on; where it raises OSError it has
+                closed it (see handed.pack).
+
+        Returns:
+            Is called back once nothing is left.
+        """
+        self.departure = departure = Departure(self, give)
+        for down in list(self._clients):
+            departure.leave(down)
+        departure.look()
+        return departure.over
+
+    def take_over(self, handed: Handed) -> None:
+        """Goes on with a client of the process before, as if it had come in here."""
+        if self.departure is None:
+            take_over(self, handed)
+        else:
+            self.departure.pass_on(handed)
 
     def close_idle(self) -> None:
         """Closes the connections that have no exchange; the others close after theirs."""
@@ -160,6 +216,8 @@ class Gateway:
                 down.exchange.abort("Luisito is stopping")
             else:
                 down.abort()
+        for linger in list(self._lingers):
+            linger.close()
         self.deadlines.stop()
 
     @property

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from luisito.net.deadlines import Deadlines
     from luisito.net.stream import Stream
+    from luisito.proxy.gateway import Gateway
 
 _SECONDS: Final = 5.0
 _BYTES: Final = 16 << 20
@@ -19,17 +19,17 @@ class Linger:
     and make it throw the answer away (RFC 9112 section 9.6).
     """
 
-    __slots__ = ("_deadlines", "_ended", "_left", "_stream", "deadline")
+    __slots__ = ("_ended", "_gateway", "_left", "_stream", "deadline")
 
     reads_on = False
 
-    def __init__(self, stream: Stream, deadlines: Deadlines, now: float, *, ended: bool) -> None:
+    def __init__(self, stream: Stream, gateway: Gateway, *, ended: bool) -> None:
         """Begins to linger; `ended`: the client has ended its direction already."""
-        self._stream, self._deadlines = stream, deadlines
+        self._stream, self._gateway = stream, gateway
         self._left = _BYTES
         self._ended = ended
-        self.deadline = now + _SECONDS
-        deadlines.add(self)
+        self.deadline = gateway.clock() + _SECONDS
+        gateway.lingers(self)
         stream.watch(self)
         stream.resume()
         stream.end()
@@ -51,19 +51,23 @@ class Linger:
     def drained(self) -> None:
         """See Receiver."""
         if self._ended and not self._stream.pending:
-            self._deadlines.discard(self)
-            self._stream.close()
+            self.close()
 
     def lost(self, error: OSError | None) -> None:
         """See Receiver."""
         del error
-        self._deadlines.discard(self)
+        self._gateway.lingered(self)
 
     def expired(self, now: float) -> None:
         """See Item."""
         del now
         self._finish()
 
+    def close(self) -> None:
+        """Waits no longer."""
+        self._gateway.lingered(self)
+        self._stream.close()
+
     def _finish(self) -> None:
-        self._deadlines.discard(self)
+        self._gateway.lingered(self)
         self._stream.abort()

@@ -21,13 +21,15 @@ class Persistent:
         buffer: what came in and could not be used yet.
         exchange: the one in flight, if any.
         half_closed: the client will send no more.
+        parting: it is not to be kept when it is idle: the client has half-closed it, or a successor
+            goes on with it.
         deadline: see Deadlines.
     """
 
     # as in Outward
     __slots__ = (
         "_flushing", "_next_keep", "_progress", "buffer", "deadline", "exchange", "gateway",
-        "half_closed", "port", "stream",
+        "half_closed", "parting", "port", "stream",
     )  # fmt: skip
 
     # Whoever has hung up takes no answer.
@@ -40,8 +42,14 @@ class Persistent:
         self.buffer = b""
         self.exchange: Exchange | None = None
         self.half_closed = self._flushing = self._next_keep = False
+        self.parting = gateway.departure is not None
         self._progress = -1
         self.deadline = gateway.clock() + gateway.head_timeout
+
+    @property
+    def idle(self) -> bool:
+        """Nothing is in flight; a request head may have come in part."""
+        return self.exchange is None and not self._flushing
 
     # -- the next request, said by Downstream
 
@@ -97,14 +105,22 @@ class Persistent:
             self.deadline = now + self.gateway.response_timeout
         elif not keep:
             self.close()
-        elif self.buffer:
-            stream.resume()
-            data, self.buffer = self.buffer, b""
-            self._request(data)
-        elif self.half_closed:
-            self.close()
+        elif self.buffer or self.parting:
+            self._go_on()
         else:
             self.deadline = now + self.gateway.keepalive_timeout
+
+    def _go_on(self) -> None:
+        """There is a next request already, or there will be none here."""
+        departure = self.gateway.departure
+        if departure is not None:
+            departure.give(self)
+        elif self.buffer:
+            self.stream.resume()
+            data, self.buffer = self.buffer, b""
+            self._request(data)
+        else:
+            self.close()
 
     def later(self, *, keep: bool) -> None:
         """As `next`, after a turn: nobody who pipelines what we refuse keeps the others waiting."""
@@ -144,9 +160,8 @@ class Persistent:
 
     def linger(self) -> None:
         """Ends our direction, and waits a moment for the client to end its own."""
+        Linger(self.stream, self.gateway, ended=self.half_closed)
         self.forget()
-        gateway = self.gateway
-        Linger(self.stream, gateway.deadlines, gateway.clock(), ended=self.half_closed)
 
     def close(self) -> None:
         """Closes once all is sent."""

@@ -15,13 +15,17 @@ from luisito.core.lifecycle import Server
 from luisito.core.orders import NOTHING, Order
 from luisito.core.routing import Routes
 from luisito.net.backend import Backend
+from luisito.net.handed import Handed, pack, unpack
 from luisito.net.sockets import SocketStream
+from luisito.net.switchboard import Switchboard
 from luisito.net.transport import TransportStream
 from luisito.pool import Refused, Stream, Waiter
 from luisito.proxy.accesslog import AccessLog
+from luisito.proxy.counters import Counters
 from luisito.proxy.gateway import Gateway
 from luisito.settings import from_mapping
-from tests.net.turns import Far, Turns, tcp_pair
+from luisito.spawner.channel import close, receive, send
+from tests.net.turns import Far, Turns, tcp_pair, unix_pair
 
 HOST = b"Host: a.test\r\n"
 GET = b"GET / HTTP/1.1\r\n" + HOST + b"\r\n"
@@ -31,8 +35,8 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 class Pool:
     """One server, which is awake unless a test says otherwise."""
 
-    def __init__(self, server: Server) -> None:
-        self.server = server
+    def __init__(self, server: Server, *, any_site: bool = False) -> None:
+        self.server, self.any_site = server, any_site
         self.awake = True
         self.waiters: list[Waiter] = []
         self.leases = 0
@@ -41,7 +45,7 @@ class Pool:
         self.folders: dict[str, bool] = {}
 
     def take(self, site: str) -> Server | None:
-        if site != self.server.site or not self.awake:
+        if not (self.any_site or site == self.server.site) or not self.awake:
             return None
         self.leases += 1
         return self.server
@@ -88,7 +92,13 @@ class Pool:
 
 
 class Rig(Turns):
-    """Everything together.
+    """Everything together; `succeed` makes another gateway, which the clients are handed to.
+
+    Attributes:
+        gateway: the one that new clients come to, with its `pool` and `backend`.
+        counters: of it.
+        gateways: all, in order, and their `pools`.
+        over: of each that was succeeded, whether nothing is left.
 
     Args:
         kind: "socket" or "transport": which Stream the clients have.
@@ -109,32 +119,83 @@ class Rig(Turns):
         else:
             self.listener = socket.create_server(("127.0.0.1", 0))
         self.listener.setblocking(False)
-        self.backend = Backend(self.listener.getsockname())
+        self.hosts = names.get("ALLOWED_HOSTS", ["a.test"])
+        self.settings = from_mapping({"CMD_TPL": "x", **names})
+        self.gateways: list[Gateway] = []
+        self.pools: list[Pool] = []
+        self.over: list[list[None]] = []
+        self._begin(self.board)
+        self._pair = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        for end in self._pair:
+            end.setblocking(False)
+
+    def _begin(self, board: Switchboard) -> None:
+        """As a process does, with connections of its own to the app server."""
         server = Server(1, "a.test", self.clock.seconds())
-        server.data = self.backend
-        self.pool = Pool(server)
-        self.gateway = Gateway(
-            self.clock,
-            self.board,
-            from_mapping({"CMD_TPL": "x", **names}),
-            Routes(["a.test"]),
-            self.pool,
-            self.clock.seconds,
+        server.data = self.backend = Backend(self.listener.getsockname())
+        self.pool = Pool(server, any_site=self.hosts == ["*"])
+        self.gateway = gateway = Gateway(
+            self.clock, board, self.settings, Routes(self.hosts), self.pool, self.clock.seconds
         )
-        self.counters = self.gateway.counters
-        self.log_path = f"{self.folder.name}/access.log"
-        fd = os.open(self.log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        self.gateway.log_to(AccessLog(fd, self.clock, self.counters, self.gateway.form))
+        self.gateways.append(gateway)
+        self.pools.append(self.pool)
+        fd = os.open(self._log_path(gateway), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        gateway.log_to(AccessLog(fd, self.clock, gateway.counters, gateway.form))
+
+    def _log_path(self, gateway: Gateway) -> str:
+        return f"{self.folder.name}/access.{self.gateways.index(gateway)}.log"
+
+    @property
+    def counters(self) -> Counters:
+        return self.gateway.counters
+
+    def succeed(self) -> Gateway:
+        """Another gateway is there, and the old one, which is returned, hands its clients over."""
+        old = self.gateway
+        self.backend.retire()
+        self._begin(Switchboard(self.reactor, turn=0))
+        heir = len(self.gateways) - 1
+        over: list[None] = []
+        self.over.append(over)
+        old.hand_over(lambda handed: self._send(heir, handed)).addCallback(over.append)
+        return old
+
+    def _send(self, heir: int, handed: Handed) -> None:
+        port, descriptors = pack(handed)
+        message = b"%d %d" % (heir, port)
+        try:
+            send(self._pair[0], message, tuple(descriptors))
+        except BlockingIOError:
+            self.deliver()  # the pair is full
+            send(self._pair[0], message, tuple(descriptors))
+        close(descriptors)
+
+    def deliver(self) -> None:
+        """What was handed over arrives."""
+        while True:
+            try:
+                data, descriptors = receive(self._pair[1])
+            except BlockingIOError:
+                return
+            heir, port = map(int, data.split())
+            self.gateways[heir].take_over(unpack(port, descriptors))
 
     def turn(self, delay: float = 0) -> None:
+        if self.over:
+            self.deliver()
         super().turn(delay)
         self.clock.advance(0)  # what was put off to the next turn
 
     def client(
-        self, peer: bytes = b"127.0.0.1", port: int = 8080, buffer: int | None = None
+        self,
+        peer: bytes = b"127.0.0.1",
+        port: int = 8080,
+        buffer: int | None = None,
+        *,
+        unix: bool = False,
     ) -> Far:
         """A new client."""
-        ours, far = tcp_pair(buffer)
+        ours, far = unix_pair(buffer) if unix else tcp_pair(buffer)
         receiver = self.gateway.accept(peer, port)
         if self.kind == "socket":
             self.gateway.connected(receiver, SocketStream(self.board, ours, receiver))
@@ -216,37 +277,45 @@ class Rig(Turns):
             self.clock.advance(1 / 8)
         self.settle()
 
-    def lines(self) -> list[dict[str, object]]:
-        """The access lines so far."""
-        access = self.gateway.access
-        assert access is not None
-        access.flush()
-        with open(self.log_path, "rb") as file:
+    def lines(self, gateway: Gateway | None = None) -> list[dict[str, object]]:
+        """The access lines so far, of the gateway that clients come to, or of another."""
+        gateway = gateway or self.gateway
+        assert gateway.access is not None
+        gateway.access.flush()
+        with open(self._log_path(gateway), "rb") as file:
             return [json.loads(line) for line in file]
 
     def check(self) -> None:
         """What holds once all clients have gone: conservation, leases, descriptors."""
         for far in self.fars:
             far.close()
-        self.until(lambda: not self.gateway._clients)
+        self.until(lambda: not any(gateway._clients for gateway in self.gateways))
         self.settle()
-        counters = self.counters
-        assert counters.open == 0
-        assert counters.heads == counters.answers + counters.aborts
-        assert counters.heads == counters.lines == len(self.lines())
-        assert self.pool.leases == 0
-        assert self.pool.waiters == []
-        assert self.pool.streams == []
-        assert counters.aborts <= sum(line["end"] != "" for line in self.lines())
+        for gateway in self.gateways:
+            counters = gateway.counters
+            assert counters.open == 0
+            assert counters.heads == counters.answers + counters.aborts
+            assert counters.heads == counters.lines == len(self.lines(gateway))
+            assert counters.aborts <= sum(line["end"] != "" for line in self.lines(gateway))
+        for pool in self.pools:
+            assert pool.leases == 0
+            assert pool.waiters == []
+            assert pool.streams == []
 
     def close(self) -> None:
         self.backend.retire()
         self.after(6)
-        handlers = self.board._handlers
-        self.gateway.close_all()
-        assert self.gateway.access is not None
-        self.gateway.access.close()
+        assert all(map(len, self.over))
+        handlers = [gateway.board._handlers for gateway in self.gateways]
+        for gateway in self.gateways:
+            gateway.close_all()
+            assert gateway.access is not None
+            gateway.access.close()
+            if gateway.board is not self.board:
+                gateway.board.close()
         self.listener.close()
         self.folder.cleanup()
         super().close()
-        assert handlers == {}
+        for end in self._pair:
+            end.close()
+        assert not any(handlers)
