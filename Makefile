@@ -1,6 +1,6 @@
 # `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint types layers coverage bench soak dist clean
+.PHONY: help run test check lint types layers coverage docs bench soak dist clean
 
 # The interpreter that .venv is made with. sys.executable, so that a shim (pyenv's) is looked through.
 PYTHON ?= $(shell for python in /usr/bin/python3 python3; do \
@@ -41,6 +41,9 @@ layers: .venv/.has-test ## imports go downwards only
 
 coverage: .venv/.has-test ## the core, covered wholly by tests of its own
 	$(BIN)/python -m pytest $(PYTEST) -q tests/core --cov --cov-report=term-missing:skip-covered
+
+docs: .venv/.has-test ## write docs/faults.md, from what the tests of faults are named
+	$(BIN)/python -m tests.faults.catalogue
 
 bench: .venv/.has-examples ## measure beside nginx, haproxy, caddy, Apache, Passenger and ReverseProxyResource
 	$(BIN)/python -m bench

@@ -787,7 +787,7 @@ def costs(size, min_alive):
 
 
 @pytest.mark.parametrize("min_alive", [0.0, 5.0])
-def test_an_operation_costs_at_10000_servers_what_it_costs_at_10(min_alive):
+def test_an_operation_costs_at_ten_thousand_servers_what_it_costs_at_ten(min_alive):
     small = costs(10, min_alive)
     nothing = steps(lambda: None)
     assert small["take"] - nothing <= 8

@@ -24,12 +24,19 @@ class Ledger:
     def __init__(self):
         self.sent = self.finals = 0
         self.faults = []
+        self._back = set()
 
     def answered(self, response, nonce):
         self.finals += 1
         back = response.all("x-nonce")
-        if back and nonce and back != [nonce]:
+        # an answer of the origin has an X-Pid, and always the nonce that it was asked with
+        if nonce and back != [nonce] and (back or response.all("x-pid")):
             self.faults.append(f"nonce {nonce} was answered with {back}: {response!r}")
+        if nonce and back and nonce in self._back:
+            self.faults.append(f"nonce {nonce} was answered twice: {response!r}")
+        self._back.update(back)
+        if response.status == 503 and not (response.all("retry-after") or response.all("x-pid")):
+            self.faults.append(f"503 without Retry-After: {response!r}")
 
 
 def new_nonce():

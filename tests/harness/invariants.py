@@ -9,6 +9,9 @@ from collections import Counter
 
 from tests.harness import processes
 
+# Seconds that a deadline may be late: it is noticed within one, and the machine may be busy.
+_LATE = 2.0
+_MEMORY = 128 * 1024  # KiB at most of one process of Luisito's; 40 MiB are the interpreter's
 _GRACE = 1.0  # seconds after the end within which everything must have gone
 _TROUBLE = re.compile(
     r"Traceback|Unhandled|[#\[](?:warn|error|critical)\]|ResourceWarning|Exception ignored"
@@ -21,8 +24,7 @@ _FIELDS = {
 
 def while_it_runs(server):
     """What can be seen only before the end; returns words for each fault."""
-    checks = {"zombies": _zombies, "privileges": _sampled_privileges}
-    return _objections(server, checks)
+    return _objections(server, WHILE_IT_RUNS)
 
 
 def after_its_end(server):
@@ -97,6 +99,19 @@ def access_lines(server):
         yield f"{whole} access lines of whole answers, {counters['answers']} answers were counted"
 
 
+def _read_access_lines(server):
+    """Those that can be read; the others are another check's."""
+    path = server.settings.get("ACCESS_LOG")
+    if path is None or not os.path.exists(path):
+        return
+    with open(path, encoding="ascii", errors="replace") as file:
+        for text in file:
+            try:
+                yield json.loads(text)
+            except ValueError:
+                continue
+
+
 # -- 2 and 4: matching, and what an app may see of a request
 
 
@@ -114,7 +129,57 @@ def malformed(server):
         yield f"an app got what is no strict HTTP: {line}"
 
 
+# -- 5: bounded time
+
+
+def bounded_time(server):
+    """Of each access line, as the settings have it; uploads and streams are others' matter."""
+    limit = {"QUEUE_TIMEOUT": 45, "START_TIMEOUT": 60, "RESPONSE_TIMEOUT": 60}
+    limit = {name: server.settings.get(name, default) + _LATE for name, default in limit.items()}
+    for line in _read_access_lines(server):
+        queued, starting = line.get("queued", 0), line.get("starting", 0)
+        # for a place in the pool, and again for a connection
+        if queued > 2 * limit["QUEUE_TIMEOUT"] or starting > limit["START_TIMEOUT"]:
+            yield f"waited too long: {line}"
+        if line.get("method") in {"GET", "HEAD"} and line.get("first_byte"):
+            answering = line["first_byte"] - queued - starting
+            if answering > limit["RESPONSE_TIMEOUT"]:
+                yield f"{answering:.1f} s for an answer: {line}"
+
+
 # -- 6: processes
+
+_LIVES = re.compile(
+    r"\] (?P<site>\S+): (?:"
+    r"started as pid (?P<started>\d+),"
+    r"|stopping pid (?P<stopping>\d+)"
+    r"|pid (?P<gone>\d+) (?:exited|was killed|is gone)"
+    r"|(?P<failed>the command (?:exited|was killed|went)|.*; trying another port))"
+)
+
+
+def pool(server):
+    """Never too many servers at a time, as the log tells of their lives."""
+    most = server.settings.get("MAX_SERVERS", 10)
+    all_most = most + server.settings.get("OVERLAP", 1)
+    awake, leaving = {}, set()  # {pid: site}, pids
+    for line in server.log().splitlines():
+        match = _LIVES.search(line)
+        if match is None:
+            continue
+        if match["started"]:
+            awake[match["started"]] = match["site"]
+        elif match["stopping"]:
+            if awake.pop(match["stopping"], None):
+                leaving.add(match["stopping"])
+        elif match["gone"]:
+            awake.pop(match["gone"], None)
+            leaving.discard(match["gone"])
+        else:
+            # its start has failed; there is one of a site at a time
+            awake = {pid: site for pid, site in awake.items() if site != match["site"]}
+        if len(awake) > most or len(awake) + len(leaving) > all_most:
+            yield f"{len(awake)} servers awake and {len(leaving)} leaving at {line!r}"
 
 
 def _zombies(server):
@@ -184,7 +249,13 @@ def _sampled_privileges(server):
         uids, gids = status["Uid"].split(), status["Gid"].split()
         if "0" in uids or "0" in gids or "0" in status["Groups"].split():
             yield f"pid {pid} has uids {uids}, gids {gids}, groups {status['Groups']}"
-        for name in ("CapInh", "CapPrm", "CapEff", "CapAmb"):
+        own = processes.status(server.process.pid)
+        if own and own["Uid"] != status["Uid"]:  # root has given it to another user than ourselves
+            shared = {own["Gid"].split()[0], *own["Groups"].split()} - {gids[0]}
+            if shared & {*gids, *status["Groups"].split()}:
+                yield f"pid {pid} is in a group of Luisito's: {gids}, groups {status['Groups']}"
+        bounding = ("CapBnd",) if server.user is None and not os.getuid() else ()
+        for name in ("CapInh", "CapPrm", "CapEff", "CapAmb", *bounding):
             if int(status[name], 16):
                 yield f"pid {pid} has capabilities: {name} {status[name]}"
         if status["NoNewPrivs"] != "1":
@@ -212,6 +283,17 @@ def privileges(server):
             yield f"{who} has descriptors {boot['descriptors']}"
 
 
+# -- 12: memory
+
+
+def memory(server):
+    """What Luisito's own processes have needed at most."""
+    for pid in (server.process.pid, *server.spawner()):
+        peak = processes.status(pid).get("VmHWM")  # none of a zombie
+        if peak is not None and int(peak.split()[0]) > _MEMORY:
+            yield f"pid {pid} has needed {peak}: {processes.command(pid)}"
+
+
 # -- 13: clean log
 
 
@@ -228,11 +310,18 @@ def clean_log(server):
             yield f"the log has nothing like {pattern!r}"
 
 
+WHILE_IT_RUNS = {
+    "zombies": _zombies,
+    "sampled privileges": _sampled_privileges,
+    "memory": memory,
+}
 CHECKS = {
     "conservation": conservation,
     "access lines": access_lines,
     "nonces": nonces,
     "malformed": malformed,
+    "bounded time": bounded_time,
+    "pool": pool,
     "descendants": descendants,
     "files": files,
     "ports": ports,

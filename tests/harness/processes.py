@@ -66,11 +66,23 @@ def status(pid):
     return {}
 
 
+def memory(pid):
+    """The bytes of memory that a process has now."""
+    return int(status(pid)["VmRSS"].split()[0]) * 1024
+
+
 def io(pid):
     """The lines of /proc/PID/io by name; {} where there is none."""
     with contextlib.suppress(OSError), open(f"/proc/{pid}/io") as file:
         return {name: value.strip() for name, _, value in (line.partition(":") for line in file)}
     return {}
+
+
+def ticks(pid):
+    """How long a process has been on a processor, in hundredths of a second."""
+    with open(f"/proc/{pid}/stat") as file:
+        fields = file.read().rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12])
 
 
 def tasks_of(uid):
@@ -110,3 +122,13 @@ def until(condition, seconds=5.0, what="it"):
             raise AssertionError(f"{what} did not happen within {seconds:g} s")
         time.sleep(0.005)
     return result
+
+
+def steady(value, seconds=0.5):
+    """Polls until a value has not changed for so many seconds, and returns it."""
+    last, since = value(), time.monotonic()
+    while time.monotonic() < since + seconds:
+        time.sleep(0.02)
+        if (now := value()) != last:
+            last, since = now, time.monotonic()
+    return last

@@ -92,6 +92,7 @@ class Server:
         pidfile: twistd writes one, <folder>/pid; as a daemon it always does.
         options: more of twistd's or twist's; <folder> in them is the server's folder.
         tac: the file for "tac", in which <folder> may stand, too.
+        within: words before the command, which execute it; <folder> may stand in them, too.
 
     Attributes:
         folder: everything is in it; others may read there.
@@ -121,10 +122,11 @@ class Server:
         pidfile=False,
         options=(),
         tac=ROOT / "luisito.tac",
+        within=(),
     ):
         processes.become_subreaper()
         self._also_prepare, self._pidfile = prepare, pidfile or "daemon" in how
-        self._options, self._tac = options, str(tac)
+        self._options, self._tac, self._within = options, str(tac), within
         self.folder = Path(tempfile.mkdtemp(prefix="lt-"))
         self.folder.chmod(0o755)
         self.settings = {**DEFAULTS, **(settings or {})}
@@ -254,7 +256,8 @@ class Server:
             }
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
-                self._argv(),
+                [word.replace("<folder>", str(self.folder)) for word in self._within]
+                + self._argv(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
