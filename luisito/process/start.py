@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from luisito.readiness.watch import Readiness
 
 _BACKLOG: Final = 1024
+_NOT_EXECUTED: Final = (
+    "its command was not executed yet: does a look-up of its user in passwd hang, or of its folder"
+    " on a file server?"
+)
 
 
 class CannotPrepareError(LuisitoError):
@@ -239,6 +243,8 @@ class Start:
             detail = "" if self.ready else self._ways.readiness.describe(self.number)
         except KeyError:
             detail = ""
+        if detail and self.uid is None:
+            detail = _NOT_EXECUTED  # so that it could not do what it is waited for
         self._ways.readiness.forget(self.number)
         return detail
 

@@ -327,7 +327,9 @@ def test_43_passwd_hangs(serve, compiled):
             assert server.request(host="b.localhost").status == 200
         server.warm("c.localhost")
         assert waiting.quiet(0.01)
-        assert waiting.response().status == 504
+        response = waiting.response()
+        assert response.status == 504
+        assert b"its command was not executed yet: does a look-up of its user in" in response.body
     processes.until(lambda: not stuck(server), 5, "its end")
 
 
