@@ -2,6 +2,9 @@
 
 import os
 import shutil
+import subprocess
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -58,3 +61,13 @@ def serve():
 def as_whom(request):
     """For `serve(ordinary=as_whom)`: True as an ordinary user, False as root."""
     return request.param == "ordinary"
+
+
+@pytest.fixture
+def small_disk():
+    """A folder on a file system of 64 KiB of its own, which only root can mount."""
+    path = tempfile.mkdtemp(prefix="lt-disk-")
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k,mode=755", "tmpfs", path], check=True)
+    yield Path(path)
+    subprocess.run(["umount", path], check=True)
+    shutil.rmtree(path)

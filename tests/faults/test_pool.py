@@ -252,3 +252,28 @@ def test_45_a_kept_connection_whose_server_went_between_two_requests(serve):
             assert got.startswith(b"HTTP/1.1 200 ")
     asked = [line["target"] for line in server.seen("head", "a.localhost")]
     assert asked == [f"/?{number:02}" for number in range(40)]
+
+
+@pytest.mark.needs("perl")
+def test_invariant_12_memory_is_flat(serve):
+    """Invariant 12: once all kinds of requests have come, more of them need no more memory."""
+    settings = {"CMD_TPL": ["perl", "fast.pl", "%HOST"], "MAX_SERVERS": 2}
+    server = serve(settings, files=("fast.pl",))
+    pids = server.process.pid, *server.spawner()
+
+    def memory(times):
+        """After so many requests, warm, cold, with bodies, refused and to unknown hosts."""
+        one = [{"method": "GET", "target": "/", "host": "a.localhost"}] * 20
+        one += [{**one[0], "host": f"{name}.localhost"} for name in "bcd"]
+        one += [{**one[0], "method": "POST", "body": bytes(50_000), "chunked": True}]
+        one += [{**one[0], "fields": [("X-A", "b" * 40_000)]}, {**one[0], "host": "../x"}]
+        for number in range(times):
+            unknown = {**one[0], "host": f"unknown-{number}.example"}
+            server.load([*one, unknown], 10)
+        return [processes.memory(pid) for pid in pids]
+
+    memory(20)
+    before = memory(5)
+    after = memory(40)
+    grown = [later - sooner for sooner, later in zip(before, after, strict=True)]
+    assert max(grown) < 1_000_000, (before, after)

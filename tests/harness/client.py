@@ -29,13 +29,14 @@ class Ledger:
     def answered(self, response, nonce):
         self.finals += 1
         back = response.all("x-nonce")
-        # an answer of the origin has an X-Pid, and always the nonce that it was asked with
-        if nonce and back != [nonce] and (back or response.all("x-pid")):
+        # an answer of the origin has an X-Site, and always the nonce that it was asked with
+        theirs = response.all("x-site")
+        if nonce and back != [nonce] and (back or theirs):
             self.faults.append(f"nonce {nonce} was answered with {back}: {response!r}")
         if nonce and back and nonce in self._back:
             self.faults.append(f"nonce {nonce} was answered twice: {response!r}")
         self._back.update(back)
-        if response.status == 503 and not (response.all("retry-after") or response.all("x-pid")):
+        if response.status == 503 and not (theirs or response.all("retry-after")):
             self.faults.append(f"503 without Retry-After: {response!r}")
 
 

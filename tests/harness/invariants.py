@@ -134,16 +134,18 @@ def malformed(server):
 
 def bounded_time(server):
     """Of each access line, as the settings have it; uploads and streams are others' matter."""
-    limit = {"QUEUE_TIMEOUT": 45, "START_TIMEOUT": 60, "RESPONSE_TIMEOUT": 60}
-    limit = {name: server.settings.get(name, default) + _LATE for name, default in limit.items()}
+    names = {"QUEUE_TIMEOUT": 45, "START_TIMEOUT": 60, "RESPONSE_TIMEOUT": 60}
+    limit = {name: server.settings.get(name, default) for name, default in names.items()}
     for line in _read_access_lines(server):
         queued, starting = line.get("queued", 0), line.get("starting", 0)
         # for a place in the pool, and again for a connection
-        if queued > 2 * limit["QUEUE_TIMEOUT"] or starting > limit["START_TIMEOUT"]:
+        if queued > 2 * limit["QUEUE_TIMEOUT"] + _LATE:
             yield f"waited too long: {line}"
+        if starting > limit["START_TIMEOUT"] + _LATE:
+            yield f"was started too long: {line}"
         if line.get("method") in {"GET", "HEAD"} and line.get("first_byte"):
             answering = line["first_byte"] - queued - starting
-            if answering > limit["RESPONSE_TIMEOUT"]:
+            if answering > limit["RESPONSE_TIMEOUT"] + _LATE:
                 yield f"{answering:.1f} s for an answer: {line}"
 
 
@@ -160,25 +162,26 @@ _LIVES = re.compile(
 
 def pool(server):
     """Never too many servers at a time, as the log tells of their lives."""
-    most = server.settings.get("MAX_SERVERS", 10)
-    all_most = most + server.settings.get("OVERLAP", 1)
+    names = server.settings
     awake, leaving = {}, set()  # {pid: site}, pids
     for line in server.log().splitlines():
         match = _LIVES.search(line)
         if match is None:
             continue
         if match["started"]:
-            awake[match["started"]] = match["site"]
+            if match["started"] not in leaving:  # stopped before it was told that it runs
+                awake[match["started"]] = match["site"]
         elif match["stopping"]:
-            if awake.pop(match["stopping"], None):
-                leaving.add(match["stopping"])
+            awake.pop(match["stopping"], None)
+            leaving.add(match["stopping"])
         elif match["gone"]:
             awake.pop(match["gone"], None)
             leaving.discard(match["gone"])
         else:
             # its start has failed; there is one of a site at a time
             awake = {pid: site for pid, site in awake.items() if site != match["site"]}
-        if len(awake) > most or len(awake) + len(leaving) > all_most:
+        most, overlap = names.get("MAX_SERVERS", 10), names.get("OVERLAP", 1)
+        if len(awake) > most or len(awake) + len(leaving) > most + overlap:
             yield f"{len(awake)} servers awake and {len(leaving)} leaving at {line!r}"
 
 

@@ -83,13 +83,88 @@ def test_a_doubled_post(stopped, objections):
 
 
 def test_a_swapped_nonce(stopped, objections):
+    stopped.ledger.answered(answer(b"HTTP/1.1 200 OK\r\nX-Nonce: 2\r\n"), "1")
+    stopped.ledger.finals -= 1
+    assert any("nonce 1 was answered with ['2']" in words for words in objections())
+
+
+def answer(head):
     reading = reader()
     next(reading)
     with pytest.raises(StopIteration) as done:
-        reading.send(b"HTTP/1.1 200 OK\r\nX-Nonce: 2\r\nContent-Length: 0\r\n\r\n")
-    stopped.ledger.answered(done.value.value, "1")
-    stopped.ledger.finals -= 1
-    assert any("nonce 1 was answered with ['2']" in words for words in objections())
+        reading.send(head + b"Content-Length: 0\r\n\r\n")
+    return done.value.value
+
+
+@pytest.mark.parametrize(
+    ("head", "times", "words"),
+    [
+        (b"HTTP/1.1 200 OK\r\nX-Site: a\r\n", 1, "was answered with []"),
+        (b"HTTP/1.1 200 OK\r\nX-Nonce: 1\r\n", 2, "nonce 1 was answered twice"),
+        (b"HTTP/1.1 503 Busy\r\n", 1, "503 without Retry-After"),
+    ],
+)
+def test_answers_that_are_nobodys_or_say_too_little(head, times, words):
+    ledger = client.Ledger()
+    for _ in range(times):
+        assert ledger.faults == []
+        ledger.answered(answer(head), "1")
+    assert words in ledger.faults[0]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"queued": 22.1, "total": 23},  # QUEUE_TIMEOUT is 10 here, twice, and 2 s
+        {"starting": 17.1, "total": 18},
+        {"first_byte": 80, "total": 80},
+    ],
+)
+def test_a_request_that_took_too_long(stopped, objections, changes):
+    line = json.loads(stopped.access_path.read_text().splitlines()[0])
+    append(stopped.access_path, json.dumps({**line, "method": "GET", **changes}))
+    assert any(words.startswith("bounded time: ") for words in objections())
+
+
+@pytest.mark.parametrize(
+    ("lines", "found"),
+    [
+        (["a started as pid 1,", "b started as pid 2,", "c started as pid 3,"], True),
+        (["a started as pid 1,", "b started as pid 2,", "a stopping pid 1: room",
+          "c started as pid 3,"], False),
+        (["a started as pid 1,", "b started as pid 2,", "a stopping pid 1: room",
+          "c started as pid 3,", "b stopping pid 2: room", "d started as pid 4,"], True),
+        (["a started as pid 1,", "b started as pid 2,", "a stopping pid 1: room",
+          "c started as pid 3,", "b stopping pid 2: room", "a pid 1 was killed by SIGTERM (15)",
+          "d started as pid 4,"], False),
+        (["a started as pid 1,", "b stopping pid 2: room", "b started as pid 2,",
+          "c started as pid 3,"], False),
+        (["a started as pid 1,", "b started as pid 2,", "b pid 2 exited with code 0 after 1 s",
+          "c started as pid 3,"], False),
+        (["a started as pid 1,", "a the command exited with code 1 before it was ready",
+          "b started as pid 2,", "c started as pid 3,"], False),
+        (["a started as pid 1,", "a a process of uid 0 listens on port 2; trying another port",
+          "a started as pid 2,", "b started as pid 3,"], False),
+    ],
+)  # fmt: skip
+def test_more_servers_than_there_may_be(stopped, objections, lines, found):
+    stopped.settings["MAX_SERVERS"] = 2
+    for line in lines:
+        site, _, words = line.partition(" ")
+        append(stopped.log_path, f"2026-11-25T12:00:00+0000 [x#info] {site}.localhost: {words}")
+    assert any(words.startswith("pool: ") for words in objections()) == found
+    del stopped.settings["MAX_SERVERS"]
+
+
+def test_memory_that_grows(serve, monkeypatch):
+    server = serve()
+    server.warm("a.localhost")
+    assert invariants.while_it_runs(server) == []
+    monkeypatch.setattr(invariants, "_MEMORY", 1024)
+    words = invariants.while_it_runs(server)
+    assert len(words) >= 2  # of Luisito and its spawner
+    assert all(each.startswith("memory: ") for each in words)
+    monkeypatch.undo()
 
 
 def test_a_request_that_the_app_could_not_read(stopped, objections):

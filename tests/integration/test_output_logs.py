@@ -5,10 +5,8 @@ import os
 import pwd
 import re
 import select
-import shutil
 import signal
 import subprocess
-import tempfile
 import time
 from pathlib import Path
 
@@ -330,16 +328,6 @@ def listed(folder, site):
                 continue  # has been renamed
             found.append(entry)
     return found
-
-
-@pytest.fixture
-def small_disk():
-    """A folder on a file system of 64 KiB of its own."""
-    path = tempfile.mkdtemp(prefix="lt-disk-")
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k,mode=755", "tmpfs", path], check=True)
-    yield Path(path)
-    subprocess.run(["umount", path], check=True)
-    shutil.rmtree(path)
 
 
 @pytest.mark.root
