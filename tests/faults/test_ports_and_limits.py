@@ -118,6 +118,50 @@ def test_34_a_folder_of_a_site_that_other_tenants_cannot_enter(serve):
     assert server.request(host="a.localhost").status == 200
 
 
+LINK = """
+case "$1" in a.*) ;; *) exec "$@";; esac
+if [ "$0" = late ]; then "$@" & sleep 1; rm -f "$2"; fi
+ln -s "$(dirname "$2")/../1/socket" "$2"
+exec sleep 1000
+"""
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("when", ["at once", "late"])
+def test_34_a_link_to_the_socket_of_another_tenant(serve, when):
+    """FAULTS 34, 69: no request for the one site is ever sent to the server of the other."""
+
+    def prepare(folder):
+        for site, user in (("a.localhost", "games"), ("b.localhost", "backup")):
+            (folder / "sites" / site).mkdir(parents=True)
+            shutil.chown(folder / "sites" / site, user, user)
+
+    origin = [PYTHON, "-I", "-S", "<folder>/origin.py", "--log", "<folder>/seen/origin.log"]
+    script = LINK.replace('"$@"', " ".join([*origin, '--socket "$2" --site "$1"']))
+    server = serve(
+        {
+            "PROJECT_PATH": "<folder>/sites/%HOST",
+            "CMD_TPL": ["sh", "-c", script, when, "%HOST", "%SOCKET"],
+            "START_TIMEOUT": 2,
+        },
+        prepare=prepare,
+        files=("origin.py",),
+    )
+    server.expect("50[234] for GET")
+    server.allow("while it starts")
+    server.warm("b.localhost")
+    if when == "late":
+        server.unchecked |= {"privileges"}  # the shell is the leader of the session
+        assert server.request("/close-after").get("x-site") == "a.localhost"
+        (path,) = set(server.runtime.glob("[0-9]*/socket")) - {server.runtime / "1" / "socket"}
+        processes.until(path.is_symlink, 5, "the link")
+    response = server.request()
+    assert response.status in (502, 503, 504)
+    assert response.get("x-site") is None
+    assert len(server.seen("head", "b.localhost")) == 1
+    assert server.request(host="b.localhost").status == 200
+
+
 @pytest.mark.parametrize("way", ["socket", "port"])
 def test_34b_a_backlog_is_full(serve, way):
     """FAULTS 34b: requests wait; there is no 502, and no stall for other sites."""
