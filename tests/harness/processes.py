@@ -66,16 +66,16 @@ def status(pid):
     return {}
 
 
-def memory(pid):
-    """The bytes of memory that a process has now."""
-    return int(status(pid)["VmRSS"].split()[0]) * 1024
-
-
 def io(pid):
     """The lines of /proc/PID/io by name; {} where there is none."""
     with contextlib.suppress(OSError), open(f"/proc/{pid}/io") as file:
         return {name: value.strip() for name, _, value in (line.partition(":") for line in file)}
     return {}
+
+
+def memory(pid):
+    """The bytes of memory that a process has now."""
+    return int(status(pid)["VmRSS"].split()[0]) * 1024
 
 
 def ticks(pid):
