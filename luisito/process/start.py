@@ -27,10 +27,6 @@ if TYPE_CHECKING:
     from luisito.readiness.watch import Readiness
 
 _BACKLOG: Final = 1024
-_NOT_EXECUTED: Final = (
-    "its command was not executed yet: does a look-up of its user in passwd hang, or of its folder"
-    " on a file server?"
-)
 
 
 class CannotPrepareError(LuisitoError):
@@ -69,6 +65,12 @@ class Ways:
         self.way, self.tcp = way, tcp
         self.listen_dir, self.runtime_dir = listen_dir, runtime_dir
         self.logs, self.log_rate = logs, log_rate
+
+
+_NOT_EXECUTED: Final = (
+    "its command was not executed yet: does a look-up of its user in passwd hang, or of its folder"
+    " on a file server?"
+)
 
 
 class Start:

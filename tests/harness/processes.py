@@ -73,6 +73,12 @@ def io(pid):
     return {}
 
 
+def tasks_of(uid):
+    """How many threads a user has, as RLIMIT_NPROC counts them."""
+    found = [status(pid) for pid in table()]
+    return sum(int(of["Threads"]) for of in found if of and of["Uid"].split()[0] == str(uid))
+
+
 def memory(pid):
     """The bytes of memory that a process has now."""
     return int(status(pid)["VmRSS"].split()[0]) * 1024
@@ -83,12 +89,6 @@ def ticks(pid):
     with open(f"/proc/{pid}/stat") as file:
         fields = file.read().rpartition(")")[2].split()
     return int(fields[11]) + int(fields[12])
-
-
-def tasks_of(uid):
-    """How many threads a user has, as RLIMIT_NPROC counts them."""
-    found = [status(pid) for pid in table()]
-    return sum(int(of["Threads"]) for of in found if of and of["Uid"].split()[0] == str(uid))
 
 
 def descriptors(pid):
