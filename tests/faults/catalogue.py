@@ -78,12 +78,13 @@ def named(name: str, docstring: str) -> tuple[set[str], set[str]]:
     return rows, invariants
 
 
-def skipped(function: ast.FunctionDef) -> bool:
-    """Whether it is marked as skipped or failing, or skips itself at its beginning."""
+def skipped(module: ast.Module, function: ast.FunctionDef) -> bool:
+    """Whether it or its module is marked as skipped or failing, or it skips itself at once."""
     words = [ast.unparse(mark) for mark in function.decorator_list]
     first = function.body[1:] if ast.get_docstring(function) else function.body
-    words += [ast.unparse(first[0])] if first else []
-    return any(re.match(r"pytest\.(mark\.)?(skip|xfail)\b", each) for each in words)
+    words += map(ast.unparse, [*first[:1], *(n for n in module.body if isinstance(n, ast.Assign))])
+    pattern = r"(pytestmark = \[?)?pytest\.(mark\.)?(skip|xfail)\b"
+    return any(re.match(pattern, each) for each in words)
 
 
 def tests() -> list[Test]:
@@ -91,15 +92,15 @@ def tests() -> list[Test]:
     known = {row["row"] for group in data()["group"] for row in group["rows"]}
     found = []
     for path in sorted(TESTS.rglob("test_*.py")):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
-                rows, invariants = named(node.name, ast.get_docstring(node) or "")
-                rows &= known
-                if rows or invariants:
-                    file = path.relative_to(TESTS).as_posix()
-                    found.append(
-                        Test(file, node.name, frozenset(rows), frozenset(invariants), skipped(node))
-                    )
+        module = ast.parse(path.read_text(encoding="utf-8"))
+        file = path.relative_to(TESTS).as_posix()
+        for node in ast.walk(module):
+            if not isinstance(node, ast.FunctionDef) or not node.name.startswith("test_"):
+                continue
+            rows, invariants = named(node.name, ast.get_docstring(node) or "")
+            if rows & known or invariants:
+                of = frozenset(rows & known), frozenset(invariants), skipped(module, node)
+                found.append(Test(file, node.name, *of))
     return found
 
 

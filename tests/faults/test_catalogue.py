@@ -1,5 +1,6 @@
 """docs/faults.md is complete, true, and what its generator makes."""
 
+import ast
 import re
 
 import pytest
@@ -71,12 +72,13 @@ def test_what_a_test_names(name, docstring, rows, invariants_):
         ("@pytest.mark.skip\ndef test_x(): pass", True),
         ("@pytest.mark.xfail(reason='no')\ndef test_x(): pass", True),
         ("def test_x():\n    'Words.'\n    pytest.skip('never')", True),
+        ("pytestmark = [pytest.mark.skip]\ndef test_x(): pass", True),
         ("@pytest.mark.root\ndef test_x():\n    if os.getuid(): pytest.skip('root')", False),
     ],
 )
 def test_what_is_skipped(code, skipped):
-    (function,) = catalogue.ast.parse(code).body
-    assert catalogue.skipped(function) == skipped
+    module = ast.parse(code)
+    assert catalogue.skipped(module, module.body[-1]) == skipped
 
 
 def test_links_of_the_page_lead_to_tests():
