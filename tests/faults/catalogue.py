@@ -35,8 +35,8 @@ HEAD = """\
 Each row is a fault, and the tests that provoke it: with real processes, sockets, signals, users,
 mounts and limits. Where only time passes, some tests of the parts have a clock of their own. Those
 of `tests/faults` and `tests/integration` drive the whole server, and after each of them it is
-looked at whether the [invariants](#invariants) hold. `.ci/run` lets no test be skipped; as root,
-it runs those that need root, too.
+looked at whether the [invariants](#invariants) hold. `.ci/run` lets no test be skipped, nor those
+that need root.
 """
 
 
