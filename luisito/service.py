@@ -245,7 +245,16 @@ class LuisitoService(Service):
         return self._spawner.owns(server, inode)
 
     def _become_unprivileged(self) -> None:
-        drop(*self._network_user)
+        uid, gid = self._network_user
+        held, lacking = drop(uid, gid)
+        self._log.info(
+            "Network process: uid {uid}, gid {gid}, {held}",
+            uid=uid,
+            gid=gid,
+            held=", ".join(held),
+        )
+        if lacking:
+            self._log.warn("Network process: not in force: {lacking}", lacking=", ".join(lacking))
 
     # -- Acceptor
 

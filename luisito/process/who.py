@@ -7,11 +7,14 @@ import pwd
 from typing import TYPE_CHECKING
 
 from luisito.errors import SettingsError
+from luisito.process.confinement import confine, in_force
 from luisito.settings.values import Function
 from luisito.spawner import privileges
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from luisito.process.confinement import InForce
 
 OWN_USERS = ("luisito", "nobody")  # the first that exists, where twistd was given no --uid
 
@@ -95,11 +98,14 @@ def servers_user(
         return None
 
 
-def drop(uid: int, gid: int) -> None:
-    """Become a user for good: no groups, no capabilities, no way to get any back.
+def drop(uid: int, gid: int) -> InForce:
+    """Become a user for good: no groups, no capabilities, no way to get any back, no programs.
 
-    Not undone by anything: call it last. Where we are not root, only no_new_privs is left to do.
-    The servers then run as our own user, and the spawner too: nothing can part us from them.
+    Not undone by anything: call it last. Where we are not root, the servers and the spawner run as
+    our own user: nothing can part us from what that user may do to files.
+
+    Returns:
+        What is in force from now on.
     """
     privileges.set_no_new_privs()
     privileges.drop_bounding_set()
@@ -111,3 +117,4 @@ def drop(uid: int, gid: int) -> None:
         # does it at a change of user, but for where fs.suid_dumpable says otherwise.
         privileges.forbid_tracing()
     privileges.clear_capabilities()
+    return in_force(confine())

@@ -240,7 +240,8 @@ def _allowed_root(server):
 
 
 def _sampled_privileges(server):
-    """Of whatever processes the servers have now, by /proc."""
+    """Of whatever processes there are now, by /proc."""
+    yield from _of_the_network_process(server)
     if _allowed_root(server):
         return
     for pid in processes.descendants(server.process.pid):
@@ -263,6 +264,22 @@ def _sampled_privileges(server):
                 yield f"pid {pid} has capabilities: {name} {status[name]}"
         if status["NoNewPrivs"] != "1":
             yield f"pid {pid} is not under no_new_privs"
+
+
+def _of_the_network_process(server):
+    if "Network process: " not in server.log():
+        return  # it has not dropped them yet
+    status = processes.status(server.process.pid)
+    expected = {"NoNewPrivs": "1", "Seccomp": "2"}
+    sets = ["CapInh", "CapPrm", "CapEff", "CapAmb"]
+    if server.user is None and not os.getuid():
+        sets.append("CapBnd")
+        if "0" in [*status["Uid"].split(), *status["Gid"].split(), *status["Groups"].split()]:
+            yield f"the network process is root: {status['Uid']}, {status['Gid']}"
+    expected |= dict.fromkeys(sets, "0" * 16)
+    for name, value in expected.items():
+        if status[name] != value:
+            yield f"the network process has {name} {status[name]}"
 
 
 def privileges(server):
