@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import socket
-import stat
 from typing import TYPE_CHECKING
 
 from luisito.core.host import normalize
@@ -47,7 +45,14 @@ def wrong_site(site: str) -> str | None:
 
 
 def _listens(descriptor: int) -> bool:
-    if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
+    # Whatever it is, nothing but a socket is asked anything: a file's own system may hang.
+    try:
+        sock = socket.socket(fileno=descriptor)
+    except OSError:
         return False
-    with socket.socket(fileno=os.dup(descriptor)) as sock:
+    try:
         return bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+    except OSError:
+        return False
+    finally:
+        sock.detach()

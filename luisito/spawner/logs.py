@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from luisito.core import sitelog, wire
 from luisito.errors import LuisitoError
+from luisito.spawner.users import StartRefusedError, open_folder
 
 if TYPE_CHECKING:
     from luisito.spawner.config import Config
@@ -33,8 +34,9 @@ def open_log(
 ) -> tuple[wire.Log, tuple[int, ...]]:
     """Open a log file for appending, a new one where that is asked for; to be done by a helper.
 
-    All is done by names in one open folder, and no link is followed there, so that whatever a
-    tenant puts there or moves meanwhile, nothing outside of it is written or renamed.
+    All is done by names in one open folder, and no link is followed there, nor any of a tenant's on
+    the way there, so that whatever a tenant puts there or moves meanwhile, nothing outside of it is
+    written or renamed.
     """
     path = config.access_log
     if isinstance(order, wire.AskOwnLog):
@@ -45,9 +47,10 @@ def open_log(
         return wire.Log(order.ask, "no such log is configured"), ()
     place, _, name = path.rpartition("/")
     try:
-        folder = os.open(place or "/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError as error:
-        return wire.Log(order.ask, f"log {path!r}: {error.strerror}; create its folder"), ()
+        # The operator has named all of it, a tenant may own some of it.
+        folder = open_folder(os.path.normpath(f"{place}/"), f"{place}/")
+    except StartRefusedError as refused:
+        return wire.Log(order.ask, f"log {path!r}: {refused}"), ()
     try:
         tenants = False
         if isinstance(order, wire.AskLog) and order.site is not None:

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from luisito.spawner.config import Config
 
 
+_FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_LINKS = 40  # symlinks on one path, as path_resolution(7) has it
+
+
 class StartRefusedError(LuisitoError):
     """A server may not be started as things are; the message says why and the mend."""
 
@@ -36,29 +40,44 @@ def open_folder(path: str, fixed: str) -> int:
     Args:
         path: the absolute path, rendered.
         fixed: the beginning of it that the operator wrote, before the first %HOST. Symlinks made
-            by root or by us are followed there, none anywhere else.
+            by root or by us are followed there and in what they name, none anywhere else.
 
     Returns:
         A descriptor (O_PATH) that still means the same folder after any rename.
 
     Raises:
-        StartRefusedError: something on the way is missing, not a folder, or such a symlink.
+        StartRefusedError: something on the way is missing, not a folder, or such a symlink; or it
+            lies in the folder of another tenant, who may put anything in its place.
     """
     trusted = fixed.count("/") - 1  # components that end before the first %HOST
-    flags = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
-    current = os.open("/", flags)
+    # what is still to be walked, the next one last
+    names = [_Step(name, at < trusted, False) for at, name in enumerate(path[1:].split("/"))][::-1]
+    owners: list[tuple[str, int]] = []  # of the folders that the operator has not named
+    links = 0
+    current = os.open("/", _FOLDER)
     try:
-        for index, name in enumerate(path[1:].split("/")):
+        while names:
+            step = name, ours, linked = names.pop()
             if name in ("", "."):
                 continue
-            if name == "..":
+            if name == ".." and not linked:
                 raise StartRefusedError(
                     f"folder {path!r}: '..' is not allowed; write the real path"
                 )
-            follow = index < trusted and _trusted_link(current, name)
-            below = os.open(name, flags if follow else flags | os.O_NOFOLLOW, dir_fd=current)
+            below, target = _below(current, step)
+            if target is not None:
+                links += 1
+                if links > _LINKS:
+                    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+                names += [_Step(part, True, True) for part in target.split("/")[::-1]]
+                if not target.startswith("/"):
+                    continue
+                below = os.open("/", _FOLDER)
             os.close(current)
             current = below
+            if not ours:
+                owners.append((name, os.fstat(current).st_uid))
+        _refuse_in_anothers(path, owners)
     except OSError as error:
         os.close(current)
         if error.errno in (errno.ELOOP, errno.ENOTDIR):
@@ -72,9 +91,53 @@ def open_folder(path: str, fixed: str) -> int:
     return current
 
 
-def _trusted_link(folder: int, name: str) -> bool:
-    status = os.stat(name, dir_fd=folder, follow_symlinks=False)
-    return stat.S_ISLNK(status.st_mode) and status.st_uid in (0, os.geteuid())
+class _Step(NamedTuple):
+    """A component of a path.
+
+    Attributes:
+        name: of a folder or a symlink.
+        ours: the operator has named it.
+        linked: in a symlink of his.
+    """
+
+    name: str
+    ours: bool
+    linked: bool
+
+
+def _below(folder: int, step: _Step) -> tuple[int, str | None]:
+    """Open a folder in another one, or read a symlink that may be followed.
+
+    Returns:
+        The folder's descriptor, or else -1 and what the symlink says.
+    """
+    try:
+        return os.open(step.name, _FOLDER, dir_fd=folder), None
+    except NotADirectoryError:
+        if not step.ours:
+            raise
+    # What is looked at is what is read, whatever is put in its place meanwhile.
+    link = os.open(step.name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+    try:
+        status = os.fstat(link)
+        if not stat.S_ISLNK(status.st_mode) or status.st_uid not in (0, os.geteuid()):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        return -1, os.readlink("", dir_fd=link)
+    finally:
+        os.close(link)
+
+
+def _refuse_in_anothers(path: str, owners: list[tuple[str, int]]) -> None:
+    """Refuse a folder in that of another tenant, where we choose a user by whom it belongs to."""
+    if os.geteuid() != 0 or not owners:
+        return
+    _, owner = owners.pop()
+    for name, uid in owners:
+        if uid not in (0, owner):
+            raise StartRefusedError(
+                f"folder {path!r}: {name!r} in it belongs to uid {uid}, who may put another in its"
+                f" place, and it to uid {owner}; chown both to one user, or {name!r} to root"
+            )
 
 
 def resolve(

@@ -1,6 +1,7 @@
 """The files of the sites' output: opened, rotated, and not abused by a tenant (FAULTS 69)."""
 
 import os
+import pwd
 import stat
 
 import pytest
@@ -148,7 +149,9 @@ def test_a_missing_folder_is_named(as_user, folder):
     as_user.launch(output_log_dir=f"{folder}/none")
     fact, *_ = asking(as_user)(rotate=False)
     path = f"{folder}/none/{LOG}"
-    assert fact.message == f"log '{path}': No such file or directory; create its folder"
+    assert fact.message == (
+        f"log '{path}': folder '{folder}/none': No such file or directory at 'none'; create it"
+    )
 
 
 # What a tenant may have put into a folder that it can write to
@@ -170,6 +173,28 @@ def test_links_of_a_tenant_69(as_root, folder, kind, rotate):
     with open(victim, "rb") as file:
         assert file.read() == b"x" * LIMIT
     assert os.path.isdir("/etc")
+
+
+def test_a_link_of_a_tenant_on_the_way_69(as_root, folder):
+    """The folder of the logs lies in a tenant's own, who puts a link in its place."""
+    daemon = pwd.getpwnam("daemon")
+    os.mkdir(f"{folder}/victim")
+    os.symlink("victim", f"{folder}/logs")
+    os.lchown(f"{folder}/logs", daemon.pw_uid, daemon.pw_gid)
+    as_root.launch(output_log_dir=f"{folder}/logs")
+    fact, *_ = asking(as_root)(rotate=False)
+    assert "'logs' in it is a symbolic link" in fact.message
+    assert os.listdir(f"{folder}/victim") == []
+
+
+def test_a_link_of_roots_on_the_way_is_the_operators_own(as_root, folder):
+    os.makedirs(f"{folder}/disk/logs")
+    os.symlink("../disk", f"{folder}/disk/also")
+    os.symlink(f"{folder}/disk/also/logs", f"{folder}/logs")
+    as_root.launch(output_log_dir=f"{folder}/logs")
+    fact, *_ = asking(as_root)(rotate=False)
+    assert fact.message == ""
+    assert os.listdir(f"{folder}/disk/logs") == [LOG]
 
 
 def test_a_file_that_a_tenant_has_put_there_to_read_it_69(as_root, folder):

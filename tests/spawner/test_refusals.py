@@ -145,6 +145,48 @@ def test_symlink_of_a_tenant_before_the_host_64(as_root, folder):
     assert "symbolic link" in failed(as_root, project_path=f"{folder}/sites/%HOST")
 
 
+def test_a_tenants_symlink_in_what_the_operators_one_names_64(as_root, folder):
+    daemon = pwd.getpwnam("daemon")
+    os.makedirs(f"{folder}/victim/a.example")
+    os.mkdir(f"{folder}/tenant")
+    os.chown(f"{folder}/victim/a.example", daemon.pw_uid, daemon.pw_gid)
+    os.symlink("../victim", f"{folder}/tenant/sites")
+    for path in ("tenant", "tenant/sites"):
+        os.lchown(f"{folder}/{path}", daemon.pw_uid, daemon.pw_gid)
+    os.symlink("tenant/sites", f"{folder}/sites")
+    assert "'sites' in it is a symbolic link" in failed(
+        as_root, project_path=f"{folder}/sites/%HOST"
+    )
+
+
+def test_symlinks_of_the_operator_that_lead_in_a_circle(as_root, folder):
+    os.symlink("there", f"{folder}/here")
+    os.symlink("here", f"{folder}/there")
+    assert "is a symbolic link" in failed(as_root, project_path=f"{folder}/here/%HOST")
+
+
+def test_a_folder_in_that_of_another_tenant_64(as_root, folder):
+    """Who may move his own into its place, or another that he did not make."""
+    daemon, backup = pwd.getpwnam("daemon"), pwd.getpwnam("backup")
+    os.makedirs(f"{folder}/a.example/app")
+    os.chown(f"{folder}/a.example", backup.pw_uid, backup.pw_gid)
+    os.chown(f"{folder}/a.example/app", daemon.pw_uid, daemon.pw_gid)
+    message = failed(as_root, project_path=f"{folder}/%HOST/app")
+    assert f"'a.example' in it belongs to uid {backup.pw_uid}" in message
+
+
+@pytest.mark.parametrize("above", ["root", "daemon"])
+def test_a_folder_in_that_of_its_owner_or_of_root(as_root, folder, above):
+    daemon = pwd.getpwnam("daemon")
+    os.makedirs(f"{folder}/a.example/app")
+    if above == "daemon":
+        os.chown(f"{folder}/a.example", daemon.pw_uid, daemon.pw_gid)
+    os.chown(f"{folder}/a.example/app", daemon.pw_uid, daemon.pw_gid)
+    as_root.launch(project_path=f"{folder}/%HOST/app", command=["true"])
+    as_root.start(1)
+    assert as_root.wait(wire.Running).uid == daemon.pw_uid
+
+
 def test_symlink_of_root_before_the_host_is_the_operators_own(as_root, folder):
     daemon = pwd.getpwnam("daemon")
     os.makedirs(f"{folder}/real/a.example")
