@@ -24,7 +24,7 @@ from luisito.net.switchboard import Switchboard
 from luisito.pool import Pool
 from luisito.process.client import Spawner
 from luisito.process.configuration import configuration
-from luisito.process.folders import make_logs, make_state
+from luisito.process.folders import make_listen, make_logs, make_state
 from luisito.process.launch import launch
 from luisito.process.ports import Ports
 from luisito.process.sitelogs import SiteLogs
@@ -159,9 +159,7 @@ class LuisitoService(Service):
         self._launched = launched = launch(self._configuration(gid))
         hello = launched.hello
         self._log.info("Spawner: {words}", words=hello.words)
-        listen_dir = f"{hello.runtime_dir}/0"
-        os.mkdir(listen_dir, 0o700)
-        os.chown(listen_dir, uid, gid)
+        listen_dir = make_listen(hello.runtime_dir, uid, gid)
         self.pool = pool = Pool(board, _limits(settings), self._ways(board, launched, listen_dir))
         self._spawner = spawner = Spawner(board, launched, pool)
         self.logs = logs = Logs(spawner)

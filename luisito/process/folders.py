@@ -76,3 +76,34 @@ def make_logs(path: str) -> None:
         raise SettingsError(
             f"OUTPUT_LOG_DIR = {path!r}: {error.strerror}; make it, or write another"
         ) from None
+
+
+def make_listen(runtime_dir: str, uid: int, gid: int) -> str:
+    """Makes the network process's own folder in RUNTIME_DIR, for the sockets it hands over.
+
+    Args:
+        runtime_dir: nobody but whoever starts Luisito may write there.
+        uid: of the network process.
+        gid: its group.
+
+    Returns:
+        The path of the folder.
+
+    Raises:
+        SettingsError: it cannot be made, or one that was left there could not be removed.
+    """
+    path = f"{runtime_dir}/0"
+    try:
+        os.mkdir(path, 0o700)
+        os.chown(path, uid, gid)
+    except FileExistsError:
+        raise SettingsError(
+            f"RUNTIME_DIR = {runtime_dir!r}: folder 0 in it is left from another Luisito and could"
+            f" not be removed; unmount what is in it and remove it: rm -r {path}"
+        ) from None
+    except OSError as error:
+        raise SettingsError(
+            f"RUNTIME_DIR = {runtime_dir!r}: no folder can be made in it: {error.strerror};"
+            " make room, or write another"
+        ) from None
+    return path
