@@ -115,12 +115,21 @@ class Servers:
         """Take the spare where it fits; one that has prepared for another server has to go."""
         spare = self._spare
         if spare is not None and spare.server != server:
+            self._kill_below_spare(spare.server, spare.pid)
             kill(spare.pid, signal.SIGKILL)
             self._unfit[spare.pid] = spare.server
             spare.close()
             spare = None
         self._spare = None
         return spare
+
+    def _kill_below_spare(self, server: int, pid: int) -> None:
+        """Kill what one has started that was told of its start directly, but never ordered."""
+        orphans = tree.children(self._containment.reaper)
+        for top in [pid, *(orphan for orphan in orphans if tree.belongs(orphan, server, pid))]:
+            for each in [*tree.descendants(top), top]:
+                if each != pid:
+                    kill(each, signal.SIGKILL)
 
     def _start(self, order: wire.Start, descriptors: list[int]) -> None:
         try:
@@ -245,10 +254,12 @@ class Servers:
         server = self._by_pid.get(pid)
         if self._spare is not None and pid == self._spare.pid:
             self._spare.close()
-            self._remove_folder(self._spare.server)
+            self._unfit[pid] = self._spare.server
             self._spare = None
         if pid in self._unfit:
-            self._remove_folder(self._unfit.pop(pid))
+            spare = self._unfit.pop(pid)
+            self._kill_below_spare(spare, pid)
+            self._remove_folder(spare)
         if server is None:
             return
         self._read_report(server)
