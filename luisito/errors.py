@@ -37,3 +37,7 @@ class WireError(LuisitoError):
 
 class SpawnerLost(LuisitoError):
     """The spawner has gone; nothing can be started or stopped any more."""
+
+
+class NotFoundOut(LuisitoError):
+    """The spawner could not find out what it was asked; the message says why."""

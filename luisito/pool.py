@@ -13,7 +13,7 @@ from luisito.core.lifecycle import Server, State
 from luisito.core.orders import EndStreams, Grant, Kill, Refusal, Refuse, Spawn, Terminate
 from luisito.core.policy import Policy
 from luisito.core.streams import Streaming
-from luisito.errors import LuisitoError
+from luisito.errors import LuisitoError, NotFoundOut
 from luisito.process.journal import Journal
 from luisito.process.start import Start
 
@@ -139,8 +139,18 @@ class Pool:
         self._arm()
 
     def folder_exists(self, site: str) -> Deferred[bool]:
-        """Whether the site's PROJECT_PATH is there."""
-        return self._spawner.folder(site).addCallback(lambda folder: folder.exists)
+        """Whether the site's PROJECT_PATH is there.
+
+        Raises:
+            LuisitoError: (in the Deferred) it cannot be found out now.
+        """
+
+        def answered(folder: wire.Folder) -> bool:
+            if folder.exists is None:
+                raise NotFoundOut(folder.message)
+            return folder.exists
+
+        return self._spawner.folder(site).addCallback(answered)
 
     # ------------------------------------------------------------------ operators
 

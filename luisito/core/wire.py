@@ -173,10 +173,13 @@ class Exited(NamedTuple):
 
 
 class Folder(NamedTuple):
-    """Answers AskFolder; message says why when it does not exist or may not be used."""
+    """Answers AskFolder; message says why when it does not exist or may not be used.
+
+    `exists` is null where that could not be found out.
+    """
 
     ask: int
-    exists: bool
+    exists: bool | None
     uid: int | None
     gid: int | None
     message: str
@@ -294,6 +297,7 @@ _CHECKS: dict[object, Callable[[object], bool]] = {
     int: _is_int,
     str: _is_str,
     bool: lambda value: type(value) is bool,
+    bool | None: lambda value: value is None or type(value) is bool,
     int | None: lambda value: value is None or _is_int(value),
     str | None: lambda value: value is None or _is_str(value),
     str | int | None: lambda value: value is None or _is_str(value) or _is_int(value),

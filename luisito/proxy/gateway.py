@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from math import inf
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, cast
 
-from cachetools import TTLCache
 from twisted.internet.defer import succeed
 
 from luisito.core import access
@@ -19,6 +19,7 @@ from luisito.net.deadlines import Deadlines
 from luisito.pool import Refused
 from luisito.proxy.counters import Counters
 from luisito.proxy.downstream import Downstream
+from luisito.proxy.folders import Folders
 from luisito.proxy.peers import Peers
 from luisito.proxy.reports import Reports
 from luisito.proxy.succession import Departure, take_over
@@ -43,9 +44,6 @@ if TYPE_CHECKING:
     from luisito.proxy.outward import Outward
     from luisito.proxy.persistent import Persistent
     from luisito.settings import Settings
-
-_FOLDER_SECONDS: Final = 10.0
-_FOLDERS: Final = 10_000
 
 
 class Gateway:
@@ -105,8 +103,7 @@ class Gateway:
         self._clients: set[Persistent] = set()
         self._lingers: set[Linger] = set()
         self.departure: Departure | None = None
-        # whether a site's folder exists, as far as it was asked lately
-        self._folders: TTLCache[str, bool] = TTLCache(_FOLDERS, _FOLDER_SECONDS, timer=self.clock)
+        self._folders = Folders(pool.folder_exists, self.clock)
 
     @property
     def access(self) -> AccessLog | None:
@@ -236,12 +233,12 @@ class Gateway:
             return
         if not allowed:
             exchange.refused(Refused(NO_SITE, f"{site} is not a site here: see ALLOWED_HOSTS"))
-        elif self._settings.project_path is None or self._folders.get(site):
+        elif self._settings.project_path is None or (known := self._folders.known(site)):
             self._pool.request(site, exchange)
-        elif site in self._folders:
+        elif known is not None:
             exchange.refused(Refused(NO_SITE, f"{site} has no folder: see PROJECT_PATH"))
         else:
-            self._ask_folder(site, exchange)
+            self._folders.ask(site, partial(self._asked_folder, site, exchange))
 
     def is_site(self, site: str) -> Deferred[bool]:
         """Whether a host is a site: allowed, and with a folder where PROJECT_PATH is set."""
@@ -251,18 +248,11 @@ class Gateway:
             return succeed(True)
         return self._pool.folder_exists(site)
 
-    def _ask_folder(self, site: str, exchange: Outward) -> None:
-        def answered(exists: bool) -> None:
-            self._folders[site] = exists
-            if exchange.waiting:
-                self.request(site, exchange)
-
-        def failed(failure: object) -> None:
-            del failure  # the loss of the spawner ends everything, and is reported there
-            if exchange.waiting:
-                exchange.refused(Refused(503, "the spawner has gone", 1.0))
-
-        self._pool.folder_exists(site).addCallbacks(answered, failed)
+    def _asked_folder(self, site: str, exchange: Outward, why: str) -> None:
+        if why and exchange.waiting:
+            exchange.refused(Refused(503, f"whether {site} has a folder: {why}", 1.0))
+        elif exchange.waiting:
+            self.request(site, exchange)
 
     def cancel(self, exchange: Exchange) -> None:
         """`exchange` waits no longer."""

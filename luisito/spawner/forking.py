@@ -6,7 +6,8 @@ import os
 import signal
 
 # Everything that would end the spawner by default and that others may send it, and what Python
-# ignores: what is ignored stays so through exec, what is handled does not. SIGCHLD wakes it.
+# ignores: what is ignored stays so through exec, what is handled does not. SIGCHLD wakes it, and
+# SIGALRM cuts its waits short (see `patience`).
 HANDLED = (
     signal.SIGCHLD,
     signal.SIGTERM,
@@ -17,6 +18,7 @@ HANDLED = (
     signal.SIGUSR2,
     signal.SIGPIPE,
     signal.SIGXFSZ,
+    signal.SIGALRM,
 )
 
 

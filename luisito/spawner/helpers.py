@@ -23,6 +23,24 @@ if TYPE_CHECKING:
 DEADLINE = 5.0  # seconds
 _AGAIN = 1.0  # seconds from one kill to the next: in an uninterruptible sleep it has no effect yet
 _AT_ONCE = 64  # helpers; a network process gone wild must not fork without end
+_ABOUT_ONE = 8  # of them for one site, whose file system may hang, and leave none for the others
+
+
+class _Helper:
+    """One at work.
+
+    Attributes:
+        deadline: when it is killed, or killed again.
+        failed: to be called when it has not done its work; None once it was.
+        about: the site.
+    """
+
+    __slots__ = ("about", "deadline", "failed")
+
+    def __init__(self, failed: Callable[[str], None], about: str | None) -> None:
+        self.deadline = time.monotonic() + DEADLINE
+        self.failed: Callable[[str], None] | None = failed
+        self.about = about
 
 
 class Helpers:
@@ -33,19 +51,27 @@ class Helpers:
     def __init__(self, sock: socket.socket, containment: Containment) -> None:
         self._sock = sock
         self._containment = containment
-        self._running: dict[int, tuple[float, Callable[[str], None]]] = {}
+        self._running: dict[int, _Helper] = {}
 
     def run(
         self,
         work: Callable[[], tuple[Fact, tuple[int, ...]] | None],
         failed: Callable[[str], None],
+        *,
+        about: str | None = None,
     ) -> None:
         """Do some work in a process of its own, which sends its answer itself.
 
         Args:
             work: returns the fact to send and the descriptors beside it, or None for no answer.
-            failed: called here with the reason when the helper ended without having done it.
+            failed: called here with the reason when the helper has ended, or its time has, without
+                its having done it.
+            about: the site that it is about.
         """
+        busy = sum(each.about == about for each in self._running.values())
+        if about is not None and busy >= _ABOUT_ONE:
+            failed(f"{busy} of the spawner's helpers wait for this site's file system")
+            return
         if len(self._running) >= _AT_ONCE:
             failed(f"{_AT_ONCE} of the spawner's helpers are busy; is a file system hanging?")
             return
@@ -55,7 +81,7 @@ class Helpers:
             failed(f"cannot fork: {error.strerror}")
             return
         if pid:
-            self._running[pid] = (time.monotonic() + DEADLINE, failed)
+            self._running[pid] = _Helper(failed, about)
             return
         try:
             privileges.set_parent_death_signal(signal.SIGKILL)
@@ -82,23 +108,29 @@ class Helpers:
 
     def reaped(self, pid: int, code: int) -> bool:
         """Note the end of a process; tell whether it was a helper."""
-        entry = self._running.pop(pid, None)
-        if entry is None:
+        helper = self._running.pop(pid, None)
+        if helper is None:
             return False
         if code:
-            entry[1](f"no answer within {DEADLINE:g} s; is its file system hanging?")
+            self._fail(helper)
         return True
 
     def tick(self, now: float) -> None:
-        """Kill those that are late."""
-        for pid, (deadline, failed) in self._running.items():
-            if now >= deadline:
+        """Kill those that are late, and tell; one in an uninterruptible sleep lives on."""
+        for pid, helper in self._running.items():
+            if now >= helper.deadline:
                 kill(pid, signal.SIGKILL)
-                self._running[pid] = (now + _AGAIN, failed)
+                helper.deadline = now + _AGAIN
+                self._fail(helper)
+
+    def _fail(self, helper: _Helper) -> None:
+        if helper.failed is not None:
+            helper.failed(f"no answer within {DEADLINE:g} s; is its file system hanging?")
+            helper.failed = None
 
     def deadline(self) -> float | None:
         """Tell when tick is worth calling next."""
-        return min((deadline for deadline, _ in self._running.values()), default=None)
+        return min((helper.deadline for helper in self._running.values()), default=None)
 
 
 def look_at_folder(config: Config, order: wire.AskFolder) -> wire.Folder:

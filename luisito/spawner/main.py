@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from luisito.core import wire
 from luisito.errors import LuisitoError, WireError
-from luisito.spawner import channel, containment, helpers, logs, privileges, tree, users
+from luisito.spawner import channel, containment, helpers, logs, patience, privileges, tree, users
 from luisito.spawner.checks import wrong_site
 from luisito.spawner.chooser import Chooser
 from luisito.spawner.config import LISTENER, Config
@@ -59,7 +59,10 @@ class Loop:
         self._poller.register(self._sock, select.POLLIN)
         try:
             while self._exit is None:
-                self._turn(wake)
+                ready = self._poller.poll(self._timeout())
+                patience.begin()
+                self._turn(wake, ready)
+                patience.end()
         finally:
             try:
                 self._containment.kill_all()
@@ -70,8 +73,8 @@ class Loop:
                 self._runtime.end()
         return self._exit
 
-    def _turn(self, wake: int) -> None:
-        for descriptor, _events in self._poller.poll(self._timeout()):
+    def _turn(self, wake: int, ready: list[tuple[int, int]]) -> None:
+        for descriptor, _events in ready:
             if descriptor == wake:
                 os.read(wake, 65536)
             elif descriptor == self._sock.fileno():
@@ -121,7 +124,7 @@ class Loop:
     # -- orders ----------------------------------------------------------------------------------
     def _receive(self) -> None:
         for _ in range(_ORDERS_A_TURN):
-            if self._exit is not None:
+            if self._exit is not None or self._outbox.full:
                 return
             try:
                 data, descriptors = channel.receive(self._sock)
@@ -219,13 +222,15 @@ class Loop:
 
     def _ask_folder(self, order: wire.AskFolder, config: Config) -> None:
         def failed(message: str) -> None:
-            self._outbox.send(wire.Folder(order.ask, False, None, None, message))
+            self._outbox.send(wire.Folder(order.ask, None, None, None, message))
 
         wrong = wrong_site(order.site)
         if wrong is not None:
-            failed(wrong)
+            self._outbox.send(wire.Folder(order.ask, False, None, None, wrong))
             return
-        self._helpers.run(lambda: (helpers.look_at_folder(config, order), ()), failed)
+        self._helpers.run(
+            lambda: (helpers.look_at_folder(config, order), ()), failed, about=order.site
+        )
 
     def _ask_log(self, order: wire.AskLog | wire.AskOwnLog, config: Config) -> None:
         def failed(message: str) -> None:
@@ -236,7 +241,7 @@ class Loop:
         if wrong is not None:
             failed(wrong)
             return
-        self._helpers.run(lambda: logs.open_log(config, order), failed)
+        self._helpers.run(lambda: logs.open_log(config, order), failed, about=site)
 
 
 def main(descriptor: int) -> None:

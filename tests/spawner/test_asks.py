@@ -190,7 +190,7 @@ def test_a_file_system_that_hangs_does_not_stop_spawns_43(as_user, folder):
         pass
     assert fact.ask == number
     assert "no answer within 5 s" in fact.message
-    assert tree.status(stopped) is None
+    assert wait_until(lambda: tree.status(stopped) is None)
 
 
 def is_stopped(pid):
