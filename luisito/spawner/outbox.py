@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from luisito.core.wire import Fact
 
 _FULL = 256  # messages; no more orders are read while so many wait
+_FULL_OF_DESCRIPTORS = 16  # likewise; an answer adds three at most
 
 
 class Outbox:
@@ -24,11 +25,12 @@ class Outbox:
         broken: the other end has gone.
     """
 
-    __slots__ = ("_sock", "_waiting", "broken")
+    __slots__ = ("_descriptors", "_sock", "_waiting", "broken")
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
         self._waiting: deque[tuple[bytes, tuple[int, ...]]] = deque()
+        self._descriptors = 0  # copies that wait with them
         self.broken = False
 
     def __len__(self) -> int:
@@ -37,18 +39,21 @@ class Outbox:
     @property
     def full(self) -> bool:
         """Whether the other end must read before it may order more."""
-        return len(self._waiting) >= _FULL
+        return len(self._waiting) >= _FULL or self._descriptors >= _FULL_OF_DESCRIPTORS
 
     def send(self, fact: Fact, descriptors: tuple[int, ...] = ()) -> None:
         """Send a fact now, or later with copies of its descriptors."""
         data = wire.encode(fact)
         if self._waiting or not self._try(data, descriptors):
             self._waiting.append((data, tuple(map(os.dup, descriptors))))
+            self._descriptors += len(descriptors)
 
     def flush(self) -> None:
         """Send what waits, as far as it goes."""
         while self._waiting and self._try(*self._waiting[0]):
-            channel.close(list(self._waiting.popleft()[1]))
+            _, descriptors = self._waiting.popleft()
+            channel.close(list(descriptors))
+            self._descriptors -= len(descriptors)
 
     def _try(self, data: bytes, descriptors: tuple[int, ...]) -> bool:
         try:

@@ -60,6 +60,7 @@ def fork_spare(
         opened += (orders.detach(), orders_end.detach())
         notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         notify.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        channel.refuse_descriptors(notify)
         opened.append(notify.detach())
         pid = fork()
     except OSError:
