@@ -18,6 +18,7 @@ from luisito.spawner import channel, chooser, privileges, users
 from luisito.spawner.checks import BAD_START, wrong_start
 from luisito.spawner.config import LISTENER
 from luisito.spawner.render import render
+from luisito.spawner.startfile import refuse_hard_link
 
 if TYPE_CHECKING:
     from luisito.spawner.config import Config
@@ -198,6 +199,8 @@ def _become_server(
     files: tuple[int, int],
 ) -> None:
     argv, environ = render(config, runtime.path, order, user)
+    if config.root and config.project_path is not None and not config.allow_root:
+        refuse_hard_link(argv[0], user.uid)
     # Only when all else is open: the limit may be below the numbers of our descriptors.
     resource.setrlimit(resource.RLIMIT_NOFILE, files)
     os.write(status, os.fsencode(f"{user.uid} {user.gid} {order.site} {user.name}\n"))

@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import shutil
 import subprocess
 
 import pytest
@@ -115,6 +116,44 @@ def test_root_written_as_a_number_counts_too(as_root, who):
 
 def test_only_root_can_change_users(as_user):
     assert "only root can change users" in failed(as_user, run_as="bin")
+
+
+def linked(folder, uid, name="run"):
+    """A program in a site's folder, with a second name outside of it; returns PROJECT_PATH."""
+    daemon = pwd.getpwnam("daemon")
+    path = owned(folder, daemon.pw_uid, daemon.pw_gid)
+    shutil.copy("/bin/true", f"{folder}/theirs")
+    os.chown(f"{folder}/theirs", uid, uid)
+    os.link(f"{folder}/theirs", f"{folder}/a.example/{name}")
+    return path
+
+
+@pytest.mark.parametrize("command", ["./run", "link", "%PATH/run"])
+@pytest.mark.parametrize("user", ["root", "backup"])
+def test_a_program_that_is_a_hard_link_to_anothers_65(as_root, folder, command, user):
+    path = linked(folder, pwd.getpwnam(user).pw_uid)
+    os.symlink("run", f"{folder}/a.example/link")
+    message = failed(
+        as_root, project_path=path, command=["./link" if command == "link" else command]
+    )
+    assert message.startswith(f"program '{folder}/a.example/run' belongs to uid ")
+    assert "has 2 names (hard links)" in message
+
+
+@pytest.mark.parametrize("kind", ["his own", "one name", "outside"])
+def test_a_program_that_is_no_such_link_65(as_root, folder, kind):
+    """What a user has linked himself, root's in his folder, and what lies elsewhere (a venv)."""
+    path = linked(folder, pwd.getpwnam("daemon" if kind == "his own" else "root").pw_uid)
+    run = f"{folder}/a.example/run"
+    if kind != "his own":
+        os.unlink(run)
+        shutil.copy("/bin/true", run) if kind == "one name" else os.symlink("../theirs", run)
+    if kind == "outside":
+        os.link(f"{folder}/theirs", f"{folder}/again")
+    as_root.launch(project_path=path, command=["./run"])
+    as_root.start(1)
+    as_root.wait(wire.Running)
+    assert as_root.wait(wire.Exited).code == 0
 
 
 def test_symlink_to_another_users_folder_64(network, folder):
