@@ -33,6 +33,7 @@ from luisito.process.who import drop, network_user, servers_user
 from luisito.proxy.gateway import Gateway
 from luisito.readiness.diag import Diag
 from luisito.readiness.watch import Readiness
+from luisito.spawner import patience
 from luisito.systemd import Notifier
 
 if TYPE_CHECKING:
@@ -111,6 +112,11 @@ class LuisitoService(Service):
         super().startService()
         self._prepare()
         self._become_unprivileged()
+        if patience.begin_for_good():
+            self._log.info(
+                "Linux before 6.16: by what it sends through a unix socket an app can hold up all"
+                " others, for a tenth of a second at a time"
+            )
         # No request is served before its access line can be written.
         self._access_asked.addCallback(lambda _: self._start_listening())
         # When the reactor begins to run, it installs handlers of its own: none is to meet those.

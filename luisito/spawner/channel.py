@@ -13,18 +13,22 @@ _SO_PASSRIGHTS = 83  # asm-generic/socket.h; Python has no name for it yet
 _ANCILLARY = socket.CMSG_SPACE(MAX_DESCRIPTORS * array.array("i").itemsize)
 
 
-def refuse_descriptors(sock: socket.socket) -> None:
+def refuse_descriptors(sock: socket.socket) -> bool:
     """Have the kernel refuse descriptors that somebody sends to a unix socket, from Linux 6.16 on.
 
     Nobody needs to take them for them to do harm: where the sender has closed its own copy, the
     last close is ours when we read or close, and closing a TCP connection that has SO_LINGER and a
     full buffer takes as long as the sender likes (socket(7)), on a non-blocking socket too. What a
     listening socket has been told counts for its connections.
+
+    Returns:
+        Whether the kernel can do that.
     """
     try:
         sock.setsockopt(socket.SOL_SOCKET, _SO_PASSRIGHTS, 0)
-    except OSError:  # an older kernel
-        pass
+    except OSError:  # an older kernel: see `patience`
+        return False
+    return True
 
 
 def send(sock: socket.socket, data: bytes, descriptors: tuple[int, ...] = ()) -> None:

@@ -1,4 +1,4 @@
-"""Cuts short what would hold the spawner up when it closes what somebody else has sent.
+"""Cuts short what would hold us up when we close what somebody else has sent.
 
 Whoever holds the last copy of a TCP connection pays for its close, and where that has SO_LINGER and
 a full buffer it takes as long as the sender likes (socket(7)). It need not be taken for that: what
@@ -9,8 +9,12 @@ closed as it is read. But the wait ends with any signal.
 from __future__ import annotations
 
 import signal
+import socket
+
+from luisito.spawner.channel import refuse_descriptors
 
 _TICK = 0.01  # seconds
+_ALWAYS = 0.1  # seconds, where there is an alarm even if nothing happens
 
 
 def begin() -> None:
@@ -21,3 +25,19 @@ def begin() -> None:
 def end() -> None:
     """Let us be waited for again; what was begun is not handed on to children."""
     signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def begin_for_good() -> bool:
+    """Have them be cut short from now on, where the kernel lets others send us such things.
+
+    For a process that reads unix sockets too often to begin and end each time.
+
+    Returns:
+        Whether that was necessary.
+    """
+    with socket.socket(socket.AF_UNIX) as probe:
+        if refuse_descriptors(probe):
+            return False
+    signal.signal(signal.SIGALRM, lambda *_: None)
+    signal.setitimer(signal.ITIMER_REAL, _ALWAYS, _ALWAYS)
+    return True
