@@ -26,6 +26,16 @@ def test_promises_are_tests():
     assert set(named) <= there
 
 
+def test_claims_about_security_are_tests_where_they_say():
+    text = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
+    links = re.findall(r"\[`(test_\w+)`\]\(\.\./([^)]*)\)", text)
+    rows = [row for row in text.splitlines() if row.startswith("| ") and "| test |" not in row]
+    assert len(rows) >= 20
+    assert all("[`test_" in row for row in rows)
+    for name, path in links:
+        assert re.search(rf"(?m)^def {name}\(", (ROOT / path).read_text(encoding="utf-8")), name
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page):
     text = page.read_text(encoding="utf-8")
