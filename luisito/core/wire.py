@@ -377,9 +377,13 @@ def decode_start(data: bytes) -> Start:
     """
     try:
         server, port, site = data.decode().split(" ", 2)
-        return Start(int(server), site, int(port) or None)
+        order = Start(int(server), site, int(port) or None)
     except ValueError:
-        raise WireError(f"{data[:100]!r} is no order to start") from None
+        order = None
+    # int() takes signs, white space, underscores and the digits of all scripts
+    if order is None or encode_start(order) != data:
+        raise WireError(f"{data[:100]!r} is no order to start")
+    return order
 
 
 def bounded(argv: Sequence[str]) -> list[str]:

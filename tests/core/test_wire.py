@@ -161,7 +161,13 @@ def test_an_order_for_a_child_comes_back_as_it_was(port):
     assert wire.decode_start(wire.encode_start(order)) == order
 
 
-@pytest.mark.parametrize("data", [b"", b"1 2", b"x 0 a", b"1 x a", b"1 0 \xff", b"{}"])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"", b"1 2", b"x 0 a", b"1 x a", b"1 0 \xff", b"{}",
+        b"+1 0 a", b"1\t 0 a", b"1_0 0 a", b"01 0 a", "\u0661 0 a".encode(), b"1 -0 a",
+    ],
+)  # fmt: skip
 def test_what_is_no_order_for_a_child_is_refused(data):
     with pytest.raises(WireError, match="no order to start"):
         wire.decode_start(data)
