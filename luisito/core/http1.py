@@ -54,6 +54,8 @@ def keep_once(seen: dict[bytes, bytes], name: bytes, value: bytes, status: int) 
             status,
             f"{ONCE[name].decode()} was sent twice: {seen[name][:64]!r} and {value[:64]!r}",
         )
+    if name == b"transfer-encoding":
+        value = value.lower()  # some app servers know the lower-case name only (RFC 9112 section 7)
     seen[name] = value
     return ONCE[name] + b": " + value
 

@@ -255,7 +255,7 @@ def _request_length(once: dict[bytes, bytes]) -> int:
     length = body_length(once, 400)
     if length == CHUNKED:
         coding = once[b"transfer-encoding"]
-        if coding.lower() != b"chunked":
+        if coding != b"chunked":
             # RFC 9112 section 6.1: 501; what does not end in chunked once cannot be framed at all
             codings = tokens(coding)
             framed = codings[-1:] == [b"chunked"] and codings.count(b"chunked") == 1

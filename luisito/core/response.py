@@ -241,7 +241,7 @@ def _response_length(once: dict[bytes, bytes], *, status: int, current: bool) ->
     length = body_length(once, 502)
     if length == CHUNKED:
         coding = once[b"transfer-encoding"]
-        if coding.lower() != b"chunked":
+        if coding != b"chunked":
             raise BadMessage(502, f"Transfer-Encoding is {coding[:64]!r}: send only chunked")
         if not current:
             raise BadMessage(502, "Transfer-Encoding was sent in HTTP/1.0: answer in HTTP/1.1")

@@ -180,6 +180,11 @@ def test_event_streams(lines, streams):
     assert answer(b"HTTP/1.1 200 OK", *lines).streams is streams
 
 
+def test_a_coding_goes_on_as_every_client_knows_it():
+    read = answer(b"HTTP/1.1 200 OK", b"transfer-encoding:\tCHUNKED")
+    assert read.lines == b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n"
+
+
 def test_for_a_client_that_does_not_know_chunks():
     lines = answer(b"HTTP/1.1 200 OK", b"A: b", b"Transfer-Encoding: chunked", b"C: d").lines
     assert without_coding(lines) == b"HTTP/1.1 200 OK\r\nA: b\r\nC: d\r\n"
