@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from luisito.core.http1 import TOKEN, VALUE
 from luisito.errors import BadMessage
 
 MAX_LINE: Final = 4096
@@ -17,7 +18,11 @@ MAX_OVERHEAD: Final = 65536
 # old senders: an app server that does not know the chunked coding, and reads the body as its next
 # request, would take "43;a /b HTTP/1.1" for a request line.
 _size_line = re.compile(rb"([0-9A-Fa-f]{1,15})(?:;[!-~\x80-\xff]*+)?\r\n").fullmatch
-_trailer_line = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]++):[\t -~\x80-\xff]*+\r\n").fullmatch
+_trailer_line = re.compile(rb"(" + TOKEN + rb"++):" + VALUE + rb"*+\r\n").fullmatch
+# What may yet become one of these. A line goes on as it comes in, before its end is seen: what is
+# none must not reach an app server that takes a CR alone for that end.
+_size_begun = re.compile(rb"[0-9A-Fa-f]{1,15}(?:;[!-~\x80-\xff]*+)?\r?").fullmatch
+_trailer_begun = re.compile(TOKEN + rb"++(?::" + VALUE + rb"*+\r?)?|\r").fullmatch
 # A recipient that merged these into the head would read another message (RFC 9110 section 6.5.1).
 _NO_TRAILER: Final = frozenset(
     b"host content-length transfer-encoding connection keep-alive trailer te upgrade expect "
@@ -26,6 +31,16 @@ _NO_TRAILER: Final = frozenset(
 )
 
 _SIZE, _DATA, _DATA_END, _TRAILER = range(4)
+_BEGUN: Final = {
+    _SIZE: _size_begun,
+    _DATA_END: re.compile(rb"\r").fullmatch,
+    _TRAILER: _trailer_begun,
+}
+_MALFORMED: Final = {
+    _SIZE: "a chunk's size line is malformed",
+    _DATA_END: "a chunk does not end where its size says",
+    _TRAILER: "a trailer line is malformed",
+}
 
 
 class ChunkScanner:
@@ -94,6 +109,8 @@ class ChunkScanner:
         if len(piece) > MAX_LINE:
             raise BadMessage(400, f"a chunk's size line or trailer is over {MAX_LINE} bytes")
         if not end:
+            if _BEGUN[self._state](piece) is None:
+                raise self._malformed(piece)
             self._part = piece
             return None, len(data)
         return piece, end
@@ -102,26 +119,29 @@ class ChunkScanner:
         if self._state == _SIZE:
             match = _size_line(line)
             if match is None:
-                raise BadMessage(400, f"a chunk's size line is malformed: {line[:64]!r}")
+                raise self._malformed(line)
             digits = match.group(1)
             self._count(len(line) - len(digits) - 2)
             self._left = int(digits, 16)
             self._state = _DATA if self._left else _TRAILER
         elif self._state == _DATA_END:
             if line != b"\r\n":
-                raise BadMessage(400, "a chunk does not end where its size says")
+                raise self._malformed(line)
             self._state = _SIZE
         elif line == b"\r\n":
             return True
         else:
             match = _trailer_line(line)
             if match is None:
-                raise BadMessage(400, f"a trailer line is malformed: {line[:64]!r}")
+                raise self._malformed(line)
             name = match.group(1).lower().replace(b"_", b"-")
             if name in _NO_TRAILER or name.startswith(b"x-forwarded-"):
                 raise BadMessage(400, f"{name.decode()} was sent as a trailer: send it as a header")
             self._count(len(line))
         return False
+
+    def _malformed(self, line: bytes) -> BadMessage:
+        return BadMessage(400, f"{_MALFORMED[self._state]}: {line[:64]!r}")
 
     def _count(self, overhead: int) -> None:
         self._overhead += overhead

@@ -105,6 +105,20 @@ def test_what_two_parsers_could_read_differently_is_refused(body):
 
 
 @pytest.mark.parametrize(
+    "body",
+    [
+        b"5h", b"5 ", b" ", b";", b"5;a ", b"5;a\x00", b"0\rG", b"0;a\rG", b"5\r\nhello0",
+        b"5\r\nhello\r0", b"0\r\nA ", b"0\r\n:", b"0\r\nA: b\x00", b"0\r\nA: b\rG", b"0\r\n\rG",
+        b"0\r\nA\r", b"1000000000000000",
+    ],
+)  # fmt: skip
+def test_a_line_is_refused_before_its_end(body):
+    """FAULTS 11: what came of it would have gone on, for an app server that ends lines at a CR."""
+    assert outcome([body[:-1]])[0] == -1
+    assert "malformed" in refusal(body) or "does not end" in refusal(body)
+
+
+@pytest.mark.parametrize(
     "name",
     [
         b"Host", b"Content-Length", b"TRANSFER-ENCODING", b"connection", b"Upgrade", b"Expect",
