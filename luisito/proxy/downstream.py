@@ -115,6 +115,8 @@ class Downstream(Persistent):
             data = data[2:]  # RFC 9112 section 2.2: old clients end a body with an extra one
             if not data:
                 self.buffer = b""
+                if self.half_closed:
+                    self.close()
                 return  # and that moves no deadline
         end = data.find(b"\r\n\r\n")
         if end < 0 or end > gateway.max_head_size:

@@ -112,10 +112,12 @@ class Persistent:
 
     def _go_on(self) -> None:
         """There is a next request already, or there will be none here."""
-        departure = self.gateway.departure
-        if departure is not None:
-            departure.give(self)
+        gateway = self.gateway
+        if gateway.departure is not None:
+            gateway.departure.give(self)
         elif self.buffer:
+            # what is held may be an empty line and no more
+            self.deadline = gateway.clock() + gateway.keepalive_timeout
             self.stream.resume()
             data, self.buffer = self.buffer, b""
             self._request(data)

@@ -75,6 +75,35 @@ def test_an_empty_line_before_a_request_may_come_in_two_pieces(rig):
     rig.expect(client, b"ok")
 
 
+def test_an_empty_line_behind_a_request_leaves_a_deadline(make):
+    """Of a request that waited for its server, the connection had none, and stayed for ever."""
+    rig = make("unix", KEEPALIVE_TIMEOUT=10)
+    rig.pool.awake = False
+    client = rig.client()
+    client.send(GET + b"\r\n")
+    rig.settle()
+    rig.pool.grant()
+    app = rig.accept()
+    rig.head(app)
+    app.send(OK)
+    rig.expect(client, b"ok")
+    rig.after(9)
+    assert not client.over
+    rig.after(3)
+    assert client.ended
+
+
+def test_an_empty_line_behind_a_request_holds_up_no_end(rig):
+    client = rig.client()
+    client.send(GET + b"\r\n")
+    client.end()
+    app = rig.accept()
+    rig.head(app)
+    app.send(OK)
+    rig.expect(client, b"ok")
+    rig.until(lambda: client.ended)
+
+
 def test_empty_lines_do_not_keep_a_connection_open(rig):
     client = rig.client()
     for _ in range(4):
