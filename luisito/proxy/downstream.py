@@ -9,16 +9,12 @@ from luisito.core.forwarded import forwarded_lines
 from luisito.core.request import named_by, with_host
 from luisito.errors import BadMessage
 from luisito.proxy.exchange import Exchange
-from luisito.proxy.persistent import Persistent
+from luisito.proxy.persistent import MAX_HELD, Persistent
 
 if TYPE_CHECKING:
     from luisito.core.request import RequestFields
     from luisito.proxy.gateway import Gateway
 
-# What may come in while it cannot be used yet: the body of a request whose server is starting, or
-# the next request of a client that pipelines. A read may come before and one on top; to take that
-# many chunks of one byte must not hold the others up.
-_MAX_HELD: Final = 16384
 _CR: Final = 13
 
 
@@ -74,7 +70,7 @@ class Downstream(Persistent):
             exchange.received(data)
         else:
             self.buffer += data
-            if len(self.buffer) > _MAX_HELD:
+            if len(self.buffer) > MAX_HELD:
                 self.stream.pause()
 
     def ended(self) -> None:

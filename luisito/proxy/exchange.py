@@ -187,7 +187,7 @@ class Exchange(Outward):
         gateway.log(self, now, b"")
         upload = self.upload
         if upload is not None:
-            down.stream.resume()  # where the app server read more slowly than the client sent
+            down.read_on()  # where the app server read more slowly than the client sent
         down.next(now, self.keep, upload is None or not upload.left)
 
     def switch(self, upstream: Upstream, lines: bytes, rest: bytes) -> None:
@@ -313,7 +313,7 @@ class Exchange(Outward):
         self._close(b"", now)
         down.stream.send(page)
         if upload is not None:
-            down.stream.resume()
+            down.read_on()
         if whole and down.buffer:
             down.later(keep=self.keep)
         else:

@@ -206,7 +206,7 @@ class Outward:
                     return
                 self.bytes_in += len(body)
                 message += body
-                down.stream.resume()
+                down.read_on()
             self.replay = message
         self._send()
 

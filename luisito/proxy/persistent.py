@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from luisito.proxy.linger import Linger
 
@@ -10,6 +10,11 @@ if TYPE_CHECKING:
     from luisito.net.stream import Stream
     from luisito.proxy.exchange import Exchange
     from luisito.proxy.gateway import Gateway
+
+MAX_HELD: Final = 16384
+"""Bytes that may come in while they cannot be used yet: the body of a request whose server is
+starting, or the next request of a client that pipelines. A read may come before and one on top; to
+take that many chunks of one byte must not hold the others up."""
 
 
 class Persistent:
@@ -85,6 +90,11 @@ class Persistent:
         else:
             self.forget()
 
+    def read_on(self) -> None:
+        """Receives again, unless enough is held: or each request of it would add as much."""
+        if len(self.buffer) <= MAX_HELD:
+            self.stream.resume()
+
     # -- after an exchange
 
     def next(self, now: float, keep: bool, whole: bool) -> None:
@@ -118,8 +128,10 @@ class Persistent:
         elif self.buffer:
             # what is held may be an empty line and no more
             self.deadline = gateway.clock() + gateway.keepalive_timeout
-            self.stream.resume()
             data, self.buffer = self.buffer, b""
+            end = data.find(b"\r\n\r\n")
+            if end < 0 or len(data) - end <= MAX_HELD:
+                self.stream.resume()
             self._request(data)
         else:
             self.close()

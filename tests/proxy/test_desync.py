@@ -129,3 +129,39 @@ def test_requests_behind_a_slow_one_are_answered_after_a_half_close(make):
     rig.until(lambda: client.over)
     assert client.got.count(b"HTTP/1.1 200 OK") == 3
     assert b" 400 " not in client.got
+
+
+@pytest.mark.parametrize("body", [b"", b"x"])
+def test_pipelined_requests_do_not_each_let_more_be_held(make, body):
+    """What was held grew by a read with each answer, as long as its client sent on."""
+    rig = make("unix")
+    client = rig.client()
+    request = b"POST / HTTP/1.1\r\n" + HOST + b"Content-Length: %d\r\n\r\n" % len(body) + body
+    client.send(request * 20 + GET[:-2] + b"X: " + b"x" * 2_000_000)
+    app = rig.accept()
+    (down,) = rig.gateway._clients
+    for _ in range(20):
+        rig.expect(app, b"\r\n\r\n" + body)
+        rig.settle()
+        assert len(down.buffer) <= 16384 + 2 * 65536  # two reads of a transport
+        app.send(OK)
+        rig.expect(client, b"ok")
+    assert rig.head(client).startswith(b"HTTP/1.1 431 ")
+
+
+def test_a_long_head_behind_a_request_is_still_read(make):
+    """Although more of it is held than is read on for."""
+    rig = make("unix", MAX_HEAD_SIZE=60_000)
+    client = rig.client()
+    head = GET[:-2] + b"X: " + b"x" * 50_000 + b"\r\n\r\n"
+    client.send(GET + head[:-1])
+    app = rig.accept()
+    rig.head(app)
+    rig.settle()
+    app.send(OK)
+    rig.expect(client, b"ok")
+    rig.settle()
+    client.send(head[-1:])
+    assert b"x" * 50_000 in rig.head(app)
+    app.send(OK)
+    rig.expect(client, b"ok")
