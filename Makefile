@@ -1,6 +1,6 @@
 # `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint types layers coverage docs bench soak dist clean
+.PHONY: help run test check lint types layers coverage docs bench fuzz soak dist clean
 
 # The interpreter that .venv is made with. sys.executable, so that a shim (pyenv's) is looked through.
 PYTHON ?= $(shell for python in /usr/bin/python3 python3; do \
@@ -10,8 +10,10 @@ PYTHON ?= $(shell for python in /usr/bin/python3 python3; do \
 PORT = 8080
 # How the tests are run: make test PYTEST='-k policy'
 PYTEST = -n auto
+# What is fuzzed: make fuzz TARGETS='proxy wire'
+TARGETS =
 
-# How long `make soak` lasts: make soak SECONDS=300
+# How long `make soak` and `make fuzz` last: make soak SECONDS=300
 SECONDS = 3600
 
 BIN := .venv/bin
@@ -24,7 +26,7 @@ run: .venv/.has-examples ## start Luisito on 127.0.0.1:8080 in front of the exam
 	@exec env "PATH=$(CURDIR)/$(BIN):$$PATH" luisito run --max-servers 3 \
 		--listen tcp:$(PORT):interface=127.0.0.1 -- examples/%HOST/run %PORT
 
-test: .venv/.has-test ## run the tests
+test: .venv/.has-test .venv/.tried-fuzz ## run the tests
 	$(BIN)/python -m pytest $(PYTEST)
 
 check: lint types layers coverage test ## all that a change must pass
@@ -48,6 +50,9 @@ docs: .venv/.has-test ## write docs/faults.md, from what the tests of faults are
 bench: .venv/.has-examples ## measure beside nginx, haproxy, caddy, Apache, Passenger and ReverseProxyResource
 	$(BIN)/python -m bench
 
+fuzz: .venv/.has-test .venv/.has-fuzz ## look for inputs that go wrong, guided by what they reach
+	$(BIN)/python -m tests.fuzz --seconds $(SECONDS) $(TARGETS)
+
 soak: .venv/.has-test ## an hour of mixed traffic over 500 sites, with kills, reloads and restarts
 	$(BIN)/python -m tests.soak --seconds $(SECONDS) --svg soak.svg
 
@@ -58,7 +63,7 @@ dist: .venv/.has-dist ## build the source distribution, and a wheel from it, in 
 
 clean: ## remove .venv and all that was built, cached or recorded
 	rm -rf .venv .venv.partial build dist *.egg-info .coverage* .mypy_cache .ruff_cache .import_linter_cache \
-		.hypothesis _trial_temp* soak.svg twisted/plugins/dropin.cache examples/*.localhost/var
+		.hypothesis .fuzz _trial_temp* soak.svg twisted/plugins/dropin.cache examples/*.localhost/var
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # .venv/.has-EXTRA: .venv is there, with what setup.cfg lists under EXTRA. It is made in .venv.partial and
@@ -87,3 +92,15 @@ INSTALL := -m pip install --quiet --disable-pip-version-check --editable
 		mv .venv.partial .venv; \
 	fi; \
 	touch $@
+
+# atheris only where there is a wheel: to build it takes clang.
+.venv/.has-fuzz: setup.cfg | .venv/.has-test
+	@PIP_ONLY_BINARY=atheris $(BIN)/python $(INSTALL) '.[fuzz]' || { \
+		echo "There is no wheel of atheris for $$($(BIN)/python -V) on $$(uname -m): fuzz with Python 3.11 to 3.14" \
+			"on x86_64 (make clean, then make fuzz PYTHON=python3.11)." >&2; exit 1; }
+	@touch $@
+
+# The tests that need it are skipped where it cannot be had.
+.venv/.tried-fuzz: setup.cfg | .venv/.has-test
+	@$(MAKE) --no-print-directory .venv/.has-fuzz || true
+	@touch $@
