@@ -65,6 +65,12 @@ _ONE_HOP: Final = frozenset(
 _FORWARDED: Final = frozenset([b"forwarded", b"x-real-ip"])
 
 
+MAX_FIELDS: Final = 1000
+"""Header lines of a request; above it 431. To read more of them would hold the others up: it takes
+a microsecond a line, and a head of the largest size has room for 8,000. nginx has the same limit
+(max_headers), and most app servers one of 100 (gunicorn's limit_request_fields)."""
+
+
 class RequestLine:
     """What a request line says (RFC 9112 section 3).
 
@@ -194,8 +200,11 @@ def request_fields(block: bytes) -> RequestFields:
         block: from the CRLF of the request line to the CRLF of the last header line.
 
     Raises:
-        BadMessage: 400, or 501 for a transfer coding other than chunked.
+        BadMessage: 400; 431 for more than MAX_FIELDS lines, or 501 for a transfer coding other than
+            chunked.
     """
+    if block.count(b"\r\n") > MAX_FIELDS + 1:
+        raise BadMessage(431, f"the request has over {MAX_FIELDS} header lines")
     if _field_lines(block) is None:
         raise BadMessage(400, f"a header line is malformed: {malformed(block)!r}")
     _llhttp(block)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from luisito.core.request import RequestFields
     from luisito.settings import Settings
+
+# No request comes through so many proxies; a client may write thousands of addresses in a line.
+_MAX_HOPS: Final = 100
 
 
 class Peers:
@@ -24,13 +27,13 @@ class Peers:
         # Several lines are one list, in their order (RFC 9110 section 5.3).
         lines = [value for name, value in sent if name == b"x-forwarded-for"]
         hops = [hop.strip() for value in lines for hop in value.split(b",")] + [peer or b"unix"]
-        for hop in reversed(hops):
+        for hop in hops[: -_MAX_HOPS - 1 : -1]:
             try:
                 if not self._trusted.includes(hop.decode("latin-1")):
                     return hop
             except ValueError:
                 return hop
-        return hops[0]
+        return hops[max(0, len(hops) - _MAX_HOPS)]
 
     def is_operator(self, peer: bytes, fields: RequestFields | None) -> bool:
         """Whether a client may be told what failed: it is one, and did not come through a proxy."""

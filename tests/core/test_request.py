@@ -9,6 +9,7 @@ from luisito.core import request
 from luisito.core.http1 import CHUNKED
 from luisito.core.memo import Memo
 from luisito.core.request import (
+    MAX_FIELDS,
     METHODS,
     request_fields,
     request_line,
@@ -378,6 +379,14 @@ def test_an_authority_takes_the_place_of_host():
     assert with_host(sent, b"a:1") == block(b"X: y", b"Host: a:1", b"Hostess: c")
     assert request_fields(with_host(sent, b"a:1")).host == b"a:1"
     assert refusal(request_fields, with_host(sent, b"a\x01"))[0] == 400
+
+
+def test_there_are_not_more_lines_than_can_be_read_at_once():
+    """FAULTS 4."""
+    most = [b"Cookie: a"] * (MAX_FIELDS - 1)  # and Host
+    assert passed(*most) == most
+    assert refusal(fields, *most, b"a:")[0] == 431
+    assert refusal(request_fields, b"\r\n" + b"\r\n" * (MAX_FIELDS + 1))[0] == 431
 
 
 def test_llhttp_is_asked_too(monkeypatch):

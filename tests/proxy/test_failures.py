@@ -710,6 +710,19 @@ def test_the_last_line_of_several_tells_the_client(rig):
     assert rig.lines()[-1]["client"] == "192.0.2.7"
 
 
+@pytest.mark.parametrize(("more", "client"), [(98, "192.0.2.7"), (99, "::1"), (7000, "::1")])
+def test_the_client_is_looked_for_behind_a_hundred_proxies(rig, more, client):
+    """However many addresses are in a line: all of them are ours, but the first."""
+    far = rig.client(b"127.0.0.1")
+    line = b"X-Forwarded-For: " + b",".join([b"192.0.2.7", *[b"::1"] * more])
+    far.send(GET[:-2] + line + b"\r\n\r\n")
+    app = rig.accept()
+    rig.head(app)
+    app.send(OK)
+    rig.expect(far, b"ok")
+    assert rig.lines()[-1]["client"] == client
+
+
 def test_row_60_connection_cannot_remove_ours(rig):
     client = rig.client(b"192.0.2.9")
     client.send(GET[:-2] + b"Connection: X-Forwarded-For, Host, X-Mine\r\nX-Mine: 1\r\n\r\n")
