@@ -24,6 +24,7 @@ from luisito.net.switchboard import Switchboard
 from luisito.pool import Pool
 from luisito.process.client import Spawner
 from luisito.process.configuration import configuration
+from luisito.process.files import with_limits
 from luisito.process.folders import make_listen, make_logs, make_state
 from luisito.process.launch import launch
 from luisito.process.ports import Ports
@@ -172,7 +173,7 @@ class LuisitoService(Service):
         pool.attach(spawner)
         pool.lost.addCallback(self._spawner_lost)
         routes = Routes.of(settings.allowed_hosts, folders=settings.project_path is not None)
-        self.gateway = Gateway(board, board, settings, routes, pool)
+        self.gateway = Gateway(board, board, with_limits(settings), routes, pool)
         self._control = Control(
             reactor,
             board,
@@ -261,6 +262,16 @@ class LuisitoService(Service):
             self._log.warn("Network process: not in force: {lacking}", lacking=", ".join(lacking))
 
     # -- Acceptor
+
+    @property
+    def refusal(self) -> bytes:
+        """See Acceptor."""
+        return self.gateway.entrance.refusal
+
+    @property
+    def has_room(self) -> Callable[[], bool]:
+        """See Acceptor."""
+        return self.gateway.entrance.has_room
 
     @property
     def accept(self) -> Callable[[bytes, int], Any]:

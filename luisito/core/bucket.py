@@ -1,6 +1,8 @@
-"""A token bucket: how fast something may go on at a steady rate with a burst."""
+"""How fast something may go on at a steady rate with a burst, and how often it is told."""
 
 from __future__ import annotations
+
+import math
 
 
 class Bucket:
@@ -35,3 +37,34 @@ class Bucket:
         self._since = now
         self._level = level = min(rate, self._level + elapsed * rate) - amount
         return 0.0 if level >= 0 else -level / rate
+
+
+class Seldom:
+    """What may happen often, and is told at most once in a while with how often it was.
+
+    Args:
+        seconds: between two times at which it is told; above 0.
+    """
+
+    __slots__ = ("_next", "_seconds", "_untold")
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._next = -math.inf
+        self._untold = 0
+
+    def happened(self, now: float) -> int:
+        """It has happened once more.
+
+        Args:
+            now: seconds of a monotonic clock.
+
+        Returns:
+            How often it has happened since it was last told, where it is to be told now; else 0.
+        """
+        self._untold += 1
+        if now < self._next:
+            return 0
+        self._next = now + self._seconds
+        told, self._untold = self._untold, 0
+        return told

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from twisted.internet.error import CannotListenError
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
 
 _ACCEPTS: Final = 64
 _PAUSE: Final = 0.1
+# Seconds after which the other handlers have their turn: the first requests of many clients may
+# take long to read.
+_TURN: Final = 0.01
+_UNREAD: Final = 65536
 # Errors of accept(2) that say something of one connection, not of the listener.
 _PASSING: Final = frozenset(
     [errno.ECONNABORTED, errno.EPROTO, errno.ENETDOWN, errno.EHOSTDOWN, errno.EHOSTUNREACH,
@@ -51,8 +56,15 @@ def peer_of(sock: socket.socket) -> bytes:
 class Acceptor(Protocol):
     """Who takes new connections."""
 
-    def accept(self, peer: bytes, port: int) -> Receiver:
-        """A client has connected.
+    @property
+    def refusal(self) -> bytes:
+        """What a client is sent that is not taken."""
+
+    def has_room(self) -> bool:
+        """Whether any client may connect now; else they wait in the backlog."""
+
+    def accept(self, peer: bytes, port: int) -> Receiver | None:
+        """A client has connected; None where it is not taken.
 
         Args:
             peer: its address; empty for a unix socket.
@@ -115,7 +127,12 @@ class Listener:
 
     def readable(self) -> None:
         """See Handler: clients are waiting."""
+        acceptor, seconds = self._acceptor, self._clock.seconds
+        end = seconds() + _TURN
         for _ in range(_ACCEPTS):
+            if not acceptor.has_room():
+                self._pause()
+                return
             try:
                 sock, address = self.socket.accept()
             except BlockingIOError:
@@ -123,21 +140,32 @@ class Listener:
             except OSError as error:
                 if error.errno in _PASSING:
                     continue
-                self._pause(error)
+                self._log.warn(
+                    "Cannot accept a connection: {error}; trying again in {pause} s. Where this"
+                    " comes often, raise the limit on open files (LimitNOFILE= or ulimit -n).",
+                    error=error,
+                    pause=_PAUSE,
+                )
+                self._pause()
                 return
             sock.setblocking(False)
             if self._tcp:
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                receiver = self._acceptor.accept(_told(address), self._port)
+                receiver = acceptor.accept(_told(address), self._port)
             else:
-                receiver = self._acceptor.accept(b"", 0)
+                receiver = acceptor.accept(b"", 0)
+            if receiver is None:
+                _turn_away(sock, acceptor.refusal)
+                continue
             stream = SocketStream(self._board, sock, receiver)
-            self._acceptor.connected(receiver, stream)
+            acceptor.connected(receiver, stream)
             try:
                 stream.readable()  # the first request is often there by now
             except Exception:  # noqa: BLE001 - one connection's fault must not end the others
                 self._log.failure("Unhandled error on a new connection")
                 stream.failed()
+            if seconds() >= end:
+                return
 
     def writable(self) -> None:
         """See Handler."""
@@ -148,20 +176,23 @@ class Listener:
     def failed(self) -> None:
         """See Handler: that was one client's; the others are welcome."""
 
-    def _pause(self, error: OSError) -> None:
-        """Out of descriptors or memory: those who wait stay in the backlog for a moment."""
-        self._log.warn(
-            "Cannot accept a connection: {error}; trying again in {pause} s. Where this comes"
-            " often, raise the limit on open files (LimitNOFILE= or ulimit -n).",
-            error=error,
-            pause=_PAUSE,
-        )
+    def _pause(self) -> None:
+        """No room, no descriptors or no memory: those who wait stay in the backlog for a moment."""
         self._board.unregister(self.socket.fileno())
         self._resume = self._clock.callLater(_PAUSE, self._go_on)
 
     def _go_on(self) -> None:
         self._resume = None
         self._board.register(self.socket.fileno(), self, IN)
+
+
+def _turn_away(sock: socket.socket, refusal: bytes) -> None:
+    """Ends a connection with an answer that its client can read, where its request has come."""
+    with sock, suppress(OSError):
+        sock.send(refusal)
+        sock.shutdown(socket.SHUT_WR)
+        # to close with this unread would send a reset, and that might take the answer away
+        sock.recv(_UNREAD)
 
 
 class _Sockets:

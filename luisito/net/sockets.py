@@ -30,8 +30,8 @@ class SocketStream:
 
     __slots__ = (
         "_board", "_closing", "_connecting", "_ended", "_ending", "_events", "_hung_up", "_out",
-        "_pushing", "_reading", "_receiver", "_recv", "_send", "fd", "pulled_by", "pushed_by",
-        "socket", "wrote",
+        "_pushing", "_reading", "_receiver", "_recv", "_send", "closed", "fd", "pulled_by",
+        "pushed_by", "socket", "wrote",
     )  # fmt: skip
 
     def __init__(
@@ -52,6 +52,7 @@ class SocketStream:
         """
         self._board, self.socket, self._receiver = board, sock, receiver
         self.fd = sock.fileno()
+        self.closed: Callable[[], None] | None = None
         self._recv, self._send = sock.recv, sock.send
         self._out: list[bytes | memoryview] = []
         self._connecting = connecting
@@ -222,6 +223,9 @@ class SocketStream:
             self._board.unregister(self.fd)
         self.fd = -1
         self._receiver = NOBODY
+        closed, self.closed = self.closed, None
+        if closed is not None:
+            closed()
         return self.socket
 
     def shut(self) -> None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import fcntl
 import struct
 import termios
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def queued(fd: int) -> int:
@@ -34,7 +37,13 @@ class Receiver(Protocol):
 
 
 class Stream(Protocol):
-    """A connection, in both directions. After close() or abort() nothing is called back."""
+    """A connection, in both directions. After close() or abort() nothing is called back.
+
+    Attributes:
+        closed: where it is set, called once when the descriptor is closed, whoever has ended it.
+    """
+
+    closed: Callable[[], None] | None
 
     def send(self, data: bytes) -> None:
         """Sends all of `data`, keeping what the kernel does not take at once."""

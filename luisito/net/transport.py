@@ -44,6 +44,7 @@ class TransportStream(Protocol):
         """
         self._receiver = receiver
         self._made = made
+        self.closed: Callable[[], None] | None = None
         self._full = self._paused = self._ending = self._over = self._registered = False
 
     # -- called by the owner
@@ -149,6 +150,9 @@ class TransportStream(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """See IProtocol."""
+        closed, self.closed = self.closed, None
+        if closed is not None:
+            closed()
         receiver = self._receiver
         self._over = True
         self._receiver = NOBODY

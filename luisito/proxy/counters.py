@@ -8,6 +8,9 @@ class Counters:
 
     Attributes:
         connections: accepted from clients, or taken over.
+        refused: connections of clients whose address had MAX_CLIENTS_PER_ADDRESS already; these
+            do not count among the connections.
+        closed_for_room: idle connections of clients that were closed since there were MAX_CLIENTS.
         open: client connections that are open now.
         taken: those of `connections` that the process before had accepted.
         given: those that a successor has taken over.
@@ -22,12 +25,13 @@ class Counters:
     """
 
     __slots__ = (
-        "aborts", "answers", "cold", "connections", "dropped_lines", "given", "heads", "lines",
-        "open", "retries", "taken", "upstream_connections",
+        "aborts", "answers", "closed_for_room", "cold", "connections", "dropped_lines", "given",
+        "heads", "lines", "open", "refused", "retries", "taken", "upstream_connections",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.connections = self.open = self.heads = self.answers = self.aborts = 0
+        self.refused = self.closed_for_room = 0
         self.lines = self.dropped_lines = self.upstream_connections = self.retries = self.cold = 0
         self.taken = self.given = 0
 

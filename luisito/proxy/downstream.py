@@ -43,6 +43,11 @@ class Downstream(Persistent):
         self.fields: RequestFields | None = None
         self.passed = b""
 
+    @property
+    def peer(self) -> bytes:
+        """The address that it comes from; empty for a unix socket."""
+        return self._peer
+
     def _tell(self, fields: RequestFields) -> None:
         """Composes what the app server is told, and the access log, of this client."""
         sent = fields.forwarded if self._trusted else ()

@@ -19,6 +19,7 @@ from luisito.net.deadlines import Deadlines
 from luisito.pool import Refused
 from luisito.proxy.counters import Counters
 from luisito.proxy.downstream import Downstream
+from luisito.proxy.entrance import Entrance
 from luisito.proxy.folders import Folders
 from luisito.proxy.peers import Peers
 from luisito.proxy.reports import Reports
@@ -54,6 +55,7 @@ class Gateway:
         clock: the monotonic time in seconds.
         counters: what has been done so far.
         deadlines: of all connections.
+        entrance: who may come in.
         form: of the access log's lines.
         line: reads a request line (request_line).
         fields: reads the header lines of a request (request_fields).
@@ -101,6 +103,7 @@ class Gateway:
         self.host_header = None if header is None else header.lower().encode()
         self.max_body_size = settings.max_body_size
         self._clients: set[Persistent] = set()
+        self.entrance = Entrance(settings, self._clients, self.counters, clock)
         self._lingers: set[Linger] = set()
         self.departure: Departure | None = None
         self._folders = Folders(pool.folder_exists, self.clock)
@@ -122,13 +125,18 @@ class Gateway:
 
     # -- clients
 
-    def accept(self, peer: bytes, port: int) -> Downstream:
+    def accept(self, peer: bytes, port: int) -> Downstream | None:
         """See Acceptor."""
+        return self.client(peer, port) if self.entrance.welcomes(peer) else None
+
+    def client(self, peer: bytes, port: int) -> Downstream:
+        """Whoever receives what a client sends, for `connected`; see Acceptor.accept."""
         return Downstream(self, peer, port)
 
     def connected(self, receiver: Downstream, stream: Stream) -> None:
         """See Acceptor."""
         receiver.stream = stream
+        self.entrance.enter(receiver.peer, stream)
         self.counters.connections += 1
         self.counters.open += 1
         access_log = self.reports.access

@@ -74,7 +74,7 @@ def take_over(gateway: Gateway, handed: Handed) -> None:
     except OSError:
         sock.close()  # it has gone meanwhile
         return
-    down = gateway.accept(peer, port)
+    down = gateway.client(peer, port)
     stream = SocketStream(gateway.board, sock, down)
     gateway.connected(down, stream)
     gateway.counters.taken += 1

@@ -113,6 +113,22 @@ class Settings:
         "header name",
         "A header, read from TRUSTED_PROXIES only, that names the site in the place of Host.",
     )
+    max_clients: int | None = _setting(
+        values.optional(values.whole(1)),
+        None,
+        _LISTEN,
+        "connections",
+        "How many connections of clients there may be; above it those that have been idle longest "
+        "are closed, or else new ones wait. None is as many as the limit on open files allows.",
+    )
+    max_clients_per_address: int | None = _setting(
+        values.optional(values.whole(1)),
+        None,
+        _LISTEN,
+        "connections",
+        "How many of them one address may have, or one /64 of IPv6; above it 503. "
+        "TRUSTED_PROXIES may have any number. None is half of MAX_CLIENTS.",
+    )
     max_servers: int = _setting(
         values.whole(1),
         10,

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from luisito.core.bucket import Bucket
+from luisito.core.bucket import Bucket, Seldom
 
 
 def test_it_is_full_at_first():
@@ -47,3 +47,8 @@ def test_whoever_waits_as_told_keeps_to_the_rate(rate, steps):
         taken += amount
         assert taken <= rate * (now + 1) * (1 + 1e-9) + amount
         assert owed >= 0
+
+
+def test_what_happens_often_is_told_seldom():
+    seldom = Seldom(10)
+    assert [seldom.happened(now) for now in (0, 0, 9.9, 10, 10, 25)] == [1, 0, 0, 3, 0, 2]

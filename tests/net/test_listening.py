@@ -17,11 +17,19 @@ from tests.net.test_streams import Receiver
 
 
 class Acceptor:
+    refusal = b"HTTP/1.1 503 Service Unavailable\r\n\r\n"
+
     def __init__(self):
         self.peers = []
         self.streams = []
+        self.most, self.unwelcome = 1000, ()
+
+    def has_room(self):
+        return len(self.streams) < self.most
 
     def accept(self, peer, port):
+        if peer in self.unwelcome:
+            return None
         self.peers.append((peer, port))
         return Receiver()
 
@@ -197,11 +205,70 @@ def test_row_35_out_of_descriptors():
     assert done.returncode == 0, done.stderr
 
 
+def test_where_there_is_no_room_clients_wait(turns):
+    """They are accepted once there is room, and no sooner."""
+    clock, acceptor = Clock(), Acceptor()
+    acceptor.most = 1
+    listener = listen("tcp:0:interface=127.0.0.1", turns.board, clock, acceptor)
+    listener.startListening()
+    for _ in range(3):
+        connect(turns, socket.AF_INET, listener.socket.getsockname())
+    for _ in range(2):
+        clock.advance(0.2)
+        turns.settle()
+        assert len(acceptor.streams) == 1
+        assert listener.socket.fileno() not in turns.board._handlers  # no busy loop
+    acceptor.most = 2
+    clock.advance(0.2)
+    turns.settle()
+    assert len(acceptor.streams) == 2
+    listener.stopListening()
+    for stream in acceptor.streams:
+        stream.abort()
+
+
+@pytest.mark.parametrize("request_", [b"", b"GET / HTTP/1.1\r\n\r\n"])
+def test_who_is_turned_away_can_read_why(turns, start, acceptor, request_):
+    """And sees an end, no reset, where the request was there."""
+    acceptor.unwelcome = (b"127.0.0.1",)
+    listener = start("tcp:0:interface=127.0.0.1")
+    sock = socket.create_connection(listener.socket.getsockname())
+    sock.sendall(request_)
+    far = turns.far(sock)
+    turns.until(lambda: far.over)
+    assert far.got == acceptor.refusal
+    assert far.ended
+    assert not far.reset
+    assert acceptor.streams == []
+
+
+def test_clients_that_take_long_do_not_keep_the_others_waiting(turns):
+    """One turn accepts no more once ten milliseconds are over."""
+    clock = Clock()
+
+    class Slow(Acceptor):
+        def connected(self, receiver, stream):
+            super().connected(receiver, stream)
+            clock.advance(0.004)
+
+    acceptor = Slow()
+    listener = listen("tcp:0:interface=127.0.0.1", turns.board, clock, acceptor)
+    listener.startListening()
+    for _ in range(7):
+        connect(turns, socket.AF_INET, listener.socket.getsockname())
+    listener.readable()
+    assert len(acceptor.streams) == 3
+    turns.until(lambda: len(acceptor.streams) == 7)
+    listener.stopListening()
+    for stream in acceptor.streams:
+        stream.abort()
+
+
 def test_stopped_while_it_pauses(turns, acceptor):
     clock = Clock()
     listener = listen("tcp:0:interface=127.0.0.1", turns.board, clock, acceptor)
     listener.startListening()
-    listener._pause(OSError(24, "Too many open files"))
+    listener._pause()
     listener.stopListening()
     assert clock.getDelayedCalls() == []
 
