@@ -86,16 +86,16 @@ class Entrance:
         for client in nsmallest(_CLOSED, idle, key=attrgetter("deadline")):
             self._counters.closed_for_room += 1
             client.close()
-        if self._admission.is_full():
-            self._next_look = now + _LOOK
-            if self._full.happened(now):
-                self._log.warn(
-                    "All {most} client connections that there may be are in use, so no more are"
-                    " accepted until one of them ends: see MAX_CLIENTS",
-                    most=self._settings.max_clients,
-                )
-            return False
-        return True
+        if idle:
+            return not self._admission.is_full()  # a transport of Twisted's closes a moment later
+        self._next_look = now + _LOOK
+        if self._full.happened(now):
+            self._log.warn(
+                "All {most} client connections that there may be are in use, so no more are"
+                " accepted until one of them ends: see MAX_CLIENTS",
+                most=self._settings.max_clients,
+            )
+        return False
 
     def welcomes(self, peer: bytes) -> bool:
         """Whether a client may come in, as far as its address goes; counts those who may not."""
