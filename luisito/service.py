@@ -35,6 +35,7 @@ from luisito.proxy.gateway import Gateway
 from luisito.readiness.diag import Diag
 from luisito.readiness.watch import Readiness
 from luisito.spawner import patience
+from luisito.stalls import StallDetector
 from luisito.systemd import Notifier
 
 if TYPE_CHECKING:
@@ -90,6 +91,7 @@ class LuisitoService(Service):
         self._launched: Launched | None = None
         self._control: Control | None = None
         self._notifier: Notifier | None = None
+        self._stalls: StallDetector | None = None
         self._stopping: Deferred[None] | None = None
         self._access_asked: Deferred[None] = succeed(None)
         self._log_file = log
@@ -130,6 +132,8 @@ class LuisitoService(Service):
         # What is there now stays: a full collection need not hold the reactor to look at it again.
         gc.collect()
         gc.freeze()
+        self._stalls = StallDetector(self._reactor, self.gateway.counters)
+        self._stalls.start()
         for listener in self._listeners:
             listener.startListening()
             self._log.info("Listening on {name}", name=listener.name)
@@ -371,6 +375,8 @@ class LuisitoService(Service):
         self._close_control()
         if self._notifier is not None:
             self._notifier.close()
+        if self._stalls is not None:
+            self._stalls.stop()
         gateway = self.gateway
         gateway.close_all()
         self._log.info("counters: {json}", json=json.dumps(gateway.counters.as_dict()))

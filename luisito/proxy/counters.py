@@ -21,17 +21,18 @@ class Counters:
         dropped_lines: access lines that could not be written.
         upstream_connections: connections made to app servers.
         retries: requests sent to an app server a second time.
+        stalls: pieces of work that held the reactor for too long (see luisito.stalls).
         cold: requests that waited for their server to start.
     """
 
     __slots__ = (
         "aborts", "answers", "closed_for_room", "cold", "connections", "dropped_lines", "given",
-        "heads", "lines", "open", "refused", "retries", "taken", "upstream_connections",
+        "heads", "lines", "open", "refused", "retries", "stalls", "taken", "upstream_connections",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.connections = self.open = self.heads = self.answers = self.aborts = 0
-        self.refused = self.closed_for_room = 0
+        self.refused = self.closed_for_room = self.stalls = 0
         self.lines = self.dropped_lines = self.upstream_connections = self.retries = self.cold = 0
         self.taken = self.given = 0
 

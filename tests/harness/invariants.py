@@ -232,6 +232,19 @@ def ports(server):
                 yield f"port {port} is still in use: {error}"
 
 
+# -- 9: isolation
+
+
+def stalls(server):
+    """No input of one client holds the reactor for more than 50 ms.
+
+    CPU time of its thread, so that a machine that is slow, or busy, does not count.
+    """
+    counters = _counters(server)
+    if counters is not None and counters["stalls"]:
+        yield f"the reactor was held {counters['stalls']} times; the log says by what"
+
+
 # -- 10: privileges
 
 
@@ -345,6 +358,7 @@ CHECKS = {
     "descendants": descendants,
     "files": files,
     "ports": ports,
+    "stalls": stalls,
     "privileges": privileges,
     "clean log": clean_log,
 }

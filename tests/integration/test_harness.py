@@ -192,6 +192,11 @@ def test_a_port_that_is_left(stopped, objections):
         assert any(words.startswith("ports: ") for words in objections())
 
 
+def test_a_reactor_that_was_held(stopped, objections):
+    append(stopped.log_path, f"counters: {json.dumps({**stopped.counters, 'stalls': 1})}")
+    assert any(words.startswith("stalls: ") for words in objections())
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
