@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import os
+import subprocess
 import time
 
 _PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
@@ -71,6 +72,20 @@ def io(pid):
     with contextlib.suppress(OSError), open(f"/proc/{pid}/io") as file:
         return {name: value.strip() for name, _, value in (line.partition(":") for line in file)}
     return {}
+
+
+def limit(pid, what, soft):
+    """Changes a soft limit of a process, which only its own user may, whatever root may elsewhere.
+
+    Args:
+        pid: of the process.
+        what: as prlimit(1) names it, like "nofile" or "fsize".
+        soft: the limit.
+    """
+    of = status(pid)
+    uid, gid = (int(of[name].split()[0]) for name in ("Uid", "Gid"))
+    whom = {} if uid == os.getuid() else {"user": uid, "group": gid, "extra_groups": []}
+    subprocess.run(["prlimit", f"--pid={pid}", f"--{what}={soft}:"], check=True, **whom)
 
 
 def tasks_of(uid):

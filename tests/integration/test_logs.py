@@ -133,27 +133,19 @@ def test_what_cannot_be_opened_again_is_written_on(serve, as_whom):
     server.unchecked |= {"access lines"}
 
 
-def limit_files(pid, size):
-    """No file of a process may grow above this, which it meets as it would a full disk."""
-    of = processes.status(pid)  # the user itself may, whatever root may in a container
-    uid, gid = (int(of[name].split()[0]) for name in ("Uid", "Gid"))
-    whom = {} if uid == os.getuid() else {"user": uid, "group": gid, "extra_groups": []}
-    subprocess.run(["prlimit", f"--pid={pid}", f"--fsize={size}:"], check=True, **whom)
-
-
 def test_a_full_log_is_left_for_the_new_file(serve):
     """What could not be written to the old one is in the new one; no descriptor is left."""
     server = serve(options=["--logfile=<folder>/own.log"])
     own, old, pid = server.folder / "own.log", server.folder / "own.log.1", server.process.pid
     server.warm("a.localhost")
     before = len(processes.descriptors(pid))
-    limit_files(pid, own.stat().st_size)
+    processes.limit(pid, "fsize", own.stat().st_size)
     os.rename(own, old)
     server.send_signal(signal.SIGUSR1)
     processes.until(own.exists, 10, "a new own.log")
     processes.until(lambda: same(own, pid) and not same(old, pid), 10, "its use")
     assert len(processes.descriptors(pid)) <= before
-    limit_files(pid, "unlimited")
+    processes.limit(pid, "fsize", "unlimited")
     assert server.stop() == 0
     assert REOPENED not in old.read_text()
     assert REOPENED in own.read_text()
