@@ -273,9 +273,14 @@ class LuisitoService(Service):
         return self.gateway.entrance.refusal
 
     @property
-    def has_room(self) -> Callable[[], bool]:
+    def is_full(self) -> Callable[[], bool]:
         """See Acceptor."""
-        return self.gateway.entrance.has_room
+        return self.gateway.entrance.is_full
+
+    @property
+    def make_room(self) -> Callable[[], bool]:
+        """See Acceptor."""
+        return self.gateway.entrance.make_room
 
     @property
     def accept(self) -> Callable[[bytes, int], Any]:

@@ -60,8 +60,11 @@ class Acceptor(Protocol):
     def refusal(self) -> bytes:
         """What a client is sent that is not taken."""
 
-    def has_room(self) -> bool:
-        """Whether any client may connect now; else they wait in the backlog."""
+    def is_full(self) -> bool:
+        """Whether there is no room for another client."""
+
+    def make_room(self) -> bool:
+        """Somebody waits and there is no room: whether there is now; else they wait on."""
 
     def accept(self, peer: bytes, port: int) -> Receiver | None:
         """A client has connected; None where it is not taken.
@@ -128,11 +131,11 @@ class Listener:
     def readable(self) -> None:
         """See Handler: clients are waiting."""
         acceptor, seconds = self._acceptor, self._clock.seconds
+        if acceptor.is_full() and not acceptor.make_room():
+            self._pause()
+            return
         end = seconds() + _TURN
         for _ in range(_ACCEPTS):
-            if not acceptor.has_room():
-                self._pause()
-                return
             try:
                 sock, address = self.socket.accept()
             except BlockingIOError:
@@ -164,8 +167,8 @@ class Listener:
             except Exception:  # noqa: BLE001 - one connection's fault must not end the others
                 self._log.failure("Unhandled error on a new connection")
                 stream.failed()
-            if seconds() >= end:
-                return
+            if acceptor.is_full() or seconds() >= end:
+                return  # whether anybody waits still, the next call will show
 
     def writable(self) -> None:
         """See Handler."""

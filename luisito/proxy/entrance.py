@@ -72,13 +72,15 @@ class Entrance:
             return None
         return place_of(peer)
 
-    def has_room(self) -> bool:
-        """Whether there may be one more; closes idle connections where that makes room.
+    def is_full(self) -> bool:
+        """Whether there are as many as there may be."""
+        return self._admission.is_full()
+
+    def make_room(self) -> bool:
+        """Closes idle connections; whether there may be one more now.
 
         Those that have been idle longest go first, as nginx does where worker_connections run out.
         """
-        if not self._admission.is_full():
-            return True
         now = self._clock()
         if now < self._next_look:
             return False

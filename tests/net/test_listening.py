@@ -22,10 +22,14 @@ class Acceptor:
     def __init__(self):
         self.peers = []
         self.streams = []
-        self.most, self.unwelcome = 1000, ()
+        self.most, self.unwelcome, self.asked = 1000, (), 0
 
-    def has_room(self):
-        return len(self.streams) < self.most
+    def is_full(self):
+        return len(self.streams) >= self.most
+
+    def make_room(self):
+        self.asked += 1
+        return not self.is_full()
 
     def accept(self, peer, port):
         if peer in self.unwelcome:
@@ -211,7 +215,10 @@ def test_where_there_is_no_room_clients_wait(turns):
     acceptor.most = 1
     listener = listen("tcp:0:interface=127.0.0.1", turns.board, clock, acceptor)
     listener.startListening()
-    for _ in range(3):
+    connect(turns, socket.AF_INET, listener.socket.getsockname())
+    turns.settle()
+    assert (len(acceptor.streams), acceptor.asked) == (1, 0)  # nobody waits
+    for _ in range(2):
         connect(turns, socket.AF_INET, listener.socket.getsockname())
     for _ in range(2):
         clock.advance(0.2)

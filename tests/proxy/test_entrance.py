@@ -17,7 +17,7 @@ def full(make):
     rig = make(MAX_CLIENTS=3)
     clients = []
     for _ in range(3):
-        assert rig.gateway.entrance.has_room()
+        assert not rig.gateway.entrance.is_full()
         client = rig.client()
         client.send(GET)
         if not clients:
@@ -36,7 +36,8 @@ def test_those_that_have_been_idle_longest_make_room(full):
     rig.pool.awake = False
     busy.send(GET.replace(b"GET", b"PUT"))
     rig.until(lambda: rig.pool.waiters)
-    rig.until(rig.gateway.entrance.has_room)
+    rig.gateway.entrance.make_room()
+    rig.until(lambda: not rig.gateway.entrance.is_full())
     rig.until(lambda: clients[1].over)
     assert rig.counters.closed_for_room == 2
     rig.settle()
@@ -48,11 +49,12 @@ def test_those_that_have_been_idle_longest_make_room(full):
 def test_no_more_are_closed_than_make_room_for_some(make):
     rig = make(MAX_CLIENTS=50)
     for _ in range(50):
-        assert rig.gateway.entrance.has_room()
+        assert not rig.gateway.entrance.is_full()
         rig.client()
         rig.turn()
         rig.clock.advance(0.01)
-    rig.until(rig.gateway.entrance.has_room)
+    rig.gateway.entrance.make_room()
+    rig.until(lambda: not rig.gateway.entrance.is_full())
     rig.until(lambda: sum(far.over for far in rig.fars) == 32)
     assert [far.over for far in rig.fars] == [True] * 32 + [False] * 18
 
@@ -67,12 +69,12 @@ def test_where_all_are_busy_nobody_is_closed(make, log, begun):
     rig.settle()
     entrance = rig.gateway.entrance
     for _ in range(50):
-        assert not entrance.has_room()
+        assert not entrance.make_room()
         rig.after(0.2)
     assert rig.counters.closed_for_room == 0
     assert told(log) == ["All {most} client connections that there may be are in use"] * 2
     rig.fars[0].abort()
-    rig.until(entrance.has_room)
+    rig.until(lambda: not entrance.is_full())
     rig.pool.refuse(503, "")
 
 
@@ -85,10 +87,10 @@ def test_a_client_counts_until_it_is_closed(make):
     rig.expect(client, b"</html>\n")
     rig.settle()
     assert rig.gateway._clients == set()
-    assert not entrance.has_room()
+    assert entrance.is_full()
     assert not entrance.welcomes(b"192.0.2.1")
     client.end()
-    rig.until(entrance.has_room)
+    rig.until(lambda: not entrance.is_full())
     assert entrance.welcomes(b"192.0.2.1")
 
 
