@@ -254,6 +254,14 @@ class SocketStream:
         if self.fd >= 0:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, count)
 
+    def keep_unsent(self, count: int) -> None:
+        """Has the kernel keep no more than so many bytes beyond what is on its way to the peer.
+
+        That is TCP_NOTSENT_LOWAT (tcp(7)); a unix socket keeps less anyway.
+        """
+        if self.socket.family != socket.AF_UNIX:
+            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, count)
+
     def later(self, seconds: float, call: Callable[[], None]) -> IDelayedCall:
         """Calls something by the clock of the reactor."""
         return self._board.callLater(seconds, call)

@@ -14,6 +14,7 @@ from luisito.core.admission import Admission, place_of
 from luisito.core.bucket import Seldom
 from luisito.core.pages import page
 from luisito.core.sites import RETRY_AFTER
+from luisito.net.sockets import SocketStream
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,6 +31,12 @@ _TOLD: Final = 10.0
 # many are closed at a time, and where there were none, nobody looks again for so many seconds.
 _CLOSED: Final = 32
 _LOOK: Final = 0.1
+# The kernel keeps up to 4 MB of an answer for each client (tcp_wmem, tcp(7)), so that some hundreds
+# who read slowly would fill the memory that TCP has for all (tcp_mem), and nobody be answered any
+# more. Long answers would take half as much CPU time again if no more were kept for anybody; so it
+# is for strangers only, and where there are so many clients, of whom each gets so many bytes.
+_MANY: Final = 64
+_UNSENT: Final = 1 << 18
 
 
 class Entrance:
@@ -120,4 +127,6 @@ class Entrance:
         """A client is connected, until its stream is closed."""
         place = self._place(peer)
         self._admission.enter(place)
+        if place is not None and self._admission.open > _MANY and isinstance(stream, SocketStream):
+            stream.keep_unsent(_UNSENT)
         stream.closed = partial(self._admission.leave, place)

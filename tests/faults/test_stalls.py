@@ -1,15 +1,11 @@
 """Invariant 9: no input of one client holds the reactor; and what does is told."""
 
 import contextlib
-import json
-import os
-import re
-import signal
 import socket
 
 import pytest
 
-from tests.harness import client, processes
+from tests.harness import client
 
 HOST = b"Host: a.localhost\r\n"
 GET = b"GET / HTTP/1.1\r\n"
