@@ -34,6 +34,10 @@ def _text(found: dict[str, Any]) -> str:
         f" {counters['aborts']} broken off; {counters['cold']} waited for a server to start,"
         f" {counters['retries']} were tried again"
     )
+    connections = (
+        f"{counters['open']} open, {counters['connections']} since the start;"
+        f" {counters['refused']} refused, {counters['closed_for_room']} closed for room"
+    )
     lines = (
         ("version", found["version"]),
         ("pid", found["pid"]),
@@ -42,7 +46,8 @@ def _text(found: dict[str, Any]) -> str:
         ("runtime dir", found["runtime_dir"]),
         ("servers", f"{states} (MAX_SERVERS = {found['max_servers']})"),
         ("waiting", f"{found['waiting']} for a server"),
-        ("connections", f"{counters['open']} open, {counters['connections']} since the start"),
+        ("connections", connections),
         ("requests", requests),
+        ("stalls", f"{counters['stalls']} since the start"),
     )
     return "\n".join(f"{name:11}  {visible(str(value))}" for name, value in lines)
