@@ -70,14 +70,14 @@ class StallDetector:
         self._stalls.look(None, 0.0)
         atexit.unregister(self.stop)
 
-    def _look(self, _number: int, now: FrameType | None) -> None:
-        frame, work = now, None
+    def _look(self, _number: int, innermost: FrameType | None) -> None:
+        frame, work = innermost, None
         while frame is not None and frame.f_code not in self._callers:
             work, frame = frame, frame.f_back
         stall = self._stalls.look(None if frame is None else work, time.thread_time())
         if stall is not None and stall is not self._last:
             self._last = stall
-            frames = list(_frames(now, work))
+            frames = list(_frames(innermost, work))
             # Anything may have been interrupted, a line of the log too: told when it is done.
             self._reactor.callFromThread(self._tell, stall, _words(frames), _site(frames))
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from ipaddress import IPv6Address
 from typing import Final
 
-SERVED_BY: Final = 2
-"""Descriptors that a client takes: its own, and that of the connection to its app server."""
+OF_A_CLIENT: Final = 4
+"""Descriptors that a client takes, at most: its own, that of the connection to its app server, and
+two of a pipe, through which long bodies go."""
 OF_A_SERVER: Final = 8
 """Descriptors that an app server takes, at most: its sockets, its output and the file for that."""
 OF_OURS: Final = 200
 """Descriptors that neither clients nor servers take: the control socket's connections (80), pipes
-for long bodies (32), logs, listeners, what Python itself opens."""
+that are kept for reuse (32), logs, listeners, what Python itself opens."""
 
 
 def most_clients(files: int, servers: int) -> int:
@@ -21,12 +22,12 @@ def most_clients(files: int, servers: int) -> int:
         files: the limit (RLIMIT_NOFILE).
         servers: how many app servers there may be at a time.
     """
-    return max(1, (files - OF_OURS - OF_A_SERVER * servers) // SERVED_BY)
+    return max(1, (files - OF_OURS - OF_A_SERVER * servers) // OF_A_CLIENT)
 
 
 def files_for(clients: int, servers: int) -> int:
     """The limit on open files that so many clients need."""
-    return clients * SERVED_BY + OF_OURS + OF_A_SERVER * servers
+    return clients * OF_A_CLIENT + OF_OURS + OF_A_SERVER * servers
 
 
 def place_of(peer: bytes) -> bytes:

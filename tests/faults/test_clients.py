@@ -411,15 +411,15 @@ def test_where_nobody_is_idle_new_clients_wait(serve):
 def test_the_limit_on_open_files_is_raised_for_us_alone(serve):
     """And clients take no more of it than leaves enough for the servers."""
     server = serve({"MAX_CLIENTS": 5000}, rlimits={resource.RLIMIT_NOFILE: (256, 700)})
-    server.expect("MAX_CLIENTS = 5000 needs 10288 open files, and 700 are allowed.* more than 206")
+    server.expect("MAX_CLIENTS = 5000 needs 20288 open files, and 700 are allowed.* more than 103")
     server.warm("a.localhost")
     pid = server.pid()
     assert open_files(server.process.pid) == (700, 700)
     assert open_files(pid) == (256, 700)
-    busy = [server.client() for _ in range(206)]
+    busy = [server.client() for _ in range(103)]
     for connection in busy:
         connection.ask("/sleep/2")
-    assert [connection.response().status for connection in busy] == [200] * 206
+    assert [connection.response().status for connection in busy] == [200] * 103
     assert "Cannot accept" not in server.log()
 
 

@@ -32,7 +32,7 @@ def test_1_2_3_slowhttptest(serve, mode, tmp_path):
             "HEAD_TIMEOUT": 5,
             "BODY_TIMEOUT": 5,
         },
-        rlimits={resource.RLIMIT_NOFILE: (2048, 2048)},
+        rlimits={resource.RLIMIT_NOFILE: (4096, 4096)},
     )
     server.warm(SITE, "b.localhost")
     url = f"http://127.0.0.1:{server.port}"
