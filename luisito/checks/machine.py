@@ -7,6 +7,7 @@ import resource
 from typing import TYPE_CHECKING, NamedTuple
 
 from luisito.checks.report import Mend, Problem
+from luisito.core.admission import files_for, most_clients
 from luisito.net.endpoints import place
 from luisito.spawner.servers import files_needed
 
@@ -127,3 +128,19 @@ def open_files(settings: Settings, config: Config, found: Kernel) -> Problem | N
     if not fewer:
         return Problem("MAX_SERVERS", what, Mend("do", f"raise that limit to {needed}"))
     return Problem("MAX_SERVERS", what, Mend("write", f"MAX_SERVERS = {fewer}"))
+
+
+def clients(settings: Settings, found: Kernel) -> Problem | None:
+    """Whether MAX_CLIENTS fits it, too."""
+    most, servers = settings.max_clients, settings.max_servers + settings.overlap
+    if most is None or found.files is None:
+        return None
+    needed = files_for(most, servers)
+    if needed <= found.files:
+        return None
+    what = (
+        f"so many clients need {needed} open files, and the limit is {found.files} here"
+        " (ulimit -Hn, LimitNOFILE=)"
+    )
+    fewer = f"MAX_CLIENTS = {most_clients(found.files, servers)}"
+    return Problem("MAX_CLIENTS", what, Mend("write", fewer))

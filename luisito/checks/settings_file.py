@@ -72,6 +72,7 @@ def check(path: str, host: str | None, user: str | None) -> Report:
     kernel = machine.kernel()
     report.add(*machine.ports(settings, config, kernel))
     report.add(machine.open_files(settings, config, kernel))
+    report.add(machine.clients(settings, kernel))
     _check_files(report, settings, who, planned.user)
     return report
 

@@ -809,6 +809,12 @@ def test_more_servers_than_open_files(good):
     told(good.check(limit=100), "raise that limit to 2649")
 
 
+def test_more_clients_than_open_files(good):
+    good.write(**good.names, MAX_CLIENTS=5000)
+    what = "MAX_CLIENTS: so many clients need 20288 open files, and .* is 1024"
+    all_is_well(mended(good, what, limit=1024))
+
+
 def test_an_error_is_one_line_that_no_terminal_obeys(good):
     done = good.luisito("check-settings", "/no\nsuch\x1b]0;title\x07\udcff")
     assert done.returncode == 2
