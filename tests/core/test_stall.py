@@ -7,16 +7,16 @@ from luisito.core.stall import Stalls
 
 
 def test_work_that_is_seen_for_too_long():
-    stalls, work = Stalls(0.05), object()
-    assert stalls.look(work, 1.00) is None
-    assert stalls.look(work, 1.02) is None
-    assert stalls.look(work, 1.05) is None
-    stall = stalls.look(work, 1.06)
-    assert 0.059 < stall.seconds < 0.061
-    assert stalls.look(work, 1.5) is stall
-    assert stall.seconds == 0.5
-    assert stalls.look(object(), 1.6) is None
-    assert stall.seconds == 0.5
+    stalls, work = Stalls(50), object()
+    assert stalls.look(work, 1000) is None
+    assert stalls.look(work, 1020) is None
+    assert stalls.look(work, 1050) is None
+    stall = stalls.look(work, 1060)
+    assert stall.seconds == 60
+    assert stalls.look(work, 1500) is stall
+    assert stall.seconds == 500
+    assert stalls.look(object(), 1600) is None
+    assert stall.seconds == 500
 
 
 def test_many_short_pieces_are_no_stall():
