@@ -15,13 +15,16 @@ def ending(code: int | None, number: int | None) -> str:
     return f"exited with code {code}" if number is None else f"was killed by {signal_name(number)}"
 
 
-def suspicion(number: int | None, *, killed: bool) -> str:
+def suspicion(number: int | None, *, killed: bool, over_memory: bool = False) -> str:
     """Say who may have killed a process, where that was not Luisito; "" where there is no riddle.
 
     Args:
         number: of the signal that ended it, if one did.
         killed: Luisito had sent it SIGKILL.
+        over_memory: its cgroup has told that the kernel did.
     """
+    if over_memory:
+        return "; ended by the kernel for memory: it was over MEMORY_MAX"
     if number != signal.SIGKILL or killed:
         return ""
     return "; Luisito did not send it: the kernel does when memory runs out (see `dmesg`)"

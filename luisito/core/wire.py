@@ -10,7 +10,7 @@ from typing import NamedTuple, TypeVar
 
 from luisito.errors import WireError
 
-VERSION = 1
+VERSION = 2
 MAX_MESSAGE = 64 * 1024  # bytes; well below the default socket buffer (208 KiB)
 MAX_DESCRIPTORS = 4
 MAX_TEXT = 4096  # characters of an error message
@@ -48,6 +48,10 @@ class Configure(NamedTuple):
     pidfile: str | None = None  # the network process's, where it cannot remove it itself
     run_as_file: str | None = None  # the settings file whose RUN_AS is a function
     log: str | None = None  # the network process's own, to be opened again
+    rlimits: dict[str, list[int | None]] | None = None  # soft and hard by name (core.rlimits)
+    memory_max: int | None = None  # bytes
+    cpu_max: int | None = None  # microseconds in each core.cgroup.CPU_PERIOD
+    pids_max: int | None = None  # processes and threads
 
 
 class Start(NamedTuple):
@@ -116,7 +120,10 @@ class Quit(NamedTuple):
 
 # -- facts ---------------------------------------------------------------------------------------
 class Hello(NamedTuple):
-    """The answer to Configure: what is in force. `words` is for the log, `way` from the words."""
+    """The answer to Configure: what is in force. `words` is for the log, `way` from the words.
+
+    Beside it, where servers have cgroups: cgroup.kill of all of them (cgroups(7)).
+    """
 
     version: int
     containment: str
@@ -164,12 +171,14 @@ class Exited(NamedTuple):
     """A server's first process was reaped and the rest of its tree is gone.
 
     `left`: the pid of a process that the first one had left behind, and that was then killed.
+    `over_memory`: the kernel has ended it, since it was over MEMORY_MAX.
     """
 
     server: int
     code: int | None
     signal: int | None
     left: int | None = None
+    over_memory: bool = False
 
 
 class Folder(NamedTuple):
@@ -287,6 +296,16 @@ def _is_texts(value: object) -> bool:
     return type(value) is list and all(type(item) is str for item in value)
 
 
+def _is_limits(value: object) -> bool:
+    return value is None or (
+        type(value) is dict
+        and all(
+            type(pair) is list and all(item is None or _is_int(item) for item in pair)
+            for pair in value.values()
+        )
+    )
+
+
 def _is_row(value: object) -> bool:
     return type(value) is dict and all(
         item is None or _is_str(item) or _is_int(item) for item in value.values()
@@ -303,6 +322,7 @@ _CHECKS: dict[object, Callable[[object], bool]] = {
     str | int | None: lambda value: value is None or _is_str(value) or _is_int(value),
     list[str]: _is_texts,
     str | list[str]: lambda value: _is_str(value) or _is_texts(value),
+    dict[str, list[int | None]] | None: _is_limits,
     dict[str, str]: lambda value: type(value) is dict and all(map(_is_str, value.values())),
     list[dict[str, Scalar]]: lambda value: type(value) is list and all(map(_is_row, value)),
 }

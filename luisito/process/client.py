@@ -83,6 +83,7 @@ class Spawner:
         self._reactor = reactor
         self._sock = launched.sock
         self._process = launched.process
+        self._killer = launched.killer
         self._listener = listener
         self._waiting: deque[tuple[bytes, tuple[int, ...]]] = deque()
         self._asks: dict[int, Deferred[object]] = {}
@@ -349,6 +350,12 @@ class Spawner:
         asks, self._asks = self._asks, {}
         for asked in asks.values():
             asked.errback(SpawnerLost(reason))
+        if self._killer >= 0:
+            if not self._stopping:
+                # It cannot be sure to have ended the servers; and no guardian need be left either.
+                with suppress(OSError):
+                    os.write(self._killer, b"1")
+            os.close(self._killer)
         Reaper(self._reactor, self._process, self._ended)
         if not self._stopping:
             self._listener.spawner_lost(reason)

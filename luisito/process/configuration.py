@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from luisito.core.cgroup import CPU_PERIOD
 from luisito.core.wire import VERSION, Configure
 from luisito.settings.values import Function
 
@@ -59,4 +60,8 @@ def configuration(
         pidfile=os.path.abspath(pidfile) if pidfile else None,
         run_as_file=run_as.file if isinstance(run_as, Function) else None,
         log=None if log is None else os.path.abspath(log),
+        rlimits={name: list(pair) for name, pair in settings.rlimits.items()},
+        memory_max=settings.memory_max,
+        cpu_max=None if settings.cpu_max is None else round(settings.cpu_max * CPU_PERIOD),
+        pids_max=settings.pids_max,
     )

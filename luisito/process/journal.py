@@ -76,7 +76,7 @@ class Journal:
         server, state = start.server, start.server.state
         seconds = now - server.started_at
         how = ending(fact.code, fact.signal)
-        suspect = suspicion(fact.signal, killed=start.killed)
+        suspect = suspicion(fact.signal, killed=start.killed, over_memory=fact.over_memory)
         if (
             fact.code == 0
             and fact.left is not None

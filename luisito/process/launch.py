@@ -33,11 +33,14 @@ class Launched(NamedTuple):
         sock: our end of the pair; non-blocking.
         process: the spawner, or the guardian above it.
         hello: what is in force there.
+        killer: to write "1" to it kills all servers, whatever has become of the spawner; -1 where
+            they have no cgroups.
     """
 
     sock: socket.socket
     process: subprocess.Popen[bytes]
     hello: Hello
+    killer: int = -1
 
 
 def launch(configure: Configure) -> Launched:
@@ -72,12 +75,12 @@ def launch(configure: Configure) -> Launched:
         ours.setblocking(False)
         with suppress(BrokenPipeError):  # it ended at once, which the next line tells
             channel.send(ours, wire.encode(configure))
-        hello = _first_fact(ours)
+        hello, killer = _first_fact(ours)
     except BaseException:
         ours.close()  # which ends the spawner
         process.wait()
         raise
-    return Launched(ours, process, hello)
+    return Launched(ours, process, hello, killer)
 
 
 def _environ(configure: Configure) -> dict[str, str]:
@@ -89,7 +92,7 @@ def _environ(configure: Configure) -> dict[str, str]:
     return {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
 
 
-def _first_fact(sock: socket.socket) -> Hello:
+def _first_fact(sock: socket.socket) -> tuple[Hello, int]:
     deadline = time.monotonic() + _TIMEOUT
     # poll, not select: the descriptor may be over 1023.
     poller = select.poll()
@@ -100,12 +103,13 @@ def _first_fact(sock: socket.socket) -> Hello:
         data, descriptors = channel.receive(sock)
     except OSError as error:
         raise SpawnerLost(f"the spawner ended while starting: {error.strerror}") from None
-    channel.close(descriptors)
     if not data:
         raise SpawnerLost("the spawner ended while starting; its last words are on stderr")
     fact = wire.decode_fact(data)
+    if not isinstance(fact, wire.Hello):
+        channel.close(descriptors)
     if isinstance(fact, wire.Refused):
         raise SettingsError(fact.message)
     if not isinstance(fact, wire.Hello) or fact.version != wire.VERSION:
         raise SpawnerLost(f"the spawner answered {fact!r:.200} instead of hello")
-    return fact
+    return fact, descriptors[0] if descriptors else -1

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
-from luisito.settings import addresses, values
+from luisito.settings import addresses, limits, values
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from luisito.core.rlimits import Limit
     from luisito.settings.addresses import Peers
 
 
@@ -45,6 +46,7 @@ _POOL: Final = "The pool"
 _QUEUE: Final = "Waiting for a server"
 _HTTP: Final = "Times and sizes of HTTP"
 _USERS: Final = "Users and files"
+_LIMITS: Final = "Limits of each server"
 
 
 # ruff: noqa: RUF009 - _setting() is attrs.field() by another name; nothing mutable is shared
@@ -368,6 +370,39 @@ class Settings:
         '"json", "combined" or template',
         "How its lines are written: in JSON, as Apache and nginx do, or with the {fields} that "
         "docs/logs.md lists.",
+    )
+    rlimits: Mapping[str, Limit] = _setting(
+        limits.rlimits,
+        None,
+        _LIMITS,
+        "dict of numbers",
+        "Limits of setrlimit(2) by their names, in lower case and without RLIMIT_: each a number "
+        'for soft and hard, a pair of both, or "unlimited". docs/limits.md has their units. None '
+        "is what Luisito itself was started with.",
+    )
+    memory_max: int | None = _setting(
+        values.optional(limits.memory),
+        None,
+        _LIMITS,
+        "bytes",
+        "The memory of a server with all its processes; the kernel ends one that needs more, as a "
+        "whole. It takes a cgroup that Luisito may divide, as do the next two. None is no limit.",
+    )
+    cpu_max: float | None = _setting(
+        values.optional(limits.cores),
+        None,
+        _LIMITS,
+        "cores",
+        "The processor time of a server: 0.5 is half of one core. One that wants more runs slower. "
+        "None is no limit.",
+    )
+    pids_max: int | None = _setting(
+        values.optional(values.whole(1)),
+        None,
+        _LIMITS,
+        "processes and threads",
+        "How many processes and threads a server may have; above it its fork fails. None is no "
+        "limit.",
     )
 
 

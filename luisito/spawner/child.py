@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from luisito.core import wire
 from luisito.core.program import HEAD, shebang
 from luisito.errors import LuisitoError
-from luisito.spawner import channel, chooser, privileges, users
+from luisito.spawner import cgroup, channel, chooser, privileges, rlimits, users
 from luisito.spawner.checks import BAD_START, wrong_start
 from luisito.spawner.config import LISTENER
 from luisito.spawner.render import render
@@ -22,10 +22,15 @@ from luisito.spawner.startfile import refuse_hard_link
 
 if TYPE_CHECKING:
     from luisito.spawner.config import Config
+    from luisito.spawner.rlimits import Limits
     from luisito.spawner.runtime import Runtime
     from luisito.spawner.users import Identity
 
 _OVERLOADED = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
+
+
+class _TooManyError(LuisitoError):
+    """The user of a server has no room for another process."""
 
 
 class Pipes(NamedTuple):
@@ -51,8 +56,9 @@ def run(
     runtime: Runtime,
     pipes: Pipes,
     parent: int,
-    files: tuple[int, int],
+    limits: Limits,
     server: int,
+    group: str | None,
     *,
     early: bool,
 ) -> None:
@@ -68,19 +74,22 @@ def run(
         runtime: where the server's folder will be.
         pipes: kept until exec; everything else is closed.
         parent: what getppid() answers as long as the spawner lives.
-        files: the limits of open files that servers get back.
+        limits: that servers get.
         server: the number that the order must name.
+        group: how its cgroup is joined; None where it has none.
         early: there is time to prepare, since nobody waits yet.
     """
     try:
         os.setsid()
         _arrange_descriptors(pipes)
+        if group is not None:
+            cgroup.join(group)
         user = None
         with socket.socket(fileno=pipes.notify) as notify:
             if early:
                 _rehearse(config, runtime, parent)
                 if config.alike:
-                    user = _settle(config, runtime, server, None, notify, parent, -1)
+                    user = _settle(config, runtime, server, None, notify, parent, -1, limits)
             with socket.socket(fileno=pipes.orders) as orders:
                 data, descriptors = channel.receive(orders)
             if not data:
@@ -91,10 +100,13 @@ def run(
             _make_way(descriptors)
             if user is None:
                 asked = pipes.questions
-                user = _settle(config, runtime, order.server, order.site, notify, parent, asked)
-        _become_server(config, runtime, order, user, pipes.status, files)
+                named = order.server, order.site
+                user = _settle(config, runtime, *named, notify, parent, asked, limits)
+        _become_server(config, runtime, order, user, pipes.status, limits)
     except BaseException as error:  # noqa: BLE001 - whatever it is, this process must end here
-        overloaded = isinstance(error, OSError) and error.errno in _OVERLOADED
+        overloaded = isinstance(error, _TooManyError) or (
+            isinstance(error, OSError) and error.errno in _OVERLOADED
+        )
         message = str(error) if isinstance(error, LuisitoError) else _describe(error)
         report = {"message": message[: wire.MAX_TEXT // 4], "overloaded": overloaded}
         os.write(pipes.status, json.dumps(report).encode("ascii") + b"\n")
@@ -150,6 +162,7 @@ def _settle(
     notify: socket.socket,
     parent: int,
     questions: int,
+    limits: Limits,
 ) -> Identity:
     """Make the folder of its sockets, become the user and go where it will work.
 
@@ -166,6 +179,7 @@ def _settle(
     runtime.make(server, user, config.network_gid, notify)
     if folder is None:
         os.chdir(config.cwd)
+    rlimits.limit_processes(limits)
     users.become(user)
     _die_with_parent(parent)  # not before, since a change of user clears it
     if folder is not None:
@@ -196,17 +210,22 @@ def _become_server(
     order: wire.Start,
     user: Identity,
     status: int,
-    files: tuple[int, int],
+    limits: Limits,
 ) -> None:
     argv, environ = render(config, runtime.path, order, user)
     if config.root and config.project_path is not None and not config.allow_root:
         refuse_hard_link(argv[0], user.uid)
     # Only when all else is open: the limit may be below the numbers of our descriptors.
-    resource.setrlimit(resource.RLIMIT_NOFILE, files)
+    rlimits.limit(limits)
     os.write(status, os.fsencode(f"{user.uid} {user.gid} {order.site} {user.name}\n"))
     try:
         os.execvpe(argv[0], argv, environ)
     except OSError as error:
+        if error.errno == errno.EAGAIN:  # execve(2): since the change of user
+            raise _TooManyError(
+                f"user {user.name!r} has as many processes as it may have (nproc in RLIMITS, or"
+                " ulimit -u of Luisito); raise that, or end some"
+            ) from None
         if error.errno in _OVERLOADED:
             raise
         raise users.StartRefusedError(_why_not(argv[0], environ["PATH"], error)) from None

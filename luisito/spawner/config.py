@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 from luisito.core import wire
+from luisito.core.cgroup import Limits
 from luisito.core.template import Template, way
 from luisito.errors import SettingsError
 from luisito.spawner.leftover import Leftover
 from luisito.spawner.users import Identity, StartRefusedError, resolve
+
+if TYPE_CHECKING:
+    from luisito.core.rlimits import Limit
 
 DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
 LISTENER = 3  # the descriptor of %FD (sd_listen_fds(3))
@@ -24,7 +29,9 @@ class Config:
         root: the spawner is root's.
 
     Attributes:
+        exclusive: servers run as other users than the spawner does.
         fixed: the beginning of PROJECT_PATH that is the operator's own words.
+        limits: what each server's cgroup is to keep.
         leftovers: what to remove at the end for the network process; the pidfile last.
         run_as_file: the settings file whose RUN_AS is a function, which then says it.
         user: who every server runs as; None where that depends on the site, or cannot be told.
@@ -42,9 +49,11 @@ class Config:
         "command",
         "cwd",
         "env",
+        "exclusive",
         "fixed",
         "inherited",
         "leftovers",
+        "limits",
         "log",
         "log_keep",
         "log_max_size",
@@ -53,6 +62,7 @@ class Config:
         "network_gid",
         "output_log_dir",
         "project_path",
+        "rlimits",
         "root",
         "run_as",
         "run_as_file",
@@ -87,6 +97,7 @@ class Config:
         if self.run_as == "owner" and self.project_path is None:
             raise SettingsError('RUN_AS = "owner": set PROJECT_PATH, whose owner is meant')
         self.allow_root = order.allow_root or order.run_as in ("root", 0)
+        self.exclusive = root and not self.allow_root
         self.min_uid = order.min_uid
         if order.umask > 0o777:
             raise SettingsError(f"umask {order.umask:#o}: write one of at most 0o777")
@@ -102,6 +113,8 @@ class Config:
                 f"RUNTIME_DIR = {self.runtime_dir!r}: longer than {_MAX_RUNTIME_DIR} bytes, so that"
                 " the sockets in it could not be named; choose a shorter one"
             )
+        self.rlimits = {name: _limit(name, pair) for name, pair in (order.rlimits or {}).items()}
+        self.limits = Limits(order.memory_max, order.cpu_max, order.pids_max)
         self.network_gid = order.network_gid
         left = [_absolute("unix socket of LISTEN", path) for path in order.sockets]
         if order.pidfile is not None:
@@ -130,6 +143,12 @@ class Config:
         if self.project_path is None:
             return None
         return self.project_path.render({"HOST": site})[0]
+
+
+def _limit(name: str, pair: list[int | None]) -> Limit:
+    if len(pair) != 2:
+        raise SettingsError(f"RLIMITS: {name!r} has {len(pair)} values; write (soft, hard)")
+    return pair[0], pair[1]
 
 
 def _variable(name: str) -> str:

@@ -14,7 +14,17 @@ from typing import TYPE_CHECKING
 
 from luisito.core import wire
 from luisito.errors import LuisitoError, WireError
-from luisito.spawner import channel, containment, helpers, logs, patience, privileges, tree, users
+from luisito.spawner import (
+    cgroup,
+    channel,
+    containment,
+    helpers,
+    logs,
+    patience,
+    privileges,
+    tree,
+    users,
+)
 from luisito.spawner.checks import wrong_site
 from luisito.spawner.chooser import Chooser
 from luisito.spawner.config import LISTENER, Config
@@ -26,6 +36,7 @@ from luisito.spawner.servers import Servers
 
 if TYPE_CHECKING:
     from luisito.core.wire import Order
+    from luisito.spawner.cgroup import Cgroups
     from luisito.spawner.containment import Containment
 
 _ORDERS_A_TURN = 16  # then processes are reaped and facts sent before more orders are read
@@ -43,6 +54,7 @@ class Loop:
         self._poller = select.poll()
         self._config: Config | None = None
         self._runtime: Runtime | None = None
+        self._cgroups: Cgroups | None = None
         self._servers: Servers | None = None
         self._chooser: Chooser | None = None
         self._exit: int | None = None
@@ -65,7 +77,11 @@ class Loop:
                 patience.end()
         finally:
             try:
+                if self._cgroups is not None:
+                    self._cgroups.kill_all()
                 self._containment.kill_all()
+                if self._cgroups is not None:
+                    self._cgroups.end()
             finally:
                 for left in self._config.leftovers if self._config is not None else ():
                     left.remove()
@@ -179,6 +195,9 @@ class Loop:
             return
         config = Config(order, root=os.geteuid() == 0)
         self._runtime = Runtime(config.runtime_dir)
+        self._cgroups, words = cgroup.claim(
+            self._runtime.path, config.limits, exclusive=config.exclusive, root=config.root
+        )
         self._config = config
         if config.run_as_file is not None:
             self._chooser = Chooser(config.run_as_file, config.cwd, self._containment.parent)
@@ -190,15 +209,18 @@ class Loop:
             self._helpers,
             self._poller,
             self._chooser,
+            self._cgroups,
         )
+        killer = () if self._cgroups is None else self._cgroups.killers
         self._outbox.send(
             wire.Hello(
                 version=wire.VERSION,
                 containment=self._containment.kind,
-                words=self._containment.words,
+                words=f"{self._containment.words}; {words}",
                 runtime_dir=self._runtime.path,
                 way=config.way,
-            )
+            ),
+            killer,
         )
         gc.freeze()  # what lives until the end need not be copied by each fork
 
@@ -212,11 +234,14 @@ class Loop:
         if server.code is None and tree.owns([server.pid], order.inode, _QUICK_LOOK):
             self._outbox.send(wire.Owns(order.ask, True))
             return
+        listed = servers.listed(server)
+
+        def look() -> tuple[wire.Owns, tuple[int, ...]]:
+            pids = servers.tree(server) if listed is None else listed
+            return helpers.look_for_socket(order, pids, server.uid, server.gid), ()
+
         self._helpers.run(
-            lambda: (
-                helpers.look_for_socket(order, servers.tree(server), server.uid, server.gid),
-                (),
-            ),
+            look,
             lambda _message: self._outbox.send(wire.Owns(order.ask, False)),
         )
 

@@ -38,11 +38,13 @@ class Server:
         left: a process that was found alive after that; None while none was.
         sweep_at: when what is left of it is killed again; None where nothing is to be killed.
         told: the network process knows its end.
+        over_memory: the kernel has ended it for its memory, by its cgroup.
     """
 
     __slots__ = (
         "_pause", "_report", "code", "failure", "gid", "id", "left", "listener", "notify", "output",
-        "pid", "port", "reaped_at", "site", "status", "sweep_at", "told", "uid", "user",
+        "over_memory", "pid", "port", "reaped_at", "site", "status", "sweep_at", "told", "uid",
+        "user",
     )  # fmt: skip
 
     def __init__(self, order: wire.Start, spare: Spare, listener: int | None) -> None:
@@ -59,6 +61,7 @@ class Server:
         self.left: int | None = None
         self.sweep_at: float | None = None
         self.told = False
+        self.over_memory = False
         self._report = b""
         self._pause = FIRST_PAUSE
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from luisito.core import wire
 from luisito.errors import SettingsError
-from luisito.spawner import channel, tree
+from luisito.spawner import channel, rlimits, tree
 from luisito.spawner.checks import BAD_START, wrong_start
 from luisito.spawner.containment import Containment, kill
 from luisito.spawner.render import command_values
@@ -20,6 +20,7 @@ from luisito.spawner.server import Server
 from luisito.spawner.spare import Spare, fork_spare, rehearse
 
 if TYPE_CHECKING:
+    from luisito.spawner.cgroup import Cgroups
     from luisito.spawner.chooser import Chooser
     from luisito.spawner.config import Config
     from luisito.spawner.helpers import Helpers
@@ -51,6 +52,7 @@ class Servers:
         helpers: Helpers,
         poller: select.poll,
         chooser: Chooser | None,
+        cgroups: Cgroups | None,
     ) -> None:
         self._config = config
         self._runtime = runtime
@@ -59,6 +61,7 @@ class Servers:
         self._helpers = helpers
         self._poller = poller
         self._chooser = chooser
+        self._cgroups = cgroups
         self._by_id: dict[int, Server] = {}
         self._by_pid: dict[int, Server] = {}
         self._by_status: dict[int, Server] = {}
@@ -73,8 +76,9 @@ class Servers:
                 f"MAX_SERVERS needs {needed} open files and the limit is {hard};"
                 " lower it, or raise the limit (ulimit -Hn, LimitNOFILE=)"
             )
-        self._files = (soft, hard)
+        self._limits = {resource.RLIMIT_NOFILE: (soft, hard)}
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # several for each server
+        self._limits |= rlimits.claim(config.rlimits)
 
     # -- orders ----------------------------------------------------------------------------------
     def start(self, order: wire.Start, descriptors: list[int]) -> None:
@@ -107,9 +111,22 @@ class Servers:
     def _fork(self, server: int, *, early: bool) -> Spare:
         parent = self._containment.parent
         questions = -1 if self._chooser is None else self._chooser.questions
-        return fork_spare(
-            self._config, self._runtime, parent, self._files, server, questions, early=early
-        )
+        group = None if self._cgroups is None else self._cgroups.make(server)
+        try:
+            return fork_spare(
+                self._config,
+                self._runtime,
+                parent,
+                self._limits,
+                server,
+                questions,
+                group,
+                early=early,
+            )
+        except OSError:
+            if self._cgroups is not None:
+                self._cgroups.remove(server)
+            raise
 
     def _take_spare(self, server: int) -> Spare | None:
         """Take the spare where it fits; one that has prepared for another server has to go."""
@@ -196,6 +213,9 @@ class Servers:
 
     def tree(self, server: Server) -> list[int]:
         """List the processes of a server, its first one and orphans included."""
+        listed = self.listed(server)
+        if listed is not None:
+            return listed
         pids = [server.pid, *tree.descendants(server.pid)] if server.code is None else []
         known = self._by_pid.keys() | self._helpers.pids()
         if self._spare is not None:
@@ -211,6 +231,16 @@ class Servers:
             theirs = alone and tree.owner(orphan) == server.uid
             if theirs or tree.belongs(orphan, server.id, server.pid):
                 pids += [orphan, *tree.descendants(orphan)]
+        return pids
+
+    def listed(self, server: Server) -> list[int] | None:
+        """List the processes of a server by its cgroup; None where they must be searched for.
+
+        Not to be asked by a helper, who may be in another pid namespace.
+        """
+        pids = None if self._cgroups is None else self._cgroups.pids(server.id)
+        if pids is not None and server.code is None and server.pid not in pids:
+            pids.insert(0, server.pid)  # it has not joined yet
         return pids
 
     def get(self, server: int) -> Server | None:
@@ -259,12 +289,14 @@ class Servers:
         if pid in self._unfit:
             spare = self._unfit.pop(pid)
             self._kill_below_spare(spare, pid)
-            self._remove_folder(spare)
+            self._clean_up(spare)
         if server is None:
             return
         self._read_report(server)
         server.code = code
         server.reaped_at = now
+        if self._cgroups is not None and code == -signal.SIGKILL:
+            server.over_memory = self._cgroups.over_memory(server.id)
         server.hurry()
         if server.listener is not None:
             # or requests would still be connected, to nobody
@@ -277,6 +309,8 @@ class Servers:
         for server in list(self._by_id.values()):
             if server.sweep_at is not None and now >= server.sweep_at:
                 self._sweep(server, now)
+        if self._cgroups is not None:
+            self._cgroups.tick(now)
         if self._wants_spare() and now >= self._spare_at:
             self._prepare(now)
 
@@ -285,6 +319,8 @@ class Servers:
         due = [server.sweep_at for server in self._by_id.values() if server.sweep_at is not None]
         if self._wants_spare():
             due.append(self._spare_at)
+        if self._cgroups is not None and (at := self._cgroups.deadline()) is not None:
+            due.append(at)
         return min(due, default=None)
 
     def _wants_spare(self) -> bool:
@@ -293,6 +329,8 @@ class Servers:
     def _sweep(self, server: Server, now: float) -> None:
         pids = self.tree(server)
         left = tree.living(pids)
+        if left and self._cgroups is not None:
+            self._cgroups.kill(server.id)  # at once, so that none of them has time to fork
         for pid in left:
             kill(pid, signal.SIGKILL)
         if server.code is not None and left and server.left is None:
@@ -314,7 +352,7 @@ class Servers:
             self._outbox.send(wire.Failed(server.id, **server.failure))
         else:
             code, number = (ended, None) if ended >= 0 else (None, -ended)
-            self._outbox.send(wire.Exited(server.id, code, number, server.left))
+            self._outbox.send(wire.Exited(server.id, code, number, server.left, server.over_memory))
 
     def _forget(self, server: Server) -> None:
         del self._by_id[server.id]
@@ -322,9 +360,11 @@ class Servers:
         channel.close([server.output, server.notify])
         if server.listener is not None:
             os.close(server.listener)
-        self._remove_folder(server.id)
+        self._clean_up(server.id)
 
-    def _remove_folder(self, server: int) -> None:
+    def _clean_up(self, server: int) -> None:
+        if self._cgroups is not None:
+            self._cgroups.remove(server)
         if not self._runtime.remove(server):
             self._helpers.run(
                 lambda: self._runtime.remove_all(server), failed=lambda _message: None

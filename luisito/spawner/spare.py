@@ -13,6 +13,7 @@ from luisito.spawner.forking import fork
 
 if TYPE_CHECKING:
     from luisito.spawner.config import Config
+    from luisito.spawner.rlimits import Limits
     from luisito.spawner.runtime import Runtime
 
 
@@ -39,15 +40,16 @@ def fork_spare(
     config: Config,
     runtime: Runtime,
     parent: int,
-    files: tuple[int, int],
+    limits: Limits,
     server: int,
     questions: int,
+    group: str | None,
     *,
     early: bool,
 ) -> Spare:
     """Fork a child that waits for an order to start; the arguments are those of child.run.
 
-    One more is `questions` of child.Pipes.
+    Two more are `questions` of child.Pipes, and `group`: how it joins its cgroup (cgroup.join).
 
     Raises:
         OSError: no process, memory or descriptors; nothing is left open.
@@ -69,7 +71,7 @@ def fork_spare(
     output, output_end, status, status_end, own, theirs, datagrams = opened
     if pid == 0:
         pipes = child.Pipes(output_end, status_end, datagrams, theirs, questions)
-        child.run(config, runtime, pipes, parent, files, server, early=early)
+        child.run(config, runtime, pipes, parent, limits, server, group, early=early)
     channel.close([output_end, status_end, theirs])
     for descriptor in (output, status, datagrams):
         os.set_blocking(descriptor, False)

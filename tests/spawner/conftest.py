@@ -61,6 +61,7 @@ class Network:
         self.early = []
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.sock = self.process = self.hello = None
+        self.killer = -1
         self.last = 0
         self.spare = None  # the server that the waiting child has prepared for, its socket
         if user is not None:
@@ -77,7 +78,7 @@ class Network:
         if self.user is not None:
             changes.setdefault("network_gid", self.user.pw_gid)
         launched = launching.launch(configure(env=env, **changes))
-        self.sock, self.process, self.hello = launched
+        self.sock, self.process, self.hello, self.killer = launched
         self.guarded = self.hello.containment == "guardian"
         self.spawner = tree.children(self.process.pid)[0] if self.guarded else self.process.pid
         return self
@@ -161,6 +162,8 @@ class Network:
 
     def close(self):
         if self.sock is not None:
+            if self.killer >= 0:
+                os.close(self.killer)
             self.sock.close()
             self.process.wait(10)
         for descriptor in self.descriptors:

@@ -282,7 +282,7 @@ def test_never_more_than_the_pool_can_want(as_user):
         ({"cwd": "x"}, "absolute"),
         ({"run_as": "owner"}, "set PROJECT_PATH"),
         ({"umask": 0o1000}, "umask"),
-        ({"version": 2}, "wire version 2"),
+        ({"version": 9}, "wire version 9"),
         ({"runtime_dir": "/" + "x" * 100}, "longer than"),
         ({"max_servers": 2**31}, "open files"),
         ({"runtime_dir": "/no/such/place"}, "No such file"),
