@@ -12,6 +12,7 @@ from luisito.core.ending import broke
 from luisito.core.lifecycle import Server, State
 from luisito.core.orders import EndStreams, Grant, Kill, Refusal, Refuse, Spawn, Terminate
 from luisito.core.policy import Policy
+from luisito.core.sites import RETRY_AFTER
 from luisito.core.streams import Streaming
 from luisito.errors import LuisitoError, NotFoundOut
 from luisito.process.journal import Journal
@@ -313,7 +314,8 @@ class Pool:
         """See process.client.Listener."""
         start = self._ended(server)
         self._journal.failed(start, message)
-        self._withdraw(start.server, Refused(503 if overloaded else 502, message))
+        refused = Refused(503, message, RETRY_AFTER) if overloaded else Refused(502, message)
+        self._withdraw(start.server, refused)
         now = self._clock()
         self._carry_out(self._policy.failed(start.server, now, message, overloaded=overloaded))
         self._check_empty()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.harness import kernel
 from tests.harness.server import Server
 
 NO_SKIPS = os.environ.get("LUISITO_NO_SKIPS") == "1"
@@ -18,8 +19,22 @@ def pytest_runtest_setup(item):
         for name in mark.args:
             if shutil.which(name) is None:
                 pytest.skip(f"needs {name}")
+    if item.get_closest_marker("kernel") and not kernel.inside():
+        if shutil.which(kernel.PROGRAM) is None:
+            pytest.skip(f"needs {kernel.PROGRAM}")
+        return
     if item.get_closest_marker("root") and os.geteuid() != 0:
         pytest.skip("needs root")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem):
+    """Runs a test in a kernel of its own, where it is marked so."""
+    if pyfuncitem.get_closest_marker("kernel") is None or kernel.inside():
+        return None
+    with tempfile.TemporaryDirectory(prefix="lt-uml-") as folder:
+        kernel.run(pyfuncitem.nodeid, folder)
+    return True
 
 
 @pytest.hookimpl(wrapper=True)

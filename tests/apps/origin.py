@@ -423,6 +423,36 @@ class Connection:
         os.closerange(0, 3)
         self.do_echo(request)
 
+    def do_allocate(self, request, size):
+        """Takes memory, and keeps it."""
+        self.body(request)
+        self.app.kept = getattr(self.app, "kept", b"") + b"\1" * int(size)
+        self.answer(request)
+
+    def do_fork(self, request, count):
+        """How many more processes there can be, at most as many as asked for; they end with it."""
+        self.body(request)
+        children = []
+        try:
+            for _ in range(int(count)):
+                pid = os.fork()
+                if pid == 0:
+                    time.sleep(3600)
+                children.append(pid)
+        except BlockingIOError:
+            pass
+        self.answer(request, b"%d" % len(children))
+        for pid in children:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+
+    def do_burn(self, request, seconds):
+        """Takes as much processor time."""
+        self.body(request)
+        while time.thread_time() < float(seconds):
+            pass
+        self.answer(request)
+
     def do_exit(self, request, code="0"):
         os._exit(int(code))
 

@@ -7,7 +7,7 @@ import socket
 import time
 from collections import Counter
 
-from tests.harness import processes
+from tests.harness import cgroups, processes
 
 # Seconds that a deadline may be late: it is noticed within one, and the machine may be busy.
 _LATE = 2.0
@@ -218,6 +218,15 @@ def files(server):
         yield f"{name} is left in RUNTIME_DIR: {os.listdir(f'{path}/{name}')}"
 
 
+def groups(server):
+    """Its own processes may have moved into one, which is for systemd to remove."""
+    if server.cgroups is None or server.process.returncode:
+        return
+    for folder in cgroups.below(server.cgroups):
+        if folder not in (server.cgroups, f"{server.cgroups}/self") or server.cgroup is None:
+            yield f"the cgroup {folder} is left, with pids {cgroups.pids(folder)}"
+
+
 def ports(server):
     used = {
         server.port,
@@ -357,6 +366,7 @@ CHECKS = {
     "pool": pool,
     "descendants": descendants,
     "files": files,
+    "cgroups": groups,
     "ports": ports,
     "stalls": stalls,
     "privileges": privileges,

@@ -1,6 +1,7 @@
 """Luisito in a process of its own, as its users start it."""
 
 import contextlib
+import functools
 import itertools
 import json
 import os
@@ -15,7 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.harness import client, invariants, processes
+from tests.harness import cgroups, client, invariants, processes
 
 ROOT = Path(__file__).parent.parent.parent
 BIN = os.path.dirname(sys.executable)
@@ -86,6 +87,7 @@ class Server:
         way: of the origin: "fd", "port" or "socket".
         origin: the origin's options, by site ("*" for all).
         rlimits: {resource.RLIMIT_...: (soft, hard)} of Luisito.
+        cgroup: the folder of the cgroup that it is started in; None for ours.
         environ: more of the environment; None takes a variable away.
         files: apps of tests/apps to copy into the folder that Luisito is started in.
         prepare: called with the folder when all is there, before the start.
@@ -116,6 +118,7 @@ class Server:
         way="fd",
         origin=None,
         rlimits=None,
+        cgroup=None,
         environ=None,
         files=(),
         prepare=None,
@@ -134,6 +137,7 @@ class Server:
         self.rlimits, self.environ, self.files = rlimits or {}, environ or {}, files
         names = (ordinary,) if isinstance(ordinary, str) else ()
         self.user = ordinary_user(*names) if ordinary else None
+        self.cgroup = cgroup
         self.port = free_port()
         self.address = ("127.0.0.1", self.port)
         self.ledger = client.Ledger()
@@ -229,9 +233,11 @@ class Server:
             return [f"{BIN}/twist", log, *more, "luisito", "--settings", settings]
         return [f"{BIN}/twistd", "-n", pidfile, *more, "luisito", "--settings", settings]
 
-    def _limit(self):
+    def _limit(self, procs):
         import resource
 
+        if procs is not None:
+            os.write(procs, b"0")
         for which, limits in self.rlimits.items():
             resource.setrlimit(which, limits)
 
@@ -254,7 +260,12 @@ class Server:
                 "group": self.user.pw_gid,
                 "extra_groups": [],
             }
-        with open(self.log_path, "ab") as log:
+        with contextlib.ExitStack() as stack:
+            log = stack.enter_context(open(self.log_path, "ab"))
+            procs = None  # opened here: whoever it is started as might not be allowed to
+            if self.cgroup is not None:
+                procs = stack.enter_context(open(f"{self.cgroup}/cgroup.procs", "wb", 0)).fileno()
+            limit = functools.partial(self._limit, procs)
             self.process = subprocess.Popen(
                 [word.replace("<folder>", str(self.folder)) for word in self._within]
                 + self._argv(),
@@ -263,7 +274,7 @@ class Server:
                 stderr=log,
                 cwd=self.folder,
                 env=environ,
-                preexec_fn=self._limit if self.rlimits else None,  # noqa: PLW1509 - no threads here
+                preexec_fn=limit if self.rlimits or procs else None,  # noqa: PLW1509 - no threads here
                 **as_user,
             )
         if "daemon" in self.how and wait:
@@ -280,6 +291,12 @@ class Server:
             client.connect(self.address, 1).close()
             return True
         return False
+
+    @property
+    def cgroups(self):
+        """The folder of its cgroups; None where there can be none."""
+        base = self.cgroup or cgroups.where()
+        return None if base is None else cgroups.ours(base, self.settings["RUNTIME_DIR"])
 
     # -- what a test asks of it
 
@@ -424,6 +441,8 @@ class Server:
             time.sleep(0.01)
         for connection in self._clients:
             connection.close()
+        if self.cgroups is not None and os.path.exists(self.cgroups):
+            cgroups.remove(self.cgroups)  # after kill -9, until the next start there
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def __enter__(self):
