@@ -101,6 +101,22 @@ def test_values_are_kept():
     assert made.host_header == "X-Site"
 
 
+def test_limits_of_servers():
+    made = settings(
+        RLIMITS={"nofile": (10, 20), "core": 0, "cpu": "unlimited", "as": [5, "unlimited"]},
+        CPU_MAX=2,
+        MEMORY_MAX=1 << 20,
+    )
+    assert made.rlimits == {
+        "nofile": (10, 20),
+        "core": (0, 0),
+        "cpu": (None, None),
+        "as": (5, None),
+    }
+    assert (made.cpu_max, made.memory_max, made.pids_max) == (2.0, 1 << 20, None)
+    assert settings().rlimits == {}
+
+
 def test_a_function_may_judge_hosts():
     made = settings(ALLOWED_HOSTS=lambda host: host == "a.test")
     assert made.allowed_hosts("a.test")
@@ -329,6 +345,40 @@ def test_a_setting_by_both_its_names():
         ("PORT", (8888,), "write PORT = 8888, without the comma behind it"),
         ("RUN_AS", lambda _site: None, "a function must stand in a settings.py"),
         ("STATE_DIR", 3, "must be a path, or None; write STATE_DIR = None"),
+        ("RLIMITS", 3, r"must be a dict, or None; write RLIMITS = \{'nofile': 1024, 'core': 0\}"),
+        (
+            "RLIMITS",
+            {"nofiles": 3},
+            r"is no limit .* the nearest is \"nofile\"; .* = \{'nofile': 3\}",
+        ),
+        ("RLIMITS", {"RLIMIT_CORE": 0}, r"write RLIMITS = \{'core': 0\}"),
+        ("RLIMITS", {3: 0}, "has 3, which is no limit"),
+        (
+            "RLIMITS",
+            {"rss": 1, "core": 0},
+            r"has no effect on Linux; write RLIMITS = \{'core': 0\}",
+        ),
+        ("RLIMITS", {"core": "0"}, r'RLIMITS\["core"\] = "0": must be .* RLIMITS\["core"\] = 0'),
+        ("RLIMITS", {"core": -1}, r'whole number, "unlimited", or .*\["core"\] = "unlimited"'),
+        ("RLIMITS", {"core": 2**63}, "must be a whole number"),
+        ("RLIMITS", {"core": True}, "must be a whole number"),
+        ("RLIMITS", {"core": None}, "must be a whole number"),
+        ("RLIMITS", {"nofile": (1, 2, 3)}, r'write RLIMITS\["nofile"\] = \(1024, 4096\)'),
+        (
+            "RLIMITS",
+            {"nofile": (9, 3)},
+            r'soft limit.* above .*; write RLIMITS\["nofile"\] = \(3, 9\)',
+        ),
+        ("RLIMITS", {"nofile": ("unlimited", 3)}, r"must not have a soft limit, the first, above"),
+        ("MEMORY_MAX", 512, "at least 1048576, or None; write MEMORY_MAX = None"),
+        ("MEMORY_MAX", "512M", "at least 1048576, or None; write MEMORY_MAX = None"),
+        ("CPU_MAX", 0, "must be a number of cores, at least 0.01, or None; write CPU_MAX = None"),
+        ("CPU_MAX", "0.5", "write CPU_MAX = 0.5"),
+        ("CPU_MAX", "half", "write CPU_MAX = None"),
+        ("CPU_MAX", True, "must be a number of cores"),
+        ("CPU_MAX", float("inf"), "must be a number of cores"),
+        ("CPU_MAX", 10**400, "must be a number of cores"),
+        ("PIDS_MAX", 0, "at least 1, or None; write PIDS_MAX = None"),
         ("PORT", "8888", "from 1 to 65535, or None; write PORT = 8888"),
         ("PORT", 70000, "from 1 to 65535"),
         ("MULTIHOST_CONFIG", {"wait": 1}, r"must have no key but .*\{'wait_up_to': 1\}"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import resource
 from typing import TYPE_CHECKING, NamedTuple
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from luisito.spawner.config import Config
 
 _CAP_NET_BIND_SERVICE = 10  # linux/capability.h
+_CAP_SYS_RESOURCE = 24
 _FROM = 1024
 
 
@@ -28,6 +30,9 @@ class Kernel(NamedTuple):
         reserved: ports among those that are left alone (ip_local_reserved_ports).
         files: how many files a process may have open, at most; None for any number.
         binds: we may listen on any port.
+        root: we are root.
+        raises: we may raise hard limits (setrlimit(2)).
+        most_files: the highest limit of open files that anybody may have (fs.nr_open).
     """
 
     unprivileged: int
@@ -35,6 +40,9 @@ class Kernel(NamedTuple):
     reserved: frozenset[int]
     files: int | None
     binds: bool
+    root: bool
+    raises: bool
+    most_files: int
 
 
 def kernel() -> Kernel:
@@ -53,6 +61,9 @@ def kernel() -> Kernel:
         frozenset(reserved),
         None if hard == resource.RLIM_INFINITY else hard,
         bool(int(effective, 16) >> _CAP_NET_BIND_SERVICE & 1),
+        os.geteuid() == 0,
+        bool(int(effective, 16) >> _CAP_SYS_RESOURCE & 1),
+        int(_read("fs/nr_open", "1048576")),
     )
 
 

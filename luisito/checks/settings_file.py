@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from luisito.checks import files, machine, words
+from luisito.checks import files, limits, machine, words
 from luisito.checks.eyes import Eyes, reach
 from luisito.checks.plan import Plan, configured, plan
 from luisito.checks.program import program
@@ -73,6 +73,12 @@ def check(path: str, host: str | None, user: str | None) -> Report:
     report.add(*machine.ports(settings, config, kernel))
     report.add(machine.open_files(settings, config, kernel))
     report.add(machine.clients(settings, kernel))
+    report.add(*limits.rlimits(settings, who, kernel))
+    runtime_dir = settings.runtime_dir or default_place(who.starter.uid, os.environ)
+    kept, lacking = limits.cgroups(config, runtime_dir)
+    if kept:
+        report.facts["limits"] = kept
+    report.add(*lacking)
     _check_files(report, settings, who, planned.user)
     return report
 

@@ -56,10 +56,12 @@ class Place(NamedTuple):
     Attributes:
         path: of it, as /proc/PID/cgroup has it.
         folder: the same in the file system.
+        top: the folder of the tree, or of the part of it that can be seen here.
     """
 
     path: str
     folder: str
+    top: str
 
 
 class Facts(NamedTuple):
@@ -98,7 +100,8 @@ def place(mountinfo: str, cgroup: str) -> Place | None:
             root = "" if fields[3] == "/" else fields[3]
             if kind == "cgroup2" and f"{path}/".startswith(f"{root}/"):
                 inside = path[len(root) :].rstrip("/")
-                return Place(path, _unescaped(fields[4]).rstrip("/") + inside)
+                top = _unescaped(fields[4])
+                return Place(path, top.rstrip("/") + inside or "/", top)
     return None
 
 
@@ -137,7 +140,7 @@ def base(at: Place, name: str) -> Place:
     moved = f"/{name}/{SELF}"
     if not at.path.endswith(moved):
         return at
-    return Place(at.path.removesuffix(moved) or "/", at.folder.removesuffix(moved))
+    return Place(at.path.removesuffix(moved) or "/", at.folder.removesuffix(moved), at.top)
 
 
 def why_not(facts: Facts) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
 
 _UNLIMITED: Final = "unlimited"
 _LEAST_CPU: Final = 1000 / CPU_PERIOD  # cores; the kernel takes no less (cpu.max)
+_MOST_CPU: Final = 1_000_000
 
 memory = whole(1024 * 1024)
 
@@ -24,14 +24,14 @@ def cores(value: object) -> float:
     """How many processors, or what part of one."""
     must = f"must be a number of cores, at least {_LEAST_CPU:g}"
     if isinstance(value, int | float) and not isinstance(value, bool):
-        if math.isfinite(value) and _LEAST_CPU <= value <= 1e6:
+        if _LEAST_CPU <= value <= _MOST_CPU:
             return float(value)
         raise Wrong(must)
     try:
         meant = float(value) if isinstance(value, str) else 0.0
     except ValueError:
         meant = 0.0
-    if _LEAST_CPU <= meant <= 1e6:
+    if _LEAST_CPU <= meant <= _MOST_CPU:
         raise Wrong(must, mend=meant)
     raise Wrong(must)
 

@@ -170,9 +170,10 @@ def claim(
     """
     settings = limits.settings()
     try:
-        at = usable(cgroup.name(runtime_dir), root=root)
+        at = here(runtime_dir)
+        check(at, root=root)
         for controller, setting in settings.items():
-            obstacle = lacks(at, controller)
+            obstacle = lacks(at.folder, controller)
             if obstacle:
                 raise SettingsError(f"{setting}: {obstacle}; or remove that setting")
         claimed = _claim(at, cgroup.name(runtime_dir), limits, exclusive=exclusive)
@@ -189,24 +190,34 @@ class CannotDivideError(Exception):
     """The cgroup that we are in cannot be divided; says why and the mend."""
 
 
-def usable(name: str, *, root: bool) -> Place:
-    """Find the cgroup that may be divided among servers.
+def here(runtime_dir: str) -> Place:
+    """Find the cgroup that may be divided among servers, if it may.
 
     Args:
-        name: of our folder in it.
-        root: we are root.
+        runtime_dir: RUNTIME_DIR.
 
     Raises:
-        CannotDivideError: there is none.
+        CannotDivideError: there are none of version 2.
     """
-    mountinfo, own = _text("/proc/self/mountinfo"), _text("/proc/self/cgroup")
-    found = cgroup.place(mountinfo, own)
+    found = cgroup.place(_text("/proc/self/mountinfo"), _text("/proc/self/cgroup"))
     if found is None:
         raise CannotDivideError(
             "no cgroup v2 tree is mounted here; boot with systemd.unified_cgroup_hierarchy=1, or"
             " run mount -t cgroup2 none /sys/fs/cgroup"
         )
-    at = cgroup.base(found, name)
+    return cgroup.base(found, cgroup.name(runtime_dir))
+
+
+def check(at: Place, *, root: bool) -> None:
+    """Check that a cgroup may be divided.
+
+    Args:
+        at: where.
+        root: we are root.
+
+    Raises:
+        CannotDivideError: it may not.
+    """
     folder, uid = at.folder, os.geteuid()
     try:
         owned = os.stat(folder).st_uid == uid
@@ -219,12 +230,11 @@ def usable(name: str, *, root: bool) -> Place:
         raise CannotDivideError(reason)
     if not os.access(folder, os.W_OK):
         raise CannotDivideError(f"{folder} is mounted read-only; mount it for writing")
-    return at
 
 
-def lacks(at: Place, controller: str) -> str:
-    """Say why a controller is not to be had there; "" when it is."""
-    available = _text(f"{at.folder}/cgroup.controllers")
+def lacks(folder: str, controller: str) -> str:
+    """Say why a controller is not to be had in the cgroup of a folder; "" when it is."""
+    available = _text(f"{folder}/cgroup.controllers")
     version_1 = cgroup.held_by_version_1(_text("/proc/self/mountinfo"))
     return cgroup.missing(controller, available, version_1)
 

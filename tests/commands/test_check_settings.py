@@ -820,3 +820,43 @@ def test_an_error_is_one_line_that_no_terminal_obeys(good):
     assert done.returncode == 2
     assert r"/no\nsuch\x1b]0;title\x07\udcff: is not there" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+@root
+def test_limits_above_those_that_may_be_given(good):
+    names = {**good.names, "RLIMITS": {"core": 0, "nofile": (10, 5000)}}
+    good.write(**names)
+    how = {"user": good.user.pw_name, "limit": 1024}
+    problem = told(good.check(**how), r"RLIMITS: 'nofile' is \(10, 5000\), .* no more than 1024")
+    assert problem["mend"] == {"write": "RLIMITS = {'core': 0, 'nofile': (10, 1024)}"}
+    good.mend(problem)
+    assert not [one for one in good.check(**how)["problems"] if one["where"] == "RLIMITS"]
+    good.write(**{**names, "RLIMITS": {"nofile": "unlimited"}})
+    problem = told(good.check(), r"RLIMITS: 'nofile' is \"unlimited\", and root can give no more")
+    good.mend(problem)
+    all_is_well(good.check())
+
+
+@root
+def test_limits_that_take_cgroups_where_there_are_none(good):
+    good.write(**good.names, MEMORY_MAX=1 << 26, PIDS_MAX=50)
+    good.run("sh", "-c", "umount -a -l -t cgroup2; ! grep -w cgroup2 /proc/self/mountinfo")
+    found = good.check()
+    told(found, "MEMORY_MAX: no cgroup v2 tree is mounted here; .*boot with")
+    told(found, "PIDS_MAX: no cgroup v2 tree is mounted here; .*boot with")
+    assert "limits" not in found
+
+
+@pytest.mark.kernel
+def test_limits_that_take_cgroups(good):
+    good.write(**good.names, MEMORY_MAX=1 << 26, CPU_MAX=0.5, PIDS_MAX=50)
+    found = good.check()
+    assert found["limits"] == "kept by a cgroup for each server in /sys/fs/cgroup"
+    all_is_well(found)
+    cgroup = Path("/sys/fs/cgroup/luisito.service")
+    cgroup.mkdir()
+    (cgroup / "cgroup.procs").write_text(str(os.getpid()))
+    found = good.check()
+    assert found["limits"].startswith("not kept where this command runs: systemd has not handed")
+    all_is_well(found)
+    assert "limits" not in (good.write(**good.names) or good.check())

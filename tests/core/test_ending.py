@@ -25,6 +25,11 @@ def test_out_of_memory_perhaps():
     assert suspicion(None, killed=False) == ""
 
 
+def test_out_of_memory_for_sure():
+    words = suspicion(signal.SIGKILL, killed=False, over_memory=True)
+    assert words == "; ended by the kernel for memory: it was over MEMORY_MAX"
+
+
 @pytest.mark.parametrize(("number", "name"), [(1, "SIGHUP (1)"), (40, "signal 40")])
 def test_names(number, name):
     assert signal_name(number) == name
