@@ -8,10 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import kernel
+from tests.harness import cgroups, kernel
 from tests.harness.server import Server
 
 NO_SKIPS = os.environ.get("LUISITO_NO_SKIPS") == "1"
+
+
+def _elsewhere(item):
+    """Whether a test is to run in a kernel of its own."""
+    needed = item.get_closest_marker("kernel") or (
+        item.get_closest_marker("cgroups") and not cgroups.writable()
+    )
+    return bool(needed) and not kernel.inside()
 
 
 def pytest_runtest_setup(item):
@@ -19,7 +27,7 @@ def pytest_runtest_setup(item):
         for name in mark.args:
             if shutil.which(name) is None:
                 pytest.skip(f"needs {name}")
-    if item.get_closest_marker("kernel") and not kernel.inside():
+    if _elsewhere(item):
         if shutil.which(kernel.PROGRAM) is None:
             pytest.skip(f"needs {kernel.PROGRAM}")
         return
@@ -30,7 +38,7 @@ def pytest_runtest_setup(item):
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem):
     """Runs a test in a kernel of its own, where it is marked so."""
-    if pyfuncitem.get_closest_marker("kernel") is None or kernel.inside():
+    if not _elsewhere(pyfuncitem):
         return None
     with tempfile.TemporaryDirectory(prefix="lt-uml-") as folder:
         kernel.run(pyfuncitem.nodeid, folder)

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from luisito.core.rlimits import NO_EFFECT, UNITS
 from luisito.core.template import Template
 from luisito.errors import SettingsError
 from luisito.settings import Peers, Settings, from_mapping, load
@@ -587,6 +588,15 @@ def test_the_example_explains_each_setting_as_the_code_does():
         assert found is not None, name
         comment = " ".join(line.removeprefix("# ") for line in found[1].splitlines())
         assert comment == f"{KNOWN[name].about} ({KNOWN[name].unit})"
+
+
+def test_the_documentation_has_each_limit_as_the_code_has_it():
+    text = (ROOT / "docs" / "limits.md").read_text(encoding="utf-8")
+    table = text.partition("| name | counts |\n|---|---|\n")[2].partition("\n\n")[0]
+    found = dict(re.findall(r"^\| `(\w+)` \| (.+) \|$", table, re.MULTILINE))
+    assert found == UNITS
+    for name in NO_EFFECT:
+        assert f"`{name}`" in text
 
 
 def test_the_documentation_has_each_setting_as_the_code_has_it():

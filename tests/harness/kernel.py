@@ -29,7 +29,7 @@ mount -t tmpfs -o mode=1777 shm /dev/shm
 ip link set lo up
 cd '{root}'
 export PATH='{path}' TMPDIR=/run/tmp LANG=C.UTF-8 PYTHONDONTWRITEBYTECODE=1 {inside}=1
-'{python}' -m pytest -q -p no:xdist -p no:randomly --override-ini timeout=80 '{test}'
+'{python}' -m pytest -q --color=no -p no:xdist --override-ini timeout=80 '{test}'
 echo "the test ended with $?"
 sync
 echo o >/proc/sysrq-trigger

@@ -296,7 +296,11 @@ class Server:
     def cgroups(self):
         """The folder of its cgroups; None where there can be none."""
         base = self.cgroup or cgroups.where()
-        return None if base is None else cgroups.ours(base, self.settings["RUNTIME_DIR"])
+        return (
+            None
+            if base is None
+            else cgroups.ours(base, self.settings.get("RUNTIME_DIR", self.runtime))
+        )
 
     # -- what a test asks of it
 

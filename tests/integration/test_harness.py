@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from tests.harness import client, invariants, processes
+from tests.harness import cgroups, client, invariants, processes
 from tests.harness.http import BadResponse, BrokenOff, reader
 from tests.harness.server import Server
 
@@ -185,6 +185,14 @@ def test_a_folder_that_is_left(stopped, objections):
     (stopped.runtime / "1").mkdir()
     assert any(words.startswith("files: ") for words in objections())
     (stopped.runtime / "1").rmdir()
+
+
+@pytest.mark.root
+@pytest.mark.cgroups
+def test_a_cgroup_that_is_left(stopped, objections):
+    os.makedirs(f"{stopped.cgroups}/servers/1")
+    assert any(words.startswith("cgroups: ") for words in objections())
+    cgroups.remove(stopped.cgroups)
 
 
 def test_a_port_that_is_left(stopped, objections):

@@ -16,7 +16,7 @@ from tests.harness import cgroups
 
 from .conftest import wait_until
 
-pytestmark = pytest.mark.skipif(not cgroups.writable(), reason="no cgroups can be made here")
+pytestmark = [pytest.mark.root, pytest.mark.cgroups]
 
 # Forks as fast as it can, each child a session of its own, and none older than a moment.
 RUNAWAY = """
