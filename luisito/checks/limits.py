@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from luisito.checks.report import Mend, Problem
 from luisito.core.rlimits import exceeds, shown
-from luisito.spawner.cgroup import CannotDivideError, check, here, lacks
+from luisito.spawner.delegation import CannotDivideError, check, here, lacks
 
 if TYPE_CHECKING:
     from luisito.checks.machine import Kernel

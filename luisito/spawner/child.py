@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from luisito.core import wire
 from luisito.core.program import HEAD, shebang
 from luisito.errors import LuisitoError
-from luisito.spawner import cgroup, channel, chooser, privileges, rlimits, users
+from luisito.spawner import cgroupfs, channel, chooser, privileges, rlimits, users
 from luisito.spawner.checks import BAD_START, wrong_start
 from luisito.spawner.config import LISTENER
 from luisito.spawner.render import render
@@ -83,7 +83,7 @@ def run(
         os.setsid()
         _arrange_descriptors(pipes)
         if group is not None:
-            cgroup.join(group)
+            cgroupfs.join(group)
         user = None
         with socket.socket(fileno=pipes.notify) as notify:
             if early:

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 from luisito.core import wire
 from luisito.errors import LuisitoError, WireError
 from luisito.spawner import (
-    cgroup,
     channel,
     containment,
+    delegation,
     helpers,
     logs,
     patience,
@@ -195,7 +195,7 @@ class Loop:
             return
         config = Config(order, root=os.geteuid() == 0)
         self._runtime = Runtime(config.runtime_dir)
-        self._cgroups, words = cgroup.claim(
+        self._cgroups, words = delegation.claim(
             self._runtime.path, config.limits, exclusive=config.exclusive, root=config.root
         )
         self._config = config

@@ -49,7 +49,7 @@ def fork_spare(
 ) -> Spare:
     """Fork a child that waits for an order to start; the arguments are those of child.run.
 
-    Two more are `questions` of child.Pipes, and `group`: how it joins its cgroup (cgroup.join).
+    Two more are `questions` of child.Pipes, and `group`: how it joins its cgroup (cgroupfs.join).
 
     Raises:
         OSError: no process, memory or descriptors; nothing is left open.

@@ -243,20 +243,6 @@ def test_36_fork_fails(serve):
     assert server.request(host="site-4.localhost").status == 200
 
 
-def test_38_killed_for_its_memory(serve):
-    """FAULTS 38: what the kernel does to an app whose memory it needs."""
-    server = serve()
-    server.warm("a.localhost", "b.localhost")
-    with server.client() as connection:
-        connection.ask("/sleep/5", method="POST", body=b"")
-        processes.until(lambda: len(server.seen("head")) == 3, 5, "the request")
-        server.expect("502 for POST")
-        os.kill(server.pid(), signal.SIGKILL)
-        assert connection.response().status == 502
-    assert server.request(host="a.localhost").status == 200
-    assert len(server.seen("boot", "b.localhost")) == 1
-
-
 @pytest.mark.parametrize("bind", [["--bind=unix:%SOCKET"], ["--bind=127.0.0.1:%PORT"], []])
 def test_26_an_app_that_breaks_behind_a_server_that_listens(serve, bind):
     """FAULTS 26: gunicorn listens before its worker has loaded the app; then it exits with 3."""

@@ -10,7 +10,7 @@ import pytest
 
 from luisito.core.cgroup import Limits
 from luisito.errors import SettingsError
-from luisito.spawner import cgroup
+from luisito.spawner import cgroupfs, delegation
 from luisito.spawner.cgroup import Cgroups
 from tests.harness import cgroups
 
@@ -45,7 +45,7 @@ def made(folder):
 def run(made, server, *command):
     """Runs a command in the cgroup of a server."""
     procs = made.make(server)
-    return subprocess.Popen(command, preexec_fn=lambda: cgroup.join(procs))  # noqa: PLW1509 - no threads
+    return subprocess.Popen(command, preexec_fn=lambda: cgroupfs.join(procs))  # noqa: PLW1509 - no threads
 
 
 def empty(folder, server):
@@ -68,12 +68,12 @@ def test_no_process_outruns_its_end(folder, made, kernel, monkeypatch):
     """Cgroup.kill, or freezing and then killing each."""
     if kernel != "of today":
 
-        def write(path, value, write=cgroup._write):
+        def write(path, value, write=cgroupfs.write):
             if path.endswith("/cgroup.kill"):
                 raise FileNotFoundError(path)
             write(path, value)
 
-        monkeypatch.setattr(cgroup, "_write", write)
+        monkeypatch.setattr(cgroupfs, "write", write)
     first = run(made, 3, sys.executable, "-I", "-S", "-c", RUNAWAY)
     assert first.wait(10) == 0  # and its children go on
 
@@ -126,15 +126,15 @@ def test_a_server_needs_a_cgroup_where_it_has_limits_only(folder):
 
 
 def test_two_never_share_one(tmp_path):
-    place = cgroup.here(str(tmp_path))
-    one, words = cgroup.claim(str(tmp_path), Limits(), exclusive=True, root=True)
+    place = delegation.here(str(tmp_path))
+    one, words = delegation.claim(str(tmp_path), Limits(), exclusive=True, root=True)
     try:
         assert words == f"each has a cgroup of its own in {place.folder}"
-        two, words = cgroup.claim(str(tmp_path), Limits(), exclusive=True, root=True)
+        two, words = delegation.claim(str(tmp_path), Limits(), exclusive=True, root=True)
         assert two is None
         assert words.startswith("no cgroup for each: another Luisito uses ")
         with pytest.raises(SettingsError, match="PIDS_MAX = 5: "):
-            cgroup.claim(str(tmp_path), Limits(pids=5), exclusive=True, root=True)
+            delegation.claim(str(tmp_path), Limits(pids=5), exclusive=True, root=True)
     finally:
         one.kill_all()
         one.end()
