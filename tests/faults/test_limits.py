@@ -80,14 +80,14 @@ def test_not_even_root_gives_more_files_than_the_kernel_has(serve):
 @pytest.mark.root
 def test_36_a_user_has_as_many_processes_as_it_may(serve):
     """FAULTS 36, by a limit of the settings: 503 for who comes then, and the others go on."""
-    user = ordinary_user("news")
+    user = ordinary_user("uucp")
     # the two that will serve, and the one that stands ready to be the next
     limit = processes.tasks_of(user.pw_uid) + 3
     server = serve(
-        {"RUN_AS": "news", "RLIMITS": {"nproc": limit}, "MAX_SERVERS": 5},
+        {"RUN_AS": "uucp", "RLIMITS": {"nproc": limit}, "MAX_SERVERS": 5},
         origin={"*": {"serial": True}},
     )
-    server.expect("cannot start: user 'news' has as many processes as it may have", "503 for GET")
+    server.expect("cannot start: user 'uucp' has as many processes as it may have", "503 for GET")
     hosts = [f"site-{number}.localhost" for number in range(6)]
     answers = [server.request(host=host) for host in hosts]
     statuses = [answer.status for answer in answers]
