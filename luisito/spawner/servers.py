@@ -149,6 +149,8 @@ class Servers:
                     kill(each, signal.SIGKILL)
 
     def _start(self, order: wire.Start, descriptors: list[int]) -> None:
+        # Never one that lives; and the next spare fits also where this start fails.
+        self._next = max(self._next, order.server + 1)
         try:
             waiting = self._take_spare(order.server) or self._fork(order.server, early=False)
         except OSError as error:
@@ -156,7 +158,6 @@ class Servers:
             message = f"cannot start a process: {error.strerror}; raise the limit or free some"
             self._outbox.send(wire.Failed(order.server, True, message))
             return
-        self._next = max(self._next, order.server + 1)  # never one that lives
         self._spare_at = time.monotonic() + _SPARE_AFTER
         with socket.socket(fileno=waiting.orders) as orders:
             try:
