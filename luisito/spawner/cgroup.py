@@ -97,11 +97,12 @@ class Cgroups:
         return bool(cgroup.counted(events, "oom") and cgroup.counted(events, "oom_kill"))
 
     def remove(self, server: int) -> None:
-        """Remove a server's cgroup, soon if not now."""
+        """Remove a server's cgroup, soon if not now, and end what is still in it."""
         self._made.discard(server)
         try:
             cgroupfs.remove(self._path(server))
         except OSError:
+            cgroupfs.kill(self._path(server))
             self._left.add(server)
             self._retry_at = time.monotonic() + _AGAIN
 

@@ -86,19 +86,16 @@ def test_no_process_outruns_its_end(folder, made, kernel, monkeypatch):
     assert not wait_until(lambda: not empty(folder, 3), 0.1)
 
 
-def test_what_is_busy_is_removed_later(folder, made):
+def test_what_is_busy_is_ended_and_removed_later(folder, made):
     process = run(made, 3, "sleep", "1000")
     assert wait_until(lambda: not empty(folder, 3))
     made.remove(3)
     soon = made.deadline()
     assert soon > time.monotonic()
-    made.tick(soon)
-    assert made.deadline() > soon
-    process.kill()
-    process.wait()
+    assert process.wait(5) == -signal.SIGKILL
     made.tick(soon - 1)
     assert os.path.exists(f"{folder}/3")
-    made.tick(made.deadline())
+    made.tick(soon)
     assert not os.path.exists(f"{folder}/3")
     assert made.deadline() is None
 
