@@ -1,17 +1,17 @@
 """What the network process and the spawner say to each other: orders out, facts back.
 
-A message is one JSON object in one SOCK_SEQPACKET packet; descriptors travel beside it
-(SCM_RIGHTS, unix(7)). Each kind of message is declared once, as a class; reading is strict.
+A message (see core.codec) is one SOCK_SEQPACKET packet; descriptors travel beside it (SCM_RIGHTS,
+unix(7)). Each kind of message is declared once, as a class.
 """
 
-import json
-from collections.abc import Callable, Sequence
-from typing import NamedTuple, TypeVar
+from collections.abc import Sequence
+from typing import NamedTuple
 
+from luisito.core import codec
 from luisito.errors import WireError
 
 VERSION = 2
-MAX_MESSAGE = 64 * 1024  # bytes; well below the default socket buffer (208 KiB)
+MAX_MESSAGE = codec.MAX_MESSAGE
 MAX_DESCRIPTORS = 4
 MAX_TEXT = 4096  # characters of an error message
 MAX_WORDS, MAX_COMMAND = 100, 2000  # words of a command that is told, and their characters in all
@@ -20,7 +20,7 @@ SERVERS_IN_A_MESSAGE = 100
 CONTROL = "control.sock"  # in RUNTIME_DIR; the network process makes it, the spawner removes it
 SIGNALS = ("TERM", "KILL", "USR1", "HUP")
 
-Scalar = str | int | None
+Scalar = codec.Scalar
 
 
 # -- orders --------------------------------------------------------------------------------------
@@ -252,8 +252,6 @@ Fact = (
     | Adopted
     | Refused
 )
-_Message = TypeVar("_Message", bound=tuple[object, ...])
-
 _ORDERS: dict[str, type[Order]] = {
     "configure": Configure,
     "start": Start,
@@ -283,62 +281,13 @@ _FACTS: dict[str, type[Fact]] = {
 _NAMES = {kind: name for table in (_ORDERS, _FACTS) for name, kind in table.items()}
 
 
-def _is_int(value: object) -> bool:
-    # A bool is an int to Python, not to us.
-    return type(value) is int and 0 <= value < 2**63
-
-
-def _is_str(value: object) -> bool:
-    return type(value) is str
-
-
-def _is_texts(value: object) -> bool:
-    return type(value) is list and all(type(item) is str for item in value)
-
-
-def _is_limits(value: object) -> bool:
-    return value is None or (
-        type(value) is dict
-        and all(
-            type(pair) is list and all(item is None or _is_int(item) for item in pair)
-            for pair in value.values()
-        )
-    )
-
-
-def _is_row(value: object) -> bool:
-    return type(value) is dict and all(
-        item is None or _is_str(item) or _is_int(item) for item in value.values()
-    )
-
-
-_CHECKS: dict[object, Callable[[object], bool]] = {
-    int: _is_int,
-    str: _is_str,
-    bool: lambda value: type(value) is bool,
-    bool | None: lambda value: value is None or type(value) is bool,
-    int | None: lambda value: value is None or _is_int(value),
-    str | None: lambda value: value is None or _is_str(value),
-    str | int | None: lambda value: value is None or _is_str(value) or _is_int(value),
-    list[str]: _is_texts,
-    str | list[str]: lambda value: _is_str(value) or _is_texts(value),
-    dict[str, list[int | None]] | None: _is_limits,
-    dict[str, str]: lambda value: type(value) is dict and all(map(_is_str, value.values())),
-    list[dict[str, Scalar]]: lambda value: type(value) is list and all(map(_is_row, value)),
-}
-
-
 def encode(message: Order | Fact) -> bytes:
     """Write a message.
 
     Raises:
         WireError: it is too long.
     """
-    name = _NAMES[type(message)]
-    data = json.dumps({"op": name, **message._asdict()}).encode("ascii")
-    if len(data) > MAX_MESSAGE:
-        raise WireError(f"{name} of {len(data)} bytes: at most {MAX_MESSAGE} can be sent")
-    return data
+    return codec.encode(_NAMES[type(message)], message)
 
 
 def decode_order(data: bytes) -> Order:
@@ -347,7 +296,10 @@ def decode_order(data: bytes) -> Order:
     Raises:
         WireError: it is not exactly one of the known orders.
     """
-    return _decode(data, _ORDERS)
+    order = codec.decode(data, _ORDERS)
+    if type(order) is Signal and order.signal not in SIGNALS:
+        raise WireError(f"signal {order.signal!r:.100} is none of {', '.join(SIGNALS)}")
+    return order
 
 
 def decode_fact(data: bytes) -> Fact:
@@ -356,32 +308,7 @@ def decode_fact(data: bytes) -> Fact:
     Raises:
         WireError: it is not exactly one of the known facts.
     """
-    return _decode(data, _FACTS)
-
-
-def _decode(data: bytes, table: dict[str, type[_Message]]) -> _Message:
-    if len(data) > MAX_MESSAGE:
-        raise WireError(f"a message of {len(data)} bytes: at most {MAX_MESSAGE} are read")
-    try:
-        fields = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise WireError(f"a message is not JSON: {error}") from None
-    if type(fields) is not dict:
-        raise WireError(f"a message is {type(fields).__name__}, not an object")
-    name = fields.pop("op", None)
-    kind = table.get(name) if type(name) is str else None
-    if kind is None:
-        raise WireError(f"unknown message {name!r:.100}")
-    types = kind.__annotations__
-    if fields.keys() != types.keys():
-        odd = sorted(fields.keys() ^ types.keys())
-        raise WireError(f"{name}: fields missing or unknown: {', '.join(odd):.200}")
-    for field, value in fields.items():
-        if not _CHECKS[types[field]](value):
-            raise WireError(f"{name}: {field} = {value!r:.100} is not {types[field]}")
-    if kind is Signal and fields["signal"] not in SIGNALS:
-        raise WireError(f"signal {fields['signal']!r:.100} is none of {', '.join(SIGNALS)}")
-    return kind(**fields)
+    return codec.decode(data, _FACTS)
 
 
 def encode_start(order: Start) -> bytes:
