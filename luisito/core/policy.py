@@ -11,16 +11,14 @@ from luisito.core.fleet import READY, Fleet
 from luisito.core.lifecycle import Server, State
 from luisito.core.orders import (
     NOTHING,
-    EndStreams,
     Grant,
     Kill,
     Limits,
     Order,
     Refusal,
     Refuse,
-    Spawn,
-    Terminate,
 )
+from luisito.core.room import Room
 from luisito.core.sites import RETRY_AFTER, Failure, Site, Sites, due
 from luisito.core.streams import Streams
 
@@ -28,10 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping, Sequence
 
     from luisito.core.streams import Streaming
-
-
-def _room(site: str) -> str:
-    return f"room was needed for {site}"
 
 
 class Policy:
@@ -55,8 +49,8 @@ class Policy:
         self._sites = Sites(limits, random, back_off or BackOff())
         self._fleet = fleet = Fleet(limits)
         self._streams = Streams(limits.stream_idle, limits.min_alive)
-        # Nothing but the end of a stream would make the room that is waited for.
-        self._stuck = False
+        self._room = room = Room(limits, self._sites, fleet, self._streams)
+        self._fill = room.fill
         self._ticked = 0.0
         self._closing = False
         self._parked = self._sites.parked
@@ -149,7 +143,7 @@ class Policy:
         if not server.leases:
             server.order[server] = None
         if self._closing:
-            self._retire(server, "shutting down", now, orders)
+            self._room.retire(server, "shutting down", now, orders)
         return self._fill(now, orders)
 
     def failed(
@@ -167,7 +161,7 @@ class Policy:
         if server.state is State.STARTING and overloaded:
             record = self._sites.by_name[server.site]
             self._sites.refuse_all(record, Refusal.OVERLOADED, RETRY_AFTER, detail, orders)
-            self._gone(server, State.FAILED, now)
+            self._room.gone(server, State.FAILED, now)
             return self._fill(now, orders)
         return self.exited(server, now, detail)
 
@@ -189,9 +183,9 @@ class Policy:
             self._sites.fail(
                 self._sites.by_name[server.site], Refusal.START_FAILED, detail, now, orders
             )
-            self._gone(server, State.FAILED, now)
+            self._room.gone(server, State.FAILED, now)
         else:
-            self._gone(server, State.ABSENT, now)
+            self._room.gone(server, State.ABSENT, now)
         return self._fill(now, orders)
 
     # Facts about streams
@@ -218,7 +212,7 @@ class Policy:
         orders: list[Order] = []
         for waiter in record.waiters:
             self._sites.park(waiter, now)
-        self._retire(record.server, reason, now, orders)
+        self._room.retire(record.server, reason, now, orders)
         return self._fill(now, orders)
 
     def tick(self, now: float) -> Sequence[Order]:
@@ -230,16 +224,16 @@ class Policy:
             fleet.kill_later(server, now)
             orders.append(Kill(server))
         for server in due(fleet.abandoned, now):
-            self._terminate(server, "nobody waits for it any more", now, orders)
+            self._room.terminate(server, "nobody waits for it any more", now, orders)
         for server in due(fleet.starting, now):
             detail = f"not ready after {self.limits.start_timeout:g} s"
             self._sites.fail(
                 self._sites.by_name[server.site], Refusal.START_TIMEOUT, detail, now, orders
             )
-            self._terminate(server, detail, now, orders)
+            self._room.terminate(server, detail, now, orders)
         while (unused := fleet.unused_at()) is not None and unused[0] <= now:
             reason = f"unused for {self.limits.idle_timeout:g} s (IDLE_TIMEOUT)"
-            self._terminate(unused[1], reason, now, orders)
+            self._room.terminate(unused[1], reason, now, orders)
         self._sites.tick(now, orders)
         fleet.idle.grow(now)
         return self._fill(now, orders)
@@ -258,7 +252,7 @@ class Policy:
             # A busy server cannot have been released before the last tick.
             unused = fleet.unused_at()
             first = min(first, unused[0] if unused else self._ticked + self.limits.idle_timeout)
-        if self._parked and self._stuck:
+        if self._parked and self._room.stuck:
             first = min(first, self._streams.due)
         if self._parked and (maturity := fleet.idle.maturity()) is not None:
             first = min(first, maturity)
@@ -273,7 +267,7 @@ class Policy:
         orders: list[Order] = []
         for server in [*self._fleet.starting, *self._ready.values()]:
             if not self._sites.by_name[server.site].waiters:
-                self._retire(server, "shutting down", now, orders)
+                self._room.retire(server, "shutting down", now, orders)
         return self._fill(now, orders)
 
     def terminate_all(self, now: float) -> Sequence[Order]:
@@ -283,7 +277,7 @@ class Policy:
         for record in list(self._sites.by_name.values()):
             self._sites.refuse_all(record, Refusal.SHUTTING_DOWN, RETRY_AFTER, "", orders)
         for server in [*self._fleet.starting, *self._ready.values(), *self._fleet.draining]:
-            self._terminate(server, "shutting down", now, orders)
+            self._room.terminate(server, "shutting down", now, orders)
         return orders
 
     # What operators, metrics and tests may see
@@ -311,55 +305,6 @@ class Policy:
         """Tell which sites have a failed start that is not forgiven yet, the oldest in front."""
         return [Failure(site.name, site.detail, site.until) for site in self._sites.failed]
 
-    # Room
-
-    def _fill(self, now: float, orders: list[Order]) -> list[Order]:
-        """Start servers for those who wait, first come first served, as far as there is room.
-
-        One victim makes room for one start. Without overlap the start then waits until the victim
-        is reaped, and no second one goes meanwhile, as the pool is one short.
-        """
-        limits, fleet, streams = self.limits, self._fleet, self._streams
-        self._stuck = False
-        while self._parked:
-            full = fleet.alive >= limits.max_servers
-            crowded = len(fleet.starting) >= limits.max_starting
-            if fleet.alive + len(fleet.stopping) >= limits.max_servers + limits.overlap and (
-                limits.overlap or not full
-            ):
-                break
-            first = self._sites.waiting[next(iter(self._parked))]
-            if not full and not crowded:
-                self._spawn(first, now, orders)
-                continue
-            if streams.ending:
-                break
-            victim = None if crowded else fleet.idle.victim(now)
-            victim = victim or next(iter(fleet.abandoned), None)
-            if victim is not None:
-                self._terminate(victim, _room(first.name), now, orders)
-                continue
-            if crowded:
-                break
-            victim = streams.victim(now)
-            if victim is None:
-                self._stuck = True
-                break
-            self._end_streams(victim, first.name, now, orders)
-        return orders
-
-    def _end_streams(self, server: Server, wanted_by: str, now: float, orders: list[Order]) -> None:
-        streams = self._streams.give_up(server)
-        if server.state is READY:
-            self._retire(server, _room(wanted_by), now, orders)
-        orders.append(EndStreams(server, streams, wanted_by))
-
-    def _spawn(self, record: Site, now: float, orders: list[Order]) -> None:
-        record.server = server = self._fleet.launch(record.name, now)
-        for waiter in record.waiters:
-            del self._parked[waiter]
-        orders.append(Spawn(server))
-
     # Waiters
 
     def _grant(self, waiter: Hashable, server: Server, now: float, orders: list[Order]) -> None:
@@ -384,7 +329,7 @@ class Policy:
             self._grant_early(record, server, now, orders)
             self._look_after(record, now)
         elif server.state is State.DRAINING:
-            self._terminate(server, self._fleet.draining[server], now, orders)
+            self._room.terminate(server, self._fleet.draining[server], now, orders)
         return self._fill(now, orders)
 
     def _look_after(self, record: Site, now: float) -> None:
@@ -394,32 +339,3 @@ class Policy:
             self._sites.forget(record)
         elif server.state is State.STARTING and not server.leases and not record.waiters:
             self._fleet.abandon(server, now)
-
-    # Ends of servers
-
-    def _retire(self, server: Server, reason: str, now: float, orders: list[Order]) -> None:
-        if server.leases:
-            self._leave(server, now)
-            self._fleet.drain(server, reason)
-        else:
-            self._terminate(server, reason, now, orders)
-
-    def _terminate(self, server: Server, reason: str, now: float, orders: list[Order]) -> None:
-        self._leave(server, now)
-        self._streams.forget(server)
-        self._fleet.stop(server, now)
-        orders.append(Terminate(server, reason))
-
-    def _gone(self, server: Server, state: State, now: float) -> None:
-        self._leave(server, now)
-        self._streams.forget(server)
-        self._fleet.remove(server, state)
-
-    def _leave(self, server: Server, now: float) -> None:
-        """Take a server that is on its way out off its site."""
-        record = self._sites.by_name.get(server.site)
-        if record is not None and record.server is server:
-            if server.state is READY:
-                self._sites.served(record, now - server.ready_at)
-            record.server = None
-            self._sites.forget(record)

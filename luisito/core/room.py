@@ -1,0 +1,125 @@
+"""Room in the pool: who is started next, who has to go for it, and how a server leaves."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from luisito.core.lifecycle import State
+from luisito.core.orders import EndStreams, Spawn, Terminate
+
+if TYPE_CHECKING:
+    from luisito.core.fleet import Fleet
+    from luisito.core.lifecycle import Server
+    from luisito.core.orders import Limits, Order
+    from luisito.core.sites import Site, Sites
+    from luisito.core.streams import Streams
+
+
+class Room:
+    """Starts servers for those who wait, and ends others, within the bounds.
+
+    Attributes:
+        stuck: nothing but the end of a stream would make the room that is waited for.
+    """
+
+    __slots__ = ("_fleet", "_limits", "_parked", "_sites", "_streams", "stuck")
+
+    def __init__(self, limits: Limits, sites: Sites, fleet: Fleet, streams: Streams) -> None:
+        self._limits, self._sites, self._fleet, self._streams = limits, sites, fleet, streams
+        self._parked = sites.parked
+        self.stuck = False
+
+    def fill(self, now: float, orders: list[Order]) -> list[Order]:
+        """Start servers for those who wait, first come first served, as far as there is room.
+
+        One victim makes room for one start. Without overlap the start then waits until the victim
+        is reaped, and no second one goes meanwhile, as the pool is one short.
+        """
+        limits, fleet, streams = self._limits, self._fleet, self._streams
+        self.stuck = False
+        while self._parked:
+            full = fleet.alive >= limits.max_servers
+            crowded = len(fleet.starting) >= limits.max_starting
+            if fleet.alive + len(fleet.stopping) >= limits.max_servers + limits.overlap and (
+                limits.overlap or not full
+            ):
+                break
+            first = self._sites.waiting[next(iter(self._parked))]
+            if not full and not crowded:
+                self._spawn(first, now, orders)
+                continue
+            if streams.ending:
+                break
+            victim = None if crowded else fleet.idle.victim(now)
+            victim = victim or next(iter(fleet.abandoned), None)
+            if victim is not None:
+                self.terminate(victim, _wanted(first.name), now, orders)
+                continue
+            if crowded:
+                break
+            victim = streams.victim(now)
+            if victim is None:
+                self.stuck = True
+                break
+            self._end_streams(victim, first.name, now, orders)
+        return orders
+
+    def shrink(self, now: float, orders: list[Order]) -> None:
+        """Let go what is over max_servers, the least recently used first, and of that the idle."""
+        limit, fleet = self._limits.max_servers, self._fleet
+        reason = f"MAX_SERVERS is {limit} now"
+        served = sorted(
+            [*fleet.starting, *fleet.ready.values()],
+            key=lambda server: (server.leases > 0, server.used_at, server.id),
+        )
+        for server in served:
+            over = len(fleet.starting) + len(fleet.ready) if server.leases else fleet.alive
+            if over <= limit:
+                break
+            self.retire(server, reason, now, orders)
+
+    def retire(self, server: Server, reason: str, now: float, orders: list[Order]) -> None:
+        """Let a server go: at once, or when its last lease is released."""
+        if server.leases:
+            self._leave(server, now)
+            self._fleet.drain(server, reason)
+        else:
+            self.terminate(server, reason, now, orders)
+
+    def terminate(self, server: Server, reason: str, now: float, orders: list[Order]) -> None:
+        """Stop a server, whatever it is doing."""
+        self._leave(server, now)
+        self._streams.forget(server)
+        self._fleet.stop(server, now)
+        orders.append(Terminate(server, reason))
+
+    def gone(self, server: Server, state: State, now: float) -> None:
+        """Forget a server that is ABSENT or FAILED from now on."""
+        self._leave(server, now)
+        self._streams.forget(server)
+        self._fleet.remove(server, state)
+
+    def _end_streams(self, server: Server, wanted_by: str, now: float, orders: list[Order]) -> None:
+        streams = self._streams.give_up(server)
+        if server.state is State.READY:
+            self.retire(server, _wanted(wanted_by), now, orders)
+        orders.append(EndStreams(server, streams, wanted_by))
+
+    def _spawn(self, record: Site, now: float, orders: list[Order]) -> None:
+        record.server = server = self._fleet.launch(record.name, now)
+        for waiter in record.waiters:
+            del self._parked[waiter]
+        orders.append(Spawn(server))
+
+    def _leave(self, server: Server, now: float) -> None:
+        """Take a server that is on its way out off its site."""
+        record = self._sites.by_name.get(server.site)
+        if record is not None and record.server is server:
+            if server.state is State.READY:
+                self._sites.served(record, now - server.ready_at)
+            record.server = None
+            self._sites.forget(record)
+
+
+def _wanted(site: str) -> str:
+    return f"room was needed for {site}"
