@@ -93,6 +93,13 @@ class Fleet:
         del self.by_id[server.id]
         server.leases = 0  # so that a late release is harmless
 
+    def clear(self) -> None:
+        """Forget all servers; none of them takes a new lease any more."""
+        for server in [*self.starting, *self.ready.values()]:
+            self.drain(server, "")
+        for memory in (self.by_id, self.draining, self.stopping):
+            memory.clear()
+
     def unused_at(self) -> tuple[float, Server] | None:
         """Tell which idle server reaches its idle_timeout first, and when."""
         if self._limits.idle_timeout is None or (server := self.idle.oldest()) is None:

@@ -2,39 +2,41 @@
 
 from __future__ import annotations
 
-from math import inf
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from luisito.core.adoption import take_in
 from luisito.core.backoff import BackOff
 from luisito.core.fleet import READY, Fleet
 from luisito.core.lifecycle import Server, State
 from luisito.core.orders import (
     NOTHING,
     Grant,
-    Kill,
     Limits,
     Order,
     Refusal,
     Refuse,
 )
 from luisito.core.room import Room
-from luisito.core.sites import RETRY_AFTER, Failure, Site, Sites, due
+from luisito.core.schedule import Schedule
+from luisito.core.sites import RETRY_AFTER, Failure, Site, Sites
 from luisito.core.streams import Streams
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping, Sequence
 
+    from luisito.core.adoption import Known
     from luisito.core.streams import Streaming
 
 
 class Policy:
     """The pool: facts come in as method calls, orders go out as their results.
 
-    Always true: STARTING + READY + DRAINING <= max_servers, and with STOPPING <= max_servers +
-    overlap. Facts about a server that has gone meanwhile are harmless. `now` is in seconds of a
-    monotonic clock and never goes back. No operation grows with the number of servers, but for the
-    search for silent streams, which somebody who waits causes once a second at most.
+    Always true, but for what is adopted: STARTING + READY + DRAINING <= max_servers, and with
+    STOPPING <= max_servers + overlap. Facts about a server that has gone meanwhile are harmless.
+    `now` is in seconds of a monotonic clock and never goes back. No operation grows with the number
+    of servers, but for `adopt` and `resign`, and for the search for silent streams, which somebody
+    who waits causes once a second at most.
 
     Args:
         limits: the bounds.
@@ -51,7 +53,7 @@ class Policy:
         self._streams = Streams(limits.stream_idle, limits.min_alive)
         self._room = room = Room(limits, self._sites, fleet, self._streams)
         self._fill = room.fill
-        self._ticked = 0.0
+        self._schedule = Schedule(limits, self._sites, fleet, self._streams, room)
         self._closing = False
         self._parked = self._sites.parked
         self._ready = fleet.ready
@@ -218,24 +220,7 @@ class Policy:
     def tick(self, now: float) -> Sequence[Order]:
         """Do whatever is due."""
         orders: list[Order] = []
-        self._ticked = now
-        fleet = self._fleet
-        for server in due(fleet.stopping, now):
-            fleet.kill_later(server, now)
-            orders.append(Kill(server))
-        for server in due(fleet.abandoned, now):
-            self._room.terminate(server, "nobody waits for it any more", now, orders)
-        for server in due(fleet.starting, now):
-            detail = f"not ready after {self.limits.start_timeout:g} s"
-            self._sites.fail(
-                self._sites.by_name[server.site], Refusal.START_TIMEOUT, detail, now, orders
-            )
-            self._room.terminate(server, detail, now, orders)
-        while (unused := fleet.unused_at()) is not None and unused[0] <= now:
-            reason = f"unused for {self.limits.idle_timeout:g} s (IDLE_TIMEOUT)"
-            self._room.terminate(unused[1], reason, now, orders)
-        self._sites.tick(now, orders)
-        fleet.idle.grow(now)
+        self._schedule.tick(now, orders)
         return self._fill(now, orders)
 
     def deadline(self) -> float | None:
@@ -243,20 +228,7 @@ class Policy:
 
         Ask again after each call but `take` and a `release` that returned NOTHING.
         """
-        fleet = self._fleet
-        clocks = (
-            self._parked, fleet.starting, fleet.abandoned, fleet.stopping, self._sites.failed,
-        )  # fmt: skip
-        first = min(next(iter(clock.values()), inf) for clock in clocks)
-        if self.limits.idle_timeout is not None and self._ready:
-            # A busy server cannot have been released before the last tick.
-            unused = fleet.unused_at()
-            first = min(first, unused[0] if unused else self._ticked + self.limits.idle_timeout)
-        if self._parked and self._room.stuck:
-            first = min(first, self._streams.due)
-        if self._parked and (maturity := fleet.idle.maturity()) is not None:
-            first = min(first, maturity)
-        return None if first == inf else first
+        return self._schedule.deadline()
 
     def shutdown(self, now: float) -> Sequence[Order]:
         """Refuse new requests from now on, and let each server go once it is idle.
@@ -279,6 +251,44 @@ class Policy:
         for server in [*self._fleet.starting, *self._ready.values(), *self._fleet.draining]:
             self._room.terminate(server, "shutting down", now, orders)
         return orders
+
+    # Facts about other pools
+
+    def adopt(self, known: Sequence[Known], now: float) -> tuple[Sequence[Server], Sequence[Order]]:
+        """Take over the servers of another pool, before anybody asks for one.
+
+        Where there are more than max_servers, those in use stay until they are so no more.
+
+        Args:
+            known: the servers.
+            now: seconds.
+
+        Returns:
+            The servers in the same order; and who has to go, as nobody needs it.
+        """
+        fleet, orders = self._fleet, list[Order]()
+        servers = take_in(known, fleet, self._sites, now)
+        for server, reason in list(fleet.draining.items()):
+            if not server.leases:
+                self._room.terminate(server, reason, now, orders)
+        for server in fleet.starting:
+            self._look_after(self._sites.by_name[server.site], now)
+        self._room.shrink(now, orders)
+        return servers, orders
+
+    def resign(self) -> list[tuple[str, Hashable]]:
+        """Forget all servers and all who wait, whom another pool takes over.
+
+        No lease is given any more, and none is to be released here.
+
+        Returns:
+            Which site is waited for, and by whom, first come first.
+        """
+        self._closing = True
+        for server in self._fleet.by_id.values():
+            self._streams.forget(server)
+        self._fleet.clear()
+        return self._sites.clear()
 
     # What operators, metrics and tests may see
 

@@ -97,6 +97,10 @@ class Sites:
         self.waiting[waiter] = site
         return site
 
+    def serve(self, server: Server) -> None:
+        """Note which server is its site's, of one that nobody here has asked for."""
+        self.by_name.setdefault(server.site, Site(server.site)).server = server
+
     def park(self, waiter: Hashable, now: float) -> None:
         """Let a waiter wait for room; its queue_timeout begins."""
         self.parked[waiter] = now + self._limits.queue_timeout
@@ -151,6 +155,14 @@ class Sites:
         """Drop a site that there is nothing to remember of."""
         if site.server is None and not site.waiters and not site.failures:
             self.by_name.pop(site.name, None)
+
+    def clear(self) -> list[tuple[str, Hashable]]:
+        """Forget everything; returns the site of each waiter, and the waiter, first come first."""
+        turns = [*self.parked, *(waiter for waiter in self.waiting if waiter not in self.parked)]
+        waiting = [(self.waiting[waiter].name, waiter) for waiter in turns]
+        for memory in (self.by_name, self.waiting, self.parked, self.failed):
+            memory.clear()
+        return waiting
 
     def _forgive(self, site: Site) -> None:
         site.failures, site.until, site.detail = 0, 0.0, ""

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from luisito.core.adoption import Known
 from luisito.core.ending import SOON
 from luisito.core.lifecycle import Server, State
 from luisito.core.orders import EndStreams, Grant, Kill, Limits, Refusal, Refuse, Spawn, Terminate
@@ -87,10 +88,12 @@ class PoolMachine(RuleBasedStateMachine):
         self.failed_at: dict[str, float] = {}
         self.closing = False
         self.steps = 0
+        self.over = (0, 0, 0)  # servers that were adopted beyond the bounds
 
     @initialize(limits=LIMITS, jitter=st.floats(0, 1))
     def begin(self, limits, jitter):
         self.limits = limits
+        self.jitter = jitter
         self.policy = Policy(limits, lambda: jitter)
 
     # The model
@@ -114,6 +117,9 @@ class PoolMachine(RuleBasedStateMachine):
 
     def idle(self):
         return sorted((p for p in self.some(State.READY) if not p.leases), key=lambda p: p.used)
+
+    def unused(self):
+        return [p for p in self.some(State.STARTING, State.READY) if not p.leases]
 
     def victims(self):
         return [p for p in self.idle() if p.ready + self.limits.min_alive <= self.now]
@@ -208,6 +214,9 @@ class PoolMachine(RuleBasedStateMachine):
         elif order.reason.startswith("unused"):
             assert process is self.idle()[0] or process.used == self.idle()[0].used
             assert process.used + self.limits.idle_timeout <= self.now
+        elif order.reason.startswith("MAX_SERVERS"):
+            assert len(self.some(*ALIVE)) > self.limits.max_servers
+            assert process.used == min(p.used for p in self.unused()), "not the least recently used"
         process.state = State.STOPPING
         process.signalled = self.now
         process.ending = False
@@ -319,7 +328,11 @@ class PoolMachine(RuleBasedStateMachine):
                 process.leases += 1
                 return
         self.names += 1
-        name = self.names
+        self.wait(self.names, site)
+
+    def wait(self, name, site):
+        process = self.current(site)
+        awake = process is not None and process.state is State.READY
         failed_at = self.failed_at.get(site, -1000.0)
         full = (
             len(self.queue(site)) >= self.limits.queue_limit
@@ -539,6 +552,72 @@ class PoolMachine(RuleBasedStateMachine):
         assert not self.waiters
         assert not self.some(*ALIVE)
 
+    @precondition(lambda self: self.steps % 4 == 0 and not self.closing)
+    @rule(data=st.data(), limits=st.none() | LIMITS)
+    def succeed(self, data, limits):
+        """Another policy takes over, perhaps with other bounds, and what is run may have changed.
+
+        It knows nothing of streams and failures.
+        """
+        parked = self.parked()
+        waiting = parked + [w for w in self.waiters if w not in parked]
+        assert self.policy.resign() == [(w.site, w.name) for w in waiting]
+        self.processes = data.draw(st.permutations(self.some(*HOLDING)))
+        self.limits = limits = limits or self.limits
+        self.policy = Policy(limits, lambda: self.jitter)
+        self.waiters, self.failed_at = [], {}
+        known = [self.known(p, current=data.draw(st.booleans())) for p in self.processes]
+        servers, orders = self.policy.adopt(known, self.now)
+        for process, one, server in zip(self.processes, known, servers, strict=True):
+            assert server.site == process.server.site
+            process.server, process.abandoned, process.ending = server, None, False
+            process.streams.clear()
+            if process.state in ALIVE and not one.current:
+                process.state = State.DRAINING
+        gone = sum(isinstance(order, Terminate) for order in orders)
+        assert gone == len(orders)
+        self.obey(orders)
+        self.drain_what_is_over()
+        assert not [p for p in self.some(State.DRAINING) if not p.leases]
+        assert len(self.some(*ALIVE)) <= limits.max_servers or not self.unused()
+        self.over = self.excess()
+        for waiter in waiting:
+            self.wait(waiter.name, waiter.site)
+
+    def known(self, process, *, current):
+        server = process.server
+        return Known(
+            server.site,
+            process.state,
+            current,
+            process.leases,
+            server.released,
+            process.early,
+            process.spawned,
+            process.ready,
+            process.used,
+            process.signalled,
+        )
+
+    def drain_what_is_over(self):
+        """So many as are in use beyond max_servers take no new lease, the least recently used."""
+        serving = self.some(State.STARTING, State.READY)
+        drained = [p for p in serving if p.server.state is State.DRAINING]
+        kept = [p for p in serving if p not in drained]
+        assert len(drained) == max(0, len(serving) - self.limits.max_servers)
+        for process in drained:
+            assert process.leases
+            assert all(process.used <= p.used for p in kept)
+            process.state = State.DRAINING
+
+    def excess(self):
+        limits, alive = self.limits, len(self.some(*ALIVE))
+        return (
+            max(0, alive - limits.max_servers),
+            max(0, len(self.some(*HOLDING)) - limits.max_servers - limits.overlap),
+            max(0, len(self.some(State.STARTING)) - limits.max_starting),
+        )
+
     # What is always true
 
     @invariant()
@@ -546,10 +625,8 @@ class PoolMachine(RuleBasedStateMachine):
         if not hasattr(self, "limits"):
             return
         living = self.some(*HOLDING)
-        alive = len(self.some(*ALIVE))
-        assert alive <= self.limits.max_servers
-        assert len(living) <= self.limits.max_servers + self.limits.overlap
-        assert len(self.some(State.STARTING)) <= self.limits.max_starting
+        before, self.over = self.over, self.excess()
+        assert all(now <= then for now, then in zip(self.over, before, strict=True))
         assert set(self.policy.servers) == {p.server.id for p in living}
         counts = self.policy.counts()
         assert counts == {state: len(self.some(state)) for state in HOLDING}

@@ -1,0 +1,103 @@
+"""Takes servers that another pool had started into a pool that has none."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import attrs
+
+from luisito.core.lifecycle import State
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from luisito.core.fleet import Fleet
+    from luisito.core.lifecycle import Server
+    from luisito.core.sites import Sites
+
+_CHANGED = "the settings it was started by have changed"
+_SUPERSEDED = "its site has a newer server"
+_ON_ITS_WAY = "it was on its way out already"
+
+
+@attrs.frozen
+class Known:
+    """What is known of a server that another pool had started.
+
+    Attributes:
+        site: the site it serves.
+        state: STARTING where nobody knows better.
+        current: it runs what would be started now; one that does not takes no new lease.
+        leases: that are held on it.
+        released: as in Server; likewise the next three.
+        early: see there.
+        started_at: see there.
+        ready_at: see there.
+        used_at: see there.
+        signalled_at: when it was last sent a signal to end it; counts where it is STOPPING.
+    """
+
+    site: str
+    state: State = State.STARTING
+    current: bool = True
+    leases: int = 0
+    released: int = 0
+    early: bool = False
+    started_at: float = 0.0
+    ready_at: float = 0.0
+    used_at: float = 0.0
+    signalled_at: float = 0.0
+
+
+def take_in(known: Sequence[Known], fleet: Fleet, sites: Sites, now: float) -> list[Server]:
+    """Take servers into a fleet, each to where it would stand had it been started there.
+
+    Of several for one site the one that was started last serves it. The others are DRAINING, and so
+    is what is not current.
+
+    Args:
+        known: the servers; times that are still to come count as now.
+        fleet: without servers.
+        sites: without waiters.
+        now: seconds.
+
+    Returns:
+        The servers in the order of `known`.
+    """
+    taken: dict[int, Server] = {}
+    serving: dict[str, int] = {}
+    # The fleet's orders rise with the times, so each step is done for all in the order of its time.
+    for number, one in sorted(enumerate(known), key=lambda each: each[1].started_at):
+        taken[number] = server = fleet.launch(one.site, min(one.started_at, now))
+        server.leases, server.released, server.early = one.leases, one.released, one.early
+        server.ready_at, server.used_at = min(one.ready_at, now), min(one.used_at, now)
+        if one.current and one.state in (State.STARTING, State.READY):
+            serving[one.site] = number
+    ready: list[Server] = []
+    stopping: list[tuple[float, Server]] = []
+    for number, server in taken.items():
+        one = known[number]
+        if one.state is State.STOPPING:
+            stopping.append((min(one.signalled_at, now), server))
+        elif serving.get(one.site) == number:
+            sites.serve(server)
+            if one.state is State.READY:
+                ready.append(server)
+        elif one.state is State.DRAINING:
+            fleet.drain(server, _ON_ITS_WAY)
+        else:
+            fleet.drain(server, _SUPERSEDED if one.current else _CHANGED)
+    for at, server in sorted(stopping, key=lambda each: each[0]):
+        fleet.stop(server, at)
+    _make_ready(ready, fleet)
+    return [taken[number] for number in range(len(known))]
+
+
+def _make_ready(servers: list[Server], fleet: Fleet) -> None:
+    for server in sorted(servers, key=lambda each: each.ready_at):
+        used_at = server.used_at
+        fleet.admit(server, server.ready_at)
+        server.used_at = used_at
+    for server in sorted(servers, key=lambda each: each.used_at):
+        if not server.leases:
+            server.order[server] = None

@@ -1,0 +1,257 @@
+"""Conversations with a policy that takes over the servers of another one, or gives up its own."""
+
+from __future__ import annotations
+
+import pytest
+
+from luisito.core.adoption import Known
+from luisito.core.lifecycle import State
+from tests.core.test_policy import Talk
+
+STARTING, READY, DRAINING, STOPPING = (
+    State.STARTING,
+    State.READY,
+    State.DRAINING,
+    State.STOPPING,
+)
+
+
+def adopt(talk, *known):
+    """Have it adopt them, and number them as it lists them, from 1."""
+    servers, orders = talk.policy.adopt(known, talk.now)
+    talk.servers.update({server.id: server for server in servers})
+    heard = talk.hear(orders)
+    assert [server.site for server in servers] == [one.site for one in known]
+    return heard
+
+
+def ready(site, at=1.0, **more):
+    return Known(site, READY, started_at=at, ready_at=at, **{"used_at": at, **more})
+
+
+def talk(now=100.0, **limits):
+    made = Talk(**limits)
+    made.now = now
+    return made
+
+
+def test_what_is_ready_serves_at_once():
+    t = talk()
+    assert adopt(t, ready("a", released=7)) == []
+    assert t.state(1) is READY
+    assert t.policy.server("a") is t.policy.take("a") is t.servers[1]
+    assert (t.servers[1].leases, t.servers[1].released) == (1, 7)
+    assert t.ask("b1") == ["spawn b2"]
+    assert t.release(1) == []
+
+
+def test_a_lease_that_is_held_elsewhere_counts():
+    t = talk(max_servers=1)
+    adopt(t, ready("a", leases=1))
+    assert t.ask("b1") == []  # never stopped for room
+    assert t.ask("a1") == ["grant a1 a1"]
+    assert t.release(1) == []
+    assert t.release(1) == ["terminate a1", "spawn b2"]
+
+
+def test_the_least_recently_used_of_before_makes_room():
+    t = talk(max_servers=3, overlap=3)
+    adopt(t, ready("a", 1, used_at=50), ready("b", 2, used_at=30), ready("c", 3, used_at=40))
+    assert t.ask("d1") == ["terminate b2", "spawn d4"]
+    assert t.ask("e1") == ["terminate c3", "spawn e5"]
+    assert t.policy.take("a") is t.servers[1]
+    assert t.ask("f1") == []
+
+
+def test_idle_timeout_counts_from_the_use_of_before():
+    t = talk(idle_timeout=60)
+    adopt(t, ready("a", 1, used_at=50), ready("b", 2, used_at=30))
+    assert t.policy.deadline() <= 90
+    assert t.at(100) == ["terminate b2"]
+    t.exited(2)
+    assert t.policy.deadline() == 110
+    assert t.at(110) == ["terminate a1"]
+
+
+def test_min_alive_counts_from_the_readiness_of_before():
+    t = talk(max_servers=2, min_alive=60)
+    # The younger was used before the older, which has the first number; both are too young.
+    adopt(t, ready("a", 70, used_at=75), ready("b", 60, used_at=90))
+    assert t.ask("c1") == []
+    assert t.policy.deadline() == 120
+    assert t.at(119.9) == []
+    assert t.at(120) == ["terminate b1", "spawn c3"]
+
+
+def test_a_time_that_is_still_to_come_counts_as_now():
+    t = talk(now=10.0, idle_timeout=60, stop_timeout=5, start_timeout=50)
+    late = {"started_at": 1e9, "ready_at": 1e9, "used_at": 1e9, "signalled_at": 1e9}
+    adopt(t, *(Known(state.name, state, **late) for state in (STARTING, READY, STOPPING)))
+    assert [s.used_at for s in t.servers.values()] == [10, 10, 10]
+    assert t.at(15) == ["kill STOPPING3", "terminate STARTING1"]
+    assert t.at(70)[-1] == "terminate READY2"
+
+
+def test_a_start_goes_on_and_has_the_rest_of_its_time():
+    t = talk(start_timeout=60)
+    adopt(t, Known("b", started_at=90), Known("a", started_at=70))
+    assert t.ask("a1") == []
+    assert t.ask("b1") == []
+    assert t.policy.deadline() == 130
+    # numbered in the order of their starts
+    assert t.at(130) == ["refuse a1 START_TIMEOUT", "terminate a1"]
+    assert t.ready(2) == ["grant b1 b2"]
+
+
+def test_a_start_that_nobody_waits_for_is_abandoned():
+    t = talk(abandon_grace=5)
+    adopt(t, Known("a", started_at=99), Known("b", started_at=99))
+    assert t.ask("b1") == []
+    assert t.policy.deadline() == 105
+    assert t.at(105) == ["terminate a1"]
+
+
+def test_an_early_lease_that_is_held_elsewhere_is_the_only_one():
+    t = talk()
+    adopt(t, Known("a", early=True, leases=1, started_at=99))
+    assert t.ask("a1") == []
+    assert t.started(1, early=True) == []
+    assert t.at(110) == []
+    assert t.release(1) == ["grant a1 a1"]
+    assert t.ready(1) == []
+    assert t.servers[1].leases == 1
+
+
+def test_what_is_not_current_takes_no_new_lease():
+    t = talk(max_servers=4)
+    heard = adopt(
+        t,
+        ready("a", 1, current=False, leases=1),
+        ready("b", 2, current=False),
+        Known("c", current=False, started_at=3),
+    )
+    assert heard == ["terminate b2", "terminate c3"]
+    assert t.last[0].reason == "the settings it was started by have changed"
+    assert t.state(1) is DRAINING
+    assert t.policy.take("a") is None
+    assert t.ask("a1") == ["spawn a4"]
+    assert t.release(1) == ["terminate a1"]
+    assert set(t.policy._sites.by_name) == {"a"}
+
+
+def test_what_was_draining_goes_on_so():
+    t = talk()
+    busy = Known("a", DRAINING, leases=1, started_at=1, ready_at=2)
+    assert adopt(t, busy, Known("a", DRAINING, started_at=2), ready("a", 3)) == ["terminate a2"]
+    assert t.policy.take("a") is t.servers[3]
+    assert t.release(1) == ["terminate a1"]
+
+
+def test_what_was_stopping_is_killed_in_its_time():
+    t = talk(stop_timeout=10)
+    adopt(
+        t,
+        Known("a", STOPPING, started_at=1, signalled_at=98),
+        Known("a", STOPPING, started_at=2, signalled_at=95, current=False),
+    )
+    assert t.policy.deadline() == 105
+    assert t.at(105) == ["kill a2"]
+    assert t.at(108) == ["kill a1"]
+    assert t.exited(1) == []
+    assert t.exited(2) == []
+    assert t.policy.servers == {}
+
+
+def test_stopping_ones_count_against_the_overlap():
+    t = talk(max_servers=1, overlap=1)
+    adopt(t, ready("a"), Known("b", STOPPING, signalled_at=99))
+    assert t.ask("c1") == []
+    assert t.exited(1) == ["terminate a2", "spawn c3"]
+
+
+@pytest.mark.parametrize("state", [STARTING, READY])
+def test_of_two_for_one_site_the_newer_serves(state):
+    t = talk()
+    newer = Known("a", state, started_at=2, ready_at=2, leases=1)
+    assert adopt(t, newer, ready("a", 1)) == ["terminate a1"]
+    assert t.last[0].reason == "its site has a newer server"
+    assert t.policy.server("a") is t.servers[2]
+
+
+def test_fewer_servers_than_before_the_idle_ones_go_first():
+    t = talk(max_servers=2)
+    heard = adopt(
+        t,
+        ready("a", 1, used_at=10, leases=1),
+        ready("b", 2, used_at=30),
+        ready("c", 3, used_at=20),
+        ready("d", 4, used_at=40),
+    )
+    assert heard == ["terminate c3", "terminate b2"]
+    assert t.last[0].reason == "MAX_SERVERS is 2 now"
+    assert t.policy.counts()[READY] == 2
+
+
+def test_fewer_servers_than_before_and_all_in_use():
+    t = talk(max_servers=1, overlap=5)
+    assert adopt(t, ready("a", 1, leases=1), ready("b", 2, leases=1), ready("c", 3)) == [
+        "terminate c3"
+    ]
+    assert (t.state(1), t.state(2)) == (DRAINING, READY)
+    assert t.policy.take("b") is t.servers[2]
+    assert t.ask("a1") == []  # still more than there may be
+    assert t.release(1) == ["terminate a1"]
+    assert t.release(2) == []
+    assert t.release(2) == ["terminate b2", "spawn a4"]
+
+
+def test_a_start_that_fails_is_its_sites_failure():
+    t = talk()
+    adopt(t, Known("a", started_at=99))
+    t.ask("a1")
+    assert t.exited(1) == ["refuse a1 START_FAILED"]
+    assert t.ask("a2") == ["refuse a2 BACKING_OFF"]
+
+
+# The one that gives up its own
+
+
+def test_whoever_resigns_has_nothing_any_more():
+    t = Talk(max_servers=3, overlap=0, stop_timeout=10)
+    t.awake("a", "b")
+    t.policy.take("a")
+    t.ask("c1")
+    t.ask("d1")  # b makes room
+    t.ask("c2")
+    t.cancel("d1")
+    t.ask("e1")
+    t.policy.streamed(t.servers[1], Silent(), t.now)
+    assert t.policy.resign() == [("e", "e1"), ("c", "c1"), ("c", "c2")]
+    assert t.policy.servers == {}
+    assert t.policy.waiting == 0
+    assert t.policy.deadline() is None
+    assert t.policy.failures() == []
+    assert t.policy.counts() == dict.fromkeys((STARTING, READY, DRAINING, STOPPING), 0)
+    # what comes late is harmless
+    assert t.policy.take("a") is None
+    assert t.ask("a1") == ["refuse a1 SHUTTING_DOWN"]
+    assert [t.started(3), t.ready(3), t.exited(3), t.failed(3), t.exited(2), t.cancel("c1")] == [
+        []
+    ] * 6
+    assert t.at(1000) == []
+    assert t.shutdown() == []
+    assert t.terminate_all() == []
+
+
+class Silent:
+    def active_at(self, now):
+        return 0.0
+
+
+def test_who_was_parked_again_has_the_turn_of_now():
+    t = Talk(max_servers=1)
+    t.ask("a1")
+    t.ask("b1")
+    assert t.stop("a") == ["terminate a1", "spawn b2"]
+    t.ask("c1")
+    assert t.policy.resign() == [("a", "a1"), ("c", "c1"), ("b", "b1")]
