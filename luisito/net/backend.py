@@ -37,6 +37,7 @@ class Backend:
     """One app server's address.
 
     Attributes:
+        address: as it was told.
         first: a connection that was made to see whether the server is ready, for its first use.
         open: all connections, tunnels too; but for `first`.
         idle: those that wait for their next request, the one used last at the end.
@@ -47,7 +48,7 @@ class Backend:
     """
 
     __slots__ = (
-        "_address", "_admits", "_check", "_family", "claimed", "first", "idle", "line", "open",
+        "_admits", "_check", "_family", "address", "claimed", "first", "idle", "line", "open",
         "retired",
     )  # fmt: skip
 
@@ -64,7 +65,7 @@ class Backend:
             check: asked before each new connection whether still the same user listens there.
             admits: asked of each new connection to a unix socket, likewise.
         """
-        self._address = address
+        self.address = address
         self._check, self._admits = check, admits
         if isinstance(address, str):
             self._family = socket.AF_UNIX
@@ -94,7 +95,7 @@ class Backend:
         else:
             refuse_descriptors(sock)
         try:
-            sock.connect(self._address)
+            sock.connect(self.address)
         except BlockingIOError as error:
             if error.errno == errno.EINPROGRESS:
                 return sock, True

@@ -34,6 +34,7 @@ class Output:
         fd: non-blocking; owned by this from now on.
         rate: bytes that are read each second, with a burst of as many.
         sink: is called with what was read, never with nothing; None where nobody wants it.
+        tail: the last output that somebody else has read.
     """
 
     def __init__(
@@ -43,11 +44,12 @@ class Output:
         fd: int,
         rate: float,
         sink: Callable[[bytes], None] | None,
+        tail: str = "",
     ) -> None:
         self._board, self._clock, self._fd = board, clock, fd
         self._bucket = Bucket(rate, clock.seconds())
         self._sink = sink
-        self._tail = b""
+        self._tail = tail.encode("utf-8", "replace")
         self._registered = False
         self._resume: IDelayedCall | None = None
 
@@ -94,6 +96,11 @@ class Output:
             if not self._read():
                 break
         self._shut()
+
+    def let_go(self) -> None:
+        """Closes it for somebody else to read on."""
+        if self._fd >= 0:
+            self._shut()
 
     def _read(self) -> bytes | None:
         """Reads once; nothing is the end, and None that there is nothing now."""

@@ -55,6 +55,10 @@ class Ports:
             f"held by servers, {tests} more were tried and are in use; widen the range"
         )
 
+    def hold(self, port: int) -> None:
+        """Holds a port that another process has chosen."""
+        self._held.add(port)
+
     def free(self, port: int) -> None:
         """Gives a port back, once its server has been reaped.
 

@@ -8,25 +8,26 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from luisito.core import wire
+from luisito.core.lifecycle import State
 from luisito.errors import LuisitoError
-from luisito.net.backend import Backend
 from luisito.net.output import Output
-from luisito.readiness.credentials import peer_uid
+from luisito.process.listener import ListeningSocket
+from luisito.process.reach import reach
 from luisito.readiness.diag import DiagError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from twisted.internet.interfaces import IReactorTime
 
+    from luisito.core.inheritance import Inherited
     from luisito.core.lifecycle import Server
+    from luisito.net.backend import Backend
     from luisito.net.switchboard import Switchboard
     from luisito.process.ports import Ports
     from luisito.process.sitelogs import SiteLogs
     from luisito.readiness.diag import Diag
     from luisito.readiness.watch import Readiness
-
-_BACKLOG: Final = 1024
 
 
 class CannotPrepareError(LuisitoError):
@@ -37,7 +38,7 @@ class Ways:
     """What all starts share.
 
     Attributes:
-        way: "port", "socket" or "fd".
+        way: "port", "socket" or "fd": that servers are started by.
         tcp: whether the socket handed over is a TCP one.
         listen_dir: our own folder, for the unix sockets that are handed over.
         runtime_dir: the folder of the servers' folders.
@@ -80,6 +81,7 @@ class Start:
         number: what the spawner knows it by.
         server: the policy's.
         tries: how many starts of this server there were, with this one.
+        way: see Ways; one of another process may have been started by another one than ours.
         port: for %PORT.
         backend: where it listens, once that is known.
         ready: it has been found to be ready.
@@ -88,12 +90,15 @@ class Start:
         uid: of its process; None before the command was executed.
         argv: its command, once that was executed.
         killed: it was sent SIGKILL.
+        signalled_at: when it was last told to stop, in seconds of the reactor's clock.
+        was_connected: a connection to the socket that was handed over has been made.
         log: where its output and what is said of it go; None where they go nowhere. To be released
             when the last was said.
     """
 
     def __init__(self, ways: Ways, number: int, server: Server, tries: int) -> None:
         self._ways, self.number, self.server, self.tries = ways, number, server, tries
+        self.way = ways.way
         self.port: int | None = None
         self.backend: Backend | None = None
         self.ready = False
@@ -101,11 +106,27 @@ class Start:
         self.pid = 0
         self.uid: int | None = None
         self.argv: list[str] = []
-        self.killed = False
+        self.killed = self.was_connected = False
+        self.signalled_at: float | None = None
         self.log = None if ways.logs is None else ways.logs.open(server.site)
-        self._listener: socket.socket | None = None
-        self._path = ""
+        self._listener: ListeningSocket | None = None
         self._output: Output | None = None
+
+    @classmethod
+    def inherit(cls, ways: Ways, one: Inherited, server: Server) -> Start:
+        """The start that another process has made; its descriptors are given to `adopt`."""
+        start = cls(ways, one.number, server, 1)
+        start.way, start.port = one.way, one.port
+        start.pid, start.uid = one.pid, one.uid
+        start.ready = one.known.ready_at > 0
+        start.was_connected = one.connected
+        if one.port is not None:
+            ways.ports.hold(one.port)
+            if start.ready:
+                start.backend = start._reach((one.loopback, one.port))
+        elif one.way == "socket" and start.ready:
+            start.backend = start._reach(wire.socket_path(ways.runtime_dir, one.number))
+        return start
 
     def prepare(self) -> None:
         """Chooses the port, or makes the listening socket.
@@ -118,43 +139,34 @@ class Start:
         if ways.way == "port":
             self.port = ways.ports.choose()
         elif ways.way == "fd":
+            path = None if ways.tcp else f"{ways.listen_dir}/{self.number}"
             try:
-                self._listen(tcp=ways.tcp)
+                self._listen(ListeningSocket.make(path))
             except OSError as error:
-                self._close_listener(keep_path=False)
                 raise CannotPrepareError(
                     f"its listening socket cannot be made ({error.strerror}): raise the limit on"
                     f" open files (LimitNOFILE=), or look at {ways.listen_dir}"
                 ) from None
 
-    def _listen(self, *, tcp: bool) -> None:
-        # Blocking, as the app server expects it: the flag belongs to all copies (F_SETFL).
-        self._listener = listener = socket.socket(socket.AF_INET if tcp else socket.AF_UNIX)
-        if tcp:
-            listener.bind(("127.0.0.1", 0))
-            self.backend = Backend(("127.0.0.1", listener.getsockname()[1]))
-        else:
-            self._path = f"{self._ways.listen_dir}/{self.number}"
-            listener.bind(self._path)
-            self.backend = Backend(self._path)
-        listener.listen(_BACKLOG)
+    def _listen(self, listener: ListeningSocket) -> None:
+        self._listener = listener
+        self.backend = self._reach(listener.address)
+
+    def _reach(self, address: str | tuple[str, int]) -> Backend:
+        return reach(self._ways.diag, self.way, address, self.uid)
 
     @property
     def listener_fd(self) -> int | None:
         """The socket to hand over."""
-        return None if self._listener is None else self._listener.fileno()
-
-    @property
-    def way(self) -> str:
-        """See Ways."""
-        return self._ways.way
+        listener = None if self._listener is None else self._listener.sock
+        return None if listener is None else listener.fileno()
 
     @property
     def way_in(self) -> str:
         """Where it listens, for people."""
         if self.port is not None:
             return f"port {self.port}"
-        return "a socket handed over" if self._ways.way == "fd" else "a socket of its own"
+        return "a socket handed over" if self.way == "fd" else "a socket of its own"
 
     @property
     def tail(self) -> str:
@@ -178,11 +190,53 @@ class Start:
             on_ready: called when it is ready.
             on_foreign: called with who else listens on its port.
         """
-        ways, number = self._ways, self.number
         self.pid = pid
+        self._read(output)
+        self._watch(notify, on_ready, on_foreign)
+
+    def adopt(
+        self,
+        descriptors: Sequence[int],
+        tail: str,
+        on_ready: Callable[[Server], None],
+        on_foreign: Callable[[Server, str], None],
+    ) -> None:
+        """Goes on with what another process has started.
+
+        Args:
+            descriptors: the output, the NOTIFY_SOCKET, and the socket that was handed over, where
+                one was.
+            tail: the last output that the other process has read.
+            on_ready: see `started`; likewise the next.
+            on_foreign: see there.
+        """
+        output, notify, *listener = descriptors
+        self._read(output, tail)
+        if listener:
+            self._listen(ListeningSocket(socket.socket(fileno=listener[0])))
+        has_gone = self.way == "fd" and not listener  # of which the spawner tells in a moment
+        if self.server.state is State.STARTING and not has_gone:
+            self._watch(notify, on_ready, on_foreign)
+            if self.was_connected:
+                self.connected()
+        else:
+            os.close(notify)
+            self._close_listener()
+        if self.uid is not None:
+            self.running(self.uid, self.argv)
+
+    def _read(self, output: int, tail: str = "") -> None:
+        ways = self._ways
         sink = None if self.log is None else self.log.append
-        self._output = Output(ways.board, ways.clock, output, ways.log_rate, sink)
-        readiness = ways.readiness
+        self._output = Output(ways.board, ways.clock, output, ways.log_rate, sink, tail)
+
+    def _watch(
+        self,
+        notify: int,
+        on_ready: Callable[[Server], None],
+        on_foreign: Callable[[Server, str], None],
+    ) -> None:
+        number, readiness = self.number, self._ways.readiness
         ready = partial(on_ready, self.server)
         if self.port is not None:
             readiness.watch_port(
@@ -192,35 +246,24 @@ class Start:
                 partial(self._found_port, ready),
                 partial(on_foreign, self.server),
             )
-        elif self._listener is not None:
-            readiness.watch_listener(number, self._listener, ready)
+        elif self._listener is not None and self._listener.sock is not None:
+            readiness.watch_listener(number, self._listener.sock, ready)
         else:
-            path = wire.socket_path(ways.runtime_dir, number)
+            path = wire.socket_path(self._ways.runtime_dir, number)
             readiness.watch_socket(number, path, None, partial(self._found_socket, path, ready))
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM, fileno=notify)
         readiness.notify(number, sock, None, lambda _state: None)
 
     def _found_port(self, ready: Callable[[], None], address: tuple[str, int]) -> None:
-        self.backend = Backend(address, partial(self._still_ours, address))
+        self.backend = self._reach(address)
         ready()
 
     def _found_socket(
         self, path: str, ready: Callable[[], None], connection: socket.socket
     ) -> None:
-        self.backend = Backend(path, admits=self._admits)
+        self.backend = self._reach(path)
         self.backend.first = connection
         ready()
-
-    def _admits(self, connection: socket.socket) -> bool:
-        # the folder is the user's own, who may have put a link to another's socket there
-        return peer_uid(connection) == self.uid
-
-    def _still_ours(self, address: tuple[str, int]) -> bool:
-        try:
-            listener = self._ways.diag.owner(*address)
-        except (OSError, DiagError):
-            return True  # the kernel has no memory for an answer; the last one stands
-        return listener is not None and listener.uid == self.uid
 
     def running(self, uid: int, argv: list[str]) -> None:
         """The command was executed, as this user; what it writes is read from now on."""
@@ -231,13 +274,14 @@ class Start:
 
     def connected(self) -> None:
         """A connection to the handed-over socket was made."""
+        self.was_connected = True
         self._ways.readiness.connected(self.number)
 
     def is_ready(self) -> None:
         """It is ready: nothing is watched any more."""
         self.ready = True
         self._ways.readiness.forget(self.number)
-        self._close_listener(keep_path=True)
+        self._close_listener()
 
     def forget(self) -> str:
         """Stops watching; returns what it was waited for, where it was not ready."""
@@ -265,22 +309,28 @@ class Start:
         if self.backend is not None:
             self.backend.retire()
 
+    def let_go(self) -> None:
+        """Another process goes on with it: gives back all that is ours, and takes nothing away."""
+        self._ways.readiness.forget(self.number)
+        self.retire()
+        if self._output is not None:
+            self._output.let_go()
+        self._close_listener()
+        if self.log is not None:
+            self.log.release()
+            self.log = None
+
     def close(self) -> None:
         """Its process has been reaped: gives back all that it held, but for its log."""
         self._ways.readiness.forget(self.number)
         self.retire()
         if self._output is not None:
             self._output.close()
-        self._close_listener(keep_path=False)
+        if self._listener is not None:
+            self._listener.remove()
         if self.port is not None:
             self._ways.ports.free(self.port)
 
-    def _close_listener(self, *, keep_path: bool) -> None:
+    def _close_listener(self) -> None:
         if self._listener is not None:
             self._listener.close()
-            self._listener = None
-        if self._path and not keep_path:
-            try:
-                os.unlink(self._path)
-            except OSError:
-                pass

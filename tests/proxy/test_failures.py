@@ -449,8 +449,8 @@ def test_connection_refused_asks_the_pool_again(make, way):
     assert len(rig.pool.waiters) == 1
     if way == "unix":
         rig.listener = socket.socket(socket.AF_UNIX)
-        rig.backend._address = f"{rig.folder.name}/again"
-        rig.listener.bind(rig.backend._address)
+        rig.backend.address = f"{rig.folder.name}/again"
+        rig.listener.bind(rig.backend.address)
         rig.listener.listen()
     else:
         rig.listener = socket.create_server(address)

@@ -1,0 +1,105 @@
+"""What is known of a server that another network process had started."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import attrs
+
+from luisito.core.adoption import Known
+from luisito.core.handover import seconds
+from luisito.core.lifecycle import State
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from luisito.core.codec import Scalar
+    from luisito.core.handover import Held
+    from luisito.core.lease import Waiter
+
+
+@attrs.frozen
+class Inherited:
+    """A server as the spawner lists it, and as whoever had it before told.
+
+    Attributes:
+        number: the spawner's.
+        pid: of its process.
+        uid: who it runs as; None before its command was executed.
+        way: "port", "socket" or "fd".
+        port: for %PORT.
+        known: what a policy wants to know.
+        holder: who holds the lease that is counted there, and is granted it; None where none is.
+        connected: somebody has connected to the socket that was handed over to it.
+        loopback: the address it listens on by its port.
+        tail: its last output.
+    """
+
+    number: int
+    pid: int
+    uid: int | None
+    way: str
+    port: int | None
+    known: Known
+    holder: Waiter | None = None
+    connected: bool = False
+    loopback: str = "127.0.0.1"
+    tail: str = ""
+
+
+def inherited(
+    row: Mapping[str, Scalar], now: float, held: Held | None = None, holder: Waiter | None = None
+) -> Inherited:
+    """Put together what is known.
+
+    Args:
+        row: of the spawner's list.
+        now: seconds.
+        held: what whoever had it told of it; None where nobody could, as after a crash.
+        holder: of the lease that is told of in `held`.
+    """
+    started = seconds(_number(row, "started")) or now
+    port, uid, way = row["port"], row["uid"], str(row["way"])
+    # Where it listens by its port nobody but its readiness tells.
+    ready = bool(_number(row, "ready")) and way != "port"
+    known = Known(
+        str(row["site"]),
+        State.READY if ready else State.STARTING,
+        current=_number(row, "current", 1) > 0,
+        started_at=started,
+        ready_at=started if ready else 0.0,
+        used_at=started,
+        signalled_at=now,
+    )
+    if held is not None:
+        known = attrs.evolve(
+            known,
+            state=State(held.state),
+            leases=0 if holder is None else 1,
+            released=held.released,
+            early=held.early,
+            started_at=seconds(held.started_at),
+            ready_at=seconds(held.ready_at or 0),
+            used_at=seconds(held.used_at),
+            signalled_at=now if held.signalled_at is None else seconds(held.signalled_at),
+        )
+    if _number(row, "stopping"):
+        known = attrs.evolve(known, state=State.STOPPING)
+    one = Inherited(
+        _number(row, "server"),
+        _number(row, "pid"),
+        uid if isinstance(uid, int) else None,
+        way,
+        port if isinstance(port, int) else None,
+        known,
+        holder,
+    )
+    if held is None:
+        return one
+    loopback = "::1" if held.ipv6 else one.loopback
+    return attrs.evolve(one, connected=held.connected, loopback=loopback, tail=held.tail)
+
+
+def _number(row: Mapping[str, Scalar], name: str, default: int = 0) -> int:
+    value = row.get(name, default)
+    return value if isinstance(value, int) else default

@@ -1,0 +1,198 @@
+"""Carries out what the policy orders: starts, signals, grants and refusals."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING
+
+from twisted.internet.defer import Deferred, succeed
+
+from luisito.core.lease import Refused, Stream, Waiter
+from luisito.core.lifecycle import Server, State
+from luisito.core.orders import EndStreams, Grant, Kill, Refuse, Spawn, Terminate
+from luisito.core.policy import Policy
+from luisito.errors import NotFoundOut
+from luisito.pool.processes import Processes
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+    from luisito.core import wire
+    from luisito.core.orders import Limits, Order
+    from luisito.pool.lessor import Heir
+    from luisito.process.start import Ways
+
+
+class Pool(Processes):
+    """The servers that are awake, and those who wait for one.
+
+    Attributes:
+        take: leases the server of a site that is awake, at once; else None (Policy.take).
+        release: gives a lease back, at a time on the reactor's clock (Policy.release). What it
+            returns, unless that is NOTHING, is for `released`.
+    """
+
+    def __init__(self, reactor: IReactorTime, limits: Limits, ways: Ways) -> None:
+        policy = Policy(limits, random.random)
+        super().__init__(reactor, policy, ways)
+        self.take, self.release = policy.take, policy.release
+        self._call: IDelayedCall | None = None
+        self._empty: Deferred[None] | None = None
+
+    # ------------------------------------------------------------------ leases (see Lessor)
+
+    def request(self, site: str, waiter: Waiter) -> None:
+        """See Lessor."""
+        self._carry_out(self._policy.requested(site, waiter, self._clock()))
+
+    def cancel(self, waiter: Waiter) -> None:
+        """See Lessor."""
+        self._carry_out(self._policy.cancelled(waiter, self._clock()))
+
+    def released(self, server: Server, orders: Sequence[Order]) -> None:
+        """See Lessor."""
+        self._early.pop(server, None)
+        self._carry_out(orders)
+
+    def connected(self, server: Server) -> None:
+        """See Lessor."""
+        start = self._of.get(server)
+        if start is not None and server in self._early:
+            start.connected()
+
+    def answered(self, server: Server) -> None:
+        """See Lessor."""
+        if server.state is State.STARTING:
+            self._now_ready(server)
+
+    def streamed(self, server: Server, stream: Stream) -> None:
+        """See Lessor."""
+        self._policy.streamed(server, stream, self._clock())
+        self._arm()
+
+    def stream_over(self, server: Server, stream: Stream) -> None:
+        """See Lessor."""
+        self._policy.stream_over(server, stream, self._clock())
+        self._arm()
+
+    def folder_exists(self, site: str) -> Deferred[bool]:
+        """See Lessor."""
+
+        def answered(folder: wire.Folder) -> bool:
+            if folder.exists is None:
+                raise NotFoundOut(folder.message)
+            return folder.exists
+
+        return self._spawner.folder(site).addCallback(answered)
+
+    # ------------------------------------------------------------------ operators
+
+    def stop(self, site: str, reason: str) -> None:
+        """Lets the server of a site go when what it has in flight is done."""
+        self._carry_out(self._policy.stop(site, self._clock(), reason))
+
+    # ------------------------------------------------------------------ succession
+
+    def yield_to(self, heir: Heir) -> None:
+        """Gives up all servers and all who wait; whoever asks for a lease must ask `heir` now."""
+        for start in self._of.values():
+            heir.hold(start, self._early.get(start.server))
+        waiting = self._policy.resign()
+        for start in self._starts.values():
+            start.let_go()
+        self._forget_all()
+        for site, waiter in waiting:
+            heir.request(site, waiter)  # type: ignore[arg-type]
+        self._check_empty()
+
+    # ------------------------------------------------------------------ the end
+
+    def shutdown(self) -> Deferred[None]:
+        """Takes no more requests; called back when every server has gone, its output written."""
+        empty: Deferred[None] = Deferred()
+        self._empty = empty
+        self._carry_out(self._policy.shutdown(self._clock()))
+        self._check_empty()
+        return empty
+
+    def terminate_all(self) -> None:
+        """Ends the drain: every server is told to stop, busy or not."""
+        self._carry_out(self._policy.terminate_all(self._clock()))
+        self._check_empty()
+
+    def close(self) -> None:
+        """Lets go of whatever is left, after the spawner has gone."""
+        for start in list(self._starts.values()):
+            start.close()
+            self._journal.lost(start)
+        if self._ways.logs is not None:
+            self._ways.logs.close()
+        self._forget_all()
+
+    def _forget_all(self) -> None:
+        if self._call is not None:
+            self._call.cancel()
+            self._call = None
+        for memory in (self._starts, self._of, self._early):
+            memory.clear()
+
+    @property
+    def policy(self) -> Policy:
+        """For those who look: counts, servers, waiting."""
+        return self._policy
+
+    def _check_empty(self) -> None:
+        if self._empty is not None and not self._policy.servers and not self._policy.waiting:
+            empty, self._empty = self._empty, None
+            logs = self._ways.logs
+            settled = succeed(None) if logs is None else logs.settle()
+            # whoever waits may have given up
+            settled.addCallback(lambda _: None if empty.called else empty.callback(None))
+
+    # ------------------------------------------------------------------ orders
+
+    def _carry_out(self, orders: Sequence[Order]) -> None:
+        for order in orders:
+            if isinstance(order, Grant):
+                self._grant(order)
+            elif isinstance(order, Refuse):
+                order.waiter.refused(Refused.by(order))  # type: ignore[attr-defined]
+            elif isinstance(order, Spawn):
+                self._spawn(order.server)
+            elif isinstance(order, Terminate):
+                self._terminate(order)
+            elif isinstance(order, EndStreams):
+                for stream in order.streams:
+                    stream.end_for_room(order.wanted_by)  # type: ignore[attr-defined]
+            elif isinstance(order, Kill):
+                self._kill(order.server)
+        self._arm()
+
+    def _arm(self) -> None:
+        due = self._policy.deadline()
+        call = self._call
+        if due is None:
+            if call is not None:
+                call.cancel()
+                self._call = None
+        elif call is None or due < call.getTime():
+            if call is not None:
+                call.cancel()
+            self._call = self._reactor.callLater(max(0.0, due - self._clock()), self._tick)
+
+    def _tick(self) -> None:
+        self._call = None
+        self._carry_out(self._policy.tick(self._clock()))
+
+    def _grant(self, order: Grant) -> None:
+        server = order.server
+        waiter: Waiter = order.waiter  # type: ignore[assignment]
+        early = server.state is State.STARTING
+        if early:
+            self._early[server] = waiter
+        waiter.granted(server)
+        # one that waits in another process has not been told yet
+        if early and server.data.open:
+            self.connected(server)

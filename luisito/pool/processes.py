@@ -1,0 +1,252 @@
+"""The processes behind the policy's servers: what is ordered of the spawner, and what it tells."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from twisted.internet.defer import Deferred, gatherResults
+
+from luisito.core.ending import broke
+from luisito.core.lease import Refused
+from luisito.core.lifecycle import Server, State
+from luisito.core.sites import RETRY_AFTER
+from luisito.errors import LuisitoError, SpawnerLost
+from luisito.process.journal import Journal
+from luisito.process.start import Start
+from luisito.spawner import channel
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from twisted.internet.interfaces import IReactorTime
+    from twisted.python.failure import Failure
+
+    from luisito.core import wire
+    from luisito.core.inheritance import Inherited
+    from luisito.core.lease import Waiter
+    from luisito.core.orders import Order, Terminate
+    from luisito.core.policy import Policy
+    from luisito.process.client import Spawner
+    from luisito.process.start import Ways
+
+# How often a server whose port was taken by somebody else is started again on another one.
+_PORT_TRIES: Final = 5
+
+
+class Processes:
+    """The half of the pool that speaks with the spawner; the other half, Pool, with who asks.
+
+    Attributes:
+        lost: is called with the reason when the spawner has gone.
+    """
+
+    def __init__(self, reactor: IReactorTime, policy: Policy, ways: Ways) -> None:
+        self._reactor, self._policy, self._ways = reactor, policy, ways
+        self._clock = reactor.seconds
+        self._journal = Journal()
+        self._spawner: Spawner
+        # by the number the spawner knows it by, which is new for each try
+        self._starts: dict[int, Start] = {}
+        self._of: dict[Server, Start] = {}
+        self._early: dict[Server, Waiter] = {}
+        self._last = 0
+        self.lost: Deferred[str] = Deferred()
+
+    def attach(self, spawner: Spawner) -> None:
+        """Gives the spawner, whose facts come here."""
+        self._spawner = spawner
+
+    def start_of(self, server: Server) -> Start | None:
+        """The process of a server, once it was ordered."""
+        return self._of.get(server)
+
+    # -- for Pool to say
+
+    def _carry_out(self, orders: Sequence[Order]) -> None:
+        """Does what the policy orders."""
+        raise NotImplementedError
+
+    def _check_empty(self) -> None:
+        """A server may have been the last one."""
+        raise NotImplementedError
+
+    # -- orders
+
+    def _spawn(self, server: Server, tries: int = 1) -> None:
+        self._last += 1
+        start = Start(self._ways, self._last, server, tries)
+        try:
+            start.prepare()
+        except LuisitoError as error:
+            self._journal.failed(start, str(error))
+            self._reactor.callLater(0, self._failed, server, str(error))
+            return
+        self._starts[start.number] = self._of[server] = start
+        server.data = start.backend
+        self._spawner.start(start.number, server.site, start.port, start.listener_fd)
+
+    def _failed(self, server: Server, detail: str) -> None:
+        self._carry_out(self._policy.failed(server, self._clock(), detail, overloaded=True))
+        self._check_empty()
+
+    def _terminate(self, order: Terminate) -> None:
+        server = order.server
+        start = self._of.get(server)
+        if start is None:
+            return
+        detail = "" if start.ready else start.forget()
+        if not start.ready:
+            why = f"{order.reason}; {detail}" if detail else order.reason
+            self._withdraw(server, Refused(504, why))
+        start.retire()
+        start.signalled_at = self._clock()
+        self._journal.stopping(start, order.reason, detail)
+        self._spawner.signal(start.number, "TERM")
+
+    def _kill(self, server: Server) -> None:
+        start = self._of.get(server)
+        if start is not None:
+            start.signalled_at = self._clock()
+            self._journal.killing(start)
+            self._spawner.signal(start.number, "KILL")
+
+    def _withdraw(self, server: Server, refused: Refused) -> None:
+        waiter = self._early.pop(server, None)
+        if waiter is not None:
+            waiter.withdrawn(server, refused)
+
+    # -- servers of another process
+
+    def adopt(self, servers: Sequence[Inherited], last: int) -> Deferred[None]:
+        """Takes over servers that another process had started, before anybody asks for one.
+
+        Args:
+            servers: as far as they are known.
+            last: the highest number that a server has had.
+
+        Returns:
+            Is called back once they are as if we had started them.
+        """
+        self._last = last
+        adopted, orders = self._policy.adopt([one.known for one in servers], self._clock())
+        waited_for: list[Deferred[None]] = []
+        for one, server in zip(servers, adopted, strict=True):
+            start = Start.inherit(self._ways, one, server)
+            self._starts[start.number] = self._of[server] = start
+            server.data = start.backend
+            if one.holder is not None:
+                if not start.ready:
+                    self._early[server] = one.holder
+                one.holder.granted(server)
+            asked = self._spawner.adopt(start.number)
+            waited_for.append(
+                asked.addCallbacks(
+                    self._adopted,
+                    self._not_adopted,
+                    callbackArgs=(start, one.tail),
+                    errbackArgs=(start,),
+                )
+            )
+        self._carry_out(orders)
+        return gatherResults(waited_for).addCallback(lambda _: None)
+
+    def _adopted(self, descriptors: tuple[int, ...], start: Start, tail: str) -> None:
+        if start.number not in self._starts:
+            channel.close(list(descriptors))
+            return
+        server = start.server
+        start.adopt(descriptors, tail, self._now_ready, self._foreign)
+        server.data = start.backend
+        early = start.listener_fd is not None
+        self._carry_out(self._policy.started(server, self._clock(), early=early))
+
+    def _not_adopted(self, failure: Failure, start: Start) -> None:
+        """It has gone, which the spawner tells; or there was no room for its descriptors."""
+        failure.trap(LookupError, SpawnerLost)
+        if start.number in self._starts:
+            start.killed = True
+            self._spawner.signal(start.number, "KILL")
+
+    # -- facts
+
+    def spawner_started(self, server: int, pid: int, output: int, notify: int) -> None:
+        """See process.client.Listener."""
+        start = self._starts.get(server)
+        if start is None:
+            channel.close([output, notify])
+            return
+        start.started(pid, output, notify, self._now_ready, self._foreign)
+        early = start.listener_fd is not None
+        self._carry_out(self._policy.started(start.server, self._clock(), early=early))
+
+    def spawner_running(self, running: wire.Running) -> None:
+        """See process.client.Listener."""
+        start = self._starts.get(running.server)
+        if start is None:
+            return
+        if start.uid is None:  # else it was said by whoever had the server before
+            self._journal.running(start, running)
+        start.running(running.uid, running.argv)
+
+    def spawner_failed(self, server: int, message: str, overloaded: bool) -> None:
+        """See process.client.Listener."""
+        start = self._ended(server)
+        if start is None:
+            return
+        self._journal.failed(start, message)
+        refused = Refused(503, message, RETRY_AFTER) if overloaded else Refused(502, message)
+        self._withdraw(start.server, refused)
+        now = self._clock()
+        self._carry_out(self._policy.failed(start.server, now, message, overloaded=overloaded))
+        self._check_empty()
+
+    def spawner_exited(self, exited: wire.Exited) -> None:
+        """See process.client.Listener."""
+        start = self._starts.get(exited.server)
+        if start is None:
+            return
+        taken = start.port_taken()
+        self._ended(exited.server)
+        server, now = start.server, self._clock()
+        starting = server.state is State.STARTING
+        if starting and (start.foreign or taken) and start.tries < _PORT_TRIES:
+            self._journal.other_port(start, start.foreign or taken)
+            self._spawn(server, start.tries + 1)
+            return
+        broken = server.state is State.READY and broke(exited.code, now - server.ready_at)
+        detail = self._journal.exited(start, exited, now, broke=broken)
+        if starting:
+            self._withdraw(server, Refused(502, detail))
+        self._early.pop(server, None)
+        self._carry_out(self._policy.exited(server, now, detail, broke=broken))
+        self._check_empty()
+
+    def spawner_lost(self, reason: str) -> None:
+        """See process.client.Listener."""
+        self.lost.callback(reason)
+
+    def _ended(self, number: int) -> Start | None:
+        start = self._starts.pop(number, None)
+        if start is not None:
+            self._of.pop(start.server, None)
+            start.close()
+        return start
+
+    def _now_ready(self, server: Server) -> None:
+        start = self._of.get(server)
+        if start is None or server.state is not State.STARTING:
+            return
+        start.is_ready()
+        self._early.pop(server, None)
+        server.data = start.backend
+        now = self._clock()
+        # Said when the first request has gone on its way, which has waited long enough.
+        self._reactor.callLater(0, self._journal.ready, start, now - server.started_at)
+        self._carry_out(self._policy.ready(server, now))
+
+    def _foreign(self, server: Server, who: str) -> None:
+        """Somebody else listens on the port that was chosen: on to the next one."""
+        start = self._of.get(server)
+        if start is not None:
+            start.foreign, start.killed = who, True
+            self._spawner.signal(start.number, "KILL")
