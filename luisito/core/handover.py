@@ -14,7 +14,9 @@ from luisito.errors import WireError
 VERSION = 1
 MAX_TEXT = 4096  # characters of a reason, or of a server's last output
 
-_STATES = tuple(state.value for state in State)
+_STATES = tuple(
+    state.value for state in (State.STARTING, State.READY, State.DRAINING, State.STOPPING)
+)
 
 
 # -- from the one that has yielded -----------------------------------------------------------------
@@ -92,13 +94,12 @@ class Granted(NamedTuple):
     """A lease, which is numbered by the one that serves, above those that were held.
 
     `early`: the server is not ready yet. `address` and `port` (null for a unix socket): where it
-    listens; by the ways "port" and "socket" none but the user `uid` may be connected to there.
+    listens; nobody but the user `uid` is to be connected to there, null where nobody else can be.
     """
 
     waiter: int
     lease: int
     early: bool
-    way: str
     address: str
     port: int | None
     uid: int | None

@@ -83,6 +83,8 @@ def inherited(
             used_at=seconds(held.used_at),
             signalled_at=now if held.signalled_at is None else seconds(held.signalled_at),
         )
+    if known.state is State.READY and uid is None and way != "fd":
+        known = attrs.evolve(known, state=State.STARTING, ready_at=0.0)  # nobody is there yet
     if _number(row, "stopping"):
         known = attrs.evolve(known, state=State.STOPPING)
     one = Inherited(

@@ -38,6 +38,7 @@ class Backend:
 
     Attributes:
         address: as it was told.
+        uid: likewise.
         first: a connection that was made to see whether the server is ready, for its first use.
         open: all connections, tunnels too; but for `first`.
         idle: those that wait for their next request, the one used last at the end.
@@ -49,7 +50,7 @@ class Backend:
 
     __slots__ = (
         "_admits", "_check", "_family", "address", "claimed", "first", "idle", "line", "open",
-        "retired",
+        "retired", "uid",
     )  # fmt: skip
 
     def __init__(
@@ -57,6 +58,7 @@ class Backend:
         address: str | tuple[str, int],
         check: Callable[[], bool] | None = None,
         admits: Callable[[socket.socket], bool] | None = None,
+        uid: int | None = None,
     ) -> None:
         """Takes an address.
 
@@ -64,8 +66,9 @@ class Backend:
             address: the path of a unix socket, or (loopback address, port).
             check: asked before each new connection whether still the same user listens there.
             admits: asked of each new connection to a unix socket, likewise.
+            uid: that user; None where nobody else can listen there.
         """
-        self.address = address
+        self.address, self.uid = address, uid
         self._check, self._admits = check, admits
         if isinstance(address, str):
             self._family = socket.AF_UNIX

@@ -1,7 +1,7 @@
 """Carries out what the policy decides about servers and those who wait for one."""
 
 from luisito.core.lease import Refused, Stream, Waiter
-from luisito.pool.lessor import Heir, Lessor
+from luisito.pool.lessor import Heir, Lessee, Lessor
 from luisito.pool.pool import Pool
 
-__all__ = ["Heir", "Lessor", "Pool", "Refused", "Stream", "Waiter"]
+__all__ = ["Heir", "Lessee", "Lessor", "Pool", "Refused", "Stream", "Waiter"]

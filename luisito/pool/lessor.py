@@ -53,6 +53,13 @@ class Lessor(Protocol):
         """
 
 
+class Lessee(Protocol):
+    """Who asks for leases."""
+
+    def lease_from(self, lessor: Lessor) -> None:
+        """Asks there from now on, and gives those back there that it has."""
+
+
 class Heir(Protocol):
     """Who is given all that a pool has."""
 

@@ -15,28 +15,27 @@ if TYPE_CHECKING:
     from luisito.readiness.diag import Diag
 
 
-def reach(diag: Diag, way: str, address: str | tuple[str, int], uid: int | None) -> Backend:
+def reach(diag: Diag, address: str | tuple[str, int], uid: int | None) -> Backend:
     """Tells where a server listens, with what is to be asked of each new connection.
 
     Args:
         diag: says who listens on a port.
-        way: "port", "socket", or "fd", whose socket nobody else can listen on.
         address: the path of a unix socket, or (loopback address, port).
-        uid: who the server runs as.
+        uid: who the server runs as; None where nobody else can listen there.
     """
-    if way == "fd":
+    if uid is None:
         return Backend(address)
     if isinstance(address, str):
-        return Backend(address, admits=partial(_admits, uid))
-    return Backend(address, partial(_still_theirs, diag, address, uid))
+        return Backend(address, admits=partial(_admits, uid), uid=uid)
+    return Backend(address, partial(_still_theirs, diag, address, uid), uid=uid)
 
 
-def _admits(uid: int | None, connection: socket.socket) -> bool:
+def _admits(uid: int, connection: socket.socket) -> bool:
     # the folder is the user's own, who may have put a link to another's socket there
     return peer_uid(connection) == uid
 
 
-def _still_theirs(diag: Diag, address: tuple[str, int], uid: int | None) -> bool:
+def _still_theirs(diag: Diag, address: tuple[str, int], uid: int) -> bool:
     try:
         listener = diag.owner(*address)
     except (OSError, DiagError):

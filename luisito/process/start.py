@@ -153,7 +153,8 @@ class Start:
         self.backend = self._reach(listener.address)
 
     def _reach(self, address: str | tuple[str, int]) -> Backend:
-        return reach(self._ways.diag, self.way, address, self.uid)
+        # what was handed over, nobody else has
+        return reach(self._ways.diag, address, None if self.way == "fd" else self.uid)
 
     @property
     def listener_fd(self) -> int | None:

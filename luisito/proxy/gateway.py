@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from luisito.net.handed import Handed
     from luisito.net.stream import Stream
     from luisito.net.switchboard import Switchboard
-    from luisito.pool import Pool
+    from luisito.pool import Lessor, Waiter
     from luisito.proxy.accesslog import AccessLog
     from luisito.proxy.exchange import Exchange
     from luisito.proxy.linger import Linger
@@ -75,7 +75,7 @@ class Gateway:
         board: Switchboard,
         settings: Settings,
         routes: Routes,
-        pool: Pool,
+        pool: Lessor,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.reactor, self.board = reactor, board
@@ -88,8 +88,8 @@ class Gateway:
         self.response = LinesMemo().response
         self.reports = Reports(self.clock, self.counters, self.form)
         self.log = self.reports.over
-        self._routes, self._pool = routes, pool
-        self.take, self.release, self.released = pool.take, pool.release, pool.released
+        self._routes = routes
+        self.lease_from(pool)
         self._settings, self.peers = settings, Peers(settings)
         self.head_timeout = settings.head_timeout
         self.body_timeout = settings.body_timeout
@@ -106,12 +106,17 @@ class Gateway:
         self.entrance = Entrance(settings, self._clients, self.counters, clock)
         self._lingers: set[Linger] = set()
         self.departure: Departure | None = None
-        self._folders = Folders(pool.folder_exists, self.clock)
+        self._folders = Folders(lambda site: self._pool.folder_exists(site), self.clock)
 
     @property
     def access(self) -> AccessLog | None:
         """The access log, where there is one."""
         return self.reports.access
+
+    def lease_from(self, lessor: Lessor) -> None:
+        """See Lessee."""
+        self._pool = lessor
+        self.take, self.release, self.released = lessor.take, lessor.release, lessor.released
 
     def log_to(self, access_log: AccessLog | None) -> None:
         """Writes access lines there from now on."""
@@ -232,7 +237,7 @@ class Gateway:
 
     # -- servers
 
-    def request(self, site: str, exchange: Outward) -> None:
+    def request(self, site: str, exchange: Waiter) -> None:
         """Asks the pool for a server; `exchange` is granted or refused one, perhaps at once."""
         try:
             allowed = self._routes.allows(site)
@@ -256,7 +261,7 @@ class Gateway:
             return succeed(True)
         return self._pool.folder_exists(site)
 
-    def _asked_folder(self, site: str, exchange: Outward, why: str) -> None:
+    def _asked_folder(self, site: str, exchange: Waiter, why: str) -> None:
         if why and exchange.waiting:
             exchange.refused(Refused(503, f"whether {site} has a folder: {why}", 1.0))
         elif exchange.waiting:

@@ -1,0 +1,272 @@
+"""The process that served before, as its successor sees it: one that asks for leases."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from luisito.core import handover
+from luisito.core.handover import micros
+from luisito.core.lease import Refused
+from luisito.core.orders import NOTHING
+from luisito.errors import WireError
+from luisito.handover.pair import Pair
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable, Collection
+
+    from luisito.core.handover import Held
+    from luisito.core.lifecycle import Server
+    from luisito.net.switchboard import Switchboard
+    from luisito.pool import Lessor
+
+TOLD_WITHIN: Final = 5.0
+"""Seconds it may take to tell what it had; nobody is served meanwhile."""
+
+_ENDED: Final = Refused(502, "the server ended while it was handed over")
+
+
+class Holder:
+    """A lease that it held when it yielded (see Waiter)."""
+
+    waiting = False
+
+    def __init__(self, predecessor: Predecessor, lease: int) -> None:
+        self._predecessor, self._lease = predecessor, lease
+
+    def granted(self, server: Server) -> None:
+        """See Waiter: it goes on being held."""
+        self._predecessor.holds(self._lease, server)
+
+    def refused(self, refused: Refused) -> None:
+        """See Waiter: it was not asked for."""
+
+    def withdrawn(self, server: Server, refused: Refused) -> None:
+        """See Waiter."""
+        del server
+        self._predecessor.withdraw(self._lease, refused)
+
+
+class Absent:
+    """A request that waits there for a lease from here (see Waiter)."""
+
+    def __init__(self, predecessor: Predecessor, number: int) -> None:
+        self._predecessor, self._number = predecessor, number
+        self._lease = 0
+        self.waiting = True
+
+    def granted(self, server: Server) -> None:
+        """See Waiter."""
+        self.waiting = False
+        self._lease = self._predecessor.grant(self._number, server)
+
+    def refused(self, refused: Refused) -> None:
+        """See Waiter."""
+        self.waiting = False
+        self._predecessor.refuse(self._number, refused)
+
+    def withdrawn(self, server: Server, refused: Refused) -> None:
+        """See Waiter."""
+        del server
+        self._predecessor.withdraw(self._lease, refused)
+
+
+class Predecessor:
+    """Hears what it had, and gives it leases until it has ended; then takes them back.
+
+    Args:
+        board: the reactor.
+        sock: one end of the pair with it, non-blocking; owned by this from now on.
+        lessor: gives the leases (Pool).
+        ask: asks for a lease on a site's server (Gateway.request).
+        client: is given each client's connection: its port, and the descriptors of net.handed,
+            which are its own from then on. It may raise WireError.
+
+    Attributes:
+        held: what it has told of servers, by number.
+        told: is called back when that is all of it, as far as it could be told. After that nothing
+            more is heard until `go_on`.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        board: Switchboard,
+        sock: socket.socket,
+        lessor: Lessor,
+        ask: Callable[[str, Absent], None],
+        client: Callable[[int, list[int]], None],
+    ) -> None:
+        self._clock = board.seconds
+        self._lessor = lessor
+        self._ask, self._client = ask, client
+        self.held: dict[int, Held] = {}
+        self.told: Deferred[None] = Deferred()
+        self._wanted: list[handover.Want] = []
+        self._begun = self._all_told = False
+        self._leases: dict[int, Server] = {}
+        self._waiters: dict[int, Absent] = {}
+        self._last = 0
+        self._late = board.callLater(TOLD_WITHIN, self._too_late)
+        self._pair = Pair(board, sock, self._received, self._has_gone)
+
+    def lease_from(self, lessor: Lessor) -> None:
+        """See Lessee: we have yielded ourselves."""
+        self._lessor = lessor
+
+    def holder(self, number: int) -> Holder | None:
+        """Who holds the lease on a server; None where it told of none."""
+        held = self.held.get(number)
+        if held is None or held.lease is None or not self._pair.is_open:
+            return None
+        return Holder(self, held.lease)
+
+    def go_on(self, living: Collection[int]) -> None:
+        """All servers have been adopted: hears the rest, of those who wait first.
+
+        Args:
+            living: the numbers of the servers that there were.
+        """
+        for held in self.held.values():
+            # others find that their connection has ended
+            if held.server not in living and held.lease is not None and held.ready_at is None:
+                self.withdraw(held.lease, _ENDED)
+        self.held.clear()
+        wanted, self._wanted = self._wanted, []
+        for want in wanted:
+            self._want(want)
+        self._pair.go_on()
+
+    def close(self) -> None:
+        """Ends it: what it still has in flight has no lease any more."""
+        self._pair.close()
+        self._has_gone()
+
+    # -- for Holder and Absent
+
+    def holds(self, lease: int, server: Server) -> None:
+        """It held a lease when it yielded."""
+        self._leases[lease] = server
+
+    def grant(self, number: int, server: Server) -> int:
+        """Gives a lease, and returns its number."""
+        del self._waiters[number]
+        self._last += 1
+        self._leases[self._last] = server
+        backend = server.data
+        address = backend.address
+        path, port = (address, None) if isinstance(address, str) else address
+        early = server.early and not server.ready_at
+        began = micros(server.started_at)
+        self._pair.send(handover.Granted(number, self._last, early, path, port, backend.uid, began))
+        return self._last
+
+    def refuse(self, number: int, refused: Refused) -> None:
+        """Gives none."""
+        del self._waiters[number]
+        after = None if refused.retry_after is None else round(refused.retry_after * 1e3)
+        self._pair.send(handover.Refused(number, refused.status, _cut(refused.detail), after))
+
+    def withdraw(self, lease: int, refused: Refused) -> None:
+        """Tells that the server of an early lease will never be ready."""
+        self._pair.send(handover.Withdrawn(lease, refused.status, _cut(refused.detail)))
+
+    # -- what it says
+
+    def _received(self, data: bytes, descriptors: list[int]) -> None:
+        told = handover.decode_told(data)
+        if not self._begun:
+            self._begin(told)
+        elif self._all_told:
+            self._hear(told, descriptors)
+        elif isinstance(told, handover.Held):
+            self.held[told.server] = told
+            self._last = max(self._last, told.lease or 0)
+        elif isinstance(told, handover.Want):
+            self._wanted.append(told)
+        elif isinstance(told, handover.Handed):
+            self._has_told()
+        else:
+            raise WireError(f"out of turn: {told!r:.200}")
+
+    def _begin(self, told: handover.Told) -> None:
+        if isinstance(told, handover.Begin) and told.version == handover.VERSION:
+            self._begun = True
+            return
+        self._log.warn(
+            "The process that served before speaks another version, so that what it has in flight"
+            " may lose its server"
+        )
+        self.close()
+
+    def _hear(self, told: handover.Told, descriptors: list[int]) -> None:
+        if isinstance(told, handover.Released):
+            self._release(self._leases.pop(told.lease, None))
+        elif isinstance(told, handover.Want):
+            self._want(told)
+        elif isinstance(told, handover.Unwant):
+            self._unwant(self._waiters.pop(told.waiter, None))
+        elif isinstance(told, handover.Client):
+            taken, descriptors[:] = descriptors[:], []
+            self._client(told.port, taken)
+        elif isinstance(told, handover.Connected | handover.Answered):
+            server = self._leases.get(told.lease)
+            if server is None:
+                return  # it has gone meanwhile
+            if isinstance(told, handover.Connected):
+                self._lessor.connected(server)
+            else:
+                self._lessor.answered(server)
+        else:
+            raise WireError(f"out of turn: {told!r:.200}")
+
+    def _want(self, want: handover.Want) -> None:
+        if want.waiter in self._waiters:
+            raise WireError(f"request {want.waiter} waits already")
+        absent = self._waiters[want.waiter] = Absent(self, want.waiter)
+        self._ask(want.site, absent)
+
+    def _unwant(self, absent: Absent | None) -> None:
+        if absent is not None:
+            absent.waiting = False
+            self._lessor.cancel(absent)
+
+    def _release(self, server: Server | None) -> None:
+        if server is not None:
+            orders = self._lessor.release(server, self._clock())
+            if orders is not NOTHING:
+                self._lessor.released(server, orders)
+
+    # -- its end
+
+    def _has_told(self) -> None:
+        if not self._all_told:
+            self._all_told = True
+            if self._late.active():
+                self._late.cancel()
+            self._pair.pause()
+            self.told.callback(None)
+
+    def _too_late(self) -> None:
+        self._log.error(
+            "The process that served before has not told what it has in flight within {seconds:g}"
+            " s, and may lose its servers",
+            seconds=TOLD_WITHIN,
+        )
+        self.close()
+
+    def _has_gone(self) -> None:
+        self._wanted.clear()
+        while self._waiters:
+            self._unwant(self._waiters.popitem()[1])
+        while self._leases:
+            self._release(self._leases.popitem()[1])
+        self._has_told()
+
+
+def _cut(detail: str) -> str:
+    return detail[-handover.MAX_TEXT :]

@@ -1,0 +1,248 @@
+"""What a process that has yielded still has in flight, for which its successor gives the leases."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.logger import Logger
+
+from luisito.core import handover
+from luisito.core.ending import SOON
+from luisito.core.handover import micros, seconds
+from luisito.core.lease import Refused
+from luisito.core.lifecycle import Server, State
+from luisito.core.orders import NOTHING
+from luisito.handover.pair import Pair
+from luisito.process.reach import reach
+from luisito.spawner import channel
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Sequence
+
+    from luisito.core.lease import Stream, Waiter
+    from luisito.core.orders import Order
+    from luisito.net.switchboard import Switchboard
+    from luisito.process.start import Start
+    from luisito.readiness.diag import Diag
+
+_GONE: Final = "the process that took over has ended"
+_RETRY_AFTER: Final = 1.0  # seconds; it is replaced at once
+
+
+class Yielded:
+    """A pool that owns no server: it asks the successor's for leases, and gives them back there.
+
+    It is a Lessor, and the Heir of this process's own pool. One lease stands for all that is in
+    flight on a server when it is handed over; it is given back with the last of them.
+
+    Args:
+        board: the reactor.
+        sock: one end of the pair with the successor, non-blocking; owned by this from now on.
+        diag: says who listens on a port.
+
+    Attributes:
+        over: is called back, in a turn of its own, when nobody waits and no lease is held.
+    """
+
+    _log = Logger()
+
+    def __init__(self, board: Switchboard, sock: socket.socket, diag: Diag) -> None:
+        self._board, self._diag = board, diag
+        self._clock = board.seconds
+        self._leases: dict[Server, int] = {}
+        self._servers: dict[int, Server] = {}
+        self._early: dict[Server, Waiter] = {}
+        self._numbers: dict[Waiter, int] = {}
+        self._waiters: dict[int, tuple[Waiter, str]] = {}
+        self._last = 0
+        self._handed = self._lost = self._ending = False
+        self.over: Deferred[None] = Deferred()
+        self._pair = Pair(board, sock, self._received, self._successor_has_gone)
+        self._pair.send(handover.Begin(handover.VERSION))
+
+    def handed(self) -> None:
+        """All that there was has been handed over."""
+        self._pair.send(handover.Handed())
+        self._handed = True
+        self._look()
+
+    def client(self, port: int, descriptors: Sequence[int]) -> None:
+        """Passes a client's connection on.
+
+        Args:
+            port: at which it came in.
+            descriptors: of the connection, and of what was read of it; closed here.
+        """
+        try:
+            self._pair.send(handover.Client(port), descriptors)
+        except OSError as error:  # no room to keep a copy until the successor reads
+            self._log.warn("A client could not be passed on: {error}", error=error)
+        finally:
+            channel.close(list(descriptors))
+
+    def close(self) -> None:
+        """Ends: the successor takes all leases back."""
+        self._pair.close()
+
+    # -- see Heir
+
+    def hold(self, start: Start, early: Waiter | None) -> None:
+        """See Heir."""
+        server, now = start.server, self._clock()
+        lease = None
+        if server.leases:
+            self._last += 1
+            lease = self._hold(self._last, server, early)
+        is_old = server.ready_at and now - server.ready_at >= SOON  # nobody asks for its tail
+        address = None if start.backend is None else start.backend.address
+        self._pair.send(
+            handover.Held(
+                start.number,
+                server.state.value,
+                lease,
+                server.early,
+                start.was_connected,
+                address is not None and address[0] == "::1",
+                server.released,
+                micros(server.started_at),
+                micros(server.ready_at) if server.ready_at else None,
+                micros(server.used_at),
+                None if start.signalled_at is None else micros(start.signalled_at),
+                "" if is_old else start.tail[-handover.MAX_TEXT :],
+            )
+        )
+
+    # -- see Lessor
+
+    def take(self, site: str) -> None:
+        """See Lessor: who has a server that is awake is decided elsewhere."""
+
+    def request(self, site: str, waiter: Waiter) -> None:
+        """See Lessor, and Heir."""
+        if self._lost:
+            waiter.refused(Refused(503, _GONE, _RETRY_AFTER))
+            return
+        self._last += 1
+        self._numbers[waiter] = self._last
+        self._waiters[self._last] = waiter, site
+        self._pair.send(handover.Want(self._last, site))
+
+    def cancel(self, waiter: Waiter) -> None:
+        """See Lessor."""
+        number = self._numbers.pop(waiter, None)
+        if number is not None:
+            del self._waiters[number]
+            self._pair.send(handover.Unwant(number))
+            self._look()
+
+    def connected(self, server: Server) -> None:
+        """See Lessor."""
+        if server in self._early:
+            self._pair.send(handover.Connected(self._leases[server]))
+
+    def answered(self, server: Server) -> None:
+        """See Lessor."""
+        if self._early.pop(server, None) is not None:
+            server.ready_at = self._clock()
+            self._pair.send(handover.Answered(self._leases[server]))
+
+    def release(self, server: Server, now: float) -> Sequence[Order]:
+        """See Lessor."""
+        if server.leases:
+            server.leases -= 1
+            server.released += 1
+            server.used_at = now
+            if not server.leases:
+                self._give_back(server)
+        return NOTHING
+
+    def released(self, server: Server, orders: Sequence[Order]) -> None:
+        """See Lessor: there are no orders."""
+
+    def streamed(self, server: Server, stream: Stream) -> None:
+        """See Lessor: a server that is leased to another process is not stopped for room."""
+
+    stream_over = streamed
+
+    def folder_exists(self, site: str) -> Deferred[bool]:
+        """See Lessor: the successor asks."""
+        del site
+        return succeed(True)
+
+    # -- leases
+
+    def _hold(self, lease: int, server: Server, early: Waiter | None) -> int:
+        self._leases[server], self._servers[lease] = lease, server
+        if early is not None:
+            self._early[server] = early
+        return lease
+
+    def _give_back(self, server: Server) -> None:
+        lease = self._leases.pop(server, None)
+        if lease is not None:
+            del self._servers[lease]
+            self._early.pop(server, None)
+            self._pair.send(handover.Released(lease))
+            self._look()
+
+    def _look(self) -> None:
+        if self._handed and not self._ending and not self._leases and not self._waiters:
+            self._ending = True
+            self._board.callLater(0, self.over.callback, None)
+
+    # -- what the successor says
+
+    def _received(self, data: bytes, descriptors: list[int]) -> None:
+        del descriptors
+        reply = handover.decode_reply(data)
+        if isinstance(reply, handover.Granted):
+            self._granted(reply)
+        elif isinstance(reply, handover.Refused):
+            retry_after = None if reply.retry_after is None else reply.retry_after / 1e3
+            self._refuse(reply.waiter, Refused(reply.status, reply.detail, retry_after))
+        else:
+            self._withdraw(reply)
+
+    def _granted(self, reply: handover.Granted) -> None:
+        waiter, site = self._waiters.pop(reply.waiter, (None, ""))
+        if waiter is None:  # it has left meanwhile
+            self._pair.send(handover.Released(reply.lease))
+            return
+        del self._numbers[waiter]
+        server = Server(reply.lease, site, seconds(reply.started_at))
+        server.state, server.leases = State.DRAINING, 1
+        server.early = reply.early
+        address = reply.address if reply.port is None else (reply.address, reply.port)
+        server.data = backend = reach(self._diag, address, reply.uid)
+        backend.retire()  # a connection that has done its work is not kept
+        self._hold(reply.lease, server, waiter if reply.early else None)
+        waiter.granted(server)
+        if backend.open:
+            self.connected(server)
+
+    def _refuse(self, number: int, refused: Refused) -> None:
+        waiter, _ = self._waiters.pop(number, (None, ""))
+        if waiter is not None:
+            del self._numbers[waiter]
+            waiter.refused(refused)
+            self._look()
+
+    def _withdraw(self, reply: handover.Withdrawn) -> None:
+        server = self._servers.get(reply.lease)
+        waiter = None if server is None else self._early.pop(server, None)
+        if server is not None and waiter is not None:
+            waiter.withdrawn(server, Refused(reply.status, reply.detail))
+
+    def _successor_has_gone(self) -> None:
+        self._lost = True
+        if self._waiters or self._leases:
+            self._log.error(
+                "The process that took over has ended: {waiters} requests that waited there are"
+                " refused, and servers that {leases} leases were for may be stopped",
+                waiters=len(self._waiters),
+                leases=len(self._leases),
+            )
+        for number in list(self._waiters):
+            self._refuse(number, Refused(503, _GONE, _RETRY_AFTER))

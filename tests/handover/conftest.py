@@ -1,0 +1,304 @@
+"""Network processes that follow one another, all in this one, with one real spawner."""
+
+import os
+import shutil
+import socket
+import sys
+import tempfile
+
+import pytest
+from twisted.internet.base import DelayedCall
+
+from luisito.core import wire
+from luisito.core.orders import Limits
+from luisito.core.routing import Routes
+from luisito.handover.passing import make_way, take_over
+from luisito.handover.predecessor import Predecessor
+from luisito.net.sockets import SocketStream
+from luisito.net.switchboard import Switchboard
+from luisito.pool import Pool
+from luisito.process.client import Spawner
+from luisito.process.launch import launch
+from luisito.process.ports import Ports
+from luisito.process.start import Ways
+from luisito.proxy.gateway import Gateway
+from luisito.readiness.diag import Diag
+from luisito.readiness.watch import Readiness
+from luisito.settings import from_mapping
+from tests.net.turns import Turns, descriptors, tcp_pair
+
+# Waits for FOLDER/SITE before it listens or accepts, if the site's name begins with "slow"; for
+# FOLDER/NAME before it answers GET /NAME, if that begins with "hold".
+APP = """
+import os, socket, sys, threading, time
+site, folder, way = sys.argv[1:4]
+def wait(name):
+    while not os.path.exists(folder + "/" + name):
+        time.sleep(0.005)
+def serve(sock):
+    file = sock.makefile("rb")
+    while line := file.readline():
+        name = line.split()[1].decode().strip("/")
+        while file.readline() not in (b"\\r\\n", b""):
+            pass
+        if name == "die":
+            os._exit(3)
+        if name.startswith("hold"):
+            wait(name)
+        body = str(os.getpid()).encode()
+        sock.sendall(b"HTTP/1.1 200 OK\\r\\nContent-Length: %d\\r\\n\\r\\n%s" % (len(body), body))
+print("here is", site, flush=True)
+if site.startswith("slow"):
+    wait(site)
+if way == "3":
+    listener = socket.socket(fileno=3)
+elif way.isdigit():
+    listener = socket.create_server(("127.0.0.1", int(way)))
+else:
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(way)
+    listener.listen(64)
+while True:
+    threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
+"""
+PYTHON = [os.path.realpath(sys.executable), "-I", "-S", "-c", APP]
+WAYS = {"fd": "%FD", "port": "%PORT", "socket": "%SOCKET"}
+
+
+class Asker:
+    """Waits for a lease, and notes what it is answered."""
+
+    def __init__(self):
+        self.waiting = True
+        self.server = self.why = self.taken_back = None
+
+    def granted(self, server):
+        self.waiting = False
+        self.server = server
+
+    def refused(self, refused):
+        self.waiting = False
+        self.why = refused
+
+    def withdrawn(self, server, refused):
+        assert server is self.server
+        self.taken_back = refused
+
+
+class Net:
+    """One network process."""
+
+    def __init__(self, world, limits):
+        spawner = world.spawner
+        self.world = world
+        self.board = board = Switchboard(world.reactor, turn=0)
+        self.diag = Diag()
+        self.readiness = Readiness(board, board, self.diag, spawner.owns)
+        self.ways = Ways(
+            board,
+            board,
+            self.readiness,
+            self.diag,
+            Ports(),
+            way=spawner.hello.way,
+            tcp=world.tcp,
+            listen_dir=world.listen_dir,
+            runtime_dir=spawner.hello.runtime_dir,
+            logs=None,
+            log_rate=1 << 20,
+        )
+        self.pool = Pool(board, Limits(**limits), self.ways)
+        self.pool.attach(spawner)
+        settings = from_mapping({"CMD_TPL": "x"})
+        routes = Routes([".test"])
+        self.gateway = Gateway(board, board, settings, routes, self.pool)
+        self.yielded = self.predecessor = None
+        self.clients = []
+
+    @property
+    def policy(self):
+        return self.pool.policy
+
+    def server(self, site):
+        return self.policy.server(site)
+
+    def number(self, site):
+        return self.pool.start_of(self.server(site)).number
+
+    def states(self):
+        return {server.site: server.state for server in self.policy.servers.values()}
+
+    def ask(self, site):
+        """Ask for a lease as an exchange does."""
+        asker = Asker()
+        asker.server = self.gateway.take(site)
+        if asker.server is None:
+            self.gateway.request(site, asker)
+        else:
+            asker.waiting = False
+        return asker
+
+    def lease(self, site):
+        asker = self.ask(site)
+        self.world.until(lambda: not asker.waiting)
+        assert asker.server is not None, asker.why
+        return asker
+
+    def release(self, asker):
+        orders = self.gateway.release(asker.server, self.board.seconds())
+        if orders:
+            self.gateway.released(asker.server, orders)
+
+    def client(self):
+        ours, far = tcp_pair(None)
+        receiver = self.gateway.accept(b"127.0.0.1", 8080)
+        self.gateway.connected(receiver, SocketStream(self.board, ours, receiver))
+        return self.world.far(far)
+
+    def get(self, site, path="/"):
+        far = self.client()
+        far.send(f"GET {path} HTTP/1.1\r\nHost: {site}\r\n\r\n".encode())
+        return far
+
+    def end(self):
+        self.gateway.close_all()
+        if self.yielded is not None:
+            self.yielded.close()
+        if self.predecessor is not None:
+            self.predecessor.close()
+
+    def close(self):
+        self.end()
+        self.pool.close()
+        self.diag.close()
+        self.board.close()
+
+
+class World(Turns):
+    """The spawner, and who serves.
+
+    Args:
+        way: in to the servers.
+        configure: changes of what the spawner is told.
+        limits: of the pools.
+    """
+
+    def __init__(self, way="fd", *, tcp=False, configure=None, **limits):
+        super().__init__()
+        self.folder = tempfile.mkdtemp(prefix="luisito-test-")
+        os.chmod(self.folder, 0o755)
+        self.listen_dir = f"{self.folder}/listen"
+        os.mkdir(self.listen_dir)
+        self.tcp, self.limits = tcp, limits
+        order = wire.Configure(
+            version=wire.VERSION,
+            max_servers=50,
+            overlap=10,
+            command=[*PYTHON, "%HOST", self.folder, WAYS[way]],
+            env={},
+            project_path=None,
+            cwd="/",
+            run_as=None,
+            allow_root=False,
+            min_uid=1,
+            umask=0o022,
+            output_log_dir=None,
+            log_max_size=1 << 20,
+            log_keep=5,
+            access_log=None,
+            runtime_dir=None,
+            network_gid=os.getgid(),
+            sockets=[],
+        )
+        self.spawner = Spawner(self.reactor, launch(order._replace(**configure or {})), self)
+        self.nets = []
+        self.serving = None
+        self.lost = []
+        self.told = []
+
+    def __getattr__(self, name):
+        """Facts go to who serves."""
+        if not name.startswith("spawner_"):
+            raise AttributeError(name)
+        return getattr(self.serving.pool, name)
+
+    def spawner_lost(self, reason):
+        self.lost.append(reason)
+
+    def net(self, **limits):
+        self.nets.append(Net(self, {**self.limits, **limits}))
+        self.serving = self.serving or self.nets[-1]
+        return self.nets[-1]
+
+    def touch(self, name):
+        with open(f"{self.folder}/{name}", "w"):
+            pass
+
+    def make_way(self, old):
+        """What is done at Yield; returns the successor's end."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours.setblocking(False)
+        theirs.setblocking(False)
+        lessees = [each for each in (old.gateway, old.predecessor) if each is not None]
+        old.yielded = make_way(old.board, ours, old.diag, old.pool, lessees)
+        self.over = []
+        old.yielded.over.addCallback(lambda _: self.over.append(old))
+        return theirs
+
+    def take(self, new, sock):
+        """What is done at Take."""
+        self.serving = new
+        if sock is not None:
+            new.predecessor = Predecessor(
+                new.board,
+                sock,
+                new.pool,
+                new.gateway.request,
+                lambda port, fds: new.clients.append((port, fds)),
+            )
+        last = max((start for net in self.nets for start in [net.pool._last]), default=0)
+        done = []
+        taking = take_over(new.board, self.spawner, new.pool, last, new.predecessor)
+        taking.addBoth(done.append)
+        return done
+
+    def succeed(self, old, **limits):
+        """One process takes over from another; returns the new one."""
+        new = self.net(**limits)
+        done = self.take(new, self.make_way(old))
+        self.until(lambda: done)
+        assert done == [None]
+        return new
+
+    def close(self):
+        done = []
+        self.spawner.stop().addBoth(done.append)
+        self.until(lambda: done)
+        for net in self.nets:
+            net.close()
+        for far in self.fars:
+            far.close()
+        for _, fds in (client for net in self.nets for client in net.clients):
+            for fd in fds:
+                os.close(fd)
+        self.settle()
+        left = [call for call in self.reactor.getDelayedCalls() if call.active()]
+        super().close()
+        shutil.rmtree(self.folder)
+        assert left == []
+
+
+@pytest.fixture
+def world():
+    DelayedCall.debug = True
+    before = descriptors()
+    made = []
+
+    def make(*args, **how):
+        made.append(World(*args, **how))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+    assert descriptors() == before
