@@ -31,7 +31,7 @@ class Held(NamedTuple):
 
     `server` is the spawner's number. `lease` stands for all that is in flight there, null for
     nothing. `connected`: somebody has connected to the socket that was handed over to it. `ipv6`:
-    it listens on ::1. `tail`: its last output.
+    it listens on ::1. `heard`: its last output.
     """
 
     server: int
@@ -45,7 +45,7 @@ class Held(NamedTuple):
     ready_at: int | None
     used_at: int
     signalled_at: int | None
-    tail: str
+    heard: str
 
 
 class Want(NamedTuple):

@@ -32,7 +32,7 @@ class Inherited:
         holder: who holds the lease that is counted there, and is granted it; None where none is.
         connected: somebody has connected to the socket that was handed over to it.
         loopback: the address it listens on by its port.
-        tail: its last output.
+        heard: its last output.
     """
 
     number: int
@@ -44,7 +44,7 @@ class Inherited:
     holder: Waiter | None = None
     connected: bool = False
     loopback: str = "127.0.0.1"
-    tail: str = ""
+    heard: str = ""
 
 
 def inherited(
@@ -99,7 +99,7 @@ def inherited(
     if held is None:
         return one
     loopback = "::1" if held.ipv6 else one.loopback
-    return attrs.evolve(one, connected=held.connected, loopback=loopback, tail=held.tail)
+    return attrs.evolve(one, connected=held.connected, loopback=loopback, heard=held.heard)
 
 
 def _number(row: Mapping[str, Scalar], name: str, default: int = 0) -> int:

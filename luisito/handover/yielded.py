@@ -95,7 +95,7 @@ class Yielded:
         if server.leases:
             self._last += 1
             lease = self._hold(self._last, server, early)
-        is_old = server.ready_at and now - server.ready_at >= SOON  # nobody asks for its tail
+        is_old = server.ready_at and now - server.ready_at >= SOON  # nobody asks for what it said
         address = None if start.backend is None else start.backend.address
         self._pair.send(
             handover.Held(
@@ -110,7 +110,7 @@ class Yielded:
                 micros(server.ready_at) if server.ready_at else None,
                 micros(server.used_at),
                 None if start.signalled_at is None else micros(start.signalled_at),
-                "" if is_old else start.tail[-handover.MAX_TEXT :],
+                "" if is_old else start.heard[-handover.MAX_TEXT :],
             )
         )
 

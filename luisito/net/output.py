@@ -34,7 +34,7 @@ class Output:
         fd: non-blocking; owned by this from now on.
         rate: bytes that are read each second, with a burst of as many.
         sink: is called with what was read, never with nothing; None where nobody wants it.
-        tail: the last output that somebody else has read.
+        heard: the last output that somebody else has read.
     """
 
     def __init__(
@@ -44,19 +44,24 @@ class Output:
         fd: int,
         rate: float,
         sink: Callable[[bytes], None] | None,
-        tail: str = "",
+        heard: str = "",
     ) -> None:
         self._board, self._clock, self._fd = board, clock, fd
         self._bucket = Bucket(rate, clock.seconds())
         self._sink = sink
-        self._tail = tail.encode("utf-8", "replace")
+        self._tail = heard.encode("utf-8", "replace")
         self._registered = False
         self._resume: IDelayedCall | None = None
 
     @property
+    def heard(self) -> str:
+        """The last output."""
+        return self._tail.decode("utf-8", "replace")
+
+    @property
     def tail(self) -> str:
         """The last output, for people."""
-        return visible(self._tail.decode("utf-8", "replace").strip(), "\n\t")
+        return visible(self.heard.strip(), "\n\t")
 
     def start(self) -> None:
         """Begins to read; what has been written before waits in the pipe."""

@@ -143,19 +143,19 @@ class Processes:
                 asked.addCallbacks(
                     self._adopted,
                     self._not_adopted,
-                    callbackArgs=(start, one.tail),
+                    callbackArgs=(start, one.heard),
                     errbackArgs=(start,),
                 )
             )
         self._carry_out(orders)
         return gatherResults(waited_for).addCallback(lambda _: None)
 
-    def _adopted(self, descriptors: tuple[int, ...], start: Start, tail: str) -> None:
+    def _adopted(self, descriptors: tuple[int, ...], start: Start, heard: str) -> None:
         if start.number not in self._starts:
             channel.close(list(descriptors))
             return
         server = start.server
-        start.adopt(descriptors, tail, self._now_ready, self._foreign)
+        start.adopt(descriptors, heard, self._now_ready, self._foreign)
         server.data = start.backend
         early = start.listener_fd is not None
         self._carry_out(self._policy.started(server, self._clock(), early=early))

@@ -174,6 +174,11 @@ class Start:
         """Its last output."""
         return "" if self._output is None else self._output.tail
 
+    @property
+    def heard(self) -> str:
+        """The same, for another process."""
+        return "" if self._output is None else self._output.heard
+
     def started(
         self,
         pid: int,
@@ -198,7 +203,7 @@ class Start:
     def adopt(
         self,
         descriptors: Sequence[int],
-        tail: str,
+        heard: str,
         on_ready: Callable[[Server], None],
         on_foreign: Callable[[Server, str], None],
     ) -> None:
@@ -207,12 +212,12 @@ class Start:
         Args:
             descriptors: the output, the NOTIFY_SOCKET, and the socket that was handed over, where
                 one was.
-            tail: the last output that the other process has read.
+            heard: the last output that the other process has read.
             on_ready: see `started`; likewise the next.
             on_foreign: see there.
         """
         output, notify, *listener = descriptors
-        self._read(output, tail)
+        self._read(output, heard)
         if listener:
             self._listen(ListeningSocket(socket.socket(fileno=listener[0])))
         has_gone = self.way == "fd" and not listener  # of which the spawner tells in a moment
@@ -226,10 +231,10 @@ class Start:
         if self.uid is not None:
             self.running(self.uid, self.argv)
 
-    def _read(self, output: int, tail: str = "") -> None:
+    def _read(self, output: int, heard: str = "") -> None:
         ways = self._ways
         sink = None if self.log is None else self.log.append
-        self._output = Output(ways.board, ways.clock, output, ways.log_rate, sink, tail)
+        self._output = Output(ways.board, ways.clock, output, ways.log_rate, sink, heard)
 
     def _watch(
         self,

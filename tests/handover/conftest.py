@@ -10,6 +10,7 @@ import pytest
 from twisted.internet.base import DelayedCall
 
 from luisito.core import wire
+from luisito.core.lifecycle import State
 from luisito.core.orders import Limits
 from luisito.core.routing import Routes
 from luisito.handover.passing import make_way, take_over
@@ -28,10 +29,11 @@ from luisito.settings import from_mapping
 from tests.net.turns import Turns, descriptors, tcp_pair
 
 # Waits for FOLDER/SITE before it listens or accepts, if the site's name begins with "slow"; for
-# FOLDER/NAME before it answers GET /NAME, if that begins with "hold".
+# FOLDER/NAME before it answers GET /NAME, if that begins with "hold". It answers with its number.
 APP = """
 import os, socket, sys, threading, time
 site, folder, way = sys.argv[1:4]
+number = os.environ["NOTIFY_SOCKET"].split("/")[-2].encode()
 def wait(name):
     while not os.path.exists(folder + "/" + name):
         time.sleep(0.005)
@@ -41,12 +43,11 @@ def serve(sock):
         name = line.split()[1].decode().strip("/")
         while file.readline() not in (b"\\r\\n", b""):
             pass
-        if name == "die":
-            os._exit(3)
+        print("asked for", name, flush=True)
         if name.startswith("hold"):
             wait(name)
-        body = str(os.getpid()).encode()
-        sock.sendall(b"HTTP/1.1 200 OK\\r\\nContent-Length: %d\\r\\n\\r\\n%s" % (len(body), body))
+        head = b"HTTP/1.1 200 OK\\r\\nContent-Length: %d\\r\\n\\r\\n" % len(number)
+        sock.sendall(head + number)
 print("here is", site, flush=True)
 if site.startswith("slow"):
     wait(site)
@@ -88,7 +89,7 @@ class Asker:
 class Net:
     """One network process."""
 
-    def __init__(self, world, limits):
+    def __init__(self, world, limits, hosts):
         spawner = world.spawner
         self.world = world
         self.board = board = Switchboard(world.reactor, turn=0)
@@ -110,7 +111,7 @@ class Net:
         self.pool = Pool(board, Limits(**limits), self.ways)
         self.pool.attach(spawner)
         settings = from_mapping({"CMD_TPL": "x"})
-        routes = Routes([".test"])
+        routes = Routes(hosts)
         self.gateway = Gateway(board, board, settings, routes, self.pool)
         self.yielded = self.predecessor = None
         self.clients = []
@@ -122,11 +123,14 @@ class Net:
     def server(self, site):
         return self.policy.server(site)
 
+    def states(self):
+        return {server.site: server.state for server in self.policy.servers.values()}
+
     def number(self, site):
         return self.pool.start_of(self.server(site)).number
 
-    def states(self):
-        return {server.site: server.state for server in self.policy.servers.values()}
+    def pid(self, site):
+        return self.pool.start_of(self.server(site)).pid
 
     def ask(self, site):
         """Ask for a lease as an exchange does."""
@@ -138,10 +142,21 @@ class Net:
             asker.waiting = False
         return asker
 
-    def lease(self, site):
+    def early(self, site):
+        """A lease on a server that is not ready."""
         asker = self.ask(site)
         self.world.until(lambda: not asker.waiting)
-        assert asker.server is not None, asker.why
+        assert asker.server.state is State.STARTING
+        return asker
+
+    def wake(self, *sites):
+        for site in sites:
+            self.world.body(self.get(site))
+
+    def lease(self, site):
+        self.wake(site)
+        asker = self.ask(site)
+        assert asker.server.state is State.READY
         return asker
 
     def release(self, asker):
@@ -225,10 +240,17 @@ class World(Turns):
     def spawner_lost(self, reason):
         self.lost.append(reason)
 
-    def net(self, **limits):
-        self.nets.append(Net(self, {**self.limits, **limits}))
+    def net(self, hosts=("*.test",), **limits):
+        self.nets.append(Net(self, {**self.limits, **limits}, hosts))
         self.serving = self.serving or self.nets[-1]
         return self.nets[-1]
+
+    def body(self, far):
+        """The number of the server that has answered."""
+        self.until(lambda: b"\r\n\r\n" in far.got or far.over)
+        head, _, data = far.take().partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 200"), head
+        return int(data)
 
     def touch(self, name):
         with open(f"{self.folder}/{name}", "w"):

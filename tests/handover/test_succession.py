@@ -1,14 +1,22 @@
 """A process follows another one while servers run, start and stop, and requests are in flight."""
 
+import errno
 import os
+import select
 import socket
+import subprocess
+import sys
 
 import pytest
+from twisted.logger import formatEvent, globalLogPublisher
+from twisted.python.failure import Failure
 
 from luisito.core import handover
 from luisito.core.lifecycle import State
+from luisito.errors import SpawnerLost
+from luisito.handover import pair as pairs
 from luisito.handover import predecessor as predecessors
-from tests.handover.conftest import WAYS
+from tests.handover.conftest import WAYS, Asker
 
 STARTING, READY, DRAINING, STOPPING = (
     State.STARTING,
@@ -18,22 +26,11 @@ STARTING, READY, DRAINING, STOPPING = (
 )
 
 
-def body(world, far):
-    world.until(lambda: b"\r\n\r\n" in far.got or far.over)
-    head, _, data = far.take().partition(b"\r\n\r\n")
-    assert head.startswith(b"HTTP/1.1 200"), head
-    return int(data)
-
-
-def pid(net, site):
-    return net.pool.start_of(net.server(site)).pid
-
-
 @pytest.mark.parametrize(("way", "tcp"), [*((way, False) for way in WAYS), ("fd", True)])
 def test_a_server_that_is_awake_goes_on(world, way, tcp):
     one = world(way, tcp=tcp)
     first = one.net()
-    served_by = body(one, first.get("a.test"))
+    served_by = one.body(first.get("a.test"))
     before, start = first.server("a.test"), first.pool.start_of(first.server("a.test"))
     times = before.started_at, before.ready_at, before.used_at
     second = one.succeed(first)
@@ -42,12 +39,12 @@ def test_a_server_that_is_awake_goes_on(world, way, tcp):
     assert (server.state, server.leases, server.released) == (READY, 0, 1)
     after = server.started_at, server.ready_at, server.used_at
     assert after == pytest.approx(times, abs=1e-5)
-    assert second.number("a.test") == start.number
-    assert pid(second, "a.test") == start.pid == served_by
-    assert body(one, second.get("a.test")) == served_by
+    assert second.number("a.test") == start.number == served_by
+    assert second.pid("a.test") == start.pid
+    assert one.body(second.get("a.test")) == served_by
     start = second.pool.start_of(server)
-    one.until(lambda: start.argv)
-    assert start.tail == "here is a.test"
+    # what it says from now on comes here
+    one.until(lambda: start.tail == "here is a.test\nasked for \nasked for")
     second.pool.stop("a.test", "asked to")
     one.until(lambda: second.policy.servers == {})
     assert os.listdir(one.listen_dir) == []
@@ -75,8 +72,8 @@ def test_what_is_in_flight_keeps_its_server(world):
     assert second.server("a.test").leases == 1
     assert one.over == []
     one.touch("hold")
-    body(one, far)
-    body(one, other)  # only now there is room
+    one.body(far)
+    one.body(other)  # only now there is room
     one.until(lambda: one.over)
     assert second.server("a.test") is None
 
@@ -107,8 +104,8 @@ def test_who_waited_is_served_by_the_old_process_when_the_new_one_says(world, wa
     assert first.policy.waiting == 0
     assert second.states() == {"slow.test": STARTING}
     one.touch("slow.test")
-    served_by = {body(one, far) for far in fars}
-    assert served_by == {pid(second, "slow.test")}
+    served_by = {one.body(far) for far in fars}
+    assert served_by == {second.number("slow.test")}
     one.until(lambda: one.over)
     one.until(lambda: second.server("slow.test").leases == 0)
     assert second.states() == {"slow.test": READY}
@@ -123,8 +120,8 @@ def test_who_waits_for_room_goes_on_waiting(world):
     second = one.succeed(first)
     one.until(lambda: second.policy.waiting == 2)
     first.release(busy)
-    body(one, far)
-    body(one, other)
+    one.body(far)
+    one.body(other)
     one.until(lambda: one.over)
 
 
@@ -136,10 +133,11 @@ def test_a_request_that_is_tried_again_asks_the_new_process(world):
     one.until(lambda: first.server("a.test") and first.server("a.test").leases)
     one.until(lambda: first.states() == {"a.test": READY})
     second = one.succeed(first)
-    dead = pid(second, "a.test")
+    one.settle()
+    os.kill(second.pid("a.test"), 9)
+    one.until(lambda: second.policy.servers and second.number("a.test") == 2)
     one.touch("hold")
-    os.kill(dead, 9)
-    assert body(one, far) != dead
+    assert one.body(far) == 2
 
 
 # Servers that start
@@ -148,7 +146,7 @@ def test_a_request_that_is_tried_again_asks_the_new_process(world):
 def test_an_early_lease_of_before_is_the_only_one(world):
     one = world()
     first = one.net()
-    early = first.lease("slow.test")
+    early = first.early("slow.test")
     assert first.states() == {"slow.test": STARTING}
     second = one.succeed(first)
     server = second.server("slow.test")
@@ -174,7 +172,7 @@ def test_it_is_ready_as_soon_as_it_accepts_who_was_connected_before(world):
     one.until(lambda: done)
     one.until(lambda: second.states() == {"slow.test": READY})
     one.touch("hold")
-    body(one, far)
+    one.body(far)
 
 
 def waits(net, world):
@@ -186,8 +184,6 @@ def waits(net, world):
     with socket.socket(fileno=listener) as sock:
         os.close(output)
         os.close(notify)
-        import select
-
         return bool(select.select([sock], [], [], 0)[0])
 
 
@@ -195,7 +191,7 @@ def test_an_early_lease_from_the_new_process_makes_it_ready(world):
     """Who waits in the old process is the first to be connected, by the old process."""
     one = world()
     first = one.net()
-    blocker = first.lease("slow.test")
+    blocker = first.early("slow.test")
     far = first.get("slow.test")
     one.until(lambda: first.policy.waiting == 1)
     second = one.succeed(first)
@@ -207,14 +203,14 @@ def test_an_early_lease_from_the_new_process_makes_it_ready(world):
     one.until(lambda: start.was_connected)  # not before the old one has connected
     assert server.state is STARTING
     one.touch("slow.test")
-    body(one, far)
-    assert server.state is READY
+    one.body(far)
+    one.until(lambda: server.state is READY)
 
 
 def test_an_answer_in_the_old_process_makes_it_ready(world):
     one = world()
     first = one.net()
-    early = first.lease("slow.test")
+    early = first.early("slow.test")
     second = one.succeed(first)
     first.yielded.answered(early.server)
     first.yielded.answered(early.server)  # once is enough
@@ -238,12 +234,12 @@ def test_an_early_lease_of_before_is_withdrawn(world):
 def test_an_early_lease_from_the_new_process_is_withdrawn(world):
     one = world()
     first = one.net()
-    blocker = first.lease("slow.test")
+    blocker = first.early("slow.test")
     waiter = first.ask("slow.test")
     second = one.succeed(first)
     first.release(blocker)
     one.until(lambda: not waiter.waiting)
-    os.kill(pid(second, "slow.test"), 9)
+    os.kill(second.pid("slow.test"), 9)
     one.until(lambda: waiter.taken_back)
     assert waiter.taken_back.status == 502
     assert "SIGKILL" in waiter.taken_back.detail
@@ -273,8 +269,8 @@ def test_a_start_that_fails_is_told_to_who_waited_before(world):
 def test_a_server_that_stops_is_killed_by_the_new_process(world):
     one = world(stop_timeout=0.5)
     first = one.net()
-    first.release(first.lease("a.test"))
-    os.kill(pid(first, "a.test"), 19)
+    first.wake("a.test")
+    os.kill(first.pid("a.test"), 19)
     first.pool.stop("a.test", "asked to")
     signalled = next(iter(first.pool._of.values())).signalled_at
     second = one.succeed(first)
@@ -297,13 +293,42 @@ def test_a_server_that_drains_ends_with_its_last_lease(world):
 def test_less_room_than_before(world):
     one = world()
     first = one.net()
-    for site in ("a.test", "b.test", "c.test"):
-        first.release(first.lease(site))
+    first.wake("a.test", "b.test", "c.test")
     busy = first.lease("a.test")
     second = one.succeed(first, max_servers=2)
-    assert second.states()["b.test"] is STOPPING
+    assert second.server("b.test") is None
     one.until(lambda: second.states() == {"a.test": READY, "c.test": READY})
     first.release(busy)
+
+
+def test_the_settings_have_changed(world):
+    one = world()
+    first = one.net()
+    first.wake("a.test", "b.test")
+    busy = first.lease("a.test")
+    ask = one.spawner.servers
+    one.spawner.servers = lambda: ask().addCallback(
+        lambda rows: [{**row, "current": 0} for row in rows]
+    )
+    second = one.succeed(first)
+    assert second.server("a.test") is second.server("b.test") is None
+    assert one.body(second.get("a.test")) == 3
+    first.release(busy)
+    one.until(lambda: second.states() == {"a.test": READY})
+
+
+def test_a_site_that_is_none_any_more(world):
+    one = world("port")
+    first = one.net()
+    far = first.get("slow.test")
+    one.until(lambda: first.policy.servers)
+    theirs = one.make_way(first)
+    second = one.net(hosts=["other.test"])
+    done = one.take(second, theirs)
+    one.until(lambda: done)
+    one.until(lambda: b"\r\n\r\n" in far.got)
+    assert far.take().startswith(b"HTTP/1.1 404")
+    one.until(lambda: one.over)
 
 
 # Races
@@ -312,7 +337,7 @@ def test_less_room_than_before(world):
 def test_a_server_that_ended_while_it_was_handed_over(world):
     one = world()
     first = one.net()
-    early, late = first.lease("slow.test"), first.ask("slow.test")
+    early, late = first.early("slow.test"), first.ask("slow.test")
     theirs = one.make_way(first)
     gone = first.yielded._leases[early.server]
     assert gone
@@ -341,7 +366,7 @@ def test_a_server_that_ends_between_the_list_and_its_adoption(world):
     one = world()
     first = one.net()
     busy = first.lease("a.test")
-    dead = pid(first, "a.test")
+    dead = first.pid("a.test")
     theirs = one.make_way(first)
     second = one.net()
     ask = one.spawner.adopt
@@ -371,7 +396,7 @@ def test_a_start_that_was_ordered_at_the_last_moment(world):
 
 
 def test_a_waiter_that_leaves_while_its_grant_travels(world):
-    one = world()
+    one = world("port")
     first = one.net()
     waiter, other = first.ask("slow.test"), first.ask("slow.test")
     theirs = one.make_way(first)
@@ -411,7 +436,7 @@ def test_the_lease_of_a_server_that_has_gone_is_given_back(world):
     first = one.net()
     busy = first.lease("a.test")
     second = one.succeed(first)
-    os.kill(pid(second, "a.test"), 9)
+    os.kill(second.pid("a.test"), 9)
     one.until(lambda: second.policy.servers == {})
     first.release(busy)
     first.release(busy)  # late, and harmless
@@ -421,10 +446,10 @@ def test_the_lease_of_a_server_that_has_gone_is_given_back(world):
 def test_an_early_lease_is_withdrawn_while_it_is_given_back(world):
     one = world()
     first = one.net()
-    early = first.lease("slow.test")
+    early = first.early("slow.test")
     second = one.succeed(first)
     first.yielded._pair.pause()
-    os.kill(pid(second, "slow.test"), 9)
+    os.kill(second.pid("slow.test"), 9)
     one.until(lambda: second.policy.servers == {})
     first.release(early)
     one.settle()
@@ -434,7 +459,7 @@ def test_an_early_lease_is_withdrawn_while_it_is_given_back(world):
 
 
 def test_the_new_process_dies(world):
-    one = world()
+    one = world("port")
     first = one.net()
     busy, waiter = first.lease("a.test"), first.ask("slow.test")
     second = one.succeed(first)
@@ -451,7 +476,7 @@ def test_the_new_process_dies(world):
 
 
 def test_the_old_process_dies(world):
-    one = world()
+    one = world("port")
     first = one.net()
     first.lease("a.test")
     first.ask("slow.test")
@@ -481,7 +506,7 @@ def test_the_old_process_dies_before_it_has_told_all(world):
     one.until(lambda: done)
     one.until(lambda: second.states() == {"a.test": STARTING, "b.test": STARTING} or done)
     assert [s.leases for s in second.policy.servers.values()] == [0, 0]
-    body(one, second.get("a.test"))
+    one.body(second.get("a.test"))
 
 
 def test_the_old_process_hangs(world, monkeypatch):
@@ -496,8 +521,69 @@ def test_the_old_process_hangs(world, monkeypatch):
     done = one.take(second, end)
     one.until(lambda: done)
     assert done == [None]
-    body(one, second.get("a.test"))
+    one.body(second.get("a.test"))
     ours.close()
+
+
+def test_the_old_process_is_killed(world):
+    """In the middle of all: what it said last counts, though it has left replies unread."""
+    one = world("port")
+    first = one.net()
+    first.lease("a.test")
+    theirs = one.make_way(first)
+    said = []
+    while not said or not isinstance(said[-1], handover.Handed):
+        said.append(handover.decode_told(theirs.recv(65536)))
+    lease = said[1].lease
+    said += [handover.Want(100 + n, "slow.test") for n in range(20)]
+    ours, end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    end.setblocking(False)
+    reader, writer = os.pipe()
+    last = [handover.Released(lease), handover.Client(80)]
+    child = subprocess.Popen(
+        [sys.executable, "-c", OLD, str(ours.fileno()), str(reader)],
+        pass_fds=(ours.fileno(), reader),
+        stdin=subprocess.PIPE,
+    )
+    for message in (*said, *last):
+        child.stdin.write(handover.encode(message) + b"\n")
+    child.stdin.close()
+    ours.close()
+    os.close(reader)
+    second = one.net()
+    done = one.take(second, end)
+    one.until(lambda: done)
+    server = second.server("a.test")
+    assert server.leases == 1
+    one.until(lambda: second.policy.waiting == 20)
+    one.until(lambda: second.server("slow.test"))
+    one.touch("slow.test")
+    one.until(lambda: second.policy.waiting == 0)
+    second.predecessor._pair.pause()
+    os.write(writer, b"x")  # it says its last words
+    os.close(writer)
+    child.wait()
+    assert child.returncode == -9
+    second.predecessor._pair.go_on()
+    one.until(lambda: server.leases == 0)
+    one.until(lambda: second.server("slow.test").leases == 0)
+    assert [port for port, _ in second.clients] == [80]
+    theirs.close()
+
+
+# Says all lines but two, waits until it is told to, says these, and is killed.
+OLD = """
+import array, os, signal, socket, sys
+sock = socket.socket(fileno=int(sys.argv[1]))
+*lines, released, client = sys.stdin.buffer.read().splitlines()
+for line in lines:
+    sock.send(line)
+os.read(int(sys.argv[2]), 1)
+sock.send(released)
+rights = array.array("i", [os.open("/dev/null", os.O_RDONLY)])
+sock.sendmsg([client], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
+os.kill(os.getpid(), signal.SIGKILL)
+"""
 
 
 def test_another_version(world):
@@ -512,7 +598,7 @@ def test_another_version(world):
     done = one.take(second, end)
     one.until(lambda: done)
     assert ours.recv(10) == b""
-    body(one, second.get("a.test"))
+    one.body(second.get("a.test"))
     ours.close()
 
 
@@ -528,7 +614,55 @@ def test_nobody_has_served_before(world):
     one.until(lambda: done)
     assert second.states() == {"a.test": STARTING}
     one.until(lambda: second.states() == {"a.test": READY})
-    body(one, second.get("a.test"))
+    one.body(second.get("a.test"))
+
+
+def test_nobody_has_served_before_and_the_spawner_tells_who_is_ready(world):
+    one = world()
+    first = one.net()
+    first.wake("a.test")
+    first.pool.yield_to(Nobody())
+    ask = one.spawner.servers
+    one.spawner.servers = lambda: ask().addCallback(
+        lambda rows: [{**row, "ready": 1, "started": 1} for row in rows]
+    )
+    second = one.net()
+    done = one.take(second, None)
+    one.until(lambda: done)
+    assert second.states() == {"a.test": READY}
+    assert one.body(second.get("a.test")) == 1
+
+
+def test_no_room_for_the_descriptors_of_a_server(world):
+    one = world()
+    first = one.net()
+    busy = first.lease("a.test")
+    adopt = one.spawner.adopt
+
+    def no_room(number):
+        return adopt(number).addCallback(lambda fds: [os.close(fd) for fd in fds] and 1 / 0)
+
+    def as_client(number):
+        return no_room(number).addErrback(lambda _: Failure(LookupError("")))
+
+    one.spawner.adopt = as_client
+    second = one.succeed(first)
+    one.until(lambda: second.policy.servers == {})
+    first.release(busy)
+
+
+def test_the_spawner_is_lost_meanwhile(world):
+    one = world()
+    first = one.net()
+    busy = first.lease("a.test")
+    theirs = one.make_way(first)
+    os.kill(one.spawner._process.pid, 9)
+    second = one.net()
+    done = one.take(second, theirs)
+    one.until(lambda: done)
+    one.until(lambda: one.lost)
+    assert done[0].check(SpawnerLost)
+    first.release(busy)
 
 
 class Nobody:
@@ -539,6 +673,207 @@ class Nobody:
         pass
 
 
+# Clients, and what else is said
+
+
+def test_clients_are_passed_on(world):
+    one = world()
+    first = one.net()
+    second = one.succeed(first)
+    for port, unread in ((80, b""), (443, b"GET / HT")):
+        client, far = socket.socketpair()
+        fds = [client.detach()]
+        if unread:
+            fds.append(os.memfd_create("unread", os.MFD_CLOEXEC))
+            os.write(fds[-1], unread)
+        first.yielded.client(port, fds)
+        for fd in fds:
+            with pytest.raises(OSError, match="Bad file descriptor"):
+                os.fstat(fd)
+        one.until(lambda: second.clients)
+        (told, taken) = second.clients.pop()
+        assert told == port
+        os.write(taken[0], b"hello")
+        assert far.recv(5) == b"hello"
+        assert not unread or os.pread(taken[1], 100, 0) == unread
+        for fd in taken:
+            os.close(fd)
+        far.close()
+
+
+def test_many_clients_wait_until_they_are_read(world):
+    one = world()
+    first = one.net()
+    second = one.succeed(first)
+    second.predecessor._pair.pause()
+    for port in range(1000):
+        first.yielded.client(port + 1, [os.open("/dev/null", os.O_RDONLY)])
+    assert first.yielded._pair._waiting
+    second.predecessor._pair.go_on()
+    taken = []
+
+    def all_taken():
+        for _, fds in second.clients:
+            os.close(*fds)
+        taken.extend(port for port, _ in second.clients)
+        second.clients.clear()
+        return len(taken) == 1000
+
+    one.until(all_taken)
+    assert taken == list(range(1, 1001))
+
+
+def test_what_waits_to_be_sent_is_closed_with_the_pair(world):
+    one = world()
+    first = one.net()
+    second = one.succeed(first)
+    second.predecessor._pair.pause()
+    for _ in range(1000):
+        first.yielded.client(80, [os.open("/dev/null", os.O_RDONLY)])
+    second.predecessor.close()
+    one.until(lambda: first.yielded._lost)
+
+
+def test_no_room_to_keep_a_client(world, monkeypatch):
+    one = world()
+    first = one.net()
+    second = one.succeed(first)
+    second.predecessor._pair.pause()
+    for _ in range(1000):
+        first.yielded.client(80, [os.open("/dev/null", os.O_RDONLY)])
+    fd = os.open("/dev/null", os.O_RDONLY)
+
+    def full(_fd):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pairs.os, "dup", full)
+        first.yielded.client(80, [fd])
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(fd)
+
+
+def test_thousands_wait(world):
+    """More than the socket between them holds, on the way there and on the way back."""
+    one = world("port", queue_limit=5000, queue_total=5000)
+    first = one.net()
+    waiters = [first.ask("slow.test") for _ in range(4000)]
+    second = one.succeed(first)
+    one.until(lambda: second.policy.waiting == 4000, 20)
+    one.touch("slow.test")
+    one.until(lambda: not any(waiter.waiting for waiter in waiters), 20)
+    assert second.server("slow.test").leases == 4000
+    for waiter in waiters:
+        first.release(waiter)
+    one.until(lambda: second.server("slow.test").leases == 0, 20)
+    one.until(lambda: one.over)
+
+
+def test_more_wait_than_may(world):
+    one = world("port")
+    first = one.net()
+    waiters = [first.ask("slow.test") for _ in range(5)]
+    second = one.succeed(first, queue_limit=2)
+    one.until(lambda: sum(waiter.waiting for waiter in waiters) == 2)
+    assert [waiter.why.status for waiter in waiters[2:]] == [503] * 3
+    assert second.policy.waiting == 2
+
+
+class Logged:
+    def __init__(self):
+        self.events = []
+
+    def __enter__(self):
+        globalLogPublisher.addObserver(self.events.append)
+        return self
+
+    def __exit__(self, *_):
+        globalLogPublisher.removeObserver(self.events.append)
+
+    @property
+    def texts(self):
+        return [formatEvent(event) for event in self.events]
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"{", "not JSON"),
+        (b'{"op": "granted"}', "unknown message 'granted'"),
+        (handover.encode(handover.Handed()), "out of turn"),
+        (handover.encode(handover.Begin(handover.VERSION)), "out of turn"),
+        (b" " * 70_000, "cut"),
+    ],
+)
+def test_what_makes_no_sense_costs_nothing_else(world, data, words):
+    one = world()
+    first = one.net()
+    second = one.succeed(first)
+    with Logged() as logged:
+        first.yielded._pair._sock.send(data)
+        first.yielded.request("a.test", waiter := Asker())
+        one.until(lambda: not waiter.waiting)
+    assert [text for text in logged.texts if words in text]
+    assert second.policy.servers
+
+
+def test_leases_and_waiters_that_are_unknown(world):
+    one = world("port")
+    first = one.net()
+    waiter = first.ask("slow.test")
+    second = one.succeed(first)
+    number = first.yielded._numbers[waiter]
+    pair = first.yielded._pair
+    with Logged() as logged:
+        for message in (
+            handover.Released(99),
+            handover.Unwant(99),
+            handover.Answered(99),
+            handover.Connected(99),
+            handover.Want(number, "b.test"),
+        ):
+            pair.send(message)
+        one.until(lambda: logged.texts)
+    assert f"request {number} waits already" in logged.texts[0]
+    back = second.predecessor._pair
+    back.send(handover.Refused(99, 503, "", None))
+    back.send(handover.Withdrawn(99, 503, ""))
+    one.settle()
+    assert waiter.waiting
+
+
+def test_a_fault_in_a_hook_costs_nothing_else(world):
+    one = world()
+    first = one.net()
+    second = one.succeed(first)
+    second.predecessor._client = lambda _port, fds: [os.close(fd) for fd in fds] and 1 / 0
+    with Logged() as logged:
+        first.yielded.client(80, [os.open("/dev/null", os.O_RDONLY)])
+        first.yielded.request("a.test", waiter := Asker())
+        one.until(lambda: not waiter.waiting)
+    assert [event for event in logged.events if "log_failure" in event]
+
+
+def test_an_early_client_is_out_of_turn(world):
+    one = world()
+    first = one.net()
+    theirs = one.make_way(first)
+    ours, end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    end.setblocking(False)
+    ours.send(handover.encode(handover.Begin(handover.VERSION)))
+    with open(os.devnull) as file:
+        socket.send_fds(ours, [handover.encode(handover.Client(80))], [file.fileno()])
+    ours.send(handover.encode(handover.Handed()))
+    second = one.net()
+    with Logged() as logged:
+        done = one.take(second, end)
+        one.until(lambda: done)
+    assert [text for text in logged.texts if "out of turn: Client" in text]
+    assert second.clients == []
+    ours.close()
+    theirs.close()
+
+
 # Three in a row
 
 
@@ -547,7 +882,7 @@ def test_what_the_first_has_in_flight_is_kept_by_the_third(world):
     first = one.net()
     far = first.get("a.test", "/hold")
     one.until(lambda: first.server("a.test") and first.server("a.test").leases)
-    early, late = first.lease("slow.test"), first.ask("slow.test")
+    early, late = first.early("slow.test"), first.ask("slow.test")
     parked = first.get("c.test")
     one.until(lambda: first.policy.waiting == 2)
     second = one.succeed(first)
@@ -565,9 +900,9 @@ def test_what_the_first_has_in_flight_is_kept_by_the_third(world):
     first.yielded.answered(late.server)
     one.until(lambda: third.server("slow.test").state is READY)
     first.release(late)
-    body(one, parked)  # it has made room
+    one.body(parked)  # it has made room
     one.touch("hold")
-    body(one, far)
+    one.body(far)
     one.until(lambda: ends)
     one.until(lambda: third.states()["a.test"] is READY and not third.server("a.test").leases)
 
@@ -575,16 +910,16 @@ def test_what_the_first_has_in_flight_is_kept_by_the_third(world):
 def test_an_early_lease_is_withdrawn_through_both(world):
     one = world()
     first = one.net()
-    early, late = first.lease("slow.test"), first.ask("slow.test")
+    early, late = first.early("slow.test"), first.ask("slow.test")
     second = one.succeed(first)
     third = one.succeed(second)
-    os.kill(pid(third, "slow.test"), 9)
+    os.kill(third.pid("slow.test"), 9)
     one.until(lambda: early.taken_back and late.why)
     assert early.taken_back.status == late.why.status == 502
 
 
 def test_the_second_dies_and_the_third_has_its_leases_back(world):
-    one = world()
+    one = world("port")
     first = one.net()
     first.lease("a.test")
     waiter = first.ask("slow.test")

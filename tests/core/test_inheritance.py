@@ -1,0 +1,110 @@
+import pytest
+
+from luisito.core.adoption import Known
+from luisito.core.handover import Held
+from luisito.core.inheritance import inherited
+from luisito.core.lease import Refused
+from luisito.core.lifecycle import State
+from luisito.core.orders import Refusal, Refuse
+
+ROW = {
+    "server": 3,
+    "site": "a.example",
+    "pid": 77,
+    "port": None,
+    "way": "fd",
+    "uid": 1000,
+    "gid": 1000,
+    "started": 50_000_000,
+    "ready": 1,
+    "stopping": 0,
+    "current": 1,
+}
+HELD = Held(3, "ready", 7, True, True, False, 12, 60_000_000, 61_000_000, 90_000_000, None, "bye")
+HOLDER = object()
+
+
+def test_what_only_the_spawner_can_tell():
+    one = inherited(ROW, 100.0)
+    assert (one.number, one.pid, one.uid, one.way, one.port) == (3, 77, 1000, "fd", None)
+    assert (one.holder, one.connected, one.heard) == (None, False, "")
+    assert one.known == Known(
+        "a.example", State.READY, started_at=50, ready_at=50, used_at=50, signalled_at=100
+    )
+
+
+def test_what_the_spawner_does_not_tell():
+    """Only who runs, and where."""
+    row = {name: ROW[name] for name in ("server", "site", "pid", "port", "way", "uid", "gid")}
+    known = inherited(row, 100.0).known
+    assert (known.state, known.current, known.started_at) == (State.STARTING, True, 100)
+
+
+@pytest.mark.parametrize(
+    ("changes", "state"),
+    [
+        ({"ready": 0}, State.STARTING),
+        ({"way": "socket"}, State.READY),
+        ({"way": "socket", "uid": None}, State.STARTING),
+        ({"way": "port", "port": 20001}, State.STARTING),  # on which address nobody knows
+        ({"stopping": 1}, State.STOPPING),
+        ({"stopping": 1, "ready": 0}, State.STOPPING),
+    ],
+)
+def test_the_state_by_the_spawner_alone(changes, state):
+    assert inherited({**ROW, **changes}, 100.0).known.state is state
+
+
+def test_what_is_told_of_it_counts_more():
+    one = inherited(ROW, 100.0, HELD, HOLDER)
+    assert (one.holder, one.connected, one.loopback, one.heard) == (
+        HOLDER,
+        True,
+        "127.0.0.1",
+        "bye",
+    )
+    assert one.known == Known(
+        "a.example",
+        State.READY,
+        leases=1,
+        released=12,
+        early=True,
+        started_at=60,
+        ready_at=61,
+        used_at=90,
+        signalled_at=100,
+    )
+
+
+def test_a_lease_without_its_holder_counts_no_more():
+    assert inherited(ROW, 100.0, HELD).known.leases == 0
+
+
+@pytest.mark.parametrize(
+    ("held", "changes", "state"),
+    [
+        ({"state": "starting", "ready_at": None}, {}, State.STARTING),
+        ({"state": "draining"}, {}, State.DRAINING),
+        ({"state": "stopping"}, {}, State.STOPPING),
+        ({}, {"stopping": 1}, State.STOPPING),
+        ({}, {"way": "port", "port": 20001}, State.READY),
+        ({}, {"way": "port", "port": 20001, "uid": None}, State.STARTING),
+    ],
+)
+def test_the_state_that_is_told(held, changes, state):
+    known = inherited({**ROW, **changes}, 100.0, HELD._replace(**held), HOLDER).known
+    assert known.state is state
+    assert state is State.READY or not (state is State.STARTING and known.ready_at)
+
+
+def test_more_that_is_told():
+    held = HELD._replace(ipv6=True, signalled_at=95_000_000)
+    one = inherited({**ROW, "current": 0, "way": "port", "port": 20001}, 100.0, held, HOLDER)
+    assert (one.loopback, one.port) == ("::1", 20001)
+    assert (one.known.current, one.known.signalled_at) == (False, 95)
+
+
+def test_a_refusal_says_why():
+    refused = Refused.by(Refuse("a", Refusal.START_FAILED, 2.0, "it ended"))
+    assert refused == Refused(502, "the server ended before it was ready: it ended", 2.0)
+    assert Refused.by(Refuse("a", Refusal.QUEUE_FULL, None, "")).detail == "too many requests wait"
