@@ -6,6 +6,7 @@ import os
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReadWriteDescriptor
 from twisted.logger import Logger
 from zope.interface import implementer
@@ -51,6 +52,7 @@ class Pair:
         self._waiting: deque[tuple[bytes, tuple[int, ...]]] = deque()
         self._open = True
         self._reading = False
+        self._flushed: Deferred[None] | None = None
         self.go_on()
 
     def send(
@@ -65,6 +67,18 @@ class Pair:
         if not self._waiting:
             self._reactor.addWriter(self)
         self._waiting.append((data, tuple(map(os.dup, descriptors))))
+
+    def flush(self) -> Deferred[None]:
+        """Called back once all has been sent, or never will be; asked for once."""
+        flushed: Deferred[None] = Deferred()
+        self._flushed = flushed
+        self._look()
+        return flushed
+
+    def _look(self) -> None:
+        if self._flushed is not None and not self._waiting:
+            flushed, self._flushed = self._flushed, None
+            flushed.callback(None)
 
     @property
     def is_open(self) -> bool:
@@ -95,6 +109,7 @@ class Pair:
         for _, descriptors in self._waiting:
             channel.close(list(descriptors))
         self._waiting.clear()
+        self._look()
 
     def _send(self, data: bytes, descriptors: tuple[int, ...]) -> bool:
         try:
@@ -124,6 +139,7 @@ class Pair:
             self._waiting.popleft()
             channel.close(list(descriptors))
         self._reactor.removeWriter(self)
+        self._look()
 
     def doRead(self) -> None:
         """See IReadDescriptor."""

@@ -48,6 +48,24 @@ def make_way(
 
 
 @inlineCallbacks
+def all_done(
+    yielded: Yielded, clients: Deferred[None], predecessors: Iterable[Predecessor]
+) -> Generator[Deferred[Any], Any, None]:
+    """Called back when a process that has made way may end.
+
+    Args:
+        yielded: as of `make_way`.
+        clients: is called back when none has a connection here.
+        predecessors: whose leases are held by way of us, and whose clients pass through.
+    """
+    yield clients
+    for predecessor in predecessors:
+        yield predecessor.ended
+    yield yielded.over
+    yield yielded.flush()
+
+
+@inlineCallbacks
 def take_over(
     board: Switchboard,
     spawner: Spawner,

@@ -89,6 +89,7 @@ class Predecessor:
         held: what it has told of servers, by number.
         told: is called back when that is all of it, as far as it could be told. After that nothing
             more is heard until `go_on`.
+        ended: is called back when it has ended, and all that it said has been heard.
     """
 
     _log = Logger()
@@ -106,6 +107,7 @@ class Predecessor:
         self._ask, self._client = ask, client
         self.held: dict[int, Held] = {}
         self.told: Deferred[None] = Deferred()
+        self.ended: Deferred[None] = Deferred()
         self._wanted: list[handover.Want] = []
         self._begun = self._all_told = False
         self._leases: dict[int, Server] = {}
@@ -266,6 +268,8 @@ class Predecessor:
         while self._leases:
             self._release(self._leases.popitem()[1])
         self._has_told()
+        if not self.ended.called:
+            self.ended.callback(None)
 
 
 def _cut(detail: str) -> str:

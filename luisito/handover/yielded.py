@@ -82,6 +82,10 @@ class Yielded:
         finally:
             channel.close(list(descriptors))
 
+    def flush(self) -> Deferred[None]:
+        """Called back once all that was to be told has been sent; asked for once."""
+        return self._pair.flush()
+
     def close(self) -> None:
         """Ends: the successor takes all leases back."""
         self._pair.close()

@@ -11,6 +11,7 @@ from luisito.core.lease import Refused
 from luisito.core.lifecycle import Server, State
 from luisito.core.sites import RETRY_AFTER
 from luisito.errors import LuisitoError, SpawnerLost
+from luisito.process.adopted import AdoptedStart
 from luisito.process.journal import Journal
 from luisito.process.start import Start
 from luisito.spawner import channel
@@ -131,7 +132,7 @@ class Processes:
         adopted, orders = self._policy.adopt([one.known for one in servers], self._clock())
         waited_for: list[Deferred[None]] = []
         for one, server in zip(servers, adopted, strict=True):
-            start = Start.inherit(self._ways, one, server)
+            start = AdoptedStart(self._ways, one, server)
             self._starts[start.number] = self._of[server] = start
             server.data = start.backend
             if one.holder is not None:
@@ -143,19 +144,19 @@ class Processes:
                 asked.addCallbacks(
                     self._adopted,
                     self._not_adopted,
-                    callbackArgs=(start, one.heard),
+                    callbackArgs=(start,),
                     errbackArgs=(start,),
                 )
             )
         self._carry_out(orders)
         return gatherResults(waited_for).addCallback(lambda _: None)
 
-    def _adopted(self, descriptors: tuple[int, ...], start: Start, heard: str) -> None:
+    def _adopted(self, descriptors: tuple[int, ...], start: AdoptedStart) -> None:
         if start.number not in self._starts:
             channel.close(list(descriptors))
             return
         server = start.server
-        start.adopt(descriptors, heard, self._now_ready, self._foreign)
+        start.adopt(descriptors, self._now_ready, self._foreign)
         server.data = start.backend
         early = start.listener_fd is not None
         self._carry_out(self._policy.started(server, self._clock(), early=early))
@@ -163,8 +164,8 @@ class Processes:
     def _not_adopted(self, failure: Failure, start: Start) -> None:
         """It has gone, which the spawner tells; or there was no room for its descriptors."""
         failure.trap(LookupError, SpawnerLost)
-        if start.number in self._starts:
-            start.killed = True
+        if start.number in self._starts and not str(failure.value):
+            self._journal.no_room(start)
             self._spawner.signal(start.number, "KILL")
 
     # -- facts

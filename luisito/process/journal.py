@@ -59,6 +59,12 @@ class Journal:
             start.killed = True
             self._say(start, f"pid {start.pid} does not stop within STOP_TIMEOUT: killing it")
 
+    def no_room(self, start: Start) -> None:
+        """It cannot be taken over, and is sent SIGKILL."""
+        start.killed = True
+        words = "cannot be taken over, with too many files open; raise the limit (LimitNOFILE=)"
+        self._say(start, f"pid {start.pid} {words}: killing it", LogLevel.error)
+
     def failed(self, start: Start, message: str) -> None:
         """No command came to run."""
         self._end(start, f"cannot start: {message}", LogLevel.error)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import socket
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from luisito.core import wire
-from luisito.core.lifecycle import State
 from luisito.errors import LuisitoError
 from luisito.net.output import Output
 from luisito.process.listener import ListeningSocket
@@ -16,11 +14,10 @@ from luisito.process.reach import reach
 from luisito.readiness.diag import DiagError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from twisted.internet.interfaces import IReactorTime
 
-    from luisito.core.inheritance import Inherited
     from luisito.core.lifecycle import Server
     from luisito.net.backend import Backend
     from luisito.net.switchboard import Switchboard
@@ -112,22 +109,6 @@ class Start:
         self._listener: ListeningSocket | None = None
         self._output: Output | None = None
 
-    @classmethod
-    def inherit(cls, ways: Ways, one: Inherited, server: Server) -> Start:
-        """The start that another process has made; its descriptors are given to `adopt`."""
-        start = cls(ways, one.number, server, 1)
-        start.way, start.port = one.way, one.port
-        start.pid, start.uid = one.pid, one.uid
-        start.ready = one.known.ready_at > 0
-        start.was_connected = one.connected
-        if one.port is not None:
-            ways.ports.hold(one.port)
-            if start.ready:
-                start.backend = start._reach((one.loopback, one.port))
-        elif one.way == "socket" and start.ready:
-            start.backend = start._reach(wire.socket_path(ways.runtime_dir, one.number))
-        return start
-
     def prepare(self) -> None:
         """Chooses the port, or makes the listening socket.
 
@@ -199,37 +180,6 @@ class Start:
         self.pid = pid
         self._read(output)
         self._watch(notify, on_ready, on_foreign)
-
-    def adopt(
-        self,
-        descriptors: Sequence[int],
-        heard: str,
-        on_ready: Callable[[Server], None],
-        on_foreign: Callable[[Server, str], None],
-    ) -> None:
-        """Goes on with what another process has started.
-
-        Args:
-            descriptors: the output, the NOTIFY_SOCKET, and the socket that was handed over, where
-                one was.
-            heard: the last output that the other process has read.
-            on_ready: see `started`; likewise the next.
-            on_foreign: see there.
-        """
-        output, notify, *listener = descriptors
-        self._read(output, heard)
-        if listener:
-            self._listen(ListeningSocket(socket.socket(fileno=listener[0])))
-        has_gone = self.way == "fd" and not listener  # of which the spawner tells in a moment
-        if self.server.state is State.STARTING and not has_gone:
-            self._watch(notify, on_ready, on_foreign)
-            if self.was_connected:
-                self.connected()
-        else:
-            os.close(notify)
-            self._close_listener()
-        if self.uid is not None:
-            self.running(self.uid, self.argv)
 
     def _read(self, output: int, heard: str = "") -> None:
         ways = self._ways

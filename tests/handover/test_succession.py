@@ -3,20 +3,24 @@
 import errno
 import os
 import select
+import signal
 import socket
 import subprocess
 import sys
 
 import pytest
+from twisted.internet.defer import Deferred, succeed
 from twisted.logger import formatEvent, globalLogPublisher
 from twisted.python.failure import Failure
 
-from luisito.core import handover
+from luisito.core import handover, wire
 from luisito.core.lifecycle import State
 from luisito.errors import SpawnerLost
 from luisito.handover import pair as pairs
 from luisito.handover import predecessor as predecessors
+from luisito.handover.passing import all_done
 from tests.handover.conftest import WAYS, Asker
+from tests.harness import processes
 
 STARTING, READY, DRAINING, STOPPING = (
     State.STARTING,
@@ -133,9 +137,10 @@ def test_a_request_that_is_tried_again_asks_the_new_process(world):
     one.until(lambda: first.server("a.test") and first.server("a.test").leases)
     one.until(lambda: first.states() == {"a.test": READY})
     second = one.succeed(first)
-    one.settle()
-    os.kill(second.pid("a.test"), 9)
-    one.until(lambda: second.policy.servers and second.number("a.test") == 2)
+    dead = second.pid("a.test")
+    os.kill(dead, signal.SIGKILL)
+    # the spawner tells of it, before the old process looks for another one
+    processes.until(lambda: not os.path.exists(f"/proc/{dead}"), 8, "the end of the server")
     one.touch("hold")
     assert one.body(far) == 2
 
@@ -239,7 +244,7 @@ def test_an_early_lease_from_the_new_process_is_withdrawn(world):
     second = one.succeed(first)
     first.release(blocker)
     one.until(lambda: not waiter.waiting)
-    os.kill(second.pid("slow.test"), 9)
+    os.kill(second.pid("slow.test"), signal.SIGKILL)
     one.until(lambda: waiter.taken_back)
     assert waiter.taken_back.status == 502
     assert "SIGKILL" in waiter.taken_back.detail
@@ -256,7 +261,7 @@ def test_a_start_that_fails_is_told_to_who_waited_before(world):
     one.until(lambda: second.pool.start_of(second.server("slow.test")).uid is not None)
     start = second.pool.start_of(second.server("slow.test"))
     one.until(lambda: start.tail)
-    os.kill(start.pid, 9)
+    os.kill(start.pid, signal.SIGKILL)
     one.until(lambda: b"\r\n\r\n" in far.got)
     assert far.take().startswith(b"HTTP/1.1 502")
     assert [failure.site for failure in second.policy.failures()] == ["slow.test"]
@@ -267,16 +272,17 @@ def test_a_start_that_fails_is_told_to_who_waited_before(world):
 
 
 def test_a_server_that_stops_is_killed_by_the_new_process(world):
-    one = world(stop_timeout=0.5)
+    one = world(stop_timeout=60.0)
     first = one.net()
     first.wake("a.test")
-    os.kill(first.pid("a.test"), 19)
+    held = first.pid("a.test")
+    os.kill(held, signal.SIGSTOP)
+    processes.until(lambda: processes.stat(held)[0] == "T", 8, "a stop")
     first.pool.stop("a.test", "asked to")
-    signalled = next(iter(first.pool._of.values())).signalled_at
-    second = one.succeed(first)
-    assert second.states() == {"a.test": STOPPING}
-    assert second.policy.deadline() == pytest.approx(signalled + 0.5, abs=1e-5)
-    one.until(lambda: second.policy.servers == {})
+    with Logged() as logged:
+        second = one.succeed(first, stop_timeout=0.1)
+        one.until(lambda: second.policy.servers == {})
+    assert [text for text in logged.texts if "does not stop within STOP_TIMEOUT" in text]
 
 
 def test_a_server_that_drains_ends_with_its_last_lease(world):
@@ -342,7 +348,7 @@ def test_a_server_that_ended_while_it_was_handed_over(world):
     gone = first.yielded._leases[early.server]
     assert gone
     one.serving = first  # who is told, and has no use for it
-    os.kill(next(row["pid"] for row in listing(one)), 9)
+    os.kill(next(row["pid"] for row in listing(one)), signal.SIGKILL)
     one.until(lambda: listing(one) == [])
     second = one.net()
     done = one.take(second, theirs)
@@ -372,7 +378,7 @@ def test_a_server_that_ends_between_the_list_and_its_adoption(world):
     ask = one.spawner.adopt
 
     def adopt(number):
-        os.kill(dead, 9)
+        os.kill(dead, signal.SIGKILL)
         one.until(lambda: listing(one) == [])
         return ask(number)
 
@@ -436,7 +442,7 @@ def test_the_lease_of_a_server_that_has_gone_is_given_back(world):
     first = one.net()
     busy = first.lease("a.test")
     second = one.succeed(first)
-    os.kill(second.pid("a.test"), 9)
+    os.kill(second.pid("a.test"), signal.SIGKILL)
     one.until(lambda: second.policy.servers == {})
     first.release(busy)
     first.release(busy)  # late, and harmless
@@ -449,7 +455,7 @@ def test_an_early_lease_is_withdrawn_while_it_is_given_back(world):
     early = first.early("slow.test")
     second = one.succeed(first)
     first.yielded._pair.pause()
-    os.kill(second.pid("slow.test"), 9)
+    os.kill(second.pid("slow.test"), signal.SIGKILL)
     one.until(lambda: second.policy.servers == {})
     first.release(early)
     one.settle()
@@ -646,8 +652,11 @@ def test_no_room_for_the_descriptors_of_a_server(world):
         return no_room(number).addErrback(lambda _: Failure(LookupError("")))
 
     one.spawner.adopt = as_client
-    second = one.succeed(first)
-    one.until(lambda: second.policy.servers == {})
+    with Logged() as logged:
+        second = one.succeed(first)
+        one.until(lambda: second.policy.servers == {})
+    assert [text for text in logged.texts if "too many files open" in text]
+    assert not [text for text in logged.texts if "memory runs out" in text]
     first.release(busy)
 
 
@@ -656,7 +665,7 @@ def test_the_spawner_is_lost_meanwhile(world):
     first = one.net()
     busy = first.lease("a.test")
     theirs = one.make_way(first)
-    os.kill(one.spawner._process.pid, 9)
+    os.kill(one.spawner._process.pid, signal.SIGKILL)
     second = one.net()
     done = one.take(second, theirs)
     one.until(lambda: done)
@@ -671,6 +680,103 @@ class Nobody:
 
     def request(self, site, waiter):
         pass
+
+
+# The end
+
+
+def test_a_process_ends_when_nothing_is_in_flight_and_all_is_said(world):
+    one = world()
+    first = one.net()
+    busy = first.lease("a.test")
+    second = one.succeed(first)
+    clients, done = Deferred(), []
+    all_done(first.yielded, clients, []).addCallback(done.append)
+    second.predecessor._pair.pause()
+    for _ in range(500):
+        first.yielded.client(80, [os.open(os.devnull, os.O_RDONLY)])
+    clients.callback(None)
+    first.release(busy)
+    one.until(lambda: one.over)
+    one.settle()
+    assert not done
+    second.predecessor._pair.go_on()
+    one.until(lambda: done)
+    one.until(lambda: len(second.clients) == 500)
+
+
+def test_it_does_not_wait_for_what_can_never_be_said(world):
+    one = world()
+    first = one.net()
+    second = one.succeed(first)
+    second.predecessor._pair.pause()
+    for _ in range(500):
+        first.yielded.client(80, [os.open(os.devnull, os.O_RDONLY)])
+    done = []
+    all_done(first.yielded, succeed(None), []).addCallback(done.append)
+    one.settle()
+    assert not done
+    second.end()
+    one.until(lambda: done)
+
+
+def test_the_second_ends_after_the_first(world):
+    one = world()
+    first = one.net()
+    second = one.succeed(first)
+    third = one.succeed(second)
+    done = []
+    all_done(second.yielded, succeed(None), [second.predecessor]).addCallback(done.append)
+    second.predecessor._client = second.yielded.client
+    one.settle()
+    assert not done
+    first.yielded.client(80, [os.open(os.devnull, os.O_RDONLY)])
+    first.yielded.close()
+    one.until(lambda: done)
+    one.until(lambda: third.clients)
+
+
+def test_facts_about_servers_that_were_given_up(world):
+    one = world()
+    first = one.net()
+    first.wake("a.test")
+    second = one.succeed(first)
+    one.serving = first
+    fds = [os.open(os.devnull, os.O_RDONLY) for _ in range(2)]
+    first.pool.spawner_started(1, 2, *fds)
+    for fd in fds:
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(fd)
+    first.pool.spawner_running(wire.Running(1, 2, 3, "a", "/", []))
+    first.pool.spawner_failed(1, "why", overloaded=False)
+    first.pool.spawner_exited(wire.Exited(1, 0, None))
+    assert first.policy.servers == {}
+    assert second.states() == {"a.test": READY}
+
+
+def test_a_start_is_logged_once(world):
+    """The spawner tells whoever adopts a server how it was started."""
+    one = world()
+    first = one.net()
+    first.wake("a.test")
+    second = one.succeed(first)
+    start = second.pool.start_of(second.server("a.test"))
+    with Logged() as logged:
+        second.pool.spawner_running(wire.Running(1, start.uid, 0, "a", "/", ["serve"]))
+    assert start.argv == ["serve"]
+    assert logged.texts == []
+
+
+def test_the_end_of_the_last_server_ends_a_drain(world):
+    """One that was told to stop, and then to yield."""
+    one = world()
+    first = one.net()
+    first.lease("a.test")
+    empty = []
+    first.pool.shutdown().addCallback(empty.append)
+    assert not empty
+    one.succeed(first)
+    assert empty == [None]
 
 
 # Clients, and what else is said
@@ -913,7 +1019,7 @@ def test_an_early_lease_is_withdrawn_through_both(world):
     early, late = first.early("slow.test"), first.ask("slow.test")
     second = one.succeed(first)
     third = one.succeed(second)
-    os.kill(third.pid("slow.test"), 9)
+    os.kill(third.pid("slow.test"), signal.SIGKILL)
     one.until(lambda: early.taken_back and late.why)
     assert early.taken_back.status == late.why.status == 502
 

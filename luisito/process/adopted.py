@@ -1,0 +1,66 @@
+"""A start that another network process has made, and that this one goes on with."""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import TYPE_CHECKING
+
+from luisito.core import wire
+from luisito.core.lifecycle import State
+from luisito.process.listener import ListeningSocket
+from luisito.process.start import Start
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from luisito.core.inheritance import Inherited
+    from luisito.core.lifecycle import Server
+    from luisito.process.start import Ways
+
+
+class AdoptedStart(Start):
+    """See Start; its descriptors come later, from the spawner."""
+
+    def __init__(self, ways: Ways, one: Inherited, server: Server) -> None:
+        super().__init__(ways, one.number, server, 1)
+        self.way, self.port = one.way, one.port
+        self.pid, self.uid = one.pid, one.uid
+        self.ready = one.known.ready_at > 0
+        self.was_connected = one.connected
+        self._heard = one.heard
+        if one.port is not None:
+            ways.ports.hold(one.port)
+            if self.ready:
+                self.backend = self._reach((one.loopback, one.port))
+        elif one.way == "socket" and self.ready:
+            self.backend = self._reach(wire.socket_path(ways.runtime_dir, one.number))
+
+    def adopt(
+        self,
+        descriptors: Sequence[int],
+        on_ready: Callable[[Server], None],
+        on_foreign: Callable[[Server, str], None],
+    ) -> None:
+        """Goes on with it.
+
+        Args:
+            descriptors: the output, the NOTIFY_SOCKET, and the socket that was handed over, where
+                one was.
+            on_ready: see `started`; likewise the next.
+            on_foreign: see there.
+        """
+        output, notify, *listener = descriptors
+        self._read(output, self._heard)
+        if listener:
+            self._listen(ListeningSocket(socket.socket(fileno=listener[0])))
+        has_gone = self.way == "fd" and not listener  # of which the spawner tells in a moment
+        if self.server.state is State.STARTING and not has_gone:
+            self._watch(notify, on_ready, on_foreign)
+            if self.was_connected:
+                self.connected()
+        else:
+            os.close(notify)
+            self._close_listener()
+        if self.uid is not None:
+            self.running(self.uid, self.argv)
