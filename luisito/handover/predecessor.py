@@ -13,6 +13,7 @@ from luisito.core.lease import Refused
 from luisito.core.orders import NOTHING
 from luisito.errors import WireError
 from luisito.handover.pair import Pair
+from luisito.net.handed import unpack
 
 if TYPE_CHECKING:
     import socket
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from luisito.core.handover import Held
     from luisito.core.lifecycle import Server
+    from luisito.net.handed import Handed
     from luisito.net.switchboard import Switchboard
     from luisito.pool import Lessor
 
@@ -82,8 +84,7 @@ class Predecessor:
         sock: one end of the pair with it, non-blocking; owned by this from now on.
         lessor: gives the leases (Pool).
         ask: asks for a lease on a site's server (Gateway.request).
-        client: is given each client's connection: its port, and the descriptors of net.handed,
-            which are its own from then on. It may raise WireError.
+        client: goes on with each client (Gateway.take_over).
 
     Attributes:
         held: what it has told of servers, by number.
@@ -100,7 +101,7 @@ class Predecessor:
         sock: socket.socket,
         lessor: Lessor,
         ask: Callable[[str, Absent], None],
-        client: Callable[[int, list[int]], None],
+        client: Callable[[Handed], None],
     ) -> None:
         self._clock = board.seconds
         self._lessor = lessor
@@ -214,7 +215,7 @@ class Predecessor:
             self._unwant(self._waiters.pop(told.waiter, None))
         elif isinstance(told, handover.Client):
             taken, descriptors[:] = descriptors[:], []
-            self._client(told.port, taken)
+            self._client(unpack(told.port, taken))
         elif isinstance(told, handover.Connected | handover.Answered):
             server = self._leases.get(told.lease)
             if server is None:

@@ -14,6 +14,7 @@ from luisito.core.lease import Refused
 from luisito.core.lifecycle import Server, State
 from luisito.core.orders import NOTHING
 from luisito.handover.pair import Pair
+from luisito.net.handed import pack
 from luisito.process.reach import reach
 from luisito.spawner import channel
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from luisito.core.lease import Stream, Waiter
     from luisito.core.orders import Order
+    from luisito.net.handed import Handed
     from luisito.net.switchboard import Switchboard
     from luisito.process.start import Start
     from luisito.readiness.diag import Diag
@@ -68,19 +70,17 @@ class Yielded:
         self._handed = True
         self._look()
 
-    def client(self, port: int, descriptors: Sequence[int]) -> None:
-        """Passes a client's connection on.
+    def client(self, handed: Handed) -> None:
+        """Passes a client's connection on, and owns it from then on.
 
-        Args:
-            port: at which it came in.
-            descriptors: of the connection, and of what was read of it; closed here.
+        Raises:
+            OSError: no descriptor is to be had for it; it is closed.
         """
+        port, descriptors = pack(handed)
         try:
             self._pair.send(handover.Client(port), descriptors)
-        except OSError as error:  # no room to keep a copy until the successor reads
-            self._log.warn("A client could not be passed on: {error}", error=error)
         finally:
-            channel.close(list(descriptors))
+            channel.close(descriptors)
 
     def flush(self) -> Deferred[None]:
         """Called back once all that was to be told has been sent; asked for once."""

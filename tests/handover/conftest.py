@@ -13,7 +13,7 @@ from luisito.core import wire
 from luisito.core.lifecycle import State
 from luisito.core.orders import Limits
 from luisito.core.routing import Routes
-from luisito.handover.passing import make_way, take_over
+from luisito.handover.passing import all_done, make_way, take_over
 from luisito.handover.predecessor import Predecessor
 from luisito.net.sockets import SocketStream
 from luisito.net.switchboard import Switchboard
@@ -113,8 +113,7 @@ class Net:
         settings = from_mapping({"CMD_TPL": "x"})
         routes = Routes(hosts)
         self.gateway = Gateway(board, board, settings, routes, self.pool)
-        self.yielded = self.predecessor = None
-        self.clients = []
+        self.yielded = self.predecessor = self.done = None
 
     @property
     def policy(self):
@@ -263,8 +262,10 @@ class World(Turns):
         theirs.setblocking(False)
         lessees = [each for each in (old.gateway, old.predecessor) if each is not None]
         old.yielded = make_way(old.board, ours, old.diag, old.pool, lessees)
-        self.over = []
-        old.yielded.over.addCallback(lambda _: self.over.append(old))
+        clients = old.gateway.hand_over(old.yielded.client)
+        old.done = []
+        before = [] if old.predecessor is None else [old.predecessor]
+        all_done(old.yielded, clients, before).addCallback(old.done.append)
         return theirs
 
     def take(self, new, sock):
@@ -276,7 +277,7 @@ class World(Turns):
                 sock,
                 new.pool,
                 new.gateway.request,
-                lambda port, fds: new.clients.append((port, fds)),
+                new.gateway.take_over,
             )
         last = max((start for net in self.nets for start in [net.pool._last]), default=0)
         done = []
@@ -300,9 +301,6 @@ class World(Turns):
             net.close()
         for far in self.fars:
             far.close()
-        for _, fds in (client for net in self.nets for client in net.clients):
-            for fd in fds:
-                os.close(fd)
         self.settle()
         left = [call for call in self.reactor.getDelayedCalls() if call.active()]
         super().close()

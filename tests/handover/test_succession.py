@@ -9,7 +9,6 @@ import subprocess
 import sys
 
 import pytest
-from twisted.internet.defer import Deferred, succeed
 from twisted.logger import formatEvent, globalLogPublisher
 from twisted.python.failure import Failure
 
@@ -18,9 +17,10 @@ from luisito.core.lifecycle import State
 from luisito.errors import SpawnerLost
 from luisito.handover import pair as pairs
 from luisito.handover import predecessor as predecessors
-from luisito.handover.passing import all_done
+from luisito.net.handed import Handed
 from tests.handover.conftest import WAYS, Asker
 from tests.harness import processes
+from tests.net.turns import tcp_pair
 
 STARTING, READY, DRAINING, STOPPING = (
     State.STARTING,
@@ -74,11 +74,11 @@ def test_what_is_in_flight_keeps_its_server(world):
     one.settle()
     assert second.policy.waiting == 1
     assert second.server("a.test").leases == 1
-    assert one.over == []
+    assert first.done == []
     one.touch("hold")
     one.body(far)
     one.body(other)  # only now there is room
-    one.until(lambda: one.over)
+    one.until(lambda: first.done)
     assert second.server("a.test") is None
 
 
@@ -94,7 +94,7 @@ def test_many_in_flight_are_one_lease(world):
         assert server.leases == 1
     first.release(askers[0])
     one.until(lambda: server.leases == 0)
-    one.until(lambda: one.over)
+    one.until(lambda: first.done)
     assert server.state is READY
 
 
@@ -110,7 +110,7 @@ def test_who_waited_is_served_by_the_old_process_when_the_new_one_says(world, wa
     one.touch("slow.test")
     served_by = {one.body(far) for far in fars}
     assert served_by == {second.number("slow.test")}
-    one.until(lambda: one.over)
+    one.until(lambda: first.done)
     one.until(lambda: second.server("slow.test").leases == 0)
     assert second.states() == {"slow.test": READY}
 
@@ -126,7 +126,7 @@ def test_who_waits_for_room_goes_on_waiting(world):
     first.release(busy)
     one.body(far)
     one.body(other)
-    one.until(lambda: one.over)
+    one.until(lambda: first.done)
 
 
 def test_a_request_that_is_tried_again_asks_the_new_process(world):
@@ -232,7 +232,7 @@ def test_an_early_lease_of_before_is_withdrawn(world):
     second = one.succeed(first)
     one.until(lambda: b"\r\n\r\n" in far.got)
     assert far.take().startswith(b"HTTP/1.1 504")
-    one.until(lambda: one.over)
+    one.until(lambda: first.done)
     one.until(lambda: second.policy.servers == {})
 
 
@@ -249,7 +249,7 @@ def test_an_early_lease_from_the_new_process_is_withdrawn(world):
     assert waiter.taken_back.status == 502
     assert "SIGKILL" in waiter.taken_back.detail
     first.release(waiter)
-    one.until(lambda: one.over)
+    one.until(lambda: first.done)
 
 
 def test_a_start_that_fails_is_told_to_who_waited_before(world):
@@ -334,7 +334,7 @@ def test_a_site_that_is_none_any_more(world):
     one.until(lambda: done)
     one.until(lambda: b"\r\n\r\n" in far.got)
     assert far.take().startswith(b"HTTP/1.1 404")
-    one.until(lambda: one.over)
+    one.until(lambda: first.done)
 
 
 # Races
@@ -388,7 +388,7 @@ def test_a_server_that_ends_between_the_list_and_its_adoption(world):
     assert done == [None]
     one.until(lambda: second.policy.servers == {})
     first.release(busy)
-    one.until(lambda: one.over)
+    one.until(lambda: first.done)
 
 
 def test_a_start_that_was_ordered_at_the_last_moment(world):
@@ -422,7 +422,7 @@ def test_a_waiter_that_leaves_while_its_grant_travels(world):
     assert other.server is not None
     first.release(other)
     one.until(lambda: server.leases == 0)
-    one.until(lambda: one.over)
+    one.until(lambda: first.done)
 
 
 def test_a_waiter_that_leaves_before(world):
@@ -434,7 +434,7 @@ def test_a_waiter_that_leaves_before(world):
     first.gateway.cancel(waiter)
     first.gateway.cancel(waiter)
     one.until(lambda: second.policy.waiting == 0)
-    one.until(lambda: one.over)
+    one.until(lambda: first.done)
 
 
 def test_the_lease_of_a_server_that_has_gone_is_given_back(world):
@@ -446,7 +446,7 @@ def test_the_lease_of_a_server_that_has_gone_is_given_back(world):
     one.until(lambda: second.policy.servers == {})
     first.release(busy)
     first.release(busy)  # late, and harmless
-    one.until(lambda: one.over)
+    one.until(lambda: first.done)
 
 
 def test_an_early_lease_is_withdrawn_while_it_is_given_back(world):
@@ -460,7 +460,7 @@ def test_an_early_lease_is_withdrawn_while_it_is_given_back(world):
     first.release(early)
     one.settle()
     first.yielded._pair.go_on()
-    one.until(lambda: one.over)
+    one.until(lambda: first.done)
     assert early.taken_back is None
 
 
@@ -475,10 +475,10 @@ def test_the_new_process_dies(world):
     assert (waiter.why.status, waiter.why.retry_after) == (503, 1.0)
     late = first.ask("c.test")
     assert late.why.status == 503
-    assert one.over == []
-    first.yielded.client(80, [os.open("/dev/null", os.O_RDONLY)])  # harmless
+    assert first.done == []
+    first.get("a.test")  # whose client cannot be passed on
     first.release(busy)
-    one.until(lambda: one.over)
+    one.until(lambda: first.done)
 
 
 def test_the_old_process_dies(world):
@@ -545,9 +545,10 @@ def test_the_old_process_is_killed(world):
     ours, end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     end.setblocking(False)
     reader, writer = os.pipe()
+    far = socket.create_server(("127.0.0.1", 0))
     last = [handover.Released(lease), handover.Client(80)]
     child = subprocess.Popen(
-        [sys.executable, "-c", OLD, str(ours.fileno()), str(reader)],
+        [sys.executable, "-c", OLD, str(ours.fileno()), str(reader), str(far.getsockname()[1])],
         pass_fds=(ours.fileno(), reader),
         stdin=subprocess.PIPE,
     )
@@ -573,21 +574,25 @@ def test_the_old_process_is_killed(world):
     second.predecessor._pair.go_on()
     one.until(lambda: server.leases == 0)
     one.until(lambda: second.server("slow.test").leases == 0)
-    assert [port for port, _ in second.clients] == [80]
     theirs.close()
+    with far:
+        client = one.far(far.accept()[0])
+    client.send(b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n")
+    assert one.body(client) == 1
 
 
 # Says all lines but two, waits until it is told to, says these, and is killed.
 OLD = """
 import array, os, signal, socket, sys
 sock = socket.socket(fileno=int(sys.argv[1]))
-*lines, released, client = sys.stdin.buffer.read().splitlines()
+*lines, released, passed = sys.stdin.buffer.read().splitlines()
 for line in lines:
     sock.send(line)
 os.read(int(sys.argv[2]), 1)
 sock.send(released)
-rights = array.array("i", [os.open("/dev/null", os.O_RDONLY)])
-sock.sendmsg([client], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
+client = socket.create_connection(("127.0.0.1", int(sys.argv[3])))
+rights = array.array("i", [client.fileno()])
+sock.sendmsg([passed], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
@@ -685,24 +690,33 @@ class Nobody:
 # The end
 
 
+def hand(net, count=1):
+    """Pass clients on, of whom nobody has read what they have sent; returns their far ends."""
+    fars = []
+    for _ in range(count):
+        ours, far = tcp_pair()
+        fars.append(net.world.far(far))
+        net.yielded.client(Handed(ours, 8080, b"GET / HT"))
+        fars[-1].send(b"TP/1.1\r\nHost: a.test\r\n\r\n")
+    return fars
+
+
 def test_a_process_ends_when_nothing_is_in_flight_and_all_is_said(world):
-    one = world()
+    one = world(queue_limit=1000)
     first = one.net()
     busy = first.lease("a.test")
     second = one.succeed(first)
-    clients, done = Deferred(), []
-    all_done(first.yielded, clients, []).addCallback(done.append)
     second.predecessor._pair.pause()
-    for _ in range(500):
-        first.yielded.client(80, [os.open(os.devnull, os.O_RDONLY)])
-    clients.callback(None)
+    fars = hand(first, 10)
+    while not first.yielded._pair._waiting:
+        fars += hand(first, 10)
     first.release(busy)
-    one.until(lambda: one.over)
+    one.until(lambda: first.yielded.over.called)
     one.settle()
-    assert not done
+    assert not first.done
     second.predecessor._pair.go_on()
-    one.until(lambda: done)
-    one.until(lambda: len(second.clients) == 500)
+    one.until(lambda: first.done)
+    assert {one.body(far) for far in fars} == {1}
 
 
 def test_it_does_not_wait_for_what_can_never_be_said(world):
@@ -710,30 +724,36 @@ def test_it_does_not_wait_for_what_can_never_be_said(world):
     first = one.net()
     second = one.succeed(first)
     second.predecessor._pair.pause()
-    for _ in range(500):
-        first.yielded.client(80, [os.open(os.devnull, os.O_RDONLY)])
-    done = []
-    all_done(first.yielded, succeed(None), []).addCallback(done.append)
+    waits = []
+    while not first.yielded._pair._waiting:
+        hand(first, 10)
+    first.yielded.flush().addCallback(waits.append)
     one.settle()
-    assert not done
+    assert not waits
     second.end()
-    one.until(lambda: done)
+    one.until(lambda: waits)
 
 
 def test_the_second_ends_after_the_first(world):
     one = world()
     first = one.net()
+    far = first.get("a.test", "/hold")
+    one.until(lambda: first.server("a.test") and first.server("a.test").leases)
     second = one.succeed(first)
     third = one.succeed(second)
-    done = []
-    all_done(second.yielded, succeed(None), [second.predecessor]).addCallback(done.append)
-    second.predecessor._client = second.yielded.client
+    one.until(lambda: second.yielded._handed)
     one.settle()
-    assert not done
-    first.yielded.client(80, [os.open(os.devnull, os.O_RDONLY)])
-    first.yielded.close()
-    one.until(lambda: done)
-    one.until(lambda: third.clients)
+    assert not second.done
+    one.touch("hold")
+    one.body(far)
+    one.until(lambda: first.done)
+    one.until(lambda: third.gateway.counters.taken)
+    assert not second.done
+    first.end()
+    one.until(lambda: second.done)
+    far.send(b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n")
+    one.body(far)
+    assert third.gateway.counters.answers == 1
 
 
 def test_facts_about_servers_that_were_given_up(world):
@@ -782,62 +802,43 @@ def test_the_end_of_the_last_server_ends_a_drain(world):
 # Clients, and what else is said
 
 
-def test_clients_are_passed_on(world):
+def test_a_client_goes_on_with_the_new_process(world):
     one = world()
     first = one.net()
+    idle, busy = first.get("a.test"), first.get("a.test", "/hold")
+    one.body(idle)
     second = one.succeed(first)
-    for port, unread in ((80, b""), (443, b"GET / HT")):
-        client, far = socket.socketpair()
-        fds = [client.detach()]
-        if unread:
-            fds.append(os.memfd_create("unread", os.MFD_CLOEXEC))
-            os.write(fds[-1], unread)
-        first.yielded.client(port, fds)
-        for fd in fds:
-            with pytest.raises(OSError, match="Bad file descriptor"):
-                os.fstat(fd)
-        one.until(lambda: second.clients)
-        (told, taken) = second.clients.pop()
-        assert told == port
-        os.write(taken[0], b"hello")
-        assert far.recv(5) == b"hello"
-        assert not unread or os.pread(taken[1], 100, 0) == unread
-        for fd in taken:
-            os.close(fd)
-        far.close()
+    one.until(lambda: second.gateway.counters.taken == 1)
+    for far in (idle, busy):
+        one.touch("hold")
+        if far is busy:
+            one.body(far)
+        far.send(b"GET / HTTP/1.1\r\nHost: b.test\r\n\r\n")
+        assert one.body(far) == second.number("b.test")
+    assert second.gateway.counters.taken == 2
+    one.until(lambda: first.done)
 
 
 def test_many_clients_wait_until_they_are_read(world):
-    one = world()
+    one = world(queue_limit=1000)
     first = one.net()
     second = one.succeed(first)
     second.predecessor._pair.pause()
-    for port in range(1000):
-        first.yielded.client(port + 1, [os.open("/dev/null", os.O_RDONLY)])
+    fars = hand(first, 300)
     assert first.yielded._pair._waiting
     second.predecessor._pair.go_on()
-    taken = []
-
-    def all_taken():
-        for _, fds in second.clients:
-            os.close(*fds)
-        taken.extend(port for port, _ in second.clients)
-        second.clients.clear()
-        return len(taken) == 1000
-
-    one.until(all_taken)
-    assert taken == list(range(1, 1001))
+    assert {one.body(far) for far in fars} == {1}
+    assert second.gateway.counters.taken == 300
 
 
-def test_what_waits_to_be_sent_is_closed_with_the_pair(world):
+def test_clients_who_wait_to_be_passed_on_are_closed_when_the_new_process_dies(world):
     one = world()
     first = one.net()
     second = one.succeed(first)
     second.predecessor._pair.pause()
-    for _ in range(1000):
-        first.yielded.client(80, [os.open("/dev/null", os.O_RDONLY)])
-    second.predecessor.close()
-    one.until(lambda: first.yielded._lost)
+    fars = hand(first, 300)
+    second.end()
+    one.until(lambda: all(far.over for far in fars))
 
 
 def test_no_room_to_keep_a_client(world, monkeypatch):
@@ -845,18 +846,18 @@ def test_no_room_to_keep_a_client(world, monkeypatch):
     first = one.net()
     second = one.succeed(first)
     second.predecessor._pair.pause()
-    for _ in range(1000):
-        first.yielded.client(80, [os.open("/dev/null", os.O_RDONLY)])
-    fd = os.open("/dev/null", os.O_RDONLY)
+    hand(first, 300)
 
     def full(_fd):
         raise OSError(errno.EMFILE, "Too many open files")
 
+    ours, far = tcp_pair()
+    far = one.far(far)
     with monkeypatch.context() as patch:
         patch.setattr(pairs.os, "dup", full)
-        first.yielded.client(80, [fd])
-    with pytest.raises(OSError, match="Bad file descriptor"):
-        os.fstat(fd)
+        with pytest.raises(OSError, match="Too many open files"):
+            first.yielded.client(Handed(ours, 8080, b""))
+    one.until(lambda: far.over)
 
 
 def test_thousands_wait(world):
@@ -872,7 +873,7 @@ def test_thousands_wait(world):
     for waiter in waiters:
         first.release(waiter)
     one.until(lambda: second.server("slow.test").leases == 0, 20)
-    one.until(lambda: one.over)
+    one.until(lambda: first.done)
 
 
 def test_more_wait_than_may(world):
@@ -952,9 +953,9 @@ def test_a_fault_in_a_hook_costs_nothing_else(world):
     one = world()
     first = one.net()
     second = one.succeed(first)
-    second.predecessor._client = lambda _port, fds: [os.close(fd) for fd in fds] and 1 / 0
+    second.predecessor._client = lambda handed: handed.sock.close() or 1 / 0
     with Logged() as logged:
-        first.yielded.client(80, [os.open("/dev/null", os.O_RDONLY)])
+        hand(first)
         first.yielded.request("a.test", waiter := Asker())
         one.until(lambda: not waiter.waiting)
     assert [event for event in logged.events if "log_failure" in event]
@@ -975,7 +976,7 @@ def test_an_early_client_is_out_of_turn(world):
         done = one.take(second, end)
         one.until(lambda: done)
     assert [text for text in logged.texts if "out of turn: Client" in text]
-    assert second.clients == []
+    assert second.gateway.counters.taken == 0
     ours.close()
     theirs.close()
 
@@ -994,7 +995,6 @@ def test_what_the_first_has_in_flight_is_kept_by_the_third(world):
     second = one.succeed(first)
     one.until(lambda: second.policy.waiting == 2)
     third = one.succeed(second)
-    ends = one.over
     assert second.policy.servers == {}
     one.until(lambda: third.policy.waiting == 2)
     assert third.server("a.test").leases == 1
@@ -1009,7 +1009,8 @@ def test_what_the_first_has_in_flight_is_kept_by_the_third(world):
     one.body(parked)  # it has made room
     one.touch("hold")
     one.body(far)
-    one.until(lambda: ends)
+    first.end()
+    one.until(lambda: second.done)
     one.until(lambda: third.states()["a.test"] is READY and not third.server("a.test").leases)
 
 
