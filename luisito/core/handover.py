@@ -31,7 +31,8 @@ class Held(NamedTuple):
 
     `server` is the spawner's number. `lease` stands for all that is in flight there, null for
     nothing. `connected`: somebody has connected to the socket that was handed over to it. `ipv6`:
-    it listens on ::1. `heard`: its last output.
+    it listens on ::1. `signalled_at`: when it was last told to stop, and `killed` that it was sent
+    SIGKILL. `heard`: its last output.
     """
 
     server: int
@@ -45,6 +46,7 @@ class Held(NamedTuple):
     ready_at: int | None
     used_at: int
     signalled_at: int | None
+    killed: bool
     heard: str
 
 

@@ -31,6 +31,7 @@ class Inherited:
         known: what a policy wants to know.
         holder: who holds the lease that is counted there, and is granted it; None where none is.
         connected: somebody has connected to the socket that was handed over to it.
+        killed: it may have been sent SIGKILL.
         loopback: the address it listens on by its port.
         heard: its last output.
     """
@@ -43,6 +44,7 @@ class Inherited:
     known: Known
     holder: Waiter | None = None
     connected: bool = False
+    killed: bool = False
     loopback: str = "127.0.0.1"
     heard: str = ""
 
@@ -95,11 +97,17 @@ def inherited(
         port if isinstance(port, int) else None,
         known,
         holder,
+        killed=known.state is State.STOPPING,
     )
     if held is None:
         return one
-    loopback = "::1" if held.ipv6 else one.loopback
-    return attrs.evolve(one, connected=held.connected, loopback=loopback, heard=held.heard)
+    return attrs.evolve(
+        one,
+        connected=held.connected,
+        killed=held.killed,
+        loopback="::1" if held.ipv6 else one.loopback,
+        heard=held.heard,
+    )
 
 
 def _number(row: Mapping[str, Scalar], name: str, default: int = 0) -> int:

@@ -114,6 +114,7 @@ class Yielded:
                 micros(server.ready_at) if server.ready_at else None,
                 micros(server.used_at),
                 None if start.signalled_at is None else micros(start.signalled_at),
+                start.killed,
                 "" if is_old else start.heard[-handover.MAX_TEXT :],
             )
         )

@@ -27,7 +27,7 @@ class AdoptedStart(Start):
         self.way, self.port = one.way, one.port
         self.pid, self.uid = one.pid, one.uid
         self.ready = one.known.ready_at > 0
-        self.was_connected = one.connected
+        self.was_connected, self.killed = one.connected, one.killed
         self._heard = one.heard
         if one.port is not None:
             ways.ports.hold(one.port)

@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 from luisito.core import handover
 from luisito.errors import WireError
 
-HELD = handover.Held(3, "ready", 7, True, True, False, 12, 10, 11, 12, None, "last words \u20ac")
+HELD = handover.Held(
+    3, "ready", 7, True, True, False, 12, 10, 11, 12, None, False, "last words \u20ac"
+)
 TOLD = [
     handover.Begin(1),
     HELD,

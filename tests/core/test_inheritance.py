@@ -20,7 +20,21 @@ ROW = {
     "stopping": 0,
     "current": 1,
 }
-HELD = Held(3, "ready", 7, True, True, False, 12, 60_000_000, 61_000_000, 90_000_000, None, "bye")
+HELD = Held(
+    server=3,
+    state="ready",
+    lease=7,
+    early=True,
+    connected=True,
+    ipv6=False,
+    released=12,
+    started_at=60_000_000,
+    ready_at=61_000_000,
+    used_at=90_000_000,
+    signalled_at=None,
+    killed=False,
+    heard="bye",
+)
 HOLDER = object()
 
 
@@ -53,6 +67,12 @@ def test_what_the_spawner_does_not_tell():
 )
 def test_the_state_by_the_spawner_alone(changes, state):
     assert inherited({**ROW, **changes}, 100.0).known.state is state
+
+
+def test_nobody_is_blamed_for_a_signal_that_may_have_been_ours():
+    assert inherited({**ROW, "stopping": 1}, 100.0).killed
+    assert not inherited(ROW, 100.0).killed
+    assert not inherited({**ROW, "stopping": 1}, 100.0, HELD).killed
 
 
 def test_what_is_told_of_it_counts_more():
@@ -98,9 +118,9 @@ def test_the_state_that_is_told(held, changes, state):
 
 
 def test_more_that_is_told():
-    held = HELD._replace(ipv6=True, signalled_at=95_000_000)
+    held = HELD._replace(ipv6=True, signalled_at=95_000_000, killed=True)
     one = inherited({**ROW, "current": 0, "way": "port", "port": 20001}, 100.0, held, HOLDER)
-    assert (one.loopback, one.port) == ("::1", 20001)
+    assert (one.loopback, one.port, one.killed) == ("::1", 20001, True)
     assert (one.known.current, one.known.signalled_at) == (False, 95)
 
 

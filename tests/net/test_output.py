@@ -63,6 +63,23 @@ def test_the_tail_is_that_of_all_that_was_written(turns, pipe):
     assert len(output.tail) > 4000
 
 
+def test_who_lets_go_takes_nothing_away(turns, clock, pipe, got):
+    output, writer = pipe
+    os.write(writer, b"first\n")
+    turns.settle(3)
+    reader = os.dup(output._fd)
+    os.write(writer, b"second\n")
+    output.let_go()
+    output.let_go()
+    assert (got, output.tail) == (b"first\n", "first")
+    later = Output(turns.board, clock, reader, RATE, got.extend, output.heard)
+    assert later.tail == "first"
+    later.start()
+    turns.settle(3)
+    later.close()
+    assert (got, later.tail) == (b"first\nsecond\n", "first\nsecond")
+
+
 @pytest.mark.parametrize("rate", [1 << 20, 1 << 16, 2000])
 def test_row_31_a_flood_is_read_no_faster_than_the_rate(turns, clock, rate):
     got = []

@@ -42,6 +42,15 @@ def test_all_of_a_range_once_each_then_an_error_then_again(pair):
     assert ports.choose() == high
 
 
+def test_a_port_that_another_process_chose_is_held(pair):
+    low, high = pair
+    ports = Ports(low, high)
+    ports.hold(low)
+    assert ports.choose() == high
+    ports.free(low)
+    assert ports.choose() == low
+
+
 def test_round_robin_a_freed_port_is_used_last(pair):
     ports = Ports(*pair)
     first = ports.choose()
