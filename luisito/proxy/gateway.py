@@ -106,7 +106,7 @@ class Gateway:
         self.entrance = Entrance(settings, self._clients, self.counters, clock)
         self._lingers: set[Linger] = set()
         self.departure: Departure | None = None
-        self._folders = Folders(lambda site: self._pool.folder_exists(site), self.clock)
+        self._folders = Folders(self._ask_folder, self.clock)
 
     @property
     def access(self) -> AccessLog | None:
@@ -260,6 +260,9 @@ class Gateway:
         if self._settings.project_path is None:
             return succeed(True)
         return self._pool.folder_exists(site)
+
+    def _ask_folder(self, site: str) -> Deferred[bool]:
+        return self._pool.folder_exists(site)  # of whoever gives the leases by now
 
     def _asked_folder(self, site: str, exchange: Waiter, why: str) -> None:
         if why and exchange.waiting:

@@ -110,7 +110,7 @@ class Net:
         )
         self.pool = Pool(board, Limits(**limits), self.ways)
         self.pool.attach(spawner)
-        settings = from_mapping({"CMD_TPL": "x"})
+        settings = from_mapping({"CMD_TPL": "x", **world.names})
         routes = Routes(hosts)
         self.gateway = Gateway(board, board, settings, routes, self.pool)
         self.yielded = self.predecessor = self.done = None
@@ -225,6 +225,7 @@ class World(Turns):
             sockets=[],
         )
         self.spawner = Spawner(self.reactor, launch(order._replace(**configure or {})), self)
+        self.names = {}  # settings of the gateways
         self.nets = []
         self.serving = None
         self.lost = []

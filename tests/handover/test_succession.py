@@ -337,6 +337,19 @@ def test_a_site_that_is_none_any_more(world):
     one.until(lambda: first.done)
 
 
+def test_whether_a_site_has_a_folder_is_asked_by_the_new_process(world):
+    one = world()
+    one.names = {"PROJECT_PATH": f"{one.folder}/%HOST"}
+    first = one.net()
+    one.names = {}
+    second = one.succeed(first)
+    asker = Asker()
+    first.gateway.request("a.test", asker)  # the spawner would say that it has none
+    one.until(lambda: not asker.waiting)
+    assert asker.server is not None
+    assert second.number("a.test") == 1
+
+
 # Races
 
 
