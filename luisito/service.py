@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import json
 import os
 import signal
 import time
@@ -13,41 +12,27 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred, inlineCallbacks, succeed
 from twisted.logger import Logger
 
-from luisito.control.control import Control
-from luisito.control.roles import Roles
-from luisito.core.orders import Limits
-from luisito.core.routing import Routes
-from luisito.logs import Logs
+from luisito.errors import SpawnerLost
 from luisito.net.listening import listen
-from luisito.net.splice import close_pipes
 from luisito.net.switchboard import Switchboard
-from luisito.pool import Pool
-from luisito.process.client import Spawner
+from luisito.parts import Parts
 from luisito.process.configuration import configuration
-from luisito.process.files import with_limits
-from luisito.process.folders import make_listen, make_logs, make_state
-from luisito.process.launch import launch
-from luisito.process.ports import Ports
-from luisito.process.sitelogs import SiteLogs
-from luisito.process.start import Ways
+from luisito.process.folders import make_logs, make_state
 from luisito.process.who import drop, network_user, servers_user
-from luisito.proxy.gateway import Gateway
-from luisito.readiness.diag import Diag
-from luisito.readiness.watch import Readiness
 from luisito.spawner import patience
-from luisito.stalls import StallDetector
-from luisito.systemd import Notifier
+from luisito.tenure import Tenure, argv_again
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping
+    import socket
+    from collections.abc import Callable, Generator, Sequence
 
     from twisted.python.failure import Failure
 
-    from luisito.core.lifecycle import State
     from luisito.core.wire import Configure
     from luisito.net.listening import Listener
-    from luisito.process.client import LogFile
-    from luisito.process.launch import Launched
+    from luisito.pool import Pool
+    from luisito.process.handshake import Claimed
+    from luisito.proxy.gateway import Gateway
     from luisito.settings import Settings
 
 _KILL_GRACE: Final = 5.0
@@ -63,8 +48,12 @@ class LuisitoService(Service):
         user: uid and gid to become, where they were asked for.
         allow_root: the command was typed by the person at the keyboard, so it may run as root.
         umask: of the servers.
-        pidfile: ours, for the spawner to remove where we give up the right to.
+        pidfile: the first process's, which the spawner removes.
         log: the file that our log is written to, where it is one that can be opened again.
+        argv: the interpreter and its arguments, by which this program is started again.
+        claimed: what we were started with, where we succeed another process.
+        text: of the settings file; None where there is none.
+        foreground: whoever started the first process waits for its end.
     """
 
     _log = Logger()
@@ -80,27 +69,36 @@ class LuisitoService(Service):
         umask: int = 0o022,
         pidfile: str | None = None,
         log: TextIO | None = None,
+        argv: Sequence[str] = (),
+        claimed: Claimed | None = None,
+        text: bytes | None = None,
+        foreground: bool = True,
     ) -> None:
         # Twisted's own clock is the wall clock: were it set back a day, no timer would go off for
         # a day (FAULTS 40). Nothing has been scheduled yet.
         reactor.seconds = time.monotonic
         self._reactor, self.settings, self._user = reactor, settings, user
         self._allow_root, self._umask, self._pidfile = allow_root, umask, pidfile
+        self._text = text
         self._board: Switchboard | None = None
         self._listeners: list[Listener] = []
-        self._launched: Launched | None = None
-        self._control: Control | None = None
-        self._notifier: Notifier | None = None
-        self._stalls: StallDetector | None = None
+        self._bound: dict[str, int] = {}
+        self._tenure = Tenure(
+            self,
+            claimed=claimed,
+            argv=argv or argv_again(),
+            text=text,
+            foreground=foreground,
+            pidfile=pidfile,
+        )
         self._stopping: Deferred[None] | None = None
+        self._left: Deferred[None] = Deferred()
         self._access_asked: Deferred[None] = succeed(None)
         self._log_file = log
+        self._network_user: tuple[int, int]
+        self._parts: Parts
         self.gateway: Gateway
         self.pool: Pool
-        self.logs: Logs
-        self._spawner: Spawner
-        self.site_logs: SiteLogs | None = None
-        """The files of the sites' output, where they are kept."""
         self.failed = False
         """The spawner was lost, or the end failed: the exit status must not be 0."""
 
@@ -121,10 +119,25 @@ class LuisitoService(Service):
                 " others, for a tenth of a second at a time"
             )
         # No request is served before its access line can be written.
-        self._access_asked.addCallback(lambda _: self._start_listening())
+        self._access_asked.addCallback(lambda _: self._tenure.could_serve())
         # When the reactor begins to run, it installs handlers of its own: none is to meet those.
         signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
         self._reactor.callWhenRunning(self._take_signals)
+
+    def take_over(self, last: int, pair: socket.socket | None) -> None:
+        """See tenure.Holder."""
+        if self._stopping is not None:
+            if pair is not None:
+                pair.close()
+            return
+        taken = self._parts.passage.take_over(last, pair)
+        taken.addCallback(lambda _: self._start_listening())
+        taken.addErrback(self._could_not_take_over)
+
+    def _could_not_take_over(self, failure: Failure) -> None:
+        if failure.check(SpawnerLost) is None:  # which is told elsewhere
+            self._log.failure("Could not take over", failure)
+            self.stop("A fault")
 
     def _start_listening(self) -> None:
         if self._stopping is not None:
@@ -132,15 +145,12 @@ class LuisitoService(Service):
         # What is there now stays: a full collection need not hold the reactor to look at it again.
         gc.collect()
         gc.freeze()
-        self._stalls = StallDetector(self._reactor, self.gateway.counters)
-        self._stalls.start()
+        self._parts.stalls.start()
         for listener in self._listeners:
             listener.startListening()
             self._log.info("Listening on {name}", name=listener.name)
-        if self._control is not None:
-            self._control.open()
-        if self._notifier is not None:
-            self._notifier.ready(None)
+        self._parts.control.open()
+        self._parts.notifier.ready(self._tenure.main_pid)
 
     def _prepare(self) -> None:
         if self._board is not None:
@@ -157,8 +167,11 @@ class LuisitoService(Service):
                 user=settings.run_as,
             )
         self._board = board = Switchboard(reactor)
+        kept = self._tenure.kept()
         for description in settings.listen:
-            self._listeners.append(listen(description, board, board, self))
+            listener = listen(description, board, board, self, kept.pop(description, None))
+            self._listeners.append(listener)
+            self._bound[description] = listener.socket.fileno()
         uid, gid = network_user(*self._user, euid=os.geteuid(), egid=os.getegid())
         self._network_user = uid, gid
         servers = servers_user(settings.run_as, settings.project_path, euid=os.geteuid())
@@ -167,38 +180,23 @@ class LuisitoService(Service):
             make_state(settings.state_dir, uid, gid)
         if settings.output_log_dir is not None:
             make_logs(settings.output_log_dir)
-        self._launched = launched = launch(self._configuration(gid))
-        hello = launched.hello
+        hello = self._tenure.configure(self._configuration(), self._bound)
         self._log.info("Spawner: {words}", words=hello.words)
-        listen_dir = make_listen(hello.runtime_dir, uid, gid)
-        self.pool = pool = Pool(board, _limits(settings), self._ways(board, launched, listen_dir))
-        self._spawner = spawner = Spawner(board, launched, pool)
-        self.logs = logs = Logs(spawner)
-        pool.attach(spawner)
-        pool.lost.addCallback(self._spawner_lost)
-        routes = Routes.of(settings.allowed_hosts, folders=settings.project_path is not None)
-        self.gateway = Gateway(board, board, with_limits(settings), routes, pool)
-        self._control = Control(
+        self._parts = parts = Parts(
             reactor,
             board,
-            pool,
-            self.gateway,
-            max_servers=settings.max_servers,
-            chosen=settings.runtime_dir,
-            runtime_dir=hello.runtime_dir,
-            roles=Roles(started_by=os.geteuid(), serves_as=uid, servers_as=servers),
+            settings,
+            self._tenure,
+            hello,
+            user=self._network_user,
+            servers=servers,
+            kept=kept,
         )
-        self._notifier = Notifier(reactor, os.environ, settings.max_servers, self._load)
-        if settings.access_log is not None:
-            self._access_asked = logs.write_access_to(self.gateway, board)
-        if self._log_file is not None:
-            logs.write_own_to(self._log_file)
-        if self.site_logs is not None:
-            logs.add(self.site_logs.reopen)
-
-    def _load(self) -> tuple[Mapping[State, int], int, int]:
-        policy = self.pool.policy
-        return policy.counts(), policy.waiting, self.gateway.counters.answers
+        for descriptor in kept.values():
+            os.close(descriptor)
+        self.gateway, self.pool = parts.gateway, parts.pool
+        parts.pool.lost.addCallback(self._spawner_lost)
+        self._access_asked = parts.write_logs(self._log_file)
 
     def _warn_of_one_user(self, uid: int, servers: int | None) -> None:
         if uid == servers:
@@ -209,49 +207,17 @@ class LuisitoService(Service):
                 uid=uid,
             )
 
-    def _configuration(self, gid: int) -> Configure:
+    def _configuration(self) -> Configure:
         return configuration(
             self.settings,
             allow_root=self._allow_root,
             umask=self._umask,
-            network_gid=gid,
+            network_user=self._network_user,
             sockets=[each.path for each in self._listeners if each.path is not None],
             pidfile=self._pidfile,
             log=None if self._log_file is None else self._log_file.name,
+            text=self._text,
         )
-
-    def _ways(self, board: Switchboard, launched: Launched, listen_dir: str) -> Ways:
-        diag, settings = Diag(), self.settings
-        self._diag = diag
-        if settings.output_log_dir is not None:
-            self.site_logs = SiteLogs(
-                board,
-                self._reactor.callFromThread,
-                self._open_site_log,
-                settings.output_log_dir,
-                settings.log_max_size,
-                settings.log_rate,
-            )
-        readiness = Readiness(board, board, diag, self._owns)
-        return Ways(
-            board,
-            board,
-            readiness,
-            diag,
-            Ports(*settings.port_range),
-            way=launched.hello.way,
-            tcp=settings.handed_socket == "tcp",
-            listen_dir=listen_dir,
-            runtime_dir=launched.hello.runtime_dir,
-            logs=self.site_logs,
-            log_rate=settings.log_rate,
-        )
-
-    def _open_site_log(self, site: str, rotate: bool) -> Deferred[LogFile]:
-        return self._spawner.output_log(site, rotate=rotate)
-
-    def _owns(self, server: int, inode: int) -> Deferred[bool]:
-        return self._spawner.owns(server, inode)
 
     def _become_unprivileged(self) -> None:
         uid, gid = self._network_user
@@ -297,23 +263,19 @@ class LuisitoService(Service):
     def _take_signals(self) -> None:
         # Twisted's own handler makes twistd exit with 143, and a second signal is a traceback.
         # Before that is installed, any signal would end us at once.
-        for number in _STOPPING:
-            signal.signal(number, self._asked_to_stop)
-        signal.signal(signal.SIGUSR1, self._asked_to_reopen)
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        for number in (*_STOPPING, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+            signal.signal(number, self._signalled)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPPING)
 
-    def _asked_to_stop(self, number: int, frame: object) -> None:
-        del frame
-        self._reactor.callFromThread(self._stop, signal.Signals(number).name)
+    def _signalled(self, number: int, _frame: object) -> None:
+        self._reactor.callFromThread(self._tenure.signalled_by, number)
 
-    def _asked_to_reopen(self, _number: int, _frame: object) -> None:
-        self._reactor.callFromThread(self._reopen)
+    def reopen(self) -> None:
+        """See tenure.Holder."""
+        self._parts.logs.reopen()
 
-    def _reopen(self) -> None:
-        self.logs.reopen()  # looked up here: during the start there are none yet
-
-    def _stop(self, name: str) -> None:
+    def stop(self, name: str) -> None:
+        """See tenure.Holder."""
         if self._stopping is None:
             self._log.info("{name}: finishing what is in flight, then stopping", name=name)
             self.stopService().addBoth(lambda _: self._stop_reactor())
@@ -329,6 +291,7 @@ class LuisitoService(Service):
         if self._stopping is None:
             super().stopService()
             self._stopping = Deferred()
+            self._tenure.stopping()
             self._drain().addErrback(self._drain_failed).chainDeferred(self._stopping)
         waiting: Deferred[None] = Deferred()
         self._stopping.addBoth(lambda _: waiting.callback(None))
@@ -339,13 +302,11 @@ class LuisitoService(Service):
         reactor, settings = self._reactor, self.settings
         for listener in self._listeners:
             listener.stopListening()
-        if self._notifier is not None:
-            self._notifier.stopping()
+        parts, pool = self._parts, self.pool
+        parts.notifier.stopping()
         if not self.failed:
-            gateway, pool = self.gateway, self.pool
-            if self._control is not None:
-                self._control.draining()
-            gateway.close_idle()
+            parts.control.draining()
+            parts.gateway.close_idle()
             empty = pool.shutdown()
             end = reactor.callLater(settings.drain_timeout, pool.terminate_all)
             hard = reactor.callLater(
@@ -355,9 +316,43 @@ class LuisitoService(Service):
             for call in (end, hard):
                 if call.active():
                     call.cancel()
-            self._close_control()
-            yield self._spawner.stop()
-        self._close()
+            parts.close()
+            yield self._tenure.end(0)
+        else:
+            parts.close()
+        self._close_board()
+
+    # -- making way
+
+    def make_way(self, pair: socket.socket) -> None:
+        """See tenure.Holder."""
+        super().stopService()
+        for listener in self._listeners:
+            listener.let_go()
+        self._parts.control.close()
+        self._parts.notifier.close()
+        self._stopping = Deferred()
+        left = self._leave(self._parts.passage.make_way(pair))
+        left.addErrback(self._drain_failed).chainDeferred(self._stopping)
+        self._stopping.addBoth(lambda _: self._stop_reactor())
+
+    def _leave_now(self) -> None:
+        if not self._left.called:
+            self._left.callback(None)
+
+    @inlineCallbacks
+    def _leave(self, done: Deferred[None]) -> Generator[Deferred[Any], Any, None]:
+        done.addCallback(lambda _: self._leave_now())
+        end = self._reactor.callLater(self.settings.drain_timeout, self._leave_now)
+        yield self._left
+        if end.active():
+            end.cancel()
+        yield self._parts.settle()
+        self._parts.close()
+        status = yield self._tenure.end(0)
+        if status:
+            self._fail()
+        self._close_board()
 
     def _drain_failed(self, failure: Failure) -> None:
         self._fail()
@@ -372,46 +367,15 @@ class LuisitoService(Service):
             self._log.error("Servers are left that do not end; the spawner ends them")
             empty.callback(None)
 
-    def _close_control(self) -> None:
-        if self._control is not None:
-            self._control.close()
-
-    def _close(self) -> None:
-        self._close_control()
-        if self._notifier is not None:
-            self._notifier.close()
-        if self._stalls is not None:
-            self._stalls.stop()
-        gateway = self.gateway
-        gateway.close_all()
-        self._log.info("counters: {json}", json=json.dumps(gateway.counters.as_dict()))
-        self.pool.close()
-        if gateway.access is not None:
-            gateway.access.close()
-            gateway.log_to(None)
-        self._diag.close()
-        close_pipes()
+    def _close_board(self) -> None:
         if self._board is not None:
             self._board.close()
 
     def _spawner_lost(self, reason: str) -> None:
         """Nothing can be started or stopped any more: ends, so that a supervisor starts anew."""
+        if self._tenure.yielded:
+            self._leave_now()
+            return
         self._fail()
         self._log.critical("Stopping: {reason}; all servers have gone with it", reason=reason)
         self.stopService().addBoth(lambda _: self._stop_reactor())
-
-
-def _limits(settings: Settings) -> Limits:
-    return Limits(
-        max_servers=settings.max_servers,
-        overlap=settings.overlap,
-        max_starting=settings.max_starting,
-        queue_limit=settings.queue_limit,
-        queue_total=settings.queue_total,
-        queue_timeout=settings.queue_timeout,
-        start_timeout=settings.start_timeout,
-        stop_timeout=settings.stop_timeout,
-        idle_timeout=settings.idle_timeout,
-        min_alive=settings.min_alive,
-        stream_idle=settings.stream_idle,
-    )

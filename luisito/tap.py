@@ -14,16 +14,18 @@ from twisted.application.service import Application
 from twisted.logger import ILogObserver, Logger, textFileLogObserver
 from twisted.python import usage
 
+from luisito.again import argv_of_twistd, as_successor
 from luisito.errors import LuisitoError, SettingsError
+from luisito.process import handshake
 from luisito.service import LuisitoService
 from luisito.settings import load
+from luisito.settings.load import read
+from luisito.tenure import argv_again
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from twisted.python.components import Componentized
-
-    from luisito.settings import Settings
 
 
 class Options(usage.Options):
@@ -40,10 +42,15 @@ class Options(usage.Options):
         Raises:
             SystemExit: a mistake, in one line; a UsageError would come below all of the usage.
         """
+        claimed = None
         try:
+            self["claimed"] = claimed = handshake.claim(os.environ)
             _refuse(self.parent or {})
-            self["loaded"] = load(self["settings"])
+            given = None if claimed is None else claimed.text
+            self["text"] = text = read(self["settings"]).text if given is None else given
+            self["loaded"] = load(self["settings"], text)
         except LuisitoError as error:
+            handshake.refuse(claimed, error)
             raise SystemExit(f"luisito: {error}") from None
 
 
@@ -64,18 +71,25 @@ class _Service(LuisitoService):
     def __init__(
         self,
         reactor: Any,  # noqa: ANN401 - see LuisitoService
-        settings: Settings,
+        options: Options,
         twistd: Mapping[str, Any],
     ) -> None:
         umask = twistd.get("umask")
         self._observed = _log_of_twistd(twistd)
+        is_twistd = "nodaemon" in twistd
+        stays = not is_twistd or twistd["nodaemon"] or twistd["debug"]
         super().__init__(
             reactor,
-            settings,
+            options["loaded"],
             user=_user(twistd),
             umask=0o022 if umask is None else umask,
             pidfile=twistd.get("pidfile"),
             log=self._observed or _log_of_twist(twistd),
+            argv=argv_of_twistd() if is_twistd else argv_again(),
+            claimed=options["claimed"],
+            text=options["text"],
+            # under a service manager the spawner is the main process
+            foreground=bool(stays) and "NOTIFY_SOCKET" not in os.environ,
         )
 
     def setServiceParent(self, parent: Any) -> None:  # noqa: ANN401 - an IServiceCollection
@@ -86,15 +100,26 @@ class _Service(LuisitoService):
 
     def privilegedStartService(self) -> None:
         """See LuisitoService."""
-        with _one_line():
+        with self._one_line():
             super().privilegedStartService()
-        if os.geteuid() == 0:
-            _leave_pidfile()
+        _leave_pidfile()
 
     def startService(self) -> None:
         """See LuisitoService."""
-        with _one_line():
+        with self._one_line():
             super().startService()
+
+    @contextmanager
+    def _one_line(self) -> Iterator[None]:
+        """Says why it cannot start, without a traceback; twistd then ends with status 1."""
+        try:
+            yield
+        except LuisitoError as error:
+            self._tenure.cannot(error)
+            Logger(namespace="luisito").critical("Cannot start: {error}", error=error)
+            # it has been said
+            sys.excepthook = lambda *_: None
+            raise
 
     def _fail(self) -> None:
         # twistd itself always ends with 0; this runs after it has removed its pidfile
@@ -134,20 +159,8 @@ def _log_of_twist(twist: Mapping[str, Any]) -> TextIO | None:
     return file
 
 
-@contextmanager
-def _one_line() -> Iterator[None]:
-    """Says why it cannot start, without a traceback; twistd cleans up and ends with status 1."""
-    try:
-        yield
-    except LuisitoError as error:
-        Logger(namespace="luisito").critical("Cannot start: {error}", error=error)
-        # it has been said
-        sys.excepthook = lambda *_: None
-        raise
-
-
 def _leave_pidfile() -> None:
-    """Leaves twistd's pidfile to the spawner: nobody may not delete it, and would only complain."""
+    """Leaves twistd's pidfile to the spawner: it is for the end of all, not for ours."""
     # there is no public way to tell twistd once it has written it
     from twisted.scripts._twistd_unix import UnixApplicationRunner
 
@@ -167,15 +180,16 @@ def _user(twistd: Mapping[str, Any]) -> tuple[int | None, int | None]:
 
 def makeService(options: Options) -> LuisitoService:
     """The service, for `twistd luisito` and `twist luisito`."""
-    return _service(options["loaded"], options.parent or {})
+    return _service(options, options.parent or {})
 
 
-def _service(settings: Settings, twistd: Mapping[str, Any]) -> LuisitoService:
+def _service(options: Options, twistd: Mapping[str, Any]) -> LuisitoService:
     from twisted.internet import reactor
 
     try:
-        return _Service(reactor, settings, twistd)
+        return _Service(reactor, options, twistd)
     except LuisitoError as error:
+        handshake.refuse(options["claimed"], error)
         raise SystemExit(f"luisito: {error}") from None
 
 
@@ -190,8 +204,10 @@ def make_application(path: str) -> Componentized:
     options.parent = twistd
     options["settings"] = path
     options.postOptions()
+    if options["claimed"] is not None and "nodaemon" in twistd:
+        as_successor(twistd)
     application: Componentized = Application("luisito")
-    _service(options["loaded"], twistd).setServiceParent(application)
+    _service(options, twistd).setServiceParent(application)
     return application
 
 

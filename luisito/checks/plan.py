@@ -61,7 +61,7 @@ def configured(settings: Settings, who: Whom) -> Config:
         settings,
         allow_root=False,
         umask=0o022,
-        network_gid=who.network.gid,
+        network_user=(who.network.uid, who.network.gid),
         sockets=[],
         pidfile=None,
         log=None,

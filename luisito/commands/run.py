@@ -50,14 +50,24 @@ def run(options: argparse.Namespace) -> int:
     from twisted.internet import reactor
     from twisted.logger import globalLogBeginner, textFileLogObserver
 
+    from luisito.errors import LuisitoError
+    from luisito.process import handshake
     from luisito.service import LuisitoService
     from luisito.settings import from_mapping
 
+    claimed = handshake.claim(os.environ)
     settings = from_mapping(_names(options))
     globalLogBeginner.beginLoggingTo([textFileLogObserver(sys.stderr)], redirectStandardIO=False)
-    service = LuisitoService(reactor, settings, allow_root=True)
-    service.privilegedStartService()
-    service.startService()
+    foreground = "NOTIFY_SOCKET" not in os.environ
+    service = LuisitoService(
+        reactor, settings, allow_root=True, claimed=claimed, foreground=foreground
+    )
+    try:
+        service.privilegedStartService()
+        service.startService()
+    except LuisitoError as error:
+        handshake.refuse(claimed, error)
+        raise
     reactor.run()
     return 1 if service.failed else 0
 

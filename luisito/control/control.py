@@ -33,6 +33,7 @@ class Control:
         chosen: RUNTIME_DIR, the setting.
         runtime_dir: the one in use.
         roles: who may do what.
+        kept: the listening socket, where another process has made it; None to make it.
 
     Raises:
         SettingsError: it cannot be made.
@@ -51,6 +52,7 @@ class Control:
         chosen: str | None,
         runtime_dir: str,
         roles: Roles,
+        kept: int | None = None,
     ) -> None:
         self._found = runtime_dir in (chosen, default_place(os.geteuid(), os.environ))
         self._overview = overview = Overview(
@@ -63,7 +65,11 @@ class Control:
         )
         connections = Connections(board, Api(board, roles, overview, pool, gateway), roles)
         self._dir, self._path = runtime_dir, wire.control_path(runtime_dir)
-        self._door = Door(reactor, board, bind(self._path), connections)
+        self._door = Door(reactor, board, bind(self._path, kept), connections)
+
+    def fileno(self) -> int:
+        """The listening socket's descriptor."""
+        return self._door.fileno()
 
     def open(self) -> None:
         """Begins to answer."""

@@ -27,14 +27,20 @@ _ACCEPTS: Final = 16
 _PAUSE: Final = 0.1
 
 
-def bind(path: str) -> socket.socket:
+def bind(path: str, kept: int | None = None) -> socket.socket:
     """Makes the socket, which every user may connect to.
 
     Nobody else uses its folder, so that what is left there under its name is of no use any more.
 
+    Args:
+        path: where.
+        kept: it, where another process has made it; owned by what is returned.
+
     Raises:
         SettingsError: that is not possible.
     """
+    if kept is not None:
+        return socket.socket(fileno=kept)
     sock = socket.socket(socket.AF_UNIX)
     try:
         sock.setblocking(False)

@@ -62,8 +62,7 @@ def inherited(
     """
     started = seconds(_number(row, "started")) or now
     port, uid, way = row["port"], row["uid"], str(row["way"])
-    # Where it listens by its port nobody but its readiness tells.
-    ready = bool(_number(row, "ready")) and way != "port"
+    ready = _number(row, "ready") > 0
     known = Known(
         str(row["site"]),
         State.READY if ready else State.STARTING,
@@ -98,6 +97,7 @@ def inherited(
         known,
         holder,
         killed=known.state is State.STOPPING,
+        loopback="::1" if _number(row, "ipv6") else "127.0.0.1",
     )
     if held is None:
         return one

@@ -17,15 +17,40 @@ MAX_TEXT = 4096  # characters of an error message
 MAX_WORDS, MAX_COMMAND = 100, 2000  # words of a command that is told, and their characters in all
 MAX_FOLDER = 1000  # characters of a folder that is told
 SERVERS_IN_A_MESSAGE = 100
+SUCCEEDS = "LUISITO_SUCCEEDS"  # a variable that tells a successor the descriptor of its link
 CONTROL = "control.sock"  # in RUNTIME_DIR; the network process makes it, the spawner removes it
-SIGNALS = ("TERM", "KILL", "USR1", "HUP")
+LISTENERS_IN_A_MESSAGE = MAX_DESCRIPTORS
+SIGNALS = ("TERM", "KILL", "USR1", "HUP")  # that servers may be sent
+RELAYED = ("TERM", "HUP", "USR1", "USR2")  # that are meant for whoever serves
 
 Scalar = codec.Scalar
 
 
 # -- orders --------------------------------------------------------------------------------------
+class Remember(NamedTuple):
+    """How this process was started; the first one sends it, first of all.
+
+    Beside it: a memfd with its core.recipe.Recipe, stdout and stderr.
+    """
+
+
+class AskListeners(NamedTuple):
+    """Ask for the listening sockets that the spawner keeps; only before `Serve`."""
+
+    ask: int
+
+
+class Keep(NamedTuple):
+    """Keep a copy of a listening socket, which is beside it; only before `Serve`."""
+
+    name: str
+
+
 class Configure(NamedTuple):
-    """Everything the spawner will ever know; sent once, first, before privileges drop."""
+    """Everything the spawner will ever know of a network process; sent once, with all privileges.
+
+    Beside it: a memfd with the text of the settings file, where there is one.
+    """
 
     version: int
     max_servers: int
@@ -47,11 +72,45 @@ class Configure(NamedTuple):
     sockets: list[str]  # unix ones of LISTEN, where the network process cannot remove them itself
     pidfile: str | None = None  # the network process's, where it cannot remove it itself
     run_as_file: str | None = None  # the settings file whose RUN_AS is a function
+    run_as_digest: str | None = None  # of that file: another function may lie behind another one
     log: str | None = None  # the network process's own, to be opened again
     rlimits: dict[str, list[int | None]] | None = None  # soft and hard by name (core.rlimits)
     memory_max: int | None = None  # bytes
     cpu_max: int | None = None  # microseconds in each core.cgroup.CPU_PERIOD
     pids_max: int | None = None  # processes and threads
+    on_crash: str | None = None  # "replace" or "stop"; null: as it was started
+    network_uid: int | None = None
+
+
+class Serve(NamedTuple):
+    """Say that this process could serve now, its privileges given up."""
+
+
+class CannotServe(NamedTuple):
+    """Say why this process will never serve."""
+
+    message: str
+
+
+class Yielded(NamedTuple):
+    """Answer `Yield`: this process accepts and orders no more, whatever it still has in flight."""
+
+
+class Relay(NamedTuple):
+    """Pass a signal on to whoever serves."""
+
+    signal: str
+
+
+class Stopping(NamedTuple):
+    """Say that this process has been told to stop: nobody is to follow it."""
+
+
+class IsReady(NamedTuple):
+    """Say that a server has been found to be ready; `ipv6`: on ::1."""
+
+    server: int
+    ipv6: bool
 
 
 class Start(NamedTuple):
@@ -115,7 +174,9 @@ class Adopt(NamedTuple):
 
 
 class Quit(NamedTuple):
-    """Kill what is left and exit."""
+    """Kill what is left and exit with a status."""
+
+    status: int = 0
 
 
 # -- facts ---------------------------------------------------------------------------------------
@@ -130,6 +191,43 @@ class Hello(NamedTuple):
     words: str
     runtime_dir: str
     way: str
+
+
+class Listeners(NamedTuple):
+    """Answers AskListeners, in as many messages as needed: `more` is false in the last one.
+
+    Beside it the sockets, in the order of their names.
+    """
+
+    ask: int
+    names: list[str]
+    more: bool
+
+
+class Yield(NamedTuple):
+    """Make way for a successor; beside it one end of a SOCK_SEQPACKET pair with it."""
+
+
+class Take(NamedTuple):
+    """Serve from now on; beside it the other end of that pair, where somebody has made way.
+
+    `last`: the highest number of a server so far. `words`: why nobody has; "" where that is right.
+    """
+
+    last: int
+    words: str
+
+
+class NotReplaced(NamedTuple):
+    """Go on: no successor could be had."""
+
+    message: str
+
+
+class Signalled(NamedTuple):
+    """The spawner was sent a signal that is meant for whoever serves."""
+
+    signal: str
 
 
 class Spare(NamedTuple):
@@ -236,10 +334,33 @@ class Refused(NamedTuple):
 
 
 Order = (
-    Configure | Start | Signal | AskFolder | AskOwns | AskLog | AskOwnLog | AskList | Adopt | Quit
+    Remember
+    | AskListeners
+    | Keep
+    | Configure
+    | Serve
+    | CannotServe
+    | Yielded
+    | Relay
+    | Stopping
+    | IsReady
+    | Start
+    | Signal
+    | AskFolder
+    | AskOwns
+    | AskLog
+    | AskOwnLog
+    | AskList
+    | Adopt
+    | Quit
 )
 Fact = (
     Hello
+    | Listeners
+    | Yield
+    | Take
+    | NotReplaced
+    | Signalled
     | Spare
     | Started
     | Running
@@ -253,7 +374,16 @@ Fact = (
     | Refused
 )
 _ORDERS: dict[str, type[Order]] = {
+    "remember": Remember,
+    "listeners": AskListeners,
+    "keep": Keep,
     "configure": Configure,
+    "serve": Serve,
+    "cannot serve": CannotServe,
+    "yielded": Yielded,
+    "relay": Relay,
+    "stopping": Stopping,
+    "ready": IsReady,
     "start": Start,
     "signal": Signal,
     "folder": AskFolder,
@@ -266,6 +396,11 @@ _ORDERS: dict[str, type[Order]] = {
 }
 _FACTS: dict[str, type[Fact]] = {
     "hello": Hello,
+    "kept": Listeners,
+    "yield": Yield,
+    "take": Take,
+    "not replaced": NotReplaced,
+    "signalled": Signalled,
     "spare": Spare,
     "started": Started,
     "running": Running,
@@ -297,8 +432,10 @@ def decode_order(data: bytes) -> Order:
         WireError: it is not exactly one of the known orders.
     """
     order = codec.decode(data, _ORDERS)
-    if type(order) is Signal and order.signal not in SIGNALS:
-        raise WireError(f"signal {order.signal!r:.100} is none of {', '.join(SIGNALS)}")
+    if type(order) is Signal:
+        _check_signal(order.signal, SIGNALS)
+    elif type(order) is Relay:
+        _check_signal(order.signal, RELAYED)
     return order
 
 
@@ -308,7 +445,15 @@ def decode_fact(data: bytes) -> Fact:
     Raises:
         WireError: it is not exactly one of the known facts.
     """
-    return codec.decode(data, _FACTS)
+    fact = codec.decode(data, _FACTS)
+    if type(fact) is Signalled:
+        _check_signal(fact.signal, RELAYED)
+    return fact
+
+
+def _check_signal(name: str, known: tuple[str, ...]) -> None:
+    if name not in known:
+        raise WireError(f"signal {name!r:.100} is none of {', '.join(known)}")
 
 
 def encode_start(order: Start) -> bytes:

@@ -13,7 +13,7 @@ from twisted.internet.interfaces import IListeningPort, IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from luisito.net.endpoints import BACKLOG, ask
+from luisito.net.endpoints import BACKLOG, ask, place
 from luisito.net.sockets import SocketStream
 from luisito.net.switchboard import IN
 from luisito.spawner.channel import refuse_descriptors
@@ -92,6 +92,8 @@ class Listener:
         self._port = sock.getsockname()[1] if self._tcp else 0
         self.path: str | None = None
         """Of a unix socket whose file is ours to remove."""
+        self.shared = False
+        """Whoever started us listens there too."""
         self._resume: Any = None
         self.open = False
 
@@ -112,17 +114,26 @@ class Listener:
     def stopListening(self) -> None:
         """See IListeningPort."""
         if self.open:
+            if not self.shared:
+                # Nobody listens any more from this moment on, whoever has copies.
+                with suppress(OSError):
+                    self.socket.shutdown(socket.SHUT_RDWR)
+            self.let_go()
+            if self.path is not None:
+                try:
+                    os.unlink(self.path)
+                except OSError:
+                    pass
+
+    def let_go(self) -> None:
+        """Accepts no more; whoever connects waits for another process that listens there."""
+        if self.open:
             self.open = False
             if self._resume is None:
                 self._board.unregister(self.socket.fileno())
             else:
                 self._resume.cancel()
             self.socket.close()
-            if self.path is not None:
-                try:
-                    os.unlink(self.path)
-                except OSError:
-                    pass
 
     def getHost(self) -> IAddress:
         """See IListeningPort."""
@@ -244,7 +255,9 @@ class _Sockets:
         sock = socket.socket(family, socket.SOCK_STREAM, fileno=os.dup(fd))
         if family == socket.AF_UNIX:
             refuse_descriptors(sock)
-        return self._make(sock)
+        listener = self._make(sock)
+        listener.shared = True
+        return listener
 
 
 def _remove_stale(path: str) -> None:
@@ -261,7 +274,11 @@ def _remove_stale(path: str) -> None:
 
 
 def listen(
-    description: str, board: Switchboard, clock: IReactorTime, acceptor: Acceptor
+    description: str,
+    board: Switchboard,
+    clock: IReactorTime,
+    acceptor: Acceptor,
+    kept: int | None = None,
 ) -> Listener:
     """Binds the socket that an endpoint string describes; `startListening` begins to accept.
 
@@ -271,6 +288,8 @@ def listen(
         board: where it is registered.
         clock: for pauses.
         acceptor: who takes the connections.
+        kept: a socket that another process has bound for the same string; owned by the listener
+            from now on. None to bind one.
 
     Raises:
         SettingsError: the string is not understood, or it cannot be listened on.
@@ -280,5 +299,10 @@ def listen(
         sock.setblocking(False)
         return Listener(board, clock, sock, acceptor)
 
-    listener: Listener = ask(_Sockets(make), description)
-    return listener
+    if kept is not None:
+        listener = make(socket.socket(fileno=kept))
+        listener.path = place(description).path or None
+        listener.shared = description.startswith("systemd:")
+        return listener
+    bound: Listener = ask(_Sockets(make), description)
+    return bound

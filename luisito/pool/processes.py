@@ -238,6 +238,9 @@ class Processes:
         if start is None or server.state is not State.STARTING:
             return
         start.is_ready()
+        # For whoever adopts it after a crash of ours.
+        address = "" if start.backend is None else start.backend.address
+        self._spawner.is_ready(start.number, ipv6=address[:1] == ("::1",))
         self._early.pop(server, None)
         server.data = start.backend
         now = self._clock()

@@ -6,7 +6,7 @@ import os
 import socket
 from collections import deque
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReadWriteDescriptor
@@ -16,6 +16,7 @@ from zope.interface import implementer
 from luisito.core import wire
 from luisito.errors import SpawnerLost, WireError
 from luisito.process.reaper import Reaper
+from luisito.process.told import LogFile
 from luisito.spawner import channel
 
 if TYPE_CHECKING:
@@ -24,43 +25,11 @@ if TYPE_CHECKING:
 
     from luisito.core.wire import Fact, Order
     from luisito.process.launch import Launched
+    from luisito.process.told import Listener, Office
 
 _NO_ROOM = "too many open files to take over its output; raise the limit (LimitNOFILE=)"
 _FACTS_A_TURN = 64  # then other sites' sockets have their turn
 _Answer = TypeVar("_Answer")
-
-
-class LogFile(NamedTuple):
-    """An open log file.
-
-    Attributes:
-        fd: to append to; its receiver's to close.
-        size: in bytes.
-        midline: its last line has no end yet.
-    """
-
-    fd: int
-    size: int
-    midline: bool
-
-
-class Listener(Protocol):
-    """Who is told of the servers; descriptors are the listener's to close."""
-
-    def spawner_started(self, server: int, pid: int, output: int, notify: int) -> None:
-        """A process exists: its output's read end and its notify socket, both non-blocking."""
-
-    def spawner_running(self, running: wire.Running) -> None:
-        """The command was executed."""
-
-    def spawner_failed(self, server: int, message: str, overloaded: bool) -> None:
-        """No command came to run, and nothing is left of the attempt."""
-
-    def spawner_exited(self, exited: wire.Exited) -> None:
-        """The server and all its descendants have gone."""
-
-    def spawner_lost(self, reason: str) -> None:
-        """The spawner has gone, and every server with it."""
 
 
 @implementer(IReadWriteDescriptor)
@@ -70,7 +39,10 @@ class Spawner:
     Args:
         reactor: where to wait for facts.
         launched: as returned by launch().
-        listener: who is told.
+        listener: who is told of the servers.
+        office: who is told of what becomes of us.
+        awaited: whoever started us waits for our end, and we for the spawner's: the exit status is
+            its. Else it waits for ours.
 
     Attributes:
         hello: what is in force: containment, the runtime folder, the way in.
@@ -78,13 +50,21 @@ class Spawner:
 
     _log = Logger()
 
-    def __init__(self, reactor: IReactorFDSet, launched: Launched, listener: Listener) -> None:
+    def __init__(
+        self,
+        reactor: IReactorFDSet,
+        launched: Launched,
+        listener: Listener,
+        office: Office | None = None,
+        *,
+        awaited: bool = True,
+    ) -> None:
         self.hello = launched.hello
         self._reactor = reactor
         self._sock = launched.sock
         self._process = launched.process
         self._killer = launched.killer
-        self._listener = listener
+        self._listener, self._office, self._awaited = listener, office, awaited
         self._waiting: deque[tuple[bytes, tuple[int, ...]]] = deque()
         self._asks: dict[int, Deferred[object]] = {}
         self._rows: dict[int, list[dict[str, wire.Scalar]]] = {}
@@ -164,15 +144,51 @@ class Spawner:
         """
         return self._ask(wire.Adopt(self._next_ask(), server), tuple)
 
-    def stop(self) -> Deferred[int]:
+    def is_ready(self, server: int, *, ipv6: bool) -> None:
+        """Tell that a server is ready, perhaps on ::1, for whoever adopts it."""
+        self._order(wire.IsReady(server, ipv6))
+
+    # -- succession
+    def serve(self) -> None:
+        """Tell that we could serve; `Office.told_to_take` is the answer."""
+        self._order(wire.Serve())
+
+    def yielded(self) -> None:
+        """Tell that we have made way."""
+        self._order(wire.Yielded())
+
+    def relay(self, name: str) -> None:
+        """Pass on a signal that is meant for whoever serves."""
+        self._order(wire.Relay(name))
+
+    def stopping(self) -> None:
+        """Tell that we have been told to stop."""
+        self._order(wire.Stopping())
+
+    def stop(self, status: int = 0) -> Deferred[int]:
         """End the spawner, and with it all servers that still live.
 
+        Args:
+            status: what it is to end with.
+
         Returns:
-            Its exit code, once it was reaped.
+            Its exit code, once it was reaped; 0 where it waits for our end.
         """
         self._stopping = True
         if not self._gone:
-            self._order(wire.Quit())
+            self._order(wire.Quit(status))
+        return self._ended
+
+    def leave(self) -> None:
+        """Hear and say nothing more; our own end ends the link, which the spawner waits for."""
+        if not self._gone:
+            self._gone = self._stopping = True
+            self._unregister()
+            self._sock.detach()
+
+    @property
+    def ended(self) -> Deferred[int]:
+        """Is called with the exit code of the spawner; where it waits for our end, with 0."""
         return self._ended
 
     def _next_ask(self) -> int:
@@ -281,10 +297,35 @@ class Spawner:
             self._listener.spawner_failed(fact.server, fact.message, fact.overloaded)
         elif isinstance(fact, wire.Exited):
             self._listener.spawner_exited(fact)
+        elif isinstance(fact, wire.Yield | wire.Take | wire.NotReplaced | wire.Signalled):
+            self._hear(fact, descriptors)
         elif isinstance(fact, wire.Refused):
             self._log.error("the spawner refused an order: {message}", message=fact.message)
-        elif not isinstance(fact, wire.Hello):
+        elif not isinstance(fact, wire.Hello | wire.Listeners):
             self._answer(fact, descriptors)
+
+    def _hear(
+        self,
+        fact: wire.Yield | wire.Take | wire.NotReplaced | wire.Signalled,
+        descriptors: list[int],
+    ) -> None:
+        office = self._office
+        if office is None:
+            return
+        pair = None
+        if descriptors:
+            pair = socket.socket(fileno=descriptors.pop(0))
+            pair.setblocking(False)
+        if isinstance(fact, wire.Take):
+            office.told_to_take(fact.last, fact.words, pair)
+        elif isinstance(fact, wire.NotReplaced):
+            office.not_replaced(fact.message)
+        elif isinstance(fact, wire.Signalled):
+            office.signalled(fact.signal)
+        elif pair is not None:
+            office.told_to_yield(pair)
+        else:
+            self._log.error("no room for the descriptor of a successor; it waits in vain")
 
     def _take_spare(self, fact: wire.Spare, descriptors: list[int]) -> None:
         self._drop_spare()
@@ -339,23 +380,37 @@ class Spawner:
         if self._gone:
             return
         self._gone = True
-        # Unregister before closing: a closed descriptor cannot be found in epoll any more.
+        self._unregister()
+        asks, self._asks = self._asks, {}
+        for asked in asks.values():
+            asked.errback(SpawnerLost(reason))
+        if self._awaited and self._process is not None:
+            self._sock.close()
+            Reaper(self._reactor, self._process, self._ended)
+        else:
+            # The kernel closes it at our very end, which the spawner waits for.
+            self._sock.detach()
+            if self._process is not None:
+                self._process.returncode = 0  # nobody here waits for it
+            self._ended.callback(0)
+        self._kill_what_is_left()
+        if not self._stopping:
+            self._listener.spawner_lost(reason)
+
+    def _kill_what_is_left(self) -> None:
+        if self._killer < 0:
+            return
+        if not self._stopping:
+            # It cannot be sure to have ended the servers; and no guardian need be left either.
+            with suppress(OSError):
+                os.write(self._killer, b"1")
+        os.close(self._killer)
+
+    def _unregister(self) -> None:
+        # Before closing: a closed descriptor cannot be found in epoll any more.
         self._reactor.removeReader(self)
         self._reactor.removeWriter(self)
-        self._sock.close()
         self._drop_spare()
         for _, descriptors in self._waiting:
             channel.close(list(descriptors))
         self._waiting.clear()
-        asks, self._asks = self._asks, {}
-        for asked in asks.values():
-            asked.errback(SpawnerLost(reason))
-        if self._killer >= 0:
-            if not self._stopping:
-                # It cannot be sure to have ended the servers; and no guardian need be left either.
-                with suppress(OSError):
-                    os.write(self._killer, b"1")
-            os.close(self._killer)
-        Reaper(self._reactor, self._process, self._ended)
-        if not self._stopping:
-            self._listener.spawner_lost(reason)

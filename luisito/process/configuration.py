@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from typing import TYPE_CHECKING
 
@@ -18,10 +19,11 @@ def configuration(
     *,
     allow_root: bool,
     umask: int,
-    network_gid: int,
+    network_user: tuple[int, int],
     sockets: list[str],
     pidfile: str | None,
     log: str | None,
+    text: bytes | None = None,
 ) -> Configure:
     """Composes the spawner's first order.
 
@@ -29,15 +31,16 @@ def configuration(
         settings: checked.
         allow_root: the command was typed by the person at the keyboard, so it may run as root.
         umask: of the servers.
-        network_gid: the group that the network process will have.
+        network_user: the uid and gid that the network process will have.
         sockets: paths of the unix sockets it listens on.
         pidfile: of the network process.
         log: the file of its own log.
+        text: of the settings file, where there is one.
     """
     run_as, command = settings.run_as, settings.cmd_tpl
-    if os.geteuid() != 0:
-        # only root puts them where the user that we become may not write
-        sockets, pidfile = [], None
+    digest = None
+    if isinstance(run_as, Function) and text is not None:
+        digest = hashlib.sha256(text).hexdigest()
     return Configure(
         version=VERSION,
         max_servers=settings.max_servers,
@@ -55,13 +58,16 @@ def configuration(
         log_keep=settings.log_keep,
         access_log=settings.access_log,
         runtime_dir=settings.runtime_dir,
-        network_gid=network_gid,
+        network_gid=network_user[1],
         sockets=[os.path.abspath(path) for path in sockets],
         pidfile=os.path.abspath(pidfile) if pidfile else None,
         run_as_file=run_as.file if isinstance(run_as, Function) else None,
+        run_as_digest=digest,
         log=None if log is None else os.path.abspath(log),
         rlimits={name: list(pair) for name, pair in settings.rlimits.items()},
         memory_max=settings.memory_max,
         cpu_max=None if settings.cpu_max is None else round(settings.cpu_max * CPU_PERIOD),
         pids_max=settings.pids_max,
+        on_crash=settings.on_crash,
+        network_uid=network_user[0],
     )

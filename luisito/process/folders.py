@@ -78,13 +78,14 @@ def make_logs(path: str) -> None:
         ) from None
 
 
-def make_listen(runtime_dir: str, uid: int, gid: int) -> str:
+def make_listen(runtime_dir: str, uid: int, gid: int, *, succeeds: bool) -> str:
     """Makes the network process's own folder in RUNTIME_DIR, for the sockets it hands over.
 
     Args:
         runtime_dir: nobody but whoever starts Luisito may write there.
         uid: of the network process.
         gid: its group.
+        succeeds: another one has been there, whose folder it is then.
 
     Returns:
         The path of the folder.
@@ -97,6 +98,8 @@ def make_listen(runtime_dir: str, uid: int, gid: int) -> str:
         os.mkdir(path, 0o700)
         os.chown(path, uid, gid)
     except FileExistsError:
+        if succeeds:
+            return path
         raise SettingsError(
             f"RUNTIME_DIR = {runtime_dir!r}: folder 0 in it is left from another Luisito and could"
             f" not be removed; unmount what is in it and remove it: rm -r {path}"

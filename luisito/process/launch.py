@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import os
-import select
 import socket
 import subprocess
 import sys
-import time
-from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
-from luisito.core import wire
-from luisito.errors import SettingsError, SpawnerLost
-from luisito.spawner import channel
+from luisito.process import handshake
 
 if TYPE_CHECKING:
-    from luisito.core.wire import Configure, Hello
+    from collections.abc import Mapping
 
-_TIMEOUT = 10.0  # seconds for the spawner to answer, which takes it some 50 ms
+    from luisito.core.recipe import Recipe
+    from luisito.core.wire import Configure, Hello
+    from luisito.process.handshake import Claimed
+
 _PASSED_ON = ("PATH", "LANG", "TZ", "XDG_RUNTIME_DIR")
 _CODE = (
     "import sys; sys.path.insert(0, {root!r}); "
@@ -27,27 +25,38 @@ _CODE = (
 
 
 class Launched(NamedTuple):
-    """A spawner that is configured and waits for orders.
+    """A spawner that is configured.
 
     Attributes:
         sock: our end of the pair; non-blocking.
-        process: the spawner, or the guardian above it.
+        process: the spawner, or the guardian above it; None where we are somebody's successor.
         hello: what is in force there.
         killer: to write "1" to it kills all servers, whatever has become of the spawner; -1 where
             they have no cgroups.
     """
 
     sock: socket.socket
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[bytes] | None
     hello: Hello
     killer: int = -1
 
 
-def launch(configure: Configure) -> Launched:
+def launch(
+    configure: Configure,
+    recipe: Recipe | None = None,
+    text: bytes | None = None,
+    listeners: Mapping[str, int] | None = None,
+) -> Launched:
     """Start the spawner and wait until it has accepted its configuration.
 
     To be called before privileges drop. The spawner has a session of its own, so that Ctrl-C at
     the terminal reaches the network process only, which then ends things in order.
+
+    Args:
+        configure: what it is told.
+        recipe: how we were started; None where nobody is to succeed us.
+        text: of the settings file, where there is one.
+        listeners: our listening sockets, by name.
 
     Raises:
         SettingsError: the spawner refused a setting.
@@ -67,15 +76,16 @@ def launch(configure: Configure) -> Launched:
             ],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            env=_environ(configure),
+            env={name: os.environ[name] for name in _PASSED_ON if name in os.environ},
             pass_fds=(theirs.fileno(),),
             start_new_session=True,
         )
     try:
         ours.setblocking(False)
-        with suppress(BrokenPipeError):  # it ended at once, which the next line tells
-            channel.send(ours, wire.encode(configure))
-        hello, killer = _first_fact(ours)
+        if recipe is not None:
+            handshake.remember(ours, recipe)
+        handshake.keep(ours, listeners or {})
+        hello, killer = handshake.configure(ours, configure, text)
     except BaseException:
         ours.close()  # which ends the spawner
         process.wait()
@@ -83,33 +93,21 @@ def launch(configure: Configure) -> Launched:
     return Launched(ours, process, hello, killer)
 
 
-def _environ(configure: Configure) -> dict[str, str]:
-    """What the spawner passes on of the environment; servers get no more than `_PASSED_ON`."""
-    if configure.run_as_file is not None:
-        # Whoever calls RUN_AS loads the settings file as we did.
-        paths = (os.path.abspath(path) for path in sys.path)
-        return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
-    return {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+def configured(
+    claimed: Claimed, configure: Configure, text: bytes | None, listeners: Mapping[str, int]
+) -> Launched:
+    """Tell the spawner that runs what its new configuration would be.
 
+    Args:
+        claimed: our link.
+        configure: what it is told.
+        text: of the settings file, where there is one.
+        listeners: our listening sockets, by name.
 
-def _first_fact(sock: socket.socket) -> tuple[Hello, int]:
-    deadline = time.monotonic() + _TIMEOUT
-    # poll, not select: the descriptor may be over 1023.
-    poller = select.poll()
-    poller.register(sock, select.POLLIN)
-    if not poller.poll((deadline - time.monotonic()) * 1000):
-        raise SpawnerLost(f"the spawner did not answer within {_TIMEOUT:g} s")
-    try:
-        data, descriptors = channel.receive(sock)
-    except OSError as error:
-        raise SpawnerLost(f"the spawner ended while starting: {error.strerror}") from None
-    if not data:
-        raise SpawnerLost("the spawner ended while starting; its last words are on stderr")
-    fact = wire.decode_fact(data)
-    if not isinstance(fact, wire.Hello):
-        channel.close(descriptors)
-    if isinstance(fact, wire.Refused):
-        raise SettingsError(fact.message)
-    if not isinstance(fact, wire.Hello) or fact.version != wire.VERSION:
-        raise SpawnerLost(f"the spawner answered {fact!r:.200} instead of hello")
-    return fact, descriptors[0] if descriptors else -1
+    Raises:
+        SettingsError: the spawner refused a setting.
+        SpawnerLost: it has gone.
+    """
+    handshake.keep(claimed.sock, listeners)
+    hello, killer = handshake.configure(claimed.sock, configure, text)
+    return Launched(claimed.sock, None, hello, killer)

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall
     from twisted.python.failure import Failure
 
-    from luisito.process.client import LogFile
     from luisito.process.sitelogs import SiteLogs
+    from luisito.process.told import LogFile
 
 _EVERY: Final = 0.1  # seconds: through the thread a write costs 27 us, not 1
 _AT_ONCE: Final = 64 << 10  # bytes that are written without waiting for more

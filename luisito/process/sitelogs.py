@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from twisted.internet.interfaces import IReactorTime
 
-    from luisito.process.client import LogFile
+    from luisito.process.told import LogFile
 
 _HELD_SECONDS: Final = 2  # seconds' worth of a site's output: its burst, and a second more
 _LEAST_HELD: Final = 256 << 10  # bytes; some whole pipes

@@ -39,7 +39,7 @@ def main(file: str, descriptor: int) -> None:
     try:
         run_as = load(file).run_as
         if not isinstance(run_as, Function):
-            raise SettingsError(f"{file}: RUN_AS is no function any more; restart Luisito")
+            raise SettingsError(f"{file}: RUN_AS is no function any more; send SIGHUP to Luisito")
     except SettingsError as error:
         signal.alarm(0)
         _refuse(sock, f"RUN_AS cannot be asked: {error}")

@@ -196,6 +196,15 @@ class Settings:
         "seconds",
         "How long requests in flight may go on after Luisito was told to stop.",
     )
+    on_crash: str | None = _setting(
+        values.optional(values.choice("replace", "stop")),
+        None,
+        _POOL,
+        '"replace" or "stop"',
+        "What happens when the process that talks to clients crashes: another one takes its place "
+        'and all servers go on, or all ends. None is "replace" in the background and under '
+        'systemd, else "stop".',
+    )
     handed_socket: str = _setting(
         values.choice("unix", "tcp"),
         "unix",

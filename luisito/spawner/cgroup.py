@@ -54,6 +54,11 @@ class Cgroups:
         with suppress(FileNotFoundError):  # before Linux 5.14
             self.killers = (os.open(f"{folder}/cgroup.kill", os.O_WRONLY | os.O_CLOEXEC),)
 
+    def limit(self, limits: Limits, *, exclusive: bool) -> None:
+        """Change what the cgroups of servers to come are to keep."""
+        self._files = limits.files()
+        self._exclusive = self._exclusive and exclusive
+
     def make(self, server: int) -> str | None:
         """Make a server's cgroup, with its limits.
 

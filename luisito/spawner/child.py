@@ -81,6 +81,7 @@ def run(
     """
     try:
         os.setsid()
+        privileges.drop_bounding_set()  # ours alone: a successor of the network process needs it
         _arrange_descriptors(pipes)
         if group is not None:
             cgroupfs.join(group)

@@ -13,11 +13,17 @@ import signal
 import socket
 import sys
 import time
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from luisito.errors import LuisitoError
 from luisito.spawner import channel, privileges
+from luisito.spawner.containment import kill
 from luisito.spawner.forking import fork
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from luisito.core.recipe import Recipe
 
 DEADLINE: Final = 5.0  # seconds for an answer
 LOADING: Final = 20.0  # seconds to load the settings file
@@ -46,16 +52,22 @@ class Chooser:
         file: the settings file.
         cwd: where Luisito was started.
         parent: what getppid() answers in a child of ours as long as we live.
+        recipe: how Luisito was started: it loads the file with the same environment.
 
     Attributes:
         pid: of the process; 0 while there is none.
         questions: our end of the pair, for the children that ask; questions outlive the process.
     """
 
-    __slots__ = ("_cwd", "_file", "_parent", "_sockets", "_start_at", "pid", "questions")
+    __slots__ = (
+        "_cwd", "_environ", "_file", "_parent", "_sockets", "_start_at", "pid", "questions",
+    )  # fmt: skip
 
-    def __init__(self, file: str, cwd: str, parent: int) -> None:
+    def __init__(self, file: str, cwd: str, parent: int, recipe: Recipe | None) -> None:
         self._file, self._cwd, self._parent = file, cwd, parent
+        self._environ: Mapping[str, str] = os.environ
+        if recipe is not None:
+            self._environ = {**recipe.environ, "PYTHONPATH": os.pathsep.join(recipe.path)}
         self._sockets = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.questions = self._sockets[0].fileno()
         self.pid = 0
@@ -84,9 +96,17 @@ class Chooser:
         self.pid = 0
         return True
 
+    def close(self) -> None:
+        """End it for good."""
+        if self.pid:
+            kill(self.pid, signal.SIGKILL)
+        for sock in self._sockets:
+            sock.close()
+
     def _become(self) -> None:
         """Be that process; never returns."""
         try:
+            privileges.drop_bounding_set()
             privileges.set_parent_death_signal(signal.SIGKILL)
             if os.getppid() != self._parent:
                 return
@@ -95,7 +115,8 @@ class Chooser:
             os.closerange(_SOCKET + 1, os.sysconf("SC_OPEN_MAX"))
             # -P: what may be imported was said by PYTHONPATH, not by the working folder.
             module = ["-P", "-m", "luisito.settings.chooser"]
-            os.execv(sys.executable, [sys.executable, *module, self._file, str(_SOCKET)])
+            argv = [sys.executable, *module, self._file, str(_SOCKET)]
+            os.execve(sys.executable, argv, self._environ)
         finally:
             os._exit(127)
 

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
 LISTENER = 3  # the descriptor of %FD (sd_listen_fds(3))
 _MAX_RUNTIME_DIR = 86  # bytes: sun_path is 108, "/2147483647/notify" and the NUL take 19 of them
+_RUNS = (
+    "command", "env", "project_path", "cwd", "run_as", "run_as_file", "run_as_digest",
+    "allow_root", "min_uid", "umask", "rlimits", "memory_max", "cpu_max", "pids_max",
+)  # fmt: skip
 _ALIVE_TO_SPARE = 16  # servers; the pool counts for itself, this only stops a pool gone wild
 
 
@@ -32,13 +36,16 @@ class Config:
         exclusive: servers run as other users than the spawner does.
         fixed: the beginning of PROJECT_PATH that is the operator's own words.
         limits: what each server's cgroup is to keep.
-        leftovers: what to remove at the end for the network process; the pidfile last.
+        leftovers: by path, what to remove for the network process once nobody needs it.
+        pidfile: likewise, at the very end.
         run_as_file: the settings file whose RUN_AS is a function, which then says it.
         user: who every server runs as; None where that depends on the site, or cannot be told.
         alike: every server runs as the same user in the same folder.
+        runs: all that makes a difference to a server that runs; equal to that of another
+            configuration where its servers may go on.
 
     Raises:
-        SettingsError: a value that cannot be used.
+        SettingsError: a value that cannot be used, or another version of the wire format.
         TemplateError: a template that cannot be used.
     """
 
@@ -60,12 +67,16 @@ class Config:
         "max_alive",
         "min_uid",
         "network_gid",
+        "network_uid",
+        "on_crash",
         "output_log_dir",
+        "pidfile",
         "project_path",
         "rlimits",
         "root",
         "run_as",
         "run_as_file",
+        "runs",
         "runtime_dir",
         "umask",
         "user",
@@ -75,7 +86,9 @@ class Config:
     def __init__(self, order: wire.Configure, *, root: bool) -> None:
         if order.version != wire.VERSION:
             raise SettingsError(
-                f"wire version {order.version}: this spawner speaks {wire.VERSION}; restart Luisito"
+                f"this version of Luisito speaks to its spawner in another way (wire version"
+                f" {order.version}) than the spawner that runs ({wire.VERSION}): it needs a stop"
+                " and a start"
             )
         self.command = Template.parse(order.command)
         self.env = {_variable(name): Template.text(text) for name, text in order.env.items()}
@@ -116,10 +129,13 @@ class Config:
         self.rlimits = {name: _limit(name, pair) for name, pair in (order.rlimits or {}).items()}
         self.limits = Limits(order.memory_max, order.cpu_max, order.pids_max)
         self.network_gid = order.network_gid
+        self.network_uid = order.network_uid
         left = [_absolute("unix socket of LISTEN", path) for path in order.sockets]
-        if order.pidfile is not None:
-            left.append(_absolute("pidfile", order.pidfile))
-        self.leftovers = [Leftover(path) for path in left]
+        self.leftovers = {path: Leftover(path) for path in left}
+        pidfile = _optional("pidfile", order.pidfile)
+        self.pidfile = None if pidfile is None else Leftover(pidfile)
+        self.on_crash = order.on_crash
+        self.runs = tuple(getattr(order, name) for name in _RUNS)
         self.max_alive = order.max_servers + order.overlap + _ALIVE_TO_SPARE
         self.user = self._one_user()
         self.alike = self.user is not None and self.project_path is None
@@ -149,6 +165,25 @@ def _limit(name: str, pair: list[int | None]) -> Limit:
     if len(pair) != 2:
         raise SettingsError(f"RLIMITS: {name!r} has {len(pair)} values; write (soft, hard)")
     return pair[0], pair[1]
+
+
+def refuse_changes(old: Config, new: Config) -> None:
+    """Refuse a configuration that cannot follow another one while Luisito runs.
+
+    Raises:
+        SettingsError: it cannot.
+    """
+    if new.runtime_dir != old.runtime_dir:
+        raise SettingsError(
+            f"RUNTIME_DIR = {new.runtime_dir!r}: it is {old.runtime_dir!r} as long as Luisito runs;"
+            " write that, or stop and start Luisito"
+        )
+    if (new.network_uid, new.network_gid) != (old.network_uid, old.network_gid):
+        raise SettingsError(
+            f"the user of the network process (uid {new.network_uid}, gid {new.network_gid}): it is"
+            f" uid {old.network_uid}, gid {old.network_gid} as long as Luisito runs (--uid, --gid,"
+            " or the users luisito and nobody); stop and start Luisito"
+        )
 
 
 def _variable(name: str) -> str:

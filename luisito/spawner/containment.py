@@ -9,11 +9,19 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from luisito.spawner import privileges, tree
 from luisito.spawner.forking import fork
 
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+# What the guardian passes on: to people it stands for the spawner, whose parent it is.
+_PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 _PAUSE = 0.005  # seconds between two rounds of killing
 _LAST_DEADLINE = 5.0  # seconds after which processes that cannot die are left to the kernel
 
@@ -28,11 +36,17 @@ class Containment:
         parent: what getppid() answers in a child of ours as long as we live.
     """
 
-    __slots__ = ("_guardian", "_lifeline", "init", "kind", "parent", "reaper", "words")
+    __slots__ = (
+        "_guardian", "_inside", "_lifeline", "_outside", "init", "kind", "parent", "reaper",
+        "words",
+    )  # fmt: skip
 
-    def __init__(self, init: int | None, guardian: int, lifeline: int) -> None:
+    def __init__(self, init: int | None, guardian: int, lifeline: int, outside: int = -1) -> None:
         self.init = init
         self._guardian = guardian
+        self._outside = self._inside = outside  # the namespaces of ourselves and of our children
+        if init is not None:
+            self._inside = os.open("/proc/self/ns/pid_for_children", os.O_RDONLY | os.O_CLOEXEC)
         self._lifeline = lifeline  # closed by our death, whatever its kind
         if init is not None:
             self.kind, self.reaper, self.parent = "pid-namespace", init, 0
@@ -48,26 +62,54 @@ class Containment:
         """Tell whether our guardian has gone, so that nobody would clean up after us."""
         return self.init is None and os.getppid() != self._guardian
 
-    def kill_all(self) -> None:
-        """Kill every server with all its descendants, and reap them."""
+    @contextmanager
+    def outside(self) -> Iterator[None]:
+        """For a fork of what is no server: it would not outlive the namespace of the servers.
+
+        Raises:
+            OSError: the kernel does not let us.
+        """
+        if self.init is None:
+            yield
+            return
+        privileges.enter_pid_namespace(self._outside)
+        try:
+            yield
+        finally:
+            privileges.enter_pid_namespace(self._inside)
+
+    def kill_all(self, spared: Collection[int] = ()) -> dict[int, int]:
+        """Kill every server with all its descendants, and reap them.
+
+        Args:
+            spared: children of ours that are no servers.
+
+        Returns:
+            How those that were spared have ended meanwhile, as of waitstatus_to_exitcode.
+        """
         if self.init is not None:
             os.kill(self.init, signal.SIGKILL)
-        kill_descendants()
+        return kill_descendants(spared)
 
 
 def enter() -> Containment:
     """Put in force the best there is; in the guardian's process this never returns."""
     privileges.set_child_subreaper()
     try:
+        outside = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return _under_guardian()
+    try:
         privileges.unshare_pid_namespace()
     except OSError:
+        os.close(outside)
         return _under_guardian()
     watched, lifeline = os.pipe2(os.O_CLOEXEC)
     init = fork()
     if init == 0:
         _be_init(watched)
     os.close(watched)
-    return Containment(init, 0, lifeline)
+    return Containment(init, 0, lifeline, outside)
 
 
 def _be_init(watched: int) -> None:
@@ -85,40 +127,62 @@ def _be_init(watched: int) -> None:
 
 def _under_guardian() -> Containment:
     guardian = os.getpid()
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     child = os.fork()
     if child:
         _guard(child)
-    privileges.set_parent_death_signal(signal.SIGTERM)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    privileges.set_parent_death_signal(signal.SIGCHLD)  # which wakes us and means nothing else
     privileges.set_child_subreaper()
     return Containment(None, guardian, -1)
 
 
 def _guard(spawner: int) -> None:
-    """Wait for the spawner, kill what it left; never returns."""
+    """Wait for the spawner with all signals blocked, kill what it left; never returns."""
     code = 1
     try:
-        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         os.closerange(3, os.sysconf("SC_OPEN_MAX"))  # the pair too, or its end would go unseen
-        _, status = os.waitpid(spawner, 0)
+        while True:
+            pid, status = os.waitpid(spawner, os.WNOHANG)
+            if pid:
+                break
+            number = signal.sigwait((signal.SIGCHLD, *_PASSED_ON))
+            if number != signal.SIGCHLD:
+                os.kill(spawner, number)
         code = os.waitstatus_to_exitcode(status)
-        code = 128 - code if code < 0 else code
+        if code < 0:
+            code = 128 - code
+            print("luisito: the spawner was killed, and all goes with it", file=sys.stderr)  # noqa: T201 - nobody else can say so
         kill_descendants()
     finally:
         os._exit(code)
 
 
-def kill_descendants() -> None:
-    """Kill everything below this process until nothing is left, and reap it."""
+def kill_descendants(spared: Collection[int] = ()) -> dict[int, int]:
+    """Kill everything below this process until nothing is left, and reap it.
+
+    Args:
+        spared: children of ours that are neither killed nor waited for; they have none.
+
+    Returns:
+        How those that were spared have ended meanwhile, as of waitstatus_to_exitcode.
+    """
+    ended: dict[int, int] = {}
     deadline = time.monotonic() + _LAST_DEADLINE
     while time.monotonic() < deadline:
-        for pid in tree.descendants(os.getpid()):
+        left = [pid for pid in tree.descendants(os.getpid()) if pid not in spared]
+        for pid in left:
             kill(pid, signal.SIGKILL)
         try:
-            while os.waitpid(-1, os.WNOHANG)[0]:
-                pass
+            while (reaped := os.waitpid(-1, os.WNOHANG))[0]:
+                if reaped[0] in spared:
+                    ended[reaped[0]] = os.waitstatus_to_exitcode(reaped[1])
         except ChildProcessError:
-            return
+            break
+        if not left:
+            break
         time.sleep(_PAUSE)
+    return ended
 
 
 def kill(pid: int, number: int) -> None:

@@ -50,18 +50,49 @@ def claim(
     try:
         at = here(runtime_dir)
         check(at, root=root)
-        for controller, setting in settings.items():
-            obstacle = lacks(at.folder, controller)
-            if obstacle:
-                raise SettingsError(f"{setting}: {obstacle}; or remove that setting")
+        _check_controllers(at, limits)
         claimed = _claim(at, cgroup.name(runtime_dir), limits, exclusive=exclusive)
     except CannotDivideError as error:
         if settings:
             what = ", ".join(settings.values())
             raise SettingsError(f"{what}: no cgroup for each server: {error}") from None
         return None, f"no cgroup for each: {error}"
-    kept = "".join(f", {setting}" for setting in settings.values())
-    return claimed, f"each has a cgroup of its own in {at.folder}{kept}"
+    return claimed, _words(at, limits)
+
+
+def extend(runtime_dir: str, limits: Limits) -> str:
+    """Have other limits kept in the folder that was got before, by servers to come.
+
+    Args:
+        runtime_dir: as for `claim`.
+        limits: that each server is to keep.
+
+    Returns:
+        Words for the log.
+
+    Raises:
+        SettingsError: there are limits that cannot be kept.
+    """
+    try:
+        at = here(runtime_dir)
+        _check_controllers(at, limits)
+        _delegate(at, cgroup.name(runtime_dir), limits)
+    except (CannotDivideError, OSError) as error:
+        what = ", ".join(limits.settings().values()) or "cgroups"
+        raise SettingsError(f"{what}: {error}; stop and start Luisito") from None
+    return _words(at, limits)
+
+
+def _check_controllers(at: Place, limits: Limits) -> None:
+    for controller, setting in limits.settings().items():
+        obstacle = lacks(at.folder, controller)
+        if obstacle:
+            raise SettingsError(f"{setting}: {obstacle}; or remove that setting")
+
+
+def _words(at: Place, limits: Limits) -> str:
+    kept = "".join(f", {setting}" for setting in limits.settings().values())
+    return f"each has a cgroup of its own in {at.folder}{kept}"
 
 
 def here(runtime_dir: str) -> Place:
@@ -136,11 +167,7 @@ def _claim(at: Place, name: str, limits: Limits, *, exclusive: bool) -> Cgroups:
         with suppress(FileExistsError):
             os.mkdir(servers)
         _empty(servers)
-        enabled = " ".join(f"+{controller}" for controller in limits.settings())
-        if enabled:
-            _enable(at.folder, enabled, f"{ours}/{cgroup.SELF}")
-            for folder in (ours, servers):
-                cgroupfs.write(f"{folder}/cgroup.subtree_control", enabled)
+        _delegate(at, name, limits)
     except BlockingIOError:
         raise CannotDivideError(
             f"another Luisito uses {ours}; give each a RUNTIME_DIR of its own"
@@ -151,6 +178,16 @@ def _claim(at: Place, name: str, limits: Limits, *, exclusive: bool) -> Cgroups:
             " Delegate=yes"
         ) from None
     return Cgroups(servers, limits, exclusive=exclusive, lock=lock)
+
+
+def _delegate(at: Place, name: str, limits: Limits) -> None:
+    """Let the cgroups of servers have the controllers that the limits take."""
+    ours = f"{at.folder}/{name}"
+    enabled = " ".join(f"+{controller}" for controller in limits.settings())
+    if enabled:
+        _enable(at.folder, enabled, f"{ours}/{cgroup.SELF}")
+        for folder in (ours, f"{ours}/{cgroup.SERVERS}"):
+            cgroupfs.write(f"{folder}/cgroup.subtree_control", enabled)
 
 
 def _enable(folder: str, controllers: str, own: str) -> None:

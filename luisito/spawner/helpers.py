@@ -46,10 +46,9 @@ class _Helper:
 class Helpers:
     """Starts helpers and notices when they end, or do not."""
 
-    __slots__ = ("_containment", "_running", "_sock")
+    __slots__ = ("_containment", "_running")
 
-    def __init__(self, sock: socket.socket, containment: Containment) -> None:
-        self._sock = sock
+    def __init__(self, containment: Containment) -> None:
         self._containment = containment
         self._running: dict[int, _Helper] = {}
 
@@ -57,6 +56,7 @@ class Helpers:
         self,
         work: Callable[[], tuple[Fact, tuple[int, ...]] | None],
         failed: Callable[[str], None],
+        sock: socket.socket | None = None,
         *,
         about: str | None = None,
     ) -> None:
@@ -66,6 +66,7 @@ class Helpers:
             work: returns the fact to send and the descriptors beside it, or None for no answer.
             failed: called here with the reason when the helper has ended, or its time has, without
                 its having done it.
+            sock: where the answer goes; None where there never is one.
             about: the site that it is about.
         """
         busy = sum(each.about == about for each in self._running.values())
@@ -87,20 +88,11 @@ class Helpers:
             privileges.set_parent_death_signal(signal.SIGKILL)
             if os.getppid() == self._containment.parent:
                 answer = work()
-                if answer is not None:
-                    self._answer(wire.encode(answer[0]), answer[1])
+                if answer is not None and sock is not None:
+                    _answer(sock, wire.encode(answer[0]), answer[1])
                 os._exit(0)
         finally:
             os._exit(1)
-
-    def _answer(self, data: bytes, descriptors: tuple[int, ...]) -> None:
-        while True:
-            try:
-                channel.send(self._sock, data, descriptors)
-            except BlockingIOError:
-                select.select([], [self._sock], [])
-            else:
-                return
 
     def pids(self) -> set[int]:
         """List the helpers at work."""
@@ -131,6 +123,18 @@ class Helpers:
     def deadline(self) -> float | None:
         """Tell when tick is worth calling next."""
         return min((helper.deadline for helper in self._running.values()), default=None)
+
+
+def _answer(sock: socket.socket, data: bytes, descriptors: tuple[int, ...]) -> None:
+    poller = select.poll()
+    poller.register(sock, select.POLLOUT)
+    while True:
+        try:
+            channel.send(sock, data, descriptors)
+        except BlockingIOError:
+            poller.poll()
+        else:
+            return
 
 
 def look_at_folder(config: Config, order: wire.AskFolder) -> wire.Folder:

@@ -19,6 +19,10 @@ class Leftover:
         self._path = path
         self._which = _which(path)
 
+    def look_again(self) -> None:
+        """Take what is there now for it."""
+        self._which = _which(self._path)
+
     def remove(self) -> None:
         """Remove it; whether that works changes nothing for anybody who waits for the end."""
         if self._which is not None and _which(self._path) == self._which:

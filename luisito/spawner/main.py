@@ -13,24 +13,21 @@ import time
 from typing import TYPE_CHECKING
 
 from luisito.core import wire
-from luisito.errors import LuisitoError, WireError
+from luisito.errors import WireError
 from luisito.spawner import (
-    channel,
+    asks,
     containment,
     delegation,
-    helpers,
     logs,
     patience,
     privileges,
-    tree,
     users,
 )
-from luisito.spawner.checks import wrong_site
 from luisito.spawner.chooser import Chooser
-from luisito.spawner.config import LISTENER, Config
+from luisito.spawner.config import LISTENER, Config, refuse_changes
 from luisito.spawner.forking import handle_signals
 from luisito.spawner.helpers import Helpers
-from luisito.spawner.outbox import Outbox
+from luisito.spawner.networks import Networks
 from luisito.spawner.runtime import Runtime
 from luisito.spawner.servers import Servers
 
@@ -38,26 +35,24 @@ if TYPE_CHECKING:
     from luisito.core.wire import Order
     from luisito.spawner.cgroup import Cgroups
     from luisito.spawner.containment import Containment
-
-_ORDERS_A_TURN = 16  # then processes are reaped and facts sent before more orders are read
-_QUICK_LOOK = 32  # descriptors; a process with more of them must not keep the others waiting
+    from luisito.spawner.leftover import Leftover
+    from luisito.spawner.link import Link
 
 
 class Loop:
-    """The spawner: speaks with one network process until either ends."""
+    """The spawner: carries out what network processes order, until it is told to end."""
 
     def __init__(self, sock: socket.socket, contained: Containment) -> None:
-        self._sock = sock
         self._containment = contained
-        self._outbox = Outbox(sock)
-        self._helpers = Helpers(sock, contained)
+        self._helpers = Helpers(contained)
         self._poller = select.poll()
+        self._networks = Networks(sock, self._poller, contained, self)
         self._config: Config | None = None
+        self._pidfile: Leftover | None = None
         self._runtime: Runtime | None = None
         self._cgroups: Cgroups | None = None
         self._servers: Servers | None = None
         self._chooser: Chooser | None = None
-        self._exit: int | None = None
 
     def run(self) -> int:
         """Work until the network process has gone or said quit.
@@ -68,36 +63,21 @@ class Loop:
         wake, wakeup = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         handle_signals(wakeup)
         self._poller.register(wake, select.POLLIN)
-        self._poller.register(self._sock, select.POLLIN)
         try:
-            while self._exit is None:
+            while self._networks.ended is None:
                 ready = self._poller.poll(self._timeout())
                 patience.begin()
                 self._turn(wake, ready)
                 patience.end()
         finally:
-            try:
-                if self._cgroups is not None:
-                    self._cgroups.kill_all()
-                self._containment.kill_all()
-                if self._cgroups is not None:
-                    self._cgroups.end()
-            finally:
-                for left in self._config.leftovers if self._config is not None else ():
-                    left.remove()
-            if self._runtime is not None:
-                self._runtime.end()
-        return self._exit
+            self._end()
+        return self._networks.ended
 
     def _turn(self, wake: int, ready: list[tuple[int, int]]) -> None:
         for descriptor, _events in ready:
             if descriptor == wake:
-                os.read(wake, 65536)
-            elif descriptor == self._sock.fileno():
-                self._outbox.flush()
-                if not self._outbox.full:
-                    self._receive()
-            elif self._servers is not None:
+                self._networks.signalled(os.read(wake, 65536))
+            elif not self._networks.readable(descriptor) and self._servers is not None:
                 self._servers.readable(descriptor)
         self._reap()
         now = time.monotonic()
@@ -106,14 +86,13 @@ class Loop:
             self._servers.tick(now)
         if self._chooser is not None:
             self._chooser.tick(now)
-        reading = 0 if self._outbox.full else select.POLLIN
-        self._poller.modify(self._sock, reading | (select.POLLOUT if self._outbox else 0))
-        if self._exit is None and (self._outbox.broken or self._containment.abandoned()):
-            self._exit = 0
+        self._networks.tick(now)
+        if self._networks.ended is None and self._containment.abandoned():
+            self._networks.end(0)
 
     def _timeout(self) -> float | None:
         """Tell how long to wait, in milliseconds."""
-        timed = (self._helpers, self._servers, self._chooser)
+        timed = (self._helpers, self._servers, self._chooser, self._networks)
         due = [part.deadline() for part in timed if part is not None]
         deadline = min((at for at in due if at is not None), default=None)
         return None if deadline is None else max(0.0, (deadline - time.monotonic()) * 1000)
@@ -131,88 +110,53 @@ class Loop:
                 # With it all servers were killed, and none can be started any more.
                 print("luisito spawner: its pid namespace has ended", file=sys.stderr)  # noqa: T201 - it has no other way to say so
                 self._containment.init = None
-                self._exit = 1
+                self._networks.end(1)
             elif self._chooser is not None and self._chooser.reaped(pid):
                 pass  # it is started again in time
-            elif not self._helpers.reaped(pid, code) and self._servers is not None:
+            elif self._networks.reaped(pid, code) or self._helpers.reaped(pid, code):
+                pass
+            elif self._servers is not None:
                 self._servers.reaped(pid, code, time.monotonic())
 
-    # -- orders ----------------------------------------------------------------------------------
-    def _receive(self) -> None:
-        for _ in range(_ORDERS_A_TURN):
-            if self._exit is not None or self._outbox.full:
-                return
+    def _end(self) -> None:
+        codes: dict[int, int] = {}
+        try:
             try:
-                data, descriptors = channel.receive(self._sock)
-            except BlockingIOError:
-                return
-            except WireError as error:
-                self._refuse(error)
-                continue
-            except OSError:
-                data, descriptors = b"", []
-            if not data:
-                channel.close(descriptors)
-                self._exit = 0
-                return
-            try:
-                self._obey(wire.decode_order(data), descriptors)
-            except LuisitoError as error:
-                self._refuse(error)
+                if self._cgroups is not None:
+                    self._cgroups.kill_all()
+                codes = self._containment.kill_all(self._networks.pids())
+                if self._cgroups is not None:
+                    self._cgroups.end()
             finally:
-                channel.close(descriptors)
+                for left in self._config.leftovers.values() if self._config is not None else ():
+                    left.remove()
+            if self._runtime is not None:
+                self._runtime.end()
+        finally:
+            self._networks.dismiss(codes)
+            containment.kill_descendants()
+            if self._pidfile is not None:
+                self._pidfile.remove()
 
-    def _refuse(self, reason: object) -> None:
-        self._outbox.send(wire.Refused(str(reason)[: wire.MAX_TEXT]))
-
-    def _obey(self, order: Order, descriptors: list[int]) -> None:
-        """Carry out one order; descriptors that it takes over are removed from the list."""
-        if isinstance(order, wire.Quit):
-            self._exit = 0
-        elif isinstance(order, wire.Configure):
-            self._configure(order)
-        elif self._servers is None or self._config is None:
-            self._refuse("the first order must be configure")
-        elif isinstance(order, wire.Start):
-            taken, descriptors[:] = descriptors[:], []
-            self._servers.start(order, taken)
-        elif isinstance(order, wire.Signal):
-            self._servers.signal(order)
-        elif isinstance(order, wire.AskList):
-            self._servers.listing(order)
-        elif isinstance(order, wire.Adopt):
-            self._servers.adopt(order)
-        elif isinstance(order, wire.AskOwns):
-            self._ask_owns(order, self._servers)
-        elif isinstance(order, wire.AskFolder):
-            self._ask_folder(order, self._config)
-        else:
-            self._ask_log(order, self._config)
-
-    def _configure(self, order: wire.Configure) -> None:
-        if self._config is not None:
-            self._refuse("configured already, for good; restart Luisito to change the settings")
-            return
+    # -- for the links (see Host) ----------------------------------------------------------------
+    def configured(self, link: Link, order: wire.Configure) -> None:
+        """See Host."""
         config = Config(order, root=os.geteuid() == 0)
-        self._runtime = Runtime(config.runtime_dir)
-        self._cgroups, words = delegation.claim(
-            self._runtime.path, config.limits, exclusive=config.exclusive, root=config.root
-        )
-        self._config = config
-        if config.run_as_file is not None:
-            self._chooser = Chooser(config.run_as_file, config.cwd, self._containment.parent)
-        self._servers = Servers(
-            config,
-            self._runtime,
-            self._containment,
-            self._outbox,
-            self._helpers,
-            self._poller,
-            self._chooser,
-            self._cgroups,
-        )
+        Servers.check(config)
+        if self._config is not None:
+            refuse_changes(self._config, config)
+        if self._runtime is None:
+            self._runtime = Runtime(config.runtime_dir)
+            self._config, self._pidfile = config, config.pidfile
+        if self._cgroups is None:
+            self._cgroups, words = delegation.claim(
+                self._runtime.path, config.limits, exclusive=config.exclusive, root=config.root
+            )
+        else:
+            words = delegation.extend(self._runtime.path, config.limits)
         killer = () if self._cgroups is None else self._cgroups.killers
-        self._outbox.send(
+        link.config = config
+        link.send(
             wire.Hello(
                 version=wire.VERSION,
                 containment=self._containment.kind,
@@ -222,51 +166,78 @@ class Loop:
             ),
             killer,
         )
+
+    def served_by(self, link: Link, config: Config) -> int:
+        """See Host."""
+        assert self._config is not None and self._runtime is not None  # noqa: S101, PT018 - see configured
+        old, self._config = self._config, config
+        for path, left in old.leftovers.items():
+            if path not in config.leftovers:
+                left.remove()
+        if not link.again:
+            self._choose_by(config)
+        if self._servers is None:
+            if self._pidfile is not None:
+                self._pidfile.look_again()  # it may have been told our pid by now
+            self._servers = Servers(
+                config,
+                self._runtime,
+                self._containment,
+                self._helpers,
+                self._poller,
+                self._networks.pids,
+                self._cgroups,
+            )
+        last = self._servers.serve(config, link.outbox, self._chooser)
         gc.freeze()  # what lives until the end need not be copied by each fork
+        return last
 
-    def _ask_owns(self, order: wire.AskOwns, servers: Servers) -> None:
-        server = servers.get(order.server)
-        if server is None:
-            self._outbox.send(wire.Owns(order.ask, False))
-            return
-        # Nearly always its first process has it, among its first descriptors. A fork costs more
-        # than this look, which never waits, since nothing on the way asks the files themselves.
-        if server.code is None and tree.owns([server.pid], order.inode, _QUICK_LOOK):
-            self._outbox.send(wire.Owns(order.ask, True))
-            return
-        listed = servers.listed(server)
+    def _choose_by(self, config: Config) -> None:
+        if self._chooser is not None:
+            self._chooser.close()
+        self._chooser = None
+        if config.run_as_file is not None:
+            remembered = self._networks.remembered
+            recipe = None if remembered is None else remembered.recipe
+            parent = self._containment.parent
+            self._chooser = Chooser(config.run_as_file, config.cwd, parent, recipe)
 
-        def look() -> tuple[wire.Owns, tuple[int, ...]]:
-            pids = servers.tree(server) if listed is None else listed
-            return helpers.look_for_socket(order, pids, server.uid, server.gid), ()
+    def served_by_none(self) -> None:
+        """See Host."""
+        if self._servers is not None:
+            self._servers.outbox.close()
 
-        self._helpers.run(
-            look,
-            lambda _message: self._outbox.send(wire.Owns(order.ask, False)),
-        )
+    def last_words(self, words: str) -> None:
+        """See Host."""
+        print(f"luisito spawner: {words}", file=sys.stderr)  # noqa: T201 - it has no other way to say so
+        if self._config is not None and self._config.log is not None:
+            logs.say(self._config, words)
 
-    def _ask_folder(self, order: wire.AskFolder, config: Config) -> None:
-        def failed(message: str) -> None:
-            self._outbox.send(wire.Folder(order.ask, None, None, None, message))
+    def obey(self, link: Link, order: Order, descriptors: list[int]) -> None:
+        """See Host."""
+        servers = self._servers
+        assert servers is not None  # noqa: S101 - see served_by
+        if isinstance(order, wire.Start):
+            taken, descriptors[:] = descriptors[:], []
+            servers.start(order, taken)
+        elif isinstance(order, wire.Signal):
+            servers.signal(order)
+        elif isinstance(order, wire.IsReady):
+            servers.is_ready(order)
+        elif isinstance(order, wire.AskList):
+            servers.listing(order)
+        elif isinstance(order, wire.Adopt):
+            servers.adopt(order)
+        elif isinstance(order, wire.AskOwns):
+            asks.ask_owns(link, order, servers, self._helpers)
+        elif isinstance(order, wire.AskFolder) and self._config is not None:
+            asks.ask_folder(link, order, self._config, self._helpers)
+        else:
+            raise WireError(f"{type(order).__name__}: not in this place")
 
-        wrong = wrong_site(order.site)
-        if wrong is not None:
-            self._outbox.send(wire.Folder(order.ask, False, None, None, wrong))
-            return
-        self._helpers.run(
-            lambda: (helpers.look_at_folder(config, order), ()), failed, about=order.site
-        )
-
-    def _ask_log(self, order: wire.AskLog | wire.AskOwnLog, config: Config) -> None:
-        def failed(message: str) -> None:
-            self._outbox.send(wire.Log(order.ask, message))
-
-        site = order.site if isinstance(order, wire.AskLog) else None
-        wrong = None if site is None else wrong_site(site)
-        if wrong is not None:
-            failed(wrong)
-            return
-        self._helpers.run(lambda: logs.open_log(config, order), failed, about=site)
+    def obey_any(self, link: Link, order: wire.AskLog | wire.AskOwnLog, config: Config) -> None:
+        """See Host."""
+        asks.ask_log(link, order, config, self._helpers)
 
 
 def main(descriptor: int) -> None:
@@ -281,9 +252,7 @@ def main(descriptor: int) -> None:
     sock.setblocking(False)
     gc.disable()
     os.umask(0o022)
-    # Whoever may not empty the bounding set relies on no_new_privs alone.
     privileges.set_no_new_privs()
-    privileges.drop_bounding_set()
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     contained = containment.enter()
     users.warm_up()

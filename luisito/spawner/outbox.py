@@ -43,10 +43,18 @@ class Outbox:
 
     def send(self, fact: Fact, descriptors: tuple[int, ...] = ()) -> None:
         """Send a fact now, or later with copies of its descriptors."""
+        if self.broken:
+            return
         data = wire.encode(fact)
         if self._waiting or not self._try(data, descriptors):
             self._waiting.append((data, tuple(map(os.dup, descriptors))))
             self._descriptors += len(descriptors)
+
+    def close(self) -> None:
+        """Send nothing any more."""
+        self.broken = True
+        while self._waiting:
+            channel.close(list(self._waiting.popleft()[1]))
 
     def flush(self) -> None:
         """Send what waits, as far as it goes."""

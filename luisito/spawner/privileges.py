@@ -74,6 +74,16 @@ def clear_capabilities() -> None:
         _fail()
 
 
+def enter_pid_namespace(descriptor: int) -> None:
+    """Have our next children live in the pid namespace that a descriptor of /proc/PID/ns names.
+
+    Raises:
+        OSError: the kernel does not let us.
+    """
+    if _libc.setns(descriptor, _CLONE_NEWPID) < 0:
+        _fail()
+
+
 def unshare_pid_namespace() -> None:
     """Have our next child, and all later ones, live in a pid namespace of their own.
 

@@ -10,6 +10,7 @@ from luisito.spawner.checks import BAD_START
 
 if TYPE_CHECKING:
     from luisito.core import wire
+    from luisito.spawner.config import Config
     from luisito.spawner.spare import Spare
 
 FIRST_PAUSE = 0.002  # seconds between two rounds of killing; doubled up to the last
@@ -39,15 +40,29 @@ class Server:
         sweep_at: when what is left of it is killed again; None where nothing is to be killed.
         told: the network process knows its end.
         over_memory: the kernel has ended it for its memory, by its cgroup.
+        config: what it was started by.
+        started: when that was, in seconds of the monotonic clock.
+        ready: it has been found to be ready.
+        ipv6: and to listen on ::1.
+        stopping: it was told to stop.
     """
 
     __slots__ = (
-        "_pause", "_report", "code", "failure", "gid", "id", "left", "listener", "notify", "output",
-        "over_memory", "pid", "port", "reaped_at", "site", "status", "sweep_at", "told", "uid",
-        "user",
+        "_pause", "_report", "code", "config", "failure", "gid", "id", "ipv6", "left", "listener",
+        "notify", "output", "over_memory", "pid", "port", "ready", "reaped_at", "site", "started",
+        "status", "stopping", "sweep_at", "told", "uid", "user",
     )  # fmt: skip
 
-    def __init__(self, order: wire.Start, spare: Spare, listener: int | None) -> None:
+    def __init__(
+        self,
+        order: wire.Start,
+        spare: Spare,
+        listener: int | None,
+        config: Config,
+        started: float,
+    ) -> None:
+        self.config, self.started = config, started
+        self.ready = self.ipv6 = self.stopping = False
         self.id, self.site, self.port = order.server, order.site, order.port
         self.pid, self.status = spare.pid, spare.status
         self.output, self.notify = spare.output, spare.notify

@@ -20,6 +20,8 @@ from luisito.spawner.server import Server
 from luisito.spawner.spare import Spare, fork_spare, rehearse
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from luisito.spawner.cgroup import Cgroups
     from luisito.spawner.chooser import Chooser
     from luisito.spawner.config import Config
@@ -41,26 +43,39 @@ def files_needed(servers: int) -> int:
 
 
 class Servers:
-    """All servers by id, and the work on them."""
+    """All servers by id, and the work on them.
+
+    Args:
+        config: what servers are started by.
+        runtime: where their folders are.
+        containment: what they live in.
+        helpers: for what may take its time.
+        poller: where their reports are waited for.
+        others: lists children of ours that have nothing to do with servers.
+
+    Attributes:
+        outbox: of whoever orders, to whom facts are told.
+    """
+
+    outbox: Outbox
 
     def __init__(
         self,
         config: Config,
         runtime: Runtime,
         containment: Containment,
-        outbox: Outbox,
         helpers: Helpers,
         poller: select.poll,
-        chooser: Chooser | None,
+        others: Callable[[], set[int]],
         cgroups: Cgroups | None,
     ) -> None:
         self._config = config
         self._runtime = runtime
         self._containment = containment
-        self._outbox = outbox
         self._helpers = helpers
+        self._others = others
         self._poller = poller
-        self._chooser = chooser
+        self._chooser: Chooser | None = None
         self._cgroups = cgroups
         self._by_id: dict[int, Server] = {}
         self._by_pid: dict[int, Server] = {}
@@ -69,16 +84,38 @@ class Servers:
         self._spare_at = 0.0  # when it is forked, where there is none
         self._unfit: dict[int, int] = {}  # by pid: spares on their way out, and whom they were for
         self._next = 1  # the number of the next server: whoever orders them counts
-        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self._files = _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self._limits: rlimits.Limits = {}
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # several for each server
+
+    @staticmethod
+    def check(config: Config) -> None:
+        """See whether there may be so many.
+
+        Raises:
+            SettingsError: no.
+        """
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         needed = files_needed(config.max_alive)
         if hard != resource.RLIM_INFINITY and hard < needed:
             raise SettingsError(
                 f"MAX_SERVERS needs {needed} open files and the limit is {hard};"
                 " lower it, or raise the limit (ulimit -Hn, LimitNOFILE=)"
             )
-        self._limits = {resource.RLIMIT_NOFILE: (soft, hard)}
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # several for each server
-        self._limits |= rlimits.claim(config.rlimits)
+        rlimits.claim(config.rlimits)
+
+    def serve(self, config: Config, outbox: Outbox, chooser: Chooser | None) -> int:
+        """Take orders of another one from now on; return the highest number so far."""
+        self._config, self.outbox, self._chooser = config, outbox, chooser
+        self._limits = {resource.RLIMIT_NOFILE: self._files, **rlimits.claim(config.rlimits)}
+        if self._cgroups is not None:
+            self._cgroups.limit(config.limits, exclusive=config.exclusive)
+        if self._spare is not None:
+            # Whoever ordered before could still speak to it. Its folder goes when it is reaped.
+            self._drop_spare()
+            self._next += 1
+        self._spare_at = 0.0
+        return self._next - 1
 
     # -- orders ----------------------------------------------------------------------------------
     def start(self, order: wire.Start, descriptors: list[int]) -> None:
@@ -86,14 +123,14 @@ class Servers:
         wrong = wrong_start(self._config, order, descriptors)
         if order.server in self._by_id:
             channel.close(descriptors)
-            self._outbox.send(wire.Refused(f"start: server {order.server} lives already"))
+            self.outbox.send(wire.Refused(f"start: server {order.server} lives already"))
         elif wrong is not None:
             channel.close(descriptors)
-            self._outbox.send(wire.Failed(order.server, False, BAD_START + wrong))
+            self.outbox.send(wire.Failed(order.server, False, BAD_START + wrong))
         elif len(self._by_id) >= self._config.max_alive:
             channel.close(descriptors)
             message = f"{len(self._by_id)} servers live, more than MAX_SERVERS + OVERLAP"
-            self._outbox.send(wire.Failed(order.server, True, BAD_START + message))
+            self.outbox.send(wire.Failed(order.server, True, BAD_START + message))
         else:
             self._start(order, descriptors)
 
@@ -105,7 +142,7 @@ class Servers:
         except OSError:
             return
         if self._config.alike:
-            self._outbox.send(wire.Spare(self._next), (spare.orders,))
+            self.outbox.send(wire.Spare(self._next), (spare.orders,))
         rehearse(self._config)
 
     def _fork(self, server: int, *, early: bool) -> Spare:
@@ -130,15 +167,18 @@ class Servers:
 
     def _take_spare(self, server: int) -> Spare | None:
         """Take the spare where it fits; one that has prepared for another server has to go."""
-        spare = self._spare
-        if spare is not None and spare.server != server:
+        if self._spare is not None and self._spare.server != server:
+            self._drop_spare()
+        spare, self._spare = self._spare, None
+        return spare
+
+    def _drop_spare(self) -> None:
+        spare, self._spare = self._spare, None
+        if spare is not None:
             self._kill_below_spare(spare.server, spare.pid)
             kill(spare.pid, signal.SIGKILL)
             self._unfit[spare.pid] = spare.server
             spare.close()
-            spare = None
-        self._spare = None
-        return spare
 
     def _kill_below_spare(self, server: int, pid: int) -> None:
         """Kill what one has started that was told of its start directly, but never ordered."""
@@ -156,7 +196,7 @@ class Servers:
         except OSError as error:
             channel.close(descriptors)
             message = f"cannot start a process: {error.strerror}; raise the limit or free some"
-            self._outbox.send(wire.Failed(order.server, True, message))
+            self.outbox.send(wire.Failed(order.server, True, message))
             return
         self._spare_at = time.monotonic() + _SPARE_AFTER
         with socket.socket(fileno=waiting.orders) as orders:
@@ -164,17 +204,19 @@ class Servers:
                 channel.send(orders, wire.encode_start(order), tuple(descriptors))
             except OSError:
                 pass  # it has the order already, or somebody has killed it, which reaping tells
-        server = Server(order, waiting, descriptors[0] if descriptors else None)
+        listener = descriptors[0] if descriptors else None
+        server = Server(order, waiting, listener, self._config, time.monotonic())
         self._by_id[server.id] = self._by_pid[server.pid] = server
         self._by_status[server.status] = server
         self._poller.register(server.status, select.POLLIN)
-        self._outbox.send(wire.Started(server.id, server.pid), (server.output, server.notify))
+        self.outbox.send(wire.Started(server.id, server.pid), (server.output, server.notify))
 
     def signal(self, order: wire.Signal) -> None:
         """Signal a server's whole tree; KILL goes on until nothing is left of it."""
         server = self._by_id.get(order.server)
         if server is None:
             return  # it has gone meanwhile, which is told
+        server.stopping = server.stopping or order.signal in ("TERM", "KILL")
         if order.signal == "KILL":
             server.hurry()
             self._sweep(server, 0.0)
@@ -186,12 +228,20 @@ class Servers:
         """Hand a server's descriptors over again."""
         server = self._by_id.get(order.server)
         if server is None:
-            self._outbox.send(wire.Adopted(order.ask, order.server, "no such server"))
+            self.outbox.send(wire.Adopted(order.ask, order.server, "no such server"))
             return
         descriptors: tuple[int, ...] = (server.output, server.notify)
         if server.listener is not None:
             descriptors += (server.listener,)
-        self._outbox.send(wire.Adopted(order.ask, order.server, ""), descriptors)
+        self.outbox.send(wire.Adopted(order.ask, order.server, ""), descriptors)
+        if server.status < 0 and server.uid is not None and server.gid is not None:
+            self.outbox.send(self._running(server, server.uid, server.gid))
+
+    def is_ready(self, order: wire.IsReady) -> None:
+        """Note that a server is ready, for whoever adopts it."""
+        server = self._by_id.get(order.server)
+        if server is not None:
+            server.ready, server.ipv6 = True, order.ipv6
 
     def listing(self, order: wire.AskList) -> None:
         """Tell which servers there are."""
@@ -201,16 +251,22 @@ class Servers:
                 "site": server.site,
                 "pid": server.pid,
                 "port": server.port,
-                "way": self._config.way,
+                "way": server.config.way,
                 "uid": server.uid,
                 "gid": server.gid,
+                "started": int(server.started * 1e6),
+                "ready": int(server.ready),
+                "ipv6": int(server.ipv6),
+                "stopping": int(server.stopping),
+                "current": int(server.config.runs == self._config.runs),
             }
             for server in self._by_id.values()
+            if not server.told
         ]
         size = wire.SERVERS_IN_A_MESSAGE
         for at in range(0, len(rows) or 1, size):
             more = at + size < len(rows)
-            self._outbox.send(wire.Servers(order.ask, rows[at : at + size], more))
+            self.outbox.send(wire.Servers(order.ask, rows[at : at + size], more))
 
     def tree(self, server: Server) -> list[int]:
         """List the processes of a server, its first one and orphans included."""
@@ -218,7 +274,7 @@ class Servers:
         if listed is not None:
             return listed
         pids = [server.pid, *tree.descendants(server.pid)] if server.code is None else []
-        known = self._by_pid.keys() | self._helpers.pids()
+        known = self._by_pid.keys() | self._helpers.pids() | self._others()
         if self._spare is not None:
             known.add(self._spare.pid)
         if self._chooser is not None:
@@ -271,12 +327,12 @@ class Servers:
                 if server.failure is not None:
                     self._sweep(server, 0.0)
                 else:
-                    self._outbox.send(self._running(server, server.uid, server.gid))
+                    self.outbox.send(self._running(server, server.uid, server.gid))
 
     def _running(self, server: Server, uid: int, gid: int) -> wire.Running:
         order = wire.Start(server.id, server.site, server.port)
-        values = command_values(self._config, self._runtime.path, order, uid, gid)
-        argv = wire.bounded(self._config.command.render(values))
+        values = command_values(server.config, self._runtime.path, order, uid, gid)
+        argv = wire.bounded(server.config.command.render(values))
         folder = values["PATH"][: wire.MAX_FOLDER]
         return wire.Running(server.id, uid, gid, server.user, folder, argv)
 
@@ -350,10 +406,11 @@ class Servers:
             return
         server.told = True
         if server.failure is not None:
-            self._outbox.send(wire.Failed(server.id, **server.failure))
+            self.outbox.send(wire.Failed(server.id, **server.failure))
         else:
             code, number = (ended, None) if ended >= 0 else (None, -ended)
-            self._outbox.send(wire.Exited(server.id, code, number, server.left, server.over_memory))
+            exited = wire.Exited(server.id, code, number, server.left, server.over_memory)
+            self.outbox.send(exited)
 
     def _forget(self, server: Server) -> None:
         del self._by_id[server.id]

@@ -60,7 +60,7 @@ def test_what_the_spawner_does_not_tell():
         ({"ready": 0}, State.STARTING),
         ({"way": "socket"}, State.READY),
         ({"way": "socket", "uid": None}, State.STARTING),
-        ({"way": "port", "port": 20001}, State.STARTING),  # on which address nobody knows
+        ({"way": "port", "port": 20001, "ipv6": 1}, State.READY),
         ({"stopping": 1}, State.STOPPING),
         ({"stopping": 1, "ready": 0}, State.STOPPING),
     ],

@@ -8,7 +8,7 @@ from luisito.core import wire
 from luisito.errors import WireError
 
 CONFIGURE = wire.Configure(
-    version=1,
+    version=wire.VERSION,
     max_servers=10,
     overlap=1,
     command=["serve", "%PORT"],
@@ -40,10 +40,24 @@ ORDERS = [
     wire.AskLog(2, "a.example", True),
     wire.AskList(1),
     wire.Adopt(1, 2),
-    wire.Quit(),
+    wire.Remember(),
+    wire.AskListeners(1),
+    wire.Keep("tcp:8080"),
+    wire.Serve(),
+    wire.CannotServe("why"),
+    wire.Yielded(),
+    wire.Relay("HUP"),
+    wire.Stopping(),
+    wire.IsReady(3, True),
+    wire.Quit(1),
 ]
 FACTS = [
     wire.Hello(1, "guardian", "words", "/run/x", "fd"),
+    wire.Listeners(1, ["tcp:8080"], True),
+    wire.Yield(),
+    wire.Take(7, ""),
+    wire.NotReplaced("why"),
+    wire.Signalled("TERM"),
     wire.Spare(1),
     wire.Started(1, 2),
     wire.Running(1, 2, 3, "bob", "/srv/a", ["serve", "--port", "20001"]),
@@ -100,6 +114,7 @@ def changed(order, **changes):
         changed(wire.Start(1, "a", 2), port="80"),
         changed(wire.AskLog(1, None), site=1),
         changed(wire.Signal(1, "TERM"), signal="STOP"),
+        changed(wire.Relay("TERM"), signal="KILL"),
         changed(CONFIGURE, allow_root=0),
         changed(CONFIGURE, env={"A": 1}),
         changed(CONFIGURE, env=[]),
@@ -113,6 +128,11 @@ def changed(order, **changes):
 def test_anything_else_is_refused(data):
     with pytest.raises(WireError):
         wire.decode_order(data)
+
+
+def test_a_signal_that_is_never_relayed_is_refused():
+    with pytest.raises(WireError, match="none of TERM, HUP"):
+        wire.decode_fact(changed(wire.Signalled("TERM"), signal="KILL"))
 
 
 @pytest.mark.parametrize("rows", [{}, [1], [{"server": 1.5}], [{"site": []}]])

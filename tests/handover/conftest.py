@@ -225,6 +225,7 @@ class World(Turns):
             sockets=[],
         )
         self.spawner = Spawner(self.reactor, launch(order._replace(**configure or {})), self)
+        self.spawner.serve()
         self.names = {}  # settings of the gateways
         self.nets = []
         self.serving = None

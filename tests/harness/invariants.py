@@ -62,8 +62,14 @@ def conservation(server):
 
 
 def _counters(server):
+    """The sums of what all its network processes have counted."""
     matches = re.findall(r"counters: (\{.*\})", server.log())
-    return json.loads(matches[-1]) if matches else None
+    if not matches:
+        return None
+    sums = Counter()
+    for match in matches:
+        sums.update(json.loads(match))
+    return dict(sums)
 
 
 def access_lines(server):

@@ -25,6 +25,13 @@ def stat(pid):
     return fields[0], int(fields[1])
 
 
+def started(pid):
+    """When a process began, in clock ticks since the boot; 0 where there is none."""
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/stat") as file:
+        return int(file.read().rpartition(")")[2].split()[19])
+    return 0
+
+
 def table():
     """{pid: (state, ppid)} of all processes."""
     pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]

@@ -59,14 +59,17 @@ def ordinary_user(*names):
 
 
 class Daemon:
-    """A process that has left its parent, and so became our child; with the face of a Popen."""
+    """A process that becomes our child when its parent ends; with the face of a Popen."""
 
     def __init__(self, pid):
         self.pid, self.returncode = pid, None
 
     def poll(self):
         if self.returncode is None:
-            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            try:
+                pid, status = os.waitpid(self.pid, os.WNOHANG)
+            except ChildProcessError:  # whoever started it lives
+                return None
             if pid:
                 self.returncode = os.waitstatus_to_exitcode(status)
         return self.returncode
@@ -98,7 +101,7 @@ class Server:
 
     Attributes:
         folder: everything is in it; others may read there.
-        process: the network process.
+        process: what signals are sent to: the network process, or the spawner of a daemon.
         address: where it listens.
         ledger: of all clients of this server.
         expected: patterns of log lines that must occur though they speak of trouble.
@@ -349,9 +352,26 @@ class Server:
         """The pids of the spawner, or the guardian and the spawner below it."""
         return [
             pid
-            for pid in processes.descendants(self.process.pid)
+            for pid in (self.process.pid, *processes.descendants(self.process.pid))
             if "luisito.spawner" in processes.command(pid)
         ]
+
+    def networks(self):
+        """The pids of the network processes that live, the newest at the end."""
+        mark = str(self.folder / "settings.py")
+        found = [
+            pid
+            for pid, (state, _parent) in processes.descendants(os.getpid()).items()
+            if state != "Z"
+            and processes.environ(pid).get("LUISITO_SETTINGS") == mark
+            and "luisito.settings.chooser" not in processes.command(pid)
+        ]
+        return sorted(found, key=processes.started)
+
+    @property
+    def network(self):
+        """The pid of the newest network process, which serves or is about to."""
+        return self.networks()[-1]
 
     def servers(self):
         """{pid: (state, parent)} of all processes of app servers that live now.
@@ -372,7 +392,7 @@ class Server:
         """How many descriptors of each kind the network process and the spawner hold."""
         return [
             sorted(re.sub(r"\d+", "N", what) for what in processes.descriptors(pid).values())
-            for pid in (self.process.pid, *self.spawner())
+            for pid in (self.network, *self.spawner())
         ]
 
     def warm(self, *hosts):

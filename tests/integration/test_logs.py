@@ -42,10 +42,10 @@ def test_what_comes_after_goes_to_the_new_file(serve, how, as_whom):
     server.send_signal(signal.SIGUSR1)
     for name in names:
         processes.until((server.folder / name).exists, 10, f"a new {name}")
-        processes.until(lambda name=name: same(server.folder / name, server.process.pid), 10)
+        processes.until(lambda name=name: same(server.folder / name, server.network), 10)
         # it is closed a moment after the new one was opened
         old = server.folder / f"{name}.1"
-        processes.until(lambda old=old: not same(old, server.process.pid), 10, "its end")
+        processes.until(lambda old=old: not same(old, server.network), 10, "its end")
         assert (server.folder / name).stat().st_mode & 0o777 == 0o640
     server.request("/bytes/2")
     assert server.stop() == 0
@@ -229,7 +229,7 @@ def test_logrotate(serve, how):
         argv = ["logrotate", "-f", "-s", str(server.folder / "state"), str(config)]
         subprocess.run(argv, check=True, env={"PATH": f"{os.environ['PATH']}:/usr/sbin"})
         for name in ("access.log", "luisito.log"):
-            processes.until(lambda name=name: same(logs / name, server.process.pid))
+            processes.until(lambda name=name: same(logs / name, server.network))
     assert server.request("/bytes/3").status == 200
     assert server.stop() == 0
     assert targets(logs / "access.log") == ["/bytes/3"]

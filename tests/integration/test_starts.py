@@ -140,7 +140,7 @@ def test_whoever_shares_its_user_with_the_servers_is_told(serve, run_as):
     told = re.findall("run as the same user .*adduser", server.log())
     assert len(told) == (network == (run_as or "nobody"))
     # whatever it shares, its memory is root's (proc(5))
-    assert os.stat(f"/proc/{server.process.pid}/mem").st_uid == 0
+    assert os.stat(f"/proc/{server.network}/mem").st_uid == 0
 
 
 _PYTHON = [sys.executable, "-m"]
@@ -205,7 +205,7 @@ def test_a_state_folder_is_made(serve, how, as_whom):
     server = serve({"STATE_DIR": "state"}, how=how, ordinary=as_whom)
     assert server.request().status == 200
     status = (server.folder / "state").stat()
-    network = processes.status(server.process.pid)
+    network = processes.status(server.network)
     ids = [int(network[which].split()[0]) for which in ("Uid", "Gid")]
     assert [status.st_uid, status.st_gid] == ids
     assert status.st_mode & 0o7777 == 0o750

@@ -12,7 +12,7 @@ import time
 import pytest
 
 from tests.harness import processes
-from tests.harness.server import ROOT, Server
+from tests.harness.server import ROOT, Daemon, Server
 
 UNITS = ROOT / "contrib" / "systemd"
 
@@ -89,6 +89,22 @@ def test_the_watchdog_is_fed_twice_in_its_time_and_not_while_nothing_turns(manag
     assert fed() == stopped
     server.send_signal(signal.SIGCONT)
     processes.until(lambda: fed() > stopped, 10, "another word of being alive")
+
+
+def test_the_main_process_stays_while_others_follow_each_other(manager, serve, as_whom):
+    """It is told by its pid, and passes signals on; who was started ends when another serves."""
+    server = serve(ordinary=as_whom == "ordinary", environ={"NOTIFY_SOCKET": manager.name})
+    manager.hears(r"MAINPID=\d+")
+    told = [line for lines in manager.read() for line in lines if line.startswith("MAINPID=")]
+    main = Daemon(int(told[0].partition("=")[2]))
+    pids = server.warm("a.localhost")
+    main.send_signal(signal.SIGHUP)
+    server.wait_for_log("(?s)Taking over, with .*Listening on", 20)
+    assert server.wait() == 0
+    assert server.warm("a.localhost") == pids
+    main.send_signal(signal.SIGTERM)
+    processes.until(lambda: main.poll() is not None, 20, "the end of all")
+    assert main.returncode == 0
 
 
 def test_a_server_does_not_get_the_socket_of_the_service_manager(manager, serve):

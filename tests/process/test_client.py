@@ -78,6 +78,7 @@ class World:
         self.notes = Notes(self.reactor)
         self.launched = launch(CONFIGURE._replace(**changes))
         self.spawner = Spawner(self.reactor, self.launched, self.notes)
+        self.spawner.serve()
         self.listener = socket.create_server(("127.0.0.1", 0))
 
     def until(self, true, within=8.0):

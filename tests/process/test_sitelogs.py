@@ -12,8 +12,8 @@ from twisted.internet.task import Clock
 
 from luisito.core import wire
 from luisito.process import sitelog
-from luisito.process.client import LogFile
 from luisito.process.sitelogs import SiteLogs
+from luisito.process.told import LogFile
 from luisito.process.writer import Writer
 from luisito.spawner.logs import open_log
 from tests.net.turns import descriptors

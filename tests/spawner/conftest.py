@@ -17,6 +17,7 @@ import pytest
 
 from luisito.core import wire
 from luisito.process import launch as launching
+from luisito.process.handshake import how_started
 from luisito.spawner import channel, tree
 
 # Not the one of .venv, which another user may not be able to reach.
@@ -77,8 +78,11 @@ class Network:
         env = {"TEST_MARK": self.mark, **changes.pop("env", {})}
         if self.user is not None:
             changes.setdefault("network_gid", self.user.pw_gid)
-        launched = launching.launch(configure(env=env, **changes))
+        recipe = changes.pop("recipe", how_started([sys.executable], "/", foreground=True))
+        launched = launching.launch(configure(env=env, **changes), recipe)
         self.sock, self.process, self.hello, self.killer = launched
+        self.order(wire.Serve())
+        assert self.fact() == (wire.Take(0, ""), [])
         self.guarded = self.hello.containment == "guardian"
         self.spawner = tree.children(self.process.pid)[0] if self.guarded else self.process.pid
         return self

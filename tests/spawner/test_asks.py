@@ -122,7 +122,12 @@ def test_list(network):
         started[server] = network.wait(wire.Started).pid
         network.wait(wire.Running)
     user = pwd.getpwnam("nobody") if os.geteuid() == 0 else pwd.getpwuid(os.getuid())
-    assert network.silent() == [
+    network.order(wire.IsReady(1, True))
+    network.order(wire.Signal(2, "TERM"))
+    rows = network.silent()
+    now = time.monotonic()
+    assert all(now - 60 < row.pop("started") / 1e6 < now for row in rows)
+    assert rows == [
         {
             "server": server,
             "site": f"s{server}.example",
@@ -131,6 +136,10 @@ def test_list(network):
             "way": "port",
             "uid": user.pw_uid,
             "gid": user.pw_gid,
+            "ready": int(server == 1),
+            "ipv6": int(server == 1),
+            "stopping": int(server == 2),
+            "current": 1,
         }
         for server in (1, 2)
     ]
@@ -158,6 +167,7 @@ def test_adoption(network):
     assert os.fstat(listener).st_ino == os.fstat(network.listener.fileno()).st_ino
     with socket.socket(fileno=os.dup(notify)) as sock:
         assert sock.getsockname() == f"{network.hello.runtime_dir}/1/notify"
+    assert network.wait(wire.Running).server == 1  # told again
     fact, descriptors = ask(network, wire.Adopt(6, 7))
     assert fact.message == "no such server"
     assert descriptors == []

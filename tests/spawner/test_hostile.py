@@ -91,7 +91,7 @@ def test_descriptors_that_do_not_fit_are_refused(as_user, folder):
 def test_a_second_configuration_is_refused(as_root):
     as_root.launch(command=["true"])
     as_root.order(configure(command=["id"], run_as="root", allow_root=True))
-    assert "configured already" in as_root.wait(wire.Refused).message
+    assert "not any more, for you to say" in as_root.wait(wire.Refused).message
     as_root.start(1)
     assert as_root.wait(wire.Running).uid != 0
 

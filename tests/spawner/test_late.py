@@ -25,10 +25,10 @@ def ended_by(pid):
     return -os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
-def test_a_late_helper_is_not_killed_without_a_pause(ends):
+def test_a_late_helper_is_not_killed_without_a_pause():
     containment = Containment.__new__(Containment)
     containment.parent = os.getpid()
-    helpers, failures = Helpers(ends[0], containment), []
+    helpers, failures = Helpers(containment), []
     helpers.run(lambda: time.sleep(1000), failures.append)
     (pid,) = helpers.pids()
     now = time.monotonic() + DEADLINE

@@ -30,7 +30,7 @@ def base(as_user, folder, monkeypatch):
 
 def end(launched):
     launched.sock.close()
-    assert launched.process.wait(10) == 0
+    assert launched.process.wait(10) == 1
 
 
 def test_root_has_one_place_whatever_its_environment(folder):
@@ -43,7 +43,7 @@ def test_a_users_place_is_in_his_runtime_folder(as_user, base):
     assert path == f"{base}/luisito"
     assert stat.S_IMODE(os.stat(path).st_mode) == 0o711
     as_user.sock.close()
-    assert as_user.process.wait(10) == 0
+    assert as_user.process.wait(10) == 1
     assert os.listdir(base) == []
 
 
@@ -54,7 +54,7 @@ def test_what_somebody_else_put_there_stays_and_is_in_nobodys_way(as_user, base)
     path = as_user.hello.runtime_dir
     open(f"{path}/keep", "w").close()
     as_user.sock.close()
-    assert as_user.process.wait(10) == 0
+    assert as_user.process.wait(10) == 1
     assert os.listdir(base) == ["luisito"]
     assert os.listdir(path) == ["keep"]
 

@@ -1,0 +1,201 @@
+"""The parts of a network process: how they are put together, opened and closed."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.logger import Logger
+
+from luisito.control.control import Control
+from luisito.control.roles import Roles
+from luisito.core.orders import Limits
+from luisito.core.routing import Routes
+from luisito.core.wire import CONTROL
+from luisito.logs import Logs
+from luisito.net.splice import close_pipes
+from luisito.passage import Passage
+from luisito.pool import Pool
+from luisito.process.files import with_limits
+from luisito.process.folders import make_listen
+from luisito.process.ports import Ports
+from luisito.process.sitelogs import SiteLogs
+from luisito.process.start import Ways
+from luisito.proxy.gateway import Gateway
+from luisito.readiness.diag import Diag
+from luisito.readiness.watch import Readiness
+from luisito.stalls import StallDetector
+from luisito.systemd import Notifier
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import TextIO
+
+    from luisito.core.lifecycle import State
+    from luisito.core.wire import Hello
+    from luisito.net.switchboard import Switchboard
+    from luisito.process.client import Spawner
+    from luisito.process.told import LogFile
+    from luisito.settings import Settings
+    from luisito.tenure import Tenure
+
+
+class Parts:
+    """All that serves, but for the listening sockets and the link to the spawner.
+
+    Args:
+        reactor: Twisted's.
+        board: on which all runs.
+        settings: checked.
+        tenure: that has told the spawner its configuration.
+        hello: what that answered.
+        user: uid and gid that we shall become.
+        servers: whom all servers run as, where that is one user.
+        kept: sockets that are there for us; what is used is taken out.
+
+    Attributes:
+        pool: the servers.
+        gateway: the clients.
+        logs: the log files.
+        passage: what comes from the process before, and goes to the next.
+        control: the operators' socket.
+        notifier: what a service manager hears.
+        stalls: who notices what holds the reactor.
+        site_logs: the files of the sites' output, where they are kept.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        reactor: Any,  # noqa: ANN401 - several of Twisted's reactor interfaces at once
+        board: Switchboard,
+        settings: Settings,
+        tenure: Tenure,
+        hello: Hello,
+        *,
+        user: tuple[int, int],
+        servers: int | None,
+        kept: dict[str, int],
+    ) -> None:
+        self._reactor, self._board, self._settings = reactor, board, settings
+        self._spawner: Spawner
+        self._diag = diag = Diag()
+        self.site_logs = self._site_logs()
+        listen_dir = make_listen(hello.runtime_dir, *user, succeeds=tenure.succeeds)
+        self.pool = pool = Pool(board, _limits(settings), self._ways(hello, listen_dir))
+        self._spawner = spawner = tenure.attach(board, pool)
+        pool.attach(spawner)
+        self.logs = Logs(spawner)
+        routes = Routes.of(settings.allowed_hosts, folders=settings.project_path is not None)
+        self.gateway = gateway = Gateway(board, board, with_limits(settings), routes, pool)
+        self.passage = Passage(board, diag, pool, gateway, spawner)
+        self.control = Control(
+            reactor,
+            board,
+            pool,
+            gateway,
+            max_servers=settings.max_servers,
+            chosen=settings.runtime_dir,
+            runtime_dir=hello.runtime_dir,
+            roles=Roles(started_by=os.geteuid(), serves_as=user[0], servers_as=servers),
+            kept=kept.pop(CONTROL, None),
+        )
+        tenure.keep(CONTROL, self.control.fileno())
+        self.stalls = StallDetector(reactor, gateway.counters)
+        self.notifier = Notifier(reactor, os.environ, settings.max_servers, self._load)
+
+    def _site_logs(self) -> SiteLogs | None:
+        settings = self._settings
+        if settings.output_log_dir is None:
+            return None
+        return SiteLogs(
+            self._board,
+            self._reactor.callFromThread,
+            self._open_site_log,
+            settings.output_log_dir,
+            settings.log_max_size,
+            settings.log_rate,
+        )
+
+    def _ways(self, hello: Hello, listen_dir: str) -> Ways:
+        board, settings = self._board, self._settings
+        return Ways(
+            board,
+            board,
+            Readiness(board, board, self._diag, self._owns),
+            self._diag,
+            Ports(*settings.port_range),
+            way=hello.way,
+            tcp=settings.handed_socket == "tcp",
+            listen_dir=listen_dir,
+            runtime_dir=hello.runtime_dir,
+            logs=self.site_logs,
+            log_rate=settings.log_rate,
+        )
+
+    def _open_site_log(self, site: str, rotate: bool) -> Deferred[LogFile]:
+        return self._spawner.output_log(site, rotate=rotate)
+
+    def _owns(self, server: int, inode: int) -> Deferred[bool]:
+        return self._spawner.owns(server, inode)
+
+    def _load(self) -> tuple[Mapping[State, int], int, int]:
+        policy = self.pool.policy
+        return policy.counts(), policy.waiting, self.gateway.counters.answers
+
+    def write_logs(self, own: TextIO | None) -> Deferred[None]:
+        """Opens the access log, and has all logs opened again at SIGUSR1.
+
+        Args:
+            own: the file that our own log is written to, where it can be opened again.
+
+        Returns:
+            Is called back when the access log is open, or cannot be.
+        """
+        asked = succeed(None)
+        if self._settings.access_log is not None:
+            asked = self.logs.write_access_to(self.gateway, self._board)
+        if own is not None:
+            self.logs.write_own_to(own)
+        if self.site_logs is not None:
+            self.logs.add(self.site_logs.reopen)
+        return asked
+
+    def settle(self) -> Deferred[None]:
+        """Called back when all output of servers that was read is in its files."""
+        return succeed(None) if self.site_logs is None else self.site_logs.settle()
+
+    def close(self) -> None:
+        """Ends all that is still open, and tells what has been done."""
+        self.control.close()
+        self.notifier.close()
+        self.stalls.stop()
+        self.passage.close()
+        gateway = self.gateway
+        gateway.close_all()
+        self._log.info("counters: {json}", json=json.dumps(gateway.counters.as_dict()))
+        self.pool.close()
+        if gateway.access is not None:
+            gateway.access.close()
+            gateway.log_to(None)
+        self._diag.close()
+        close_pipes()
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        max_servers=settings.max_servers,
+        overlap=settings.overlap,
+        max_starting=settings.max_starting,
+        queue_limit=settings.queue_limit,
+        queue_total=settings.queue_total,
+        queue_timeout=settings.queue_timeout,
+        start_timeout=settings.start_timeout,
+        stop_timeout=settings.stop_timeout,
+        idle_timeout=settings.idle_timeout,
+        min_alive=settings.min_alive,
+        stream_idle=settings.stream_idle,
+    )

@@ -1,0 +1,65 @@
+"""Who is told what the spawner says, and what it answers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    import socket
+
+    from luisito.core import wire
+
+
+class LogFile(NamedTuple):
+    """An open log file.
+
+    Attributes:
+        fd: to append to; its receiver's to close.
+        size: in bytes.
+        midline: its last line has no end yet.
+    """
+
+    fd: int
+    size: int
+    midline: bool
+
+
+class Listener(Protocol):
+    """Who is told of the servers; descriptors are the listener's to close."""
+
+    def spawner_started(self, server: int, pid: int, output: int, notify: int) -> None:
+        """A process exists: its output's read end and its notify socket, both non-blocking."""
+
+    def spawner_running(self, running: wire.Running) -> None:
+        """The command was executed."""
+
+    def spawner_failed(self, server: int, message: str, overloaded: bool) -> None:
+        """No command came to run, and nothing is left of the attempt."""
+
+    def spawner_exited(self, exited: wire.Exited) -> None:
+        """The server and all its descendants have gone."""
+
+    def spawner_lost(self, reason: str) -> None:
+        """The spawner has gone, and every server with it."""
+
+
+class Office(Protocol):
+    """Who is told what becomes of this process."""
+
+    def told_to_take(self, last: int, words: str, pair: socket.socket | None) -> None:
+        """Serve from now on.
+
+        Args:
+            last: the highest number of a server so far.
+            words: why whoever served before has gone; "" where that has made way, or is nobody.
+            pair: one end of a pair with whom has made way, non-blocking; None for nobody.
+        """
+
+    def told_to_yield(self, pair: socket.socket) -> None:
+        """Make way, then call `yielded`; the other end of the pair is the successor's."""
+
+    def not_replaced(self, message: str) -> None:
+        """Go on: no successor could be had."""
+
+    def signalled(self, name: str) -> None:
+        """The spawner has got "TERM", "HUP" or "USR1", which is meant for us."""

@@ -1,0 +1,65 @@
+"""Questions of network processes: most are answered by a helper, since a file system may hang."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from luisito.core import wire
+from luisito.spawner import helpers, logs, tree
+from luisito.spawner.checks import wrong_site
+
+if TYPE_CHECKING:
+    from luisito.spawner.config import Config
+    from luisito.spawner.helpers import Helpers
+    from luisito.spawner.link import Link
+    from luisito.spawner.servers import Servers
+
+_QUICK_LOOK = 32  # descriptors; a process with more of them must not keep the others waiting
+
+
+def ask_owns(link: Link, order: wire.AskOwns, servers: Servers, work: Helpers) -> None:
+    """Answer whether a socket belongs to a server."""
+    server = servers.get(order.server)
+    if server is None:
+        link.send(wire.Owns(order.ask, False))
+        return
+    # Nearly always its first process has it, among its first descriptors. A fork costs more
+    # than this look, which never waits, since nothing on the way asks the files themselves.
+    if server.code is None and tree.owns([server.pid], order.inode, _QUICK_LOOK):
+        link.send(wire.Owns(order.ask, True))
+        return
+    listed = servers.listed(server)
+
+    def look() -> tuple[wire.Owns, tuple[int, ...]]:
+        pids = servers.tree(server) if listed is None else listed
+        return helpers.look_for_socket(order, pids, server.uid, server.gid), ()
+
+    work.run(look, lambda _message: link.send(wire.Owns(order.ask, False)), link.sock)
+
+
+def ask_folder(link: Link, order: wire.AskFolder, config: Config, work: Helpers) -> None:
+    """Answer whether a site's folder exists."""
+
+    def failed(message: str) -> None:
+        link.send(wire.Folder(order.ask, None, None, None, message))
+
+    wrong = wrong_site(order.site)
+    if wrong is not None:
+        link.send(wire.Folder(order.ask, False, None, None, wrong))
+        return
+    look = lambda: (helpers.look_at_folder(config, order), ())  # noqa: E731 - a line of its own
+    work.run(look, failed, link.sock, about=order.site)
+
+
+def ask_log(link: Link, order: wire.AskLog | wire.AskOwnLog, config: Config, work: Helpers) -> None:
+    """Answer with an open log file."""
+
+    def failed(message: str) -> None:
+        link.send(wire.Log(order.ask, message))
+
+    site = order.site if isinstance(order, wire.AskLog) else None
+    wrong = None if site is None else wrong_site(site)
+    if wrong is not None:
+        failed(wrong)
+        return
+    work.run(lambda: logs.open_log(config, order), failed, link.sock, about=site)

@@ -1,0 +1,299 @@
+"""Network processes: who may say what, and how one follows the other."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import time
+from typing import TYPE_CHECKING, Protocol
+
+from luisito.core import succession, wire
+from luisito.core.succession import Succession
+from luisito.errors import WireError
+from luisito.spawner import channel, successor
+from luisito.spawner.containment import kill
+from luisito.spawner.link import Link
+from luisito.spawner.links import Links
+
+if TYPE_CHECKING:
+    import select
+    from collections.abc import Sequence
+
+    from luisito.core.wire import Order
+    from luisito.spawner.config import Config
+    from luisito.spawner.containment import Containment
+    from luisito.spawner.successor import Remembered
+
+_RELAYED = {
+    signal.SIGTERM: "TERM",
+    signal.SIGINT: "TERM",
+    signal.SIGHUP: "HUP",
+    signal.SIGUSR1: "USR1",
+    signal.SIGUSR2: "USR2",
+}
+
+
+class Host(Protocol):
+    """Whom the network processes order."""
+
+    def configured(self, link: Link, order: wire.Configure) -> None:
+        """Check what a network process has told, note it and answer it.
+
+        Raises:
+            LuisitoError: it cannot be used.
+        """
+
+    def served_by(self, link: Link, config: Config) -> int:
+        """From now on this one gives the orders; return the highest number of a server so far."""
+
+    def served_by_none(self) -> None:
+        """Whoever gave the orders has gone."""
+
+    def last_words(self, words: str) -> None:
+        """Say why everything ends, since nobody else can."""
+
+    def obey(self, link: Link, order: Order, descriptors: list[int]) -> None:
+        """Carry out an order of the one that serves; descriptors taken over leave the list.
+
+        Raises:
+            LuisitoError: it is refused.
+        """
+
+    def obey_any(self, link: Link, order: wire.AskLog | wire.AskOwnLog, config: Config) -> None:
+        """Carry out an order that each one may give once it has been configured."""
+
+
+class Networks:
+    """All network processes, at most one of which serves.
+
+    Args:
+        sock: the link to the first one.
+        poller: where the links are registered.
+        contained: what they must not live in.
+        host: whom they order.
+
+    Attributes:
+        ended: the exit status, once everything is to end; None before.
+        readable: see Links; likewise the next two.
+        reaped: see there.
+        pids: see there.
+        remembered: how the first one was started; None where it has not told.
+    """
+
+    def __init__(
+        self, sock: socket.socket, poller: select.poll, contained: Containment, host: Host
+    ) -> None:
+        self._containment, self._host = contained, host
+        self._links = Links(poller, self)
+        self.readable, self.reaped, self.pids = (
+            self._links.readable, self._links.reaped, self._links.pids,
+        )  # fmt: skip
+        self._first = Link(sock)
+        self._links.add(self._first)
+        self._succession = Succession(self._first)
+        self._listeners: dict[str, int] = {}  # where nobody serves: of the one that did last
+        self._pair: tuple[int, ...] = ()  # the successor's end of the pair with whom it follows
+        self._words = ""  # why there was nobody to follow
+        self._text = -1  # a memfd with the settings that were last in force
+        self._terminated = False  # whoever serves next is to be told of an end
+        self.ended: int | None = None
+        self.remembered: Remembered | None = None
+
+    # -- events ----------------------------------------------------------------------------------
+    def signalled(self, numbers: bytes) -> None:
+        """Take signals that were sent to us, in the order of their coming."""
+        for number in numbers:
+            name = _RELAYED.get(signal.Signals(number))
+            if name is not None:
+                self._relay(name)
+
+    def tick(self, now: float) -> None:
+        """Do what is due."""
+        self._carry_out(self._succession.tick(now))
+        self._links.tick(now)
+
+    def deadline(self) -> float | None:
+        """Tell when tick is worth calling next."""
+        due = (self._succession.deadline(), self._links.deadline())
+        return min((at for at in due if at is not None), default=None)
+
+    def dismiss(self, codes: dict[int, int]) -> None:
+        """Wait for their ends; but the first one may be waited for, and waits for us.
+
+        Args:
+            codes: how some of them have ended, by pid.
+        """
+        last = self._succession.serving
+        pid = last.pid if isinstance(last, Link) else 0
+        self._links.dismiss(self._first if self._foreground else None, codes)
+        if codes.get(pid) and self.ended == 0:
+            self.ended = 1  # it has failed at its very end
+
+    @property
+    def _foreground(self) -> bool:
+        return self.remembered is None or self.remembered.recipe.foreground
+
+    # -- orders ----------------------------------------------------------------------------------
+    def ordered(self, link: Link, order: Order, descriptors: list[int]) -> None:
+        """See Hearer."""
+        now = time.monotonic()
+        if isinstance(order, wire.Relay):
+            self._relay(order.signal)
+        elif isinstance(order, wire.CannotServe):
+            link.message = order.message
+        elif isinstance(order, wire.AskLog | wire.AskOwnLog) and link.config is not None:
+            self._host.obey_any(link, order, link.config)
+        elif isinstance(order, wire.Yielded):
+            self._carry_out(self._succession.yielded(link))
+        elif isinstance(order, wire.Stopping) and link is self._succession.terminated():
+            self._carry_out(self._succession.stops(link))
+        elif isinstance(order, wire.Quit) and link is self._succession.terminated():
+            self.end(min(order.status, 1))
+        elif link is self._succession.serving and not isinstance(
+            order, wire.Remember | wire.Keep | wire.AskListeners | wire.Configure | wire.Serve
+        ):
+            self._host.obey(link, order, descriptors)
+        elif link.serving:
+            raise WireError(f"{type(order).__name__}: not, or not any more, for you to say")
+        else:
+            self._begin(link, order, descriptors, now)
+
+    def _begin(self, link: Link, order: Order, descriptors: list[int], now: float) -> None:
+        """Obey one that does not serve yet."""
+        if isinstance(order, wire.Remember):
+            if link is not self._first or self.remembered is not None:
+                raise WireError("remember: only the first one says that, once")
+            self.remembered = successor.remember(descriptors)
+        elif isinstance(order, wire.AskListeners):
+            self._tell_listeners(link, order.ask)
+        elif isinstance(order, wire.Keep):
+            wrong = link.keep(order.name, descriptors)
+            if wrong is not None:
+                raise WireError(wrong)
+        elif isinstance(order, wire.Configure):
+            if link.config is not None:
+                raise WireError("configured already, for good; send SIGHUP to change the settings")
+            self._host.configured(link, order)
+            if descriptors:
+                link.text = descriptors.pop()
+        elif link.config is None:
+            raise WireError("the first order must be configure")
+        elif isinstance(order, wire.Serve):
+            link.serving = True
+            self._carry_out(self._succession.ready(link, now))
+        else:
+            raise WireError(f"{type(order).__name__}: say first that you could serve")
+
+    def _tell_listeners(self, link: Link, ask: int) -> None:
+        serving = self._succession.serving
+        kept = list((serving.listeners if isinstance(serving, Link) else self._listeners).items())
+        size = wire.LISTENERS_IN_A_MESSAGE
+        for at in range(0, len(kept) or 1, size):
+            part, more = kept[at : at + size], at + size < len(kept)
+            fact = wire.Listeners(ask, [name for name, _ in part], more)
+            link.send(fact, tuple(descriptor for _, descriptor in part))
+
+    def _relay(self, name: str) -> None:
+        if name in ("HUP", "USR2"):
+            self._succession.asked(time.monotonic())
+        elif name == "USR1":
+            self._links.send(wire.Signalled(name))
+        elif isinstance(whom := self._succession.terminated(), Link):
+            # One that is still starting is told when it serves, and so is who follows this one.
+            self._terminated = self._succession.yielding or not whom.serving
+            if whom.serving:
+                whom.send(wire.Signalled(name))
+        else:
+            self.end(0)
+
+    # -- succession ------------------------------------------------------------------------------
+    def lost(self, link: Link) -> None:
+        """See Hearer."""
+        if link is self._succession.serving:
+            self._keep_of(link)
+            self._words = f"the network process has gone: {link.why()}"
+            self._host.served_by_none()
+        foreground = link is self._first and self._foreground and link.yielded
+        link.close()
+        self._carry_out(self._succession.lost(link, link.why(), time.monotonic()))
+        if foreground and not self._succession.replaces and self.ended is None:
+            self.end(1, "the process that was started in the foreground has gone")
+
+    def _keep_of(self, link: Link) -> None:
+        channel.close(list(self._listeners.values()))
+        self._listeners, link.listeners = link.listeners, {}
+
+    def _carry_out(self, orders: Sequence[succession.Order]) -> None:
+        for order in orders:
+            if isinstance(order, succession.Start):
+                self._start(crashed=order.crashed)
+            elif isinstance(order, succession.End):
+                self.end(order.status, order.words)
+            else:
+                assert isinstance(order.link, Link)  # noqa: S101 - it knows no others
+                self._tell(order, order.link)
+
+    def _tell(
+        self,
+        order: succession.Yield | succession.Take | succession.NotReplaced | succession.Kill,
+        link: Link,
+    ) -> None:
+        if isinstance(order, succession.Kill):
+            if link.pid:
+                kill(link.pid, signal.SIGKILL)
+        elif isinstance(order, succession.NotReplaced):
+            link.send(wire.NotReplaced(order.message[: wire.MAX_TEXT]))
+        elif isinstance(order, succession.Yield):
+            ends = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            self._pair = (ends[1].detach(),)
+            with ends[0]:
+                link.send(wire.Yield(), (ends[0].fileno(),))
+        else:
+            self._take(link, order.before)
+
+    def _take(self, link: Link, before: object) -> None:
+        if isinstance(before, Link):
+            before.yielded = True
+            self._keep_of(before)
+        channel.close(list(self._listeners.values()))
+        self._listeners = {}
+        if self._text >= 0:
+            os.close(self._text)
+        self._text, link.text = link.text, -1
+        assert link.config is not None  # noqa: S101 - who could serve has been configured
+        usual = "stop" if self._foreground else "replace"
+        self._succession.replaces = (link.config.on_crash or usual) == "replace"
+        last = self._host.served_by(link, link.config)
+        link.send(wire.Take(last, self._words[: wire.MAX_TEXT]), self._pair)
+        channel.close(list(self._pair))
+        self._pair, self._words = (), ""
+        if self._terminated:
+            self._terminated = False
+            link.send(wire.Signalled("TERM"))
+
+    def _start(self, *, crashed: bool) -> None:
+        now = time.monotonic()
+        message = "how Luisito was started is not known"
+        if self.remembered is not None:
+            text = self._text if crashed else -1
+            try:
+                link = successor.start(self.remembered, text, self._containment)
+            except OSError as error:
+                message = f"cannot start a process: {error.strerror}"
+            else:
+                self._links.add(link)
+                self._carry_out(self._succession.started(link, now))
+                return
+        self._carry_out(self._succession.not_started(message, now))
+
+    def end(self, status: int, words: str = "") -> None:
+        """Have everything end.
+
+        Args:
+            status: the exit status.
+            words: why, for a person; "" where that was asked for, or is said elsewhere.
+        """
+        self.ended, self._links.deaf = status, True
+        if words:
+            self._host.last_words(f"{words}; everything ends")
