@@ -281,7 +281,7 @@ def _sampled_privileges(server):
         uids, gids = status["Uid"].split(), status["Gid"].split()
         if "0" in uids or "0" in gids or "0" in status["Groups"].split():
             yield f"pid {pid} has uids {uids}, gids {gids}, groups {status['Groups']}"
-        own = processes.status(server.process.pid)
+        own = processes.status(_serving(server))
         if own and own["Uid"] != status["Uid"]:  # root has given it to another user than ourselves
             shared = {own["Gid"].split()[0], *own["Groups"].split()} - {gids[0]}
             if shared & {*gids, *status["Groups"].split()}:
@@ -294,18 +294,31 @@ def _sampled_privileges(server):
             yield f"pid {pid} is not under no_new_privs"
 
 
+def _serving(server):
+    """The pid of the network process that serves; 0 for none. A successor is root until it does."""
+    return next((pid for pid in server.networks() if _confined(pid)), 0)
+
+
+def _confined(pid):
+    return processes.status(pid).get("Seccomp") == "2"
+
+
 def _of_the_network_process(server):
-    if "Network process: " not in server.log():
-        return  # it has not dropped them yet
-    status = processes.status(server.process.pid)
-    expected = {"NoNewPrivs": "1", "Seccomp": "2"}
+    if "Listening on" not in server.log() or not server.networks():
+        return  # it has not given anything up yet, or was killed
+    end = time.monotonic() + _GRACE
+    while not (pid := _serving(server)) and time.monotonic() < end:
+        time.sleep(0.02)
+    status = processes.status(pid)
+    if not status:
+        yield f"of the network processes {server.networks()} none has a filter of system calls"
+        return
     sets = ["CapInh", "CapPrm", "CapEff", "CapAmb"]
     if server.user is None and not os.getuid():
         sets.append("CapBnd")
         if "0" in [*status["Uid"].split(), *status["Gid"].split(), *status["Groups"].split()]:
             yield f"the network process is root: {status['Uid']}, {status['Gid']}"
-    expected |= dict.fromkeys(sets, "0" * 16)
-    for name, value in expected.items():
+    for name, value in {"NoNewPrivs": "1", **dict.fromkeys(sets, "0" * 16)}.items():
         if status[name] != value:
             yield f"the network process has {name} {status[name]}"
 
