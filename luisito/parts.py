@@ -101,11 +101,14 @@ class Parts:
             chosen=settings.runtime_dir,
             runtime_dir=hello.runtime_dir,
             roles=Roles(started_by=os.geteuid(), serves_as=user[0], servers_as=servers),
+            succession=tenure,
             kept=kept.pop(CONTROL, None),
         )
         tenure.keep(CONTROL, self.control.fileno())
         self.stalls = StallDetector(reactor, gateway.counters)
-        self.notifier = Notifier(reactor, os.environ, settings.max_servers, self._load)
+        self.notifier = Notifier(
+            reactor, os.environ, settings.max_servers, self._load, spawner.notify
+        )
 
     def _site_logs(self) -> SiteLogs | None:
         settings = self._settings

@@ -1,19 +1,20 @@
 """What a service manager is told: ready, reloading, stopping, alive, and a line of status.
 
 The protocol is that of sd_notify(3), spoken to the socket in $NOTIFY_SOCKET; where there is none,
-nothing is said.
+nothing is said. It listens to its main process only, or any app server could speak for Luisito.
+Once that is the spawner, it passes everything on, and says by itself when settings are read again.
 """
 
 from __future__ import annotations
 
 import os
 import socket
-import time
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
+from luisito.core.sdnotify import address
 from luisito.core.statusline import status_line
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class Notifier:
         max_servers: the setting.
         load: returns how many servers are in each state, how many requests wait for one, and how
             many were answered so far.
+        relay: has the main process say something.
         every: seconds between two lines of status.
     """
 
@@ -45,14 +47,13 @@ class Notifier:
         environ: Mapping[str, str],
         max_servers: int,
         load: Callable[[], tuple[Mapping[State, int], int, int]],
+        relay: Callable[[list[str]], None],
         every: float = _EVERY,
     ) -> None:
-        path = environ.get("NOTIFY_SOCKET", "")
-        # "@" stands for the NUL of an abstract name; what is neither is of a kind we do not speak.
-        self._address = "\0" + path[1:] if path[:1] == "@" else path if path[:1] == "/" else ""
+        self._address, self._relay = address(environ.get("NOTIFY_SOCKET", "")), relay
         self._clock, self._max_servers, self._load = clock.seconds, max_servers, load
         self._said, self._answers, self._looked = "", 0, 0.0
-        self._loop = LoopingCall(self._tell)
+        self._loop = LoopingCall(self._go_on)
         self._loop.clock = clock
         watchdog = _microseconds(environ.get("WATCHDOG_USEC", "")) if self._address else 0.0
         self._watched = watchdog > 0
@@ -68,38 +69,38 @@ class Notifier:
         """We serve; from now on the line of status and the watchdog are kept up.
 
         Args:
-            main_pid: the process that is to be watched and signalled; None for who was started.
+            main_pid: the process that is the main one from now on; None where that is known.
         """
         self._said = self._line()
         words = ["READY=1", f"STATUS={self._said}"]
-        if main_pid is not None:
-            words.insert(0, f"MAINPID={main_pid}")
-        self._send(words, _PATIENCE)
+        if main_pid is None:
+            self._tell(words)
+        else:
+            self._send([f"MAINPID={main_pid}", *words])
         if self.there and not self._loop.running:
             self._loop.start(self._every, now=False)
 
-    def reloading(self) -> None:
-        """The settings are read again; `ready` ends it, also where they stay what they were."""
-        now = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
-        self._send(["RELOADING=1", f"MONOTONIC_USEC={now}"], _PATIENCE)
-
     def stopping(self) -> None:
         """What is in flight is finished, and then we end."""
-        self._send(["STOPPING=1"], _PATIENCE)
+        self._tell(["STOPPING=1"])
 
     def close(self) -> None:
         """Says no more."""
         if self._loop.running:
             self._loop.stop()
 
-    def _tell(self) -> None:
+    def _go_on(self) -> None:
         words = ["WATCHDOG=1"] if self._watched else []
         status = self._line()
         if status != self._said:
             self._said = status
             words.append(f"STATUS={status}")
         if words:
-            self._send(words, 0.0)
+            self._tell(words)
+
+    def _tell(self, words: list[str]) -> None:
+        if self._address:
+            self._relay(words)
 
     def _line(self) -> str:
         counts, waiting, answers = self._load()
@@ -109,19 +110,17 @@ class Notifier:
         self._answers, self._looked = answers, now
         return line
 
-    def _send(self, words: list[str], patience: float) -> None:
+    def _send(self, words: list[str]) -> None:
         if not self._address:
             return
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
-            sock.settimeout(patience)
+            sock.settimeout(_PATIENCE)
             try:
                 sock.sendto("\n".join(words).encode(), self._address)
-            except BlockingIOError:
-                pass  # the next one says it
             except OSError as error:
                 self._log.warn(
                     "The service manager was not told {word}: $NOTIFY_SOCKET: {error}",
-                    word=words[0],
+                    word=words[1],
                     error=error.strerror or "no room in its socket",
                 )
 

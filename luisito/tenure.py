@@ -83,6 +83,8 @@ class Tenure:
         self._served = self._stopping = False
         self._launched: Launched
         self._spawner: Spawner
+        self.refusal = ""
+        """Why the successor that was wanted last did not come; "" where none was refused."""
         self.yielded = False
         """Another process serves in our place."""
 
@@ -156,6 +158,11 @@ class Tenure:
         else:
             self._holder.reopen()
 
+    def replace(self) -> None:
+        """Has a successor started, as SIGUSR2 does."""
+        self.refusal = ""
+        self._spawner.relay("USR2")
+
     def stopping(self) -> None:
         """Says that we have been told to stop, so that nobody follows us."""
         self._stopping = True
@@ -209,6 +216,7 @@ class Tenure:
 
     def not_replaced(self, message: str) -> None:
         """See Office."""
+        self.refusal = message
         self._log.error(
             "The settings were not read again and nothing was restarted: {message}; all goes on as"
             " it was",

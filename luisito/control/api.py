@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from luisito.control.connections import ControlRequest
     from luisito.control.overview import Overview, Row
     from luisito.control.roles import Roles
+    from luisito.control.succession import Succession
     from luisito.pool import Pool
     from luisito.proxy.gateway import Gateway
 
@@ -44,17 +46,24 @@ class Api(Resource):
         overview: what is told.
         pool: what is acted upon.
         gateway: knows which hosts are sites.
+        succession: has us replaced.
     """
 
     _log = Logger()
     isLeaf = True
 
     def __init__(
-        self, reactor: IReactorTime, roles: Roles, overview: Overview, pool: Pool, gateway: Gateway
+        self,
+        reactor: IReactorTime,
+        roles: Roles,
+        overview: Overview,
+        pool: Pool,
+        gateway: Gateway,
+        succession: Succession,
     ) -> None:
         super().__init__()
         self._roles, self._overview = roles, overview
-        self._pool, self._gateway = pool, gateway
+        self._pool, self._gateway, self._succession = pool, gateway, succession
         self._turns = Cooperator(scheduler=lambda call: reactor.callLater(0.0, call))
 
     def render(self, request: ControlRequest) -> int:
@@ -65,6 +74,8 @@ class Api(Resource):
                 self._servers(request)
             case b"GET", [b"status"] if is_operator:
                 _answer(request, 200, self._overview.status())
+            case b"POST", [b"restart"] if is_operator:
+                self._restart(request)
             case b"POST", [b"servers", host, b"stop"]:
                 stopped = Deferred.fromCoroutine(self._stop(request, host))
                 stopped.addErrback(self._broken, request)
@@ -72,7 +83,7 @@ class Api(Resource):
                 _deny(request)
             case _, [b"servers"] | [b"status"]:
                 _refuse_method(request, b"GET")
-            case _, [b"servers", _, b"stop"]:
+            case _, [b"servers", _, b"stop"] | [b"restart"]:
                 _refuse_method(request, b"POST")
             case _:
                 _refuse(request, 404, "there is no such resource")
@@ -86,6 +97,16 @@ class Api(Resource):
         task = self._turns.cooperate(request.write(piece) for piece in _pieces(rows))
         request.notifyFinish().addErrback(lambda _: _end(task))
         task.whenDone().addCallbacks(lambda _: request.finish(), self._broken, (), {}, (request,))
+
+    # -- POST /restart
+
+    def _restart(self, request: ControlRequest) -> None:
+        if self._overview.stopping:
+            _refuse(request, 409, "Luisito is stopping")
+            return
+        self._log.info("uid {uid} asks for a restart", uid=request.uid)
+        self._succession.replace()
+        _answer(request, 202, {"pid": os.getpid()})
 
     # -- POST /servers/SITE/stop
 

@@ -16,6 +16,7 @@ from luisito.spawner.place import default_place
 
 if TYPE_CHECKING:
     from luisito.control.roles import Roles
+    from luisito.control.succession import Succession
     from luisito.net.switchboard import Switchboard
     from luisito.pool import Pool
     from luisito.proxy.gateway import Gateway
@@ -33,6 +34,7 @@ class Control:
         chosen: RUNTIME_DIR, the setting.
         runtime_dir: the one in use.
         roles: who may do what.
+        succession: has us replaced.
         kept: the listening socket, where another process has made it; None to make it.
 
     Raises:
@@ -52,6 +54,7 @@ class Control:
         chosen: str | None,
         runtime_dir: str,
         roles: Roles,
+        succession: Succession,
         kept: int | None = None,
     ) -> None:
         self._found = runtime_dir in (chosen, default_place(os.geteuid(), os.environ))
@@ -62,8 +65,10 @@ class Control:
             max_servers=max_servers,
             runtime_dir=runtime_dir,
             clock=reactor.seconds,
+            succession=succession,
         )
-        connections = Connections(board, Api(board, roles, overview, pool, gateway), roles)
+        api = Api(board, roles, overview, pool, gateway, succession)
+        connections = Connections(board, api, roles)
         self._dir, self._path = runtime_dir, wire.control_path(runtime_dir)
         self._door = Door(reactor, board, bind(self._path, kept), connections)
 

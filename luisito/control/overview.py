@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from luisito.control.roles import Roles
+    from luisito.control.succession import Succession
     from luisito.core.sites import Failure
     from luisito.pool import Pool
     from luisito.proxy.counters import Counters
@@ -41,6 +42,7 @@ class Overview:
         max_servers: the setting.
         runtime_dir: the one in use.
         clock: the pool's, in seconds.
+        succession: whether a successor was refused.
 
     Attributes:
         stopping: Luisito finishes what is in flight, and ends.
@@ -55,10 +57,12 @@ class Overview:
         max_servers: int,
         runtime_dir: str,
         clock: Callable[[], float],
+        succession: Succession,
     ) -> None:
         self._pool, self._counters, self._roles = pool, counters, roles
         self._max_servers, self._runtime_dir = max_servers, runtime_dir
         self._clock, self._began = clock, clock()
+        self._succession = succession
         self.stopping = False
 
     def status(self) -> dict[str, object]:
@@ -69,6 +73,7 @@ class Overview:
             "version": __version__,
             "pid": os.getpid(),
             "state": "stopping" if self.stopping else "running",
+            "not_restarted": self._succession.refusal or None,
             "uptime_seconds": round(self._clock() - self._began, 3),
             "runtime_dir": self._runtime_dir,
             "max_servers": self._max_servers,

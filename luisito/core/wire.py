@@ -106,6 +106,12 @@ class Stopping(NamedTuple):
     """Say that this process has been told to stop: nobody is to follow it."""
 
 
+class Notify(NamedTuple):
+    """Pass words on to the service manager (core.sdnotify)."""
+
+    words: list[str]
+
+
 class IsReady(NamedTuple):
     """Say that a server has been found to be ready; `ipv6`: on ::1."""
 
@@ -343,6 +349,7 @@ Order = (
     | Yielded
     | Relay
     | Stopping
+    | Notify
     | IsReady
     | Start
     | Signal
@@ -383,6 +390,7 @@ _ORDERS: dict[str, type[Order]] = {
     "yielded": Yielded,
     "relay": Relay,
     "stopping": Stopping,
+    "notify": Notify,
     "ready": IsReady,
     "start": Start,
     "signal": Signal,

@@ -165,6 +165,10 @@ class Spawner:
         """Tell that we have been told to stop."""
         self._order(wire.Stopping())
 
+    def notify(self, words: list[str]) -> None:
+        """Have the service manager told, which listens to the spawner only (core.sdnotify)."""
+        self._order(wire.Notify(words))
+
     def stop(self, status: int = 0) -> Deferred[int]:
         """End the spawner, and with it all servers that still live.
 

@@ -8,13 +8,14 @@ import socket
 import time
 from typing import TYPE_CHECKING, Protocol
 
-from luisito.core import succession, wire
+from luisito.core import sdnotify, succession, wire
 from luisito.core.succession import Succession
 from luisito.errors import WireError
 from luisito.spawner import channel, successor
 from luisito.spawner.containment import kill
 from luisito.spawner.link import Link
 from luisito.spawner.links import Links
+from luisito.spawner.manager import Manager
 
 if TYPE_CHECKING:
     import select
@@ -97,6 +98,7 @@ class Networks:
         self._words = ""  # why there was nobody to follow
         self._text = -1  # a memfd with the settings that were last in force
         self._terminated = False  # whoever serves next is to be told of an end
+        self._manager = Manager("")
         self.ended: int | None = None
         self.remembered: Remembered | None = None
 
@@ -150,6 +152,10 @@ class Networks:
             self._carry_out(self._succession.stops(link))
         elif isinstance(order, wire.Quit) and link is self._succession.terminated():
             self.end(min(order.status, 1))
+        elif isinstance(order, wire.Notify) and link is self._succession.serving:
+            if not sdnotify.may_be_said(order.words):
+                raise WireError("notify: that is not for you to say")
+            self._manager.say(order.words)
         elif link is self._succession.serving and not isinstance(
             order, wire.Remember | wire.Keep | wire.AskListeners | wire.Configure | wire.Serve
         ):
@@ -165,6 +171,8 @@ class Networks:
             if link is not self._first or self.remembered is not None:
                 raise WireError("remember: only the first one says that, once")
             self.remembered = successor.remember(descriptors)
+            environ = self.remembered.recipe.environ
+            self._manager = Manager(sdnotify.address(environ.get("NOTIFY_SOCKET", "")))
         elif isinstance(order, wire.AskListeners):
             self._tell_listeners(link, order.ask)
         elif isinstance(order, wire.Keep):
@@ -243,6 +251,7 @@ class Networks:
             if link.pid:
                 kill(link.pid, signal.SIGKILL)
         elif isinstance(order, succession.NotReplaced):
+            self._manager.say(["READY=1"])  # the reload is over
             link.send(wire.NotReplaced(order.message[: wire.MAX_TEXT]))
         elif isinstance(order, succession.Yield):
             ends = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -274,6 +283,8 @@ class Networks:
 
     def _start(self, *, crashed: bool) -> None:
         now = time.monotonic()
+        if not crashed:
+            self._manager.say(sdnotify.reloading(now))
         message = "how Luisito was started is not known"
         if self.remembered is not None:
             text = self._text if crashed else -1

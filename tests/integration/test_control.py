@@ -651,3 +651,39 @@ def test_one_request_on_each_connection(serve):
         answer = answer_of(sock)
     assert answer.count(b"HTTP/1.1 200 OK") == 1
     assert b"Connection: close" in answer
+
+
+@pytest.mark.parametrize("name", ["restart", "reload"])
+@pytest.mark.parametrize("how", ["twistd", "daemon"])
+def test_restart_says_who_serves(serve, as_whom, how, name):
+    server = serve(how=how, ordinary=as_whom == "ordinary")
+    pids = server.warm("a.localhost")
+    before = status_of(server)["pid"]
+    done = luisito(server, name)
+    assert done.returncode == 0, done.stderr
+    after = status_of(server)["pid"]
+    assert done.stdout == f"pid {after} serves in the place of pid {before}\n"
+    assert server.warm("a.localhost") == pids
+
+
+def test_restart_says_why_there_was_none(serve):
+    server = serve()
+    server.expect("nothing was restarted")
+    path = server.folder / "settings.py"
+    good = path.read_text()
+    path.write_text(good + "MAX_SERVERS = 'many'\n")
+    done = luisito(server, "restart")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "MAX_SERVERS = 'many'" in done.stderr
+    assert done.stderr.endswith("; all goes on as it was\n")
+    assert status_of(server)["not_restarted"] in done.stderr
+    path.write_text(good)
+    assert luisito(server, "restart").returncode == 0
+    assert status_of(server)["not_restarted"] is None
+    assert server.request().status == 200
+
+
+def test_restart_is_for_operators(tenants):
+    done = luisito(tenants, "restart", user="games")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "only an operator may" in done.stderr

@@ -5,6 +5,7 @@ import re
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import tempfile
 import time
@@ -28,15 +29,26 @@ class Manager:
             os.chmod(name, 0o777)
         self.name = "@" + name if abstract else name
         self._sock.setblocking(False)
+        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         self.heard = []
+        self.main = None
 
     def read(self):
-        """All that was said so far, one list of lines for each datagram."""
+        """All that was said so far, one list of lines for each datagram.
+
+        As with NotifyAccess=main, it is the first one who speaks, and then who is named by that.
+        """
         while True:
             try:
-                self.heard.append(self._sock.recv(4096).decode().split("\n"))
+                data, [(_, _, credentials)], _, _ = self._sock.recvmsg(4096, 64)
             except BlockingIOError:
                 return self.heard
+            (pid,) = struct.unpack_from("i", credentials)
+            lines = data.decode().split("\n")
+            assert pid == (self.main or pid), f"{lines} from pid {pid}, not {self.main}"
+            named = [line[8:] for line in lines if line.startswith("MAINPID=")]
+            self.main = int(named[0]) if named else pid
+            self.heard.append(lines)
 
     def hears(self, pattern, seconds=15.0):
         """Waits for a line."""
@@ -105,6 +117,29 @@ def test_the_main_process_stays_while_others_follow_each_other(manager, serve, a
     main.send_signal(signal.SIGTERM)
     processes.until(lambda: main.poll() is not None, 20, "the end of all")
     assert main.returncode == 0
+
+
+def test_a_reload_is_told_from_its_begin_to_its_end(manager, serve, as_whom):
+    server = serve(
+        how="daemon", ordinary=as_whom == "ordinary", environ={"NOTIFY_SOCKET": manager.name}
+    )
+    manager.hears("READY=1")
+    assert manager.main == server.process.pid
+    manager.read().clear()
+    server.send_signal(signal.SIGHUP)
+    manager.hears("RELOADING=1")
+    assert manager.hears(r"MONOTONIC_USEC=(\d+)")
+    manager.hears("READY=1")
+    assert server.request().status == 200
+    server.expect("nothing was restarted")
+    (server.folder / "settings.py").write_text("CMD_TPL = 1\n")
+    manager.read().clear()
+    server.send_signal(signal.SIGHUP)
+    manager.hears("RELOADING=1")
+    manager.hears("READY=1")
+    assert server.stop() == 0
+    manager.hears("STOPPING=1")
+    assert manager.main == server.process.pid
 
 
 def test_a_server_does_not_get_the_socket_of_the_service_manager(manager, serve):
