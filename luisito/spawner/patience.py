@@ -8,6 +8,7 @@ closed as it is read. But the wait ends with any signal.
 
 from __future__ import annotations
 
+import atexit
 import signal
 import socket
 
@@ -39,5 +40,6 @@ def begin_for_good() -> bool:
         if refuse_descriptors(probe):
             return False
     signal.signal(signal.SIGALRM, lambda *_: None)
+    atexit.register(end)  # the interpreter takes the handler away before its own end
     signal.setitimer(signal.ITIMER_REAL, _ALWAYS, _ALWAYS)
     return True

@@ -63,3 +63,21 @@ print(patience.begin_for_good(), signal.getitimer(signal.ITIMER_REAL)[1] > 0)
 def test_it_is_begun_where_it_is_needed(kernel, said):
     run = [sys.executable, "-c", BEGINS, kernel]
     assert subprocess.run(run, capture_output=True, text=True, check=True).stdout == said
+
+
+ENDS = """
+import time
+from luisito.spawner import patience
+patience.refuse_descriptors = lambda _: False
+assert patience.begin_for_good()
+
+class Slow:
+    def __del__(self, sleep=time.sleep):
+        sleep(0.3)
+
+slow = Slow()  # goes when the interpreter has taken its handlers away
+"""
+
+
+def test_no_alarm_goes_off_in_the_end():
+    assert subprocess.run([sys.executable, "-c", ENDS], check=False).returncode == 0
