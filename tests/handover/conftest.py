@@ -241,6 +241,9 @@ class World(Turns):
     def spawner_lost(self, reason):
         self.lost.append(reason)
 
+    def until(self, condition, seconds=20):  # servers start, on a machine that may be busy
+        super().until(condition, seconds)
+
     def net(self, hosts=("*.test",), **limits):
         self.nets.append(Net(self, {**self.limits, **limits}, hosts))
         self.serving = self.serving or self.nets[-1]

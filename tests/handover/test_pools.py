@@ -878,13 +878,13 @@ def test_thousands_wait(world):
     first = one.net()
     waiters = [first.ask("slow.test") for _ in range(4000)]
     second = one.succeed(first)
-    one.until(lambda: second.policy.waiting == 4000, 20)
+    one.until(lambda: second.policy.waiting == 4000)
     one.touch("slow.test")
-    one.until(lambda: not any(waiter.waiting for waiter in waiters), 20)
+    one.until(lambda: not any(waiter.waiting for waiter in waiters))
     assert second.server("slow.test").leases == 4000
     for waiter in waiters:
         first.release(waiter)
-    one.until(lambda: second.server("slow.test").leases == 0, 20)
+    one.until(lambda: second.server("slow.test").leases == 0)
     one.until(lambda: first.done)
 
 
