@@ -141,7 +141,10 @@ class ChunkScanner:
         return False
 
     def _malformed(self, line: bytes) -> BadMessage:
-        return BadMessage(400, f"{_MALFORMED[self._state]}: {line[:64]!r}")
+        # up to what makes it so, which does not hang on how much of it has come in
+        begun = _BEGUN[self._state]
+        shown = next((line[:end] for end in range(1, 64) if not begun(line[:end])), line[:64])
+        return BadMessage(400, f"{_MALFORMED[self._state]}: {shown!r}")
 
     def _count(self, overhead: int) -> None:
         self._overhead += overhead
