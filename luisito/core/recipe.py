@@ -42,9 +42,16 @@ def decode_recipe(data: bytes) -> Recipe:
     try:
         recipe = Recipe(**json.loads(data))
         texts = [*recipe.argv, recipe.cwd, *recipe.environ, *recipe.environ.values(), *recipe.path]
-        good = recipe.argv and all(type(text) is str and "\0" not in text for text in texts)
+        good = (
+            type(recipe.argv) is type(recipe.path) is list
+            and recipe.argv
+            and type(recipe.umask) is int
+            and 0 <= recipe.umask <= 0o777
+            and type(recipe.foreground) is bool
+            and all(type(text) is str and "\0" not in text for text in texts)
+        )
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise WireError(f"how it was started cannot be read: {error}") from None
-    if not good or type(recipe.umask) is not int or type(recipe.foreground) is not bool:
+    if not good:
         raise WireError("how it was started cannot be read")
     return recipe
