@@ -53,6 +53,7 @@ def replay(name: str, path: Path) -> int:
 
 def fuzz(names: list[str], seconds: int, at_once: int) -> int:
     """Gives each target its share of the time."""
+    at_once = min(at_once, len(names))
     share = max(1, seconds * at_once // len(names))
     print(f"{len(names)} targets, {share} s each, {at_once} at a time; see {KEPT}", flush=True)
     for name in names:

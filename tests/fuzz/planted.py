@@ -7,25 +7,31 @@ from collections.abc import Callable
 CHOSEN = os.environ.get("LUISITO_FUZZ_PLANTED", "")
 
 
+def _put(owner: object, name: str, value: object) -> None:
+    assert hasattr(owner, name), f"{owner} has no {name} any more: plant another bug"
+    setattr(owner, name, value)
+
+
 def _request_head() -> None:
     """A name with underscores, which a CGI-like app server takes for ours, goes on."""
     from luisito.core import request
 
-    request._collides = lambda name: False
+    _put(request, "_collides", lambda name: False)
 
 
 def _request_body() -> None:
     """White space may follow a chunk's size."""
     from luisito.core import body
 
-    body._size_line = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[!-~\x80-\xff]*+)?\r\n").fullmatch
+    lax = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[!-~\x80-\xff]*+)?\r\n")
+    _put(body, "_size_line", lax.fullmatch)
 
 
 def _response() -> None:
     """304 is taken for a status that has a body."""
     from luisito.core import response
 
-    response._BODILESS = frozenset([204])
+    _put(response, "_BODILESS", frozenset([204]))
 
 
 def _proxy() -> None:
@@ -41,21 +47,22 @@ def _proxy() -> None:
         else:
             lost(self, error)
 
-    Upstream.lost = taken_for_whole
+    _put(Upstream, "lost", taken_for_whole)
 
 
 def _wire() -> None:
     """True is a number."""
-    from luisito.core import wire
+    from luisito.core import codec
 
-    wire._CHECKS[int] = lambda value: isinstance(value, int)
+    assert int in codec._CHECKS
+    codec._CHECKS[int] = lambda value: isinstance(value, int)
 
 
 def _host() -> None:
     """What some resolvers take for an address is a name."""
     from luisito.core import host
 
-    host._NUMERIC = re.compile(r"(?!)")
+    _put(host, "_NUMERIC", re.compile(r"(?!)"))
 
 
 def _template() -> None:
@@ -67,21 +74,21 @@ def _template() -> None:
     def twice(self: Template, values: dict[str, str]) -> list[str]:
         return render(Template(render(self, values)), values)
 
-    Template.render = twice
+    _put(Template, "render", twice)
 
 
 def _forwarded() -> None:
     """A quote that is left open swallows what is added."""
     from luisito.core import forwarded
 
-    forwarded._forwarded = re.compile(rb"[^ ]+").fullmatch
+    _put(forwarded, "_forwarded", re.compile(rb"[^ ]+").fullmatch)
 
 
 def _access() -> None:
     """A backslash stands for itself."""
     from luisito.core import access
 
-    access._quoted = re.compile(rb'[^ -~]|"')
+    _put(access, "_plain", re.compile(rb"[ !#-~]*+").fullmatch)
 
 
 PLANTS: dict[str, Callable[[], None]] = {

@@ -9,6 +9,7 @@ from tests.fuzz import conformance, targets
 from tests.fuzz.__main__ import replay
 from tests.fuzz.campaign import SEEDS, campaign, table
 from tests.fuzz.planted import PLANTS
+from tests.fuzz.targets import wire
 
 # Executions: some seconds' worth of each.
 RUNS = {"proxy": 1500, "response": 3000, "access": 2000}
@@ -29,6 +30,12 @@ def test_seeds(name, tmp_path):
             raise AssertionError(f"{path}: {path.read_bytes()!r}") from error
     if hasattr(target, "aside"):
         target.aside.flush()
+
+
+@pytest.mark.parametrize("path", sorted((SEEDS / "wire").iterdir()), ids=lambda path: path.name)
+def test_seeds_are_messages_of_today(path):
+    """From what is refused as a whole, little can be reached."""
+    assert wire.understood(path.read_bytes())
 
 
 @guided

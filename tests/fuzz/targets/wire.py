@@ -1,9 +1,10 @@
-"""The spawner's wire format: a message is what `encode` would have written, or it is refused."""
+"""What processes say to each other: it is what `encode` would have written, or it is refused."""
 
 import types
 import typing
+from collections.abc import Callable
 
-from luisito.core import wire
+from luisito.core import handover, recipe, wire
 from luisito.errors import WireError
 
 WORDS = (
@@ -11,36 +12,55 @@ WORDS = (
     b'{"op": "signal", "server": 1, "signal": "TERM"}|{"op": "|"server": |"site": |"ask": |null|'
     b'true|false|[]|{}|1.5|1e9|NaN|-1|9223372036854775808|"|": |, |\\ud800|\\u0000|"x"|["x"]|'
     b'7 0 a.example|7 20001 a|configure|start|signal|folder|owns|log|own log|list|adopt|quit|'
-    b'hello|spare|started|running|failed|exited|servers|adopted|refused|"argv": |"env": '
+    b'hello|spare|started|running|failed|exited|servers|adopted|refused|"argv": |'
+    b'"env": |relay|serve|'
+    b'held|want|granted|released|"lease": |"state": "ready"|"cwd": |"umask": |"foreground": true'
 ).split(b"|")  # fmt: skip
 
 
+Message = tuple[object, ...]
+
+_READERS = (
+    (wire.decode_order, wire.encode),
+    (wire.decode_fact, wire.encode),
+    (handover.decode_told, handover.encode),
+    (handover.decode_reply, handover.encode),
+    (recipe.decode_recipe, recipe.encode_recipe),
+    (wire.decode_start, wire.encode_start),
+)
+
+
 def run(data: bytes) -> None:
-    for decode in (wire.decode_order, wire.decode_fact):
-        try:
-            message = decode(data)
-        except WireError as refused:
-            _check_refusal(refused)
-            continue
-        for value, kind in zip(message, type(message).__annotations__.values(), strict=True):
-            assert _is(value, kind), f"{value!r} is not {kind}: {message}"
-        try:
-            again = decode(wire.encode(message))
-        except WireError as refused:  # escapes make it longer than it came
-            assert "at most" in str(refused)
-        else:
-            assert again == message
+    understood(data)
+
+
+def understood(data: bytes) -> bool:
+    """As `run`; returns whether anybody takes it for a message."""
+    found = [_read(data, decode, encode) for decode, encode in _READERS]
+    return any(message is not None for message in found)
+
+
+def _read(
+    data: bytes, decode: Callable[[bytes], Message], encode: Callable[[Message], bytes]
+) -> Message | None:
     try:
-        start = wire.decode_start(data)
+        message = decode(data)
     except WireError as refused:
-        _check_refusal(refused)
+        assert len(str(refused)) < 1000, str(refused)
+        return None
+    if decode is wire.decode_start:  # no JSON: whoever takes it looks at its numbers
+        assert encode(message) == data, f"{message} is written in another way"
+        return message
+    kinds = typing.get_type_hints(type(message)).values()
+    for value, kind in zip(message, kinds, strict=True):
+        assert _is(value, kind), f"{value!r} is not {kind}: {message}"
+    try:
+        written = encode(message)
+    except WireError as refused:  # escapes make it longer than it came
+        assert "at most" in str(refused)
     else:
-        written = wire.encode_start(start)
-        assert written == data, f"{start} is written {written!r}"
-
-
-def _check_refusal(refused: WireError) -> None:
-    assert len(str(refused)) < 1000, str(refused)
+        assert decode(written) == message
+    return message
 
 
 def _is(value: object, kind: object) -> bool:
