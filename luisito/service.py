@@ -356,6 +356,7 @@ class LuisitoService(Service):
 
     def _drain_failed(self, failure: Failure) -> None:
         self._fail()
+        self._tenure.give_up()
         self._log.failure("Could not stop in order", failure)
 
     def _fail(self) -> None:

@@ -183,6 +183,10 @@ class Tenure:
         self._spawner.leave()
         return succeed(0)
 
+    def give_up(self) -> None:
+        """Our end failed: leaves the rest to the spawner, which sees it."""
+        self._spawner.leave()
+
     @property
     def _serves(self) -> bool:
         # The first process sees to the end of the spawner in any case.

@@ -78,7 +78,7 @@ def make_logs(path: str) -> None:
         ) from None
 
 
-def make_listen(runtime_dir: str, uid: int, gid: int, *, succeeds: bool) -> str:
+def make_listen(runtime_dir: str, uid: int, gid: int, *, succeeds: bool = False) -> str:
     """Makes the network process's own folder in RUNTIME_DIR, for the sockets it hands over.
 
     Args:

@@ -142,7 +142,7 @@ class Links:
     def _receive(self, link: Link) -> bool:
         """Read and obey some orders; tell whether there may be more."""
         for _ in range(_ORDERS_A_TURN):
-            if self.deaf:
+            if self.deaf or link.outbox.full:
                 return False
             try:
                 data, descriptors = channel.receive(link.sock)

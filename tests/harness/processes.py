@@ -59,6 +59,13 @@ def command(pid):
     return "(gone)"
 
 
+def cwd(pid):
+    """Its working folder; "" where that may not be read."""
+    with contextlib.suppress(OSError):
+        return os.readlink(f"/proc/{pid}/cwd")
+    return ""
+
+
 def environ(pid):
     """The environment a process was started with; {} where it may not be read."""
     with contextlib.suppress(OSError), open(f"/proc/{pid}/environ", "rb") as file:

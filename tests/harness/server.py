@@ -34,6 +34,7 @@ DEFAULTS = {
     "QUEUE_TIMEOUT": 10,
     "PORT_RANGE": APP_PORTS,
 }
+_NETWORK = re.compile(r"/twistd? |luisito\.again|luisito\.cli run")
 START_LIMIT = 20  # seconds; the machine may be busy
 
 
@@ -361,15 +362,17 @@ class Server:
 
     def networks(self):
         """The pids of the network processes that live, the newest at the end."""
-        mark = str(self.folder / "settings.py")
-        found = [
-            pid
-            for pid, (state, _parent) in processes.descendants(os.getpid()).items()
-            if state != "Z"
-            and processes.environ(pid).get("LUISITO_SETTINGS") == mark
-            and "luisito.settings.chooser" not in processes.command(pid)
-        ]
+        below = processes.descendants(os.getpid())
+        found = [pid for pid, (state, _parent) in below.items() if state != "Z" and self._is(pid)]
         return sorted(found, key=processes.started)
+
+    def _is(self, pid):
+        """Whether a process is a network process of this server."""
+        command = processes.command(pid)
+        if not _NETWORK.search(command) or "luisito.spawner" in command:
+            return False
+        places = (processes.environ(pid).get("LUISITO_SETTINGS", ""), command, processes.cwd(pid))
+        return any(str(self.folder) in place for place in places)
 
     @property
     def network(self):
