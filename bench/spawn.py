@@ -27,6 +27,8 @@ from luisito.spawner import channel
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from luisito.process.launch import Launched
+
 COMMAND = ["/bin/date", "+%s%N"]
 CONFIGURE = wire.Configure(
     version=wire.VERSION,
@@ -106,6 +108,18 @@ class Orders:
             self._waiting = None
 
 
+def begin() -> Launched:
+    """A spawner that takes orders."""
+    launched = launch(CONFIGURE)
+    if launched.killer >= 0:
+        os.close(launched.killer)
+    channel.send(launched.sock, wire.encode(wire.Serve()))
+    select.select([launched.sock], [], [])
+    taken = wire.decode_fact(channel.receive(launched.sock)[0])
+    assert isinstance(taken, wire.Take), taken
+    return launched
+
+
 @contextlib.contextmanager
 def ordering(sock: socket.socket) -> Iterator[Orders]:
     """Orders for a spawner that ends with them."""
@@ -115,6 +129,7 @@ def ordering(sock: socket.socket) -> Iterator[Orders]:
         contextlib.closing(Orders(sock, listener)) as orders,
     ):
         yield orders
+        channel.send(sock, wire.encode(wire.Quit()))
 
 
 def straight() -> float:
@@ -126,7 +141,7 @@ def straight() -> float:
 
 def rows(count: int) -> list[Row]:
     """The row for what an order to start takes of the network process's time."""
-    sock, process, _ = launch(CONFIGURE)
+    sock, process, *_ = begin()
     held = []
     with ordering(sock) as orders:
         for server in range(1, count + 1):
@@ -148,7 +163,7 @@ def main() -> None:
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 200
     pause = float(sys.argv[2]) if len(sys.argv) > 2 else 0.02
     begun = time.time()
-    sock, process, hello = launch(CONFIGURE)
+    sock, process, hello, _ = begin()
     print(
         f"containment: {hello.containment}; spawner ready in {1000 * (time.time() - begun):.0f} ms"
     )

@@ -4,7 +4,6 @@ import os
 import time
 
 from bench import spawn
-from luisito.process.launch import launch
 
 
 def test_orders_are_taken_and_timed():
@@ -14,7 +13,7 @@ def test_orders_are_taken_and_timed():
 
 
 def test_the_waiting_child_is_told_directly():
-    sock, process, _ = launch(spawn.CONFIGURE)
+    sock, process, *_ = spawn.begin()
     with spawn.ordering(sock) as orders:
         first = orders.start(1)
         assert 0 < first["order sent"] < first["program runs"] < first["Exited"]
