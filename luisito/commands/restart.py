@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _PATIENCE: Final = 75.0  # seconds; a successor is given up after 60
 _PAUSE: Final = 0.1  # seconds between two looks
+_SILENCE: Final = 5.0  # seconds without an answer, in which one hands over to the other
 
 
 def add(subparsers: Subparsers) -> None:
@@ -31,13 +32,19 @@ def run(options: argparse.Namespace) -> int:
     if status != 202:
         raise ControlError(why(value))
     before = value["pid"]
-    end = time.monotonic() + _PATIENCE
-    while time.monotonic() < end:
-        now = luisito.get("/status")
+    began = heard = time.monotonic()
+    while time.monotonic() < began + _PATIENCE:
+        time.sleep(_PAUSE)
+        try:
+            now = luisito.get("/status")
+        except ControlError:  # the one has closed the socket's connections, the other opens it
+            if time.monotonic() > heard + _SILENCE:
+                raise
+            continue
+        heard = time.monotonic()
         if now["pid"] != before:
             print(f"pid {now['pid']} serves in the place of pid {before}")  # noqa: T201 - what was asked for
             return 0
         if now["not_restarted"] is not None:
             raise ControlError(f"{now['not_restarted']}; all goes on as it was")
-        time.sleep(_PAUSE)
     raise ControlError(f"pid {before} still serves after {_PATIENCE:g} s: its log says why")

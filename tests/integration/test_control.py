@@ -674,7 +674,7 @@ def test_restart_says_why_there_was_none(serve):
     path.write_text(good + "MAX_SERVERS = 'many'\n")
     done = luisito(server, "restart")
     assert (done.returncode, done.stdout) == (1, "")
-    assert "MAX_SERVERS = 'many'" in done.stderr
+    assert 'MAX_SERVERS = "many"' in done.stderr
     assert done.stderr.endswith("; all goes on as it was\n")
     assert status_of(server)["not_restarted"] in done.stderr
     path.write_text(good)
