@@ -103,6 +103,12 @@ class Links:
             reading = 0 if link.outbox.full else select.POLLIN
             self._poller.modify(link.sock, reading | (select.POLLOUT if link.outbox else 0))
 
+    def listen_no_more(self) -> None:
+        """Close the listening sockets that are kept."""
+        for link in [*self._open.values(), *self._closed]:
+            channel.close(list(link.listeners.values()))
+            link.listeners.clear()
+
     def send(self, fact: wire.Fact) -> None:
         """Tell all of them something, but for those that are still starting."""
         for link in self._open.values():

@@ -306,5 +306,9 @@ class Networks:
             words: why, for a person; "" where that was asked for, or is said elsewhere.
         """
         self.ended, self._links.deaf = status, True
+        # At once, since the next Luisito may have been started already.
+        channel.close(list(self._listeners.values()))
+        self._listeners = {}
+        self._links.listen_no_more()
         if words:
             self._host.last_words(f"{words}; everything ends")

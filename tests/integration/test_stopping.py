@@ -184,6 +184,14 @@ def test_it_daemonises(serve, as_whom):
     assert server.stop() == 0
 
 
+def _refuses(address):
+    try:
+        client.connect(address).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
 def test_it_starts_again_at_once(serve):
     """The port and RUNTIME_DIR of one that was killed are free for its successor."""
     first = serve()
@@ -191,6 +199,7 @@ def test_it_starts_again_at_once(serve):
     first.process.kill()
     first.wait()
     first.unchecked |= {"conservation", "access lines", "files", "ports"}
+    processes.until(lambda: _refuses(first.address), 2, "the end of its listening sockets")
     settings = {"LISTEN": first.settings["LISTEN"]}
     second = serve(settings, wait=False)
     second.port, second.address = first.port, first.address

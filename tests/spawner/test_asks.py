@@ -123,6 +123,7 @@ def test_list(network):
         network.wait(wire.Running)
     user = pwd.getpwnam("nobody") if os.geteuid() == 0 else pwd.getpwuid(os.getuid())
     network.order(wire.IsReady(1, True))
+    os.kill(started[2], signal.SIGSTOP)  # or it might have ended before the list is asked for
     network.order(wire.Signal(2, "TERM"))
     rows = network.silent()
     now = time.monotonic()
