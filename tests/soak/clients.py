@@ -54,7 +54,7 @@ class Traffic(threading.Thread):
         self._random = random.Random(seed)
         self._sites = Zipf(self._random)
         self._ledger = Ledger()
-        self._connection, self._left = None, 0
+        self._connection, self._left, self._used = None, 0, 0.0
         self._site = ""
         self._ending = threading.Event()
 
@@ -73,7 +73,8 @@ class Traffic(threading.Thread):
         self._close()
 
     def _do(self, what):
-        began = time.monotonic()
+        # An idle connection may have gone with a network process, which its next request notices.
+        began = time.monotonic() if self._connection is None else self._used
         try:
             self._connect()
             getattr(self, f"_{what}")()
@@ -87,6 +88,7 @@ class Traffic(threading.Thread):
         except BadResponse as error:
             self._close()
             self._verdict.violation(f"{self._site} {what}: no strict HTTP: {error}")
+        self._used = time.monotonic()
         for fault in self._ledger.faults:
             self._verdict.violation(f"{self._site} {what}: {fault}")
         self._ledger.faults.clear()
