@@ -15,6 +15,7 @@ _TIMEOUT = 90.0  # seconds; more than any request may take by the settings
 _PAUSE = 0.15  # seconds between two requests of a client, in the mean
 _REQUESTS = 20  # of one connection, at most
 _RETRY_AFTER = {503}
+_TUNNEL = 101
 # How often each is done, among all.
 _POLITE = {"echo": 60, "post": 14, "pipelined": 4, "abort": 4}
 _STRICT = {
@@ -122,7 +123,8 @@ class Traffic(threading.Thread):
     def _got(self, response, nonce, began, body=None):
         """Counts and checks an answer; whether it is the one that was asked for."""
         verdict, status, now = self._verdict, response.status, time.monotonic()
-        verdict.whole(nonce)
+        if status != _TUNNEL:  # whose line is written at its end
+            verdict.whole(nonce)
         verdict.outcome(str(status))
         if response.closes:
             self._close()
@@ -251,6 +253,7 @@ class Traffic(threading.Thread):
                 self._verdict.violation(f"{self._site}: a tunnel gave back something else")
             time.sleep(0.2)
         self._close()
+        self._verdict.whole(nonce)
         self._verdict.outcome("tunnel")
 
     def _die(self):
