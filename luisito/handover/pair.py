@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from twisted.internet.defer import Deferred
@@ -13,6 +11,7 @@ from zope.interface import implementer
 
 from luisito.core import handover
 from luisito.errors import WireError
+from luisito.process.outgoing import Outgoing
 from luisito.spawner import channel
 
 if TYPE_CHECKING:
@@ -49,7 +48,7 @@ class Pair:
     ) -> None:
         self._reactor, self._sock = reactor, sock
         self._received, self._lost = received, lost
-        self._waiting: deque[tuple[bytes, tuple[int, ...]]] = deque()
+        self._outgoing = Outgoing(sock)
         self._open = True
         self._reading = False
         self._flushed: Deferred[None] | None = None
@@ -61,12 +60,8 @@ class Pair:
         """Sends a message, now or later; the descriptors stay the caller's."""
         if not self._open:
             return
-        data = handover.encode(message)
-        if not self._waiting and self._send(data, tuple(descriptors)):
-            return
-        if not self._waiting:
+        if self._outgoing.send(handover.encode(message), tuple(descriptors)):
             self._reactor.addWriter(self)
-        self._waiting.append((data, tuple(map(os.dup, descriptors))))
 
     def flush(self) -> Deferred[None]:
         """Called back once all has been sent, or never will be; asked for once."""
@@ -76,7 +71,7 @@ class Pair:
         return flushed
 
     def _look(self) -> None:
-        if self._flushed is not None and not self._waiting:
+        if self._flushed is not None and not self._outgoing:
             flushed, self._flushed = self._flushed, None
             flushed.callback(None)
 
@@ -106,19 +101,8 @@ class Pair:
         self.pause()
         self._reactor.removeWriter(self)
         self._sock.close()
-        for _, descriptors in self._waiting:
-            channel.close(list(descriptors))
-        self._waiting.clear()
+        self._outgoing.clear()
         self._look()
-
-    def _send(self, data: bytes, descriptors: tuple[int, ...]) -> bool:
-        try:
-            channel.send(self._sock, data, descriptors)
-        except BlockingIOError:
-            return False
-        except OSError:
-            pass  # it has gone: doRead finds the end, after the last messages
-        return True
 
     # -- for the reactor
 
@@ -132,13 +116,8 @@ class Pair:
 
     def doWrite(self) -> None:
         """See IWriteDescriptor."""
-        while self._waiting:
-            data, descriptors = self._waiting[0]
-            if not self._send(data, descriptors):
-                return
-            self._waiting.popleft()
-            channel.close(list(descriptors))
-        self._reactor.removeWriter(self)
+        if self._outgoing.flush():
+            self._reactor.removeWriter(self)
         self._look()
 
     def doRead(self) -> None:

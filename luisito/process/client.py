@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar, cast
 
@@ -15,6 +14,7 @@ from zope.interface import implementer
 
 from luisito.core import wire
 from luisito.errors import SpawnerLost, WireError
+from luisito.process.outgoing import Outgoing
 from luisito.process.reaper import Reaper
 from luisito.process.told import LogFile
 from luisito.spawner import channel
@@ -65,7 +65,7 @@ class Spawner:
         self._process = launched.process
         self._killer = launched.killer
         self._listener, self._office, self._awaited = listener, office, awaited
-        self._waiting: deque[tuple[bytes, tuple[int, ...]]] = deque()
+        self._outgoing = Outgoing(launched.sock)
         self._asks: dict[int, Deferred[object]] = {}
         self._rows: dict[int, list[dict[str, wire.Scalar]]] = {}
         self._last_ask = 0
@@ -217,21 +217,8 @@ class Spawner:
     def _order(self, order: Order, descriptors: tuple[int, ...] = ()) -> None:
         if self._gone:
             return  # spawner_lost has told
-        data = wire.encode(order)
-        if not self._waiting and self._send(data, descriptors):
-            return
-        if not self._waiting:
+        if self._outgoing.send(wire.encode(order), descriptors):
             self._reactor.addWriter(self)
-        self._waiting.append((data, tuple(map(os.dup, descriptors))))
-
-    def _send(self, data: bytes, descriptors: tuple[int, ...]) -> bool:
-        try:
-            channel.send(self._sock, data, descriptors)
-        except BlockingIOError:
-            return False
-        except OSError:
-            pass  # it has gone: doRead finds the end, after the last facts
-        return True
 
     # -- for the reactor ------------------------------------------------------------------------
     def fileno(self) -> int:
@@ -244,13 +231,8 @@ class Spawner:
 
     def doWrite(self) -> None:
         """Send what waits."""
-        while self._waiting:
-            data, descriptors = self._waiting[0]
-            if not self._send(data, descriptors):
-                return
-            self._waiting.popleft()
-            channel.close(list(descriptors))
-        self._reactor.removeWriter(self)
+        if self._outgoing.flush():
+            self._reactor.removeWriter(self)
 
     def doRead(self) -> None:
         """Receive facts."""
@@ -415,6 +397,4 @@ class Spawner:
         self._reactor.removeReader(self)
         self._reactor.removeWriter(self)
         self._drop_spare()
-        for _, descriptors in self._waiting:
-            channel.close(list(descriptors))
-        self._waiting.clear()
+        self._outgoing.clear()

@@ -15,9 +15,9 @@ from twisted.python.failure import Failure
 from luisito.core import handover, wire
 from luisito.core.lifecycle import State
 from luisito.errors import SpawnerLost
-from luisito.handover import pair as pairs
 from luisito.handover import predecessor as predecessors
 from luisito.net.handed import Handed
+from luisito.process import outgoing
 from tests.handover.conftest import WAYS, Asker
 from tests.harness import processes
 from tests.net.turns import tcp_pair
@@ -720,7 +720,7 @@ def test_a_process_ends_when_nothing_is_in_flight_and_all_is_said(world):
     second = one.succeed(first)
     second.predecessor._pair.pause()
     fars = hand(first, 10)
-    while not first.yielded._pair._waiting:
+    while not first.yielded._pair._outgoing:
         fars += hand(first, 10)
     first.release(busy)
     one.until(lambda: first.yielded.over.called)
@@ -737,7 +737,7 @@ def test_it_does_not_wait_for_what_can_never_be_said(world):
     second = one.succeed(first)
     second.predecessor._pair.pause()
     waits = []
-    while not first.yielded._pair._waiting:
+    while not first.yielded._pair._outgoing:
         hand(first, 10)
     first.yielded.flush().addCallback(waits.append)
     one.settle()
@@ -837,7 +837,7 @@ def test_many_clients_wait_until_they_are_read(world):
     second = one.succeed(first)
     second.predecessor._pair.pause()
     fars = hand(first, 300)
-    assert first.yielded._pair._waiting
+    assert first.yielded._pair._outgoing
     second.predecessor._pair.go_on()
     assert {one.body(far) for far in fars} == {1}
     assert second.gateway.counters.taken == 300
@@ -866,7 +866,7 @@ def test_no_room_to_keep_a_client(world, monkeypatch):
     ours, far = tcp_pair()
     far = one.far(far)
     with monkeypatch.context() as patch:
-        patch.setattr(pairs.os, "dup", full)
+        patch.setattr(outgoing.os, "dup", full)
         with pytest.raises(OSError, match="Too many open files"):
             first.yielded.client(Handed(ours, 8080, b""))
     one.until(lambda: far.over)
