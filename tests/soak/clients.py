@@ -124,7 +124,7 @@ class Traffic(threading.Thread):
         """Counts and checks an answer; whether it is the one that was asked for."""
         verdict, status, now = self._verdict, response.status, time.monotonic()
         if status != _TUNNEL:  # whose line is written at its end
-            verdict.whole(nonce)
+            verdict.whole(nonce, began)
         verdict.outcome(str(status))
         if response.closes:
             self._close()
@@ -186,13 +186,12 @@ class Traffic(threading.Thread):
                 return
 
     def _slow_reader(self):
-        connection, nonce = self._connection, new_nonce()
+        connection, nonce, began = self._connection, new_nonce(), time.monotonic()
         connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
         connection.ask(f"/bytes/400000/n={nonce}", self._site, nonce=nonce)
         for _ in range(self._random.randint(10, 60)):
             connection.buffer += connection.sock.recv(4096)
             time.sleep(0.05)
-        began = time.monotonic()
         self._got(connection.response(), nonce, began)
         self._close()
 
@@ -253,7 +252,7 @@ class Traffic(threading.Thread):
                 self._verdict.violation(f"{self._site}: a tunnel gave back something else")
             time.sleep(0.2)
         self._close()
-        self._verdict.whole(nonce)
+        self._verdict.whole(nonce, began)
         self._verdict.outcome("tunnel")
 
     def _die(self):

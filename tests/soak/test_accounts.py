@@ -1,6 +1,7 @@
 """The soak's own judgement: what it must object to, and what a fault excuses."""
 
 import json
+import time
 
 import pytest
 
@@ -23,7 +24,7 @@ def line(nonce, end="", status=200):
 
 
 def test_one_access_line_for_each_answer_is_right(tmp_path, verdict):
-    verdict.whole("1.1")
+    verdict.whole("1.1", time.monotonic())
     path = written(tmp_path / "access.log", [line("1.1"), line("1.2", "the client went away", 0)])
     statuses, ends = accounts.access(path, verdict)
     assert verdict.violations == []
@@ -32,19 +33,36 @@ def test_one_access_line_for_each_answer_is_right(tmp_path, verdict):
 
 
 def test_two_lines_for_a_request_and_none_are_violations(tmp_path, verdict):
-    verdict.whole("1.2")
+    verdict.whole("1.2", time.monotonic())
     accounts.access(written(tmp_path / "access.log", [line("1.1"), line("1.1")]), verdict)
-    assert [words.partition(": ")[2] for words in verdict.violations] == [
-        "2 access lines for the request 1.1",
-        "no access line for the request 1.2",
-    ]
+    twice, none = (words.partition(": ")[2] for words in verdict.violations)
+    assert twice == "2 access lines for the request 1.1"
+    assert none.startswith("no access line for the request 1.2, asked at 0.0 s, whole at 0.0 s (no")
 
 
 def test_a_line_may_be_lost_with_a_network_process_that_was_killed(tmp_path, verdict):
-    verdict.whole("1.1")
+    verdict.whole("1.1", time.monotonic())
     verdict.fault("network", "network process killed")
     accounts.access(written(tmp_path / "access.log", []), verdict)
     assert verdict.violations == []
+
+
+def test_a_line_may_be_lost_while_the_client_still_reads_what_the_kernel_has(tmp_path, verdict):
+    """The end comes to a slow reader long after the process that sent it was killed."""
+    verdict.fault("network", "network process killed")
+    asked = time.monotonic() - 0.01
+    verdict.answered["1.1"] = asked, asked + 5
+    accounts.access(written(tmp_path / "access.log", []), verdict)
+    assert verdict.violations == []
+
+
+def test_a_kill_long_before_or_after_excuses_no_missing_line(tmp_path, verdict):
+    verdict.fault("network", "network process killed")
+    now = time.monotonic()
+    verdict.answered = {"1.1": (now + 5, now + 6), "1.2": (now - 6, now - 5)}
+    accounts.access(written(tmp_path / "access.log", []), verdict)
+    assert len(verdict.violations) == 2
+    assert "network process killed at 0.0" in verdict.violations[0]
 
 
 def test_a_post_is_seen_once_and_a_get_twice_at_most(tmp_path, verdict):

@@ -17,7 +17,7 @@ class Verdict:
         outcomes: {words: how often} of what clients got.
         faults: {words: how often} of what was done on purpose.
         violations: the words of what must not have happened, with the time since the start.
-        answered: the nonces whose answer came whole, with the time.
+        answered: {nonce: (when it was asked for, when its answer had come whole)}.
         posts: how many POSTs were sent.
     """
 
@@ -56,15 +56,21 @@ class Verdict:
             times = self._done[kind, site]
             return any(since - _REACH[kind] <= at <= until for at in reversed(times))
 
+    def when(self, began, at):
+        """The words for the times (monotonic) of a request, and for the faults around it."""
+        asked, whole = began - self._began, at - self._began
+        near = [f"{words} at {mark:.1f}" for mark, words in self.marks if abs(mark - asked) < 60]
+        return f"asked at {asked:.1f} s, whole at {whole:.1f} s ({', '.join(near) or 'no fault'})"
+
     def outcome(self, words):
         """A client got something."""
         with self._lock:
             self.outcomes[words] += 1
 
-    def whole(self, nonce):
-        """The answer to a request came whole."""
+    def whole(self, nonce, began):
+        """The answer to a request came whole, which had been asked for at a time (monotonic)."""
         with self._lock:
-            self.answered[nonce] = time.monotonic()
+            self.answered[nonce] = began, time.monotonic()
 
     def violation(self, words):
         """Something happened that must not."""
