@@ -64,6 +64,8 @@ class Passage:
             self._board, pair, self._diag, self._pool, lessees
         )
         clients = self._gateway.hand_over(yielded.client)
+        # Whose answer still comes has nowhere to go on after it, and is told so with it.
+        yielded.lost.addCallback(lambda _: self._gateway.close_idle())
         yield passing.all_done(yielded, clients, self._predecessors)
 
     def close(self) -> None:

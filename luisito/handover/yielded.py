@@ -46,6 +46,7 @@ class Yielded:
 
     Attributes:
         over: is called back, in a turn of its own, when nobody waits and no lease is held.
+        lost: is called back where the successor has gone before that.
     """
 
     _log = Logger()
@@ -59,8 +60,9 @@ class Yielded:
         self._numbers: dict[Waiter, int] = {}
         self._waiters: dict[int, tuple[Waiter, str]] = {}
         self._last = 0
-        self._handed = self._lost = self._ending = False
+        self._handed = self._ending = False
         self.over: Deferred[None] = Deferred()
+        self.lost: Deferred[None] = Deferred()
         self._pair = Pair(board, sock, self._received, self._successor_has_gone)
         self._pair.send(handover.Begin(handover.VERSION))
 
@@ -126,7 +128,7 @@ class Yielded:
 
     def request(self, site: str, waiter: Waiter) -> None:
         """See Lessor, and Heir."""
-        if self._lost:
+        if self.lost.called:
             waiter.refused(Refused(503, _GONE, _RETRY_AFTER))
             return
         self._last += 1
@@ -241,7 +243,6 @@ class Yielded:
             waiter.withdrawn(server, Refused(reply.status, reply.detail))
 
     def _successor_has_gone(self) -> None:
-        self._lost = True
         if self._waiters or self._leases:
             self._log.error(
                 "The process that took over has ended: {waiters} requests that waited there are"
@@ -249,5 +250,6 @@ class Yielded:
                 waiters=len(self._waiters),
                 leases=len(self._leases),
             )
+        self.lost.callback(None)
         for number in list(self._waiters):
             self._refuse(number, Refused(503, _GONE, _RETRY_AFTER))

@@ -333,6 +333,26 @@ def test_30_servers_are_adopted_whatever_their_way_in(serve, way):
     assert server.warm("a.localhost", "b.localhost") == pids
 
 
+def test_30_a_client_of_the_one_before_is_told_that_its_connection_ends(serve):
+    """It had made way for the one that crashes, so that nobody is there to give its clients to."""
+    server = serve(how="daemon")
+    server.allow("Taking over: the network process has gone")
+    server.allow("The process that took over has ended")
+    server.unchecked |= {"conservation", "access lines"}
+    pids = server.warm("a.localhost")
+    with server.client() as busy:
+        busy.ask("/sleep/3")
+        processes.until(lambda: len(server.seen("head")) == 2, 5, "the request")
+        reload(server)
+        os.kill(server.network, signal.SIGKILL)
+        taken_over(server, 1, "Taking over: the network process has gone")
+        response = busy.response()
+        assert (response.status, response.get("connection")) == (200, "close")
+        assert busy.sock.recv(1) == b""
+    assert server.warm("a.localhost") == pids
+    assert server.stop() == 0
+
+
 def test_30_in_the_foreground_a_crash_is_the_end(serve, as_whom):
     server = serve(ordinary=as_whom)
     server.warm("a.localhost")

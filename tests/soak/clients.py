@@ -74,8 +74,11 @@ class Traffic(threading.Thread):
         self._close()
 
     def _do(self, what):
-        # An idle connection may have gone with a network process, which its next request notices.
-        began = time.monotonic() if self._connection is None else self._used
+        # A connection may have ended with a network process, or, where that was to go on with it,
+        # with the answer that another one still gave: its next request notices.
+        now = time.monotonic()
+        began = now if self._connection is None else self._used
+        self._used = now
         try:
             self._connect()
             getattr(self, f"_{what}")()
@@ -89,7 +92,6 @@ class Traffic(threading.Thread):
         except BadResponse as error:
             self._close()
             self._verdict.violation(f"{self._site} {what}: no strict HTTP: {error}")
-        self._used = time.monotonic()
         for fault in self._ledger.faults:
             self._verdict.violation(f"{self._site} {what}: {fault}")
         self._ledger.faults.clear()
