@@ -16,8 +16,8 @@ from luisito.spawner import channel, rlimits, tree
 from luisito.spawner.checks import BAD_START, wrong_start
 from luisito.spawner.containment import Containment, kill
 from luisito.spawner.render import command_values
+from luisito.spawner.reserve import Reserve
 from luisito.spawner.server import Server
-from luisito.spawner.spare import Spare, fork_spare, rehearse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,10 +31,6 @@ if TYPE_CHECKING:
 
 _TELL_AFTER = 2.0  # seconds after its end that an exit is told although something cannot die
 _FILES_EACH, _FILES_BESIDE = 5, 64  # descriptors for a server, and for all the rest
-# Seconds from a start to the fork of the next spare, which would take the processor from the boot
-# of what was started.
-_SPARE_AFTER = 0.1
-_FORK_AGAIN = 1.0  # seconds until a fork that failed is tried again
 
 
 def files_needed(servers: int) -> int:
@@ -80,10 +76,7 @@ class Servers:
         self._by_id: dict[int, Server] = {}
         self._by_pid: dict[int, Server] = {}
         self._by_status: dict[int, Server] = {}
-        self._spare: Spare | None = None
-        self._spare_at = 0.0  # when it is forked, where there is none
-        self._unfit: dict[int, int] = {}  # by pid: spares on their way out, and whom they were for
-        self._next = 1  # the number of the next server: whoever orders them counts
+        self._reserve = Reserve(runtime, containment, cgroups)
         self._files = _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         self._limits: rlimits.Limits = {}
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # several for each server
@@ -110,12 +103,7 @@ class Servers:
         self._limits = {resource.RLIMIT_NOFILE: self._files, **rlimits.claim(config.rlimits)}
         if self._cgroups is not None:
             self._cgroups.limit(config.limits, exclusive=config.exclusive)
-        if self._spare is not None:
-            # Whoever ordered before could still speak to it. Its folder goes when it is reaped.
-            self._drop_spare()
-            self._next += 1
-        self._spare_at = 0.0
-        return self._next - 1
+        return self._reserve.serve(config, self._limits, outbox, chooser)
 
     # -- orders ----------------------------------------------------------------------------------
     def start(self, order: wire.Start, descriptors: list[int]) -> None:
@@ -134,71 +122,14 @@ class Servers:
         else:
             self._start(order, descriptors)
 
-    def _prepare(self, now: float) -> None:
-        """Fork the process that the next start will need."""
-        self._spare_at = now + _FORK_AGAIN  # where this fails; a start will try before, and tell
-        try:
-            self._spare = spare = self._fork(self._next, early=True)
-        except OSError:
-            return
-        if self._config.alike:
-            self.outbox.send(wire.Spare(self._next), (spare.orders,))
-        rehearse(self._config)
-
-    def _fork(self, server: int, *, early: bool) -> Spare:
-        parent = self._containment.parent
-        questions = -1 if self._chooser is None else self._chooser.questions
-        group = None if self._cgroups is None else self._cgroups.make(server)
-        try:
-            return fork_spare(
-                self._config,
-                self._runtime,
-                parent,
-                self._limits,
-                server,
-                questions,
-                group,
-                early=early,
-            )
-        except OSError:
-            if self._cgroups is not None:
-                self._cgroups.remove(server)
-            raise
-
-    def _take_spare(self, server: int) -> Spare | None:
-        """Take the spare where it fits; one that has prepared for another server has to go."""
-        if self._spare is not None and self._spare.server != server:
-            self._drop_spare()
-        spare, self._spare = self._spare, None
-        return spare
-
-    def _drop_spare(self) -> None:
-        spare, self._spare = self._spare, None
-        if spare is not None:
-            self._kill_below_spare(spare.server, spare.pid)
-            kill(spare.pid, signal.SIGKILL)
-            self._unfit[spare.pid] = spare.server
-            spare.close()
-
-    def _kill_below_spare(self, server: int, pid: int) -> None:
-        """Kill what one has started that was told of its start directly, but never ordered."""
-        orphans = tree.children(self._containment.reaper)
-        for top in [pid, *(orphan for orphan in orphans if tree.belongs(orphan, server, pid))]:
-            for each in [*tree.descendants(top), top]:
-                if each != pid:
-                    kill(each, signal.SIGKILL)
-
     def _start(self, order: wire.Start, descriptors: list[int]) -> None:
-        # Never one that lives; and the next spare fits also where this start fails.
-        self._next = max(self._next, order.server + 1)
         try:
-            waiting = self._take_spare(order.server) or self._fork(order.server, early=False)
+            waiting = self._reserve.take(order.server)
         except OSError as error:
             channel.close(descriptors)
             message = f"cannot start a process: {error.strerror}; raise the limit or free some"
             self.outbox.send(wire.Failed(order.server, True, message))
             return
-        self._spare_at = time.monotonic() + _SPARE_AFTER
         with socket.socket(fileno=waiting.orders) as orders:
             try:
                 channel.send(orders, wire.encode_start(order), tuple(descriptors))
@@ -275,8 +206,7 @@ class Servers:
             return listed
         pids = [server.pid, *tree.descendants(server.pid)] if server.code is None else []
         known = self._by_pid.keys() | self._helpers.pids() | self._others()
-        if self._spare is not None:
-            known.add(self._spare.pid)
+        known.add(self._reserve.pid)
         if self._chooser is not None:
             known.add(self._chooser.pid)
         orphans = [pid for pid in tree.children(self._containment.reaper) if pid not in known]
@@ -339,14 +269,9 @@ class Servers:
     def reaped(self, pid: int, code: int, now: float) -> None:
         """Note that a process was reaped; kill what it left, if it was a server's first one."""
         server = self._by_pid.get(pid)
-        if self._spare is not None and pid == self._spare.pid:
-            self._spare.close()
-            self._unfit[pid] = self._spare.server
-            self._spare = None
-        if pid in self._unfit:
-            spare = self._unfit.pop(pid)
-            self._kill_below_spare(spare, pid)
-            self._clean_up(spare)
+        unused = self._reserve.reaped(pid)
+        if unused is not None:
+            self._clean_up(unused)
         if server is None:
             return
         self._read_report(server)
@@ -368,20 +293,20 @@ class Servers:
                 self._sweep(server, now)
         if self._cgroups is not None:
             self._cgroups.tick(now)
-        if self._wants_spare() and now >= self._spare_at:
-            self._prepare(now)
+        if self._has_room():
+            self._reserve.tick(now)
 
     def deadline(self) -> float | None:
         """Tell when tick is worth calling next."""
         due = [server.sweep_at for server in self._by_id.values() if server.sweep_at is not None]
-        if self._wants_spare():
-            due.append(self._spare_at)
+        if self._has_room() and (at := self._reserve.deadline()) is not None:
+            due.append(at)
         if self._cgroups is not None and (at := self._cgroups.deadline()) is not None:
             due.append(at)
         return min(due, default=None)
 
-    def _wants_spare(self) -> bool:
-        return self._spare is None and len(self._by_id) < self._config.max_alive
+    def _has_room(self) -> bool:
+        return len(self._by_id) < self._config.max_alive
 
     def _sweep(self, server: Server, now: float) -> None:
         pids = self.tree(server)
