@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-from twisted.internet.defer import Deferred, inlineCallbacks
+from typing import TYPE_CHECKING
 
 from luisito.handover import passing
 from luisito.handover.predecessor import Predecessor
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Generator
+    from collections.abc import Sequence
+
+    from twisted.internet.defer import Deferred
 
     from luisito.handover.yielded import Yielded
     from luisito.net.switchboard import Switchboard
-    from luisito.pool import Lessee, Pool
+    from luisito.pool import Pool
     from luisito.process.client import Spawner
     from luisito.proxy.gateway import Gateway
     from luisito.readiness.diag import Diag
@@ -40,33 +40,33 @@ class Passage:
         self._predecessors: list[Predecessor] = []
         self._yielded: Yielded | None = None
 
-    def take_over(self, last: int, pair: socket.socket | None) -> Deferred[None]:
+    def take_over(self, last: int, pairs: Sequence[socket.socket]) -> Deferred[None]:
         """Called back when all is here that there was; clients come as soon as they are idle.
 
         Args:
             last: see tenure.Holder; likewise the next.
-            pair: see there.
+            pairs: see there.
         """
-        predecessor = None
-        if pair is not None:
-            gateway = self._gateway
-            predecessor = Predecessor(
-                self._board, pair, self._pool, gateway.request, gateway.take_over
-            )
-            self._predecessors.append(predecessor)
-        return passing.take_over(self._board, self._spawner, self._pool, last, predecessor)
+        gateway = self._gateway
+        self._predecessors += [
+            Predecessor(self._board, pair, self._pool, gateway.request, gateway.take_over)
+            for pair in pairs
+        ]
+        return passing.take_over(self._board, self._spawner, self._pool, last, self._predecessors)
 
-    @inlineCallbacks
-    def make_way(self, pair: socket.socket) -> Generator[Deferred[Any], Any, None]:
+    def make_way(self, pair: socket.socket) -> Deferred[None]:
         """Lets go of all at once, but for what is in flight; called back when that has ended."""
-        lessees: list[Lessee] = [self._gateway, *self._predecessors]
-        self._yielded = yielded = passing.make_way(
-            self._board, pair, self._diag, self._pool, lessees
+        self._yielded, done = passing.make_way(
+            self._board, pair, self._diag, self._pool, self._gateway, self._predecessors
         )
-        clients = self._gateway.hand_over(yielded.client)
-        # Whose answer still comes has nowhere to go on after it, and is told so with it.
-        yielded.lost.addCallback(lambda _: self._gateway.close_idle())
-        yield passing.all_done(yielded, clients, self._predecessors)
+        return done
+
+    def rejoin(self, pair: socket.socket) -> None:
+        """Goes on with another one, where who took over has crashed; `pair` as in tenure.Holder."""
+        if self._yielded is None:
+            pair.close()
+        else:
+            self._yielded.rejoin(pair)
 
     def close(self) -> None:
         """Ends it, whatever is still to be told."""

@@ -124,13 +124,13 @@ class LuisitoService(Service):
         signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
         self._reactor.callWhenRunning(self._take_signals)
 
-    def take_over(self, last: int, pair: socket.socket | None) -> None:
+    def take_over(self, last: int, pairs: Sequence[socket.socket]) -> None:
         """See tenure.Holder."""
         if self._stopping is not None:
-            if pair is not None:
+            for pair in pairs:
                 pair.close()
             return
-        taken = self._parts.passage.take_over(last, pair)
+        taken = self._parts.passage.take_over(last, pairs)
         taken.addCallback(lambda _: self._start_listening())
         taken.addErrback(self._could_not_take_over)
 
@@ -335,6 +335,10 @@ class LuisitoService(Service):
         left = self._leave(self._parts.passage.make_way(pair))
         left.addErrback(self._drain_failed).chainDeferred(self._stopping)
         self._stopping.addBoth(lambda _: self._stop_reactor())
+
+    def rejoin(self, pair: socket.socket) -> None:
+        """See tenure.Holder."""
+        self._parts.passage.rejoin(pair)
 
     def _leave_now(self) -> None:
         if not self._left.called:

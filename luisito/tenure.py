@@ -29,14 +29,14 @@ if TYPE_CHECKING:
 class Holder(Protocol):
     """Who serves, as long as the term lasts."""
 
-    def take_over(self, last: int, pair: socket.socket | None) -> None:
+    def take_over(self, last: int, pairs: Sequence[socket.socket]) -> None:
         """Serve from now on.
 
         Args:
             last: the highest number of a server so far; 0 where there is none.
-            pair: one end of a SOCK_SEQPACKET pair with whom has made way, non-blocking; the
-                receiver's to close. None where there is nobody: at the first start, or after a
-                crash.
+            pairs: one end of a SOCK_SEQPACKET pair with who has made way, non-blocking; the
+                receiver's to close. None at the first start; after a crash, one with each process
+                that had made way before, and has not ended.
         """
 
     def make_way(self, pair: socket.socket) -> None:
@@ -44,6 +44,13 @@ class Holder(Protocol):
 
         Args:
             pair: the other end, where it may be told what is in flight; likewise.
+        """
+
+    def rejoin(self, pair: socket.socket) -> None:
+        """Whoever has taken over may have crashed: another one goes on.
+
+        Args:
+            pair: as in `make_way`; to be closed where nobody has crashed.
         """
 
     def stop(self, name: str) -> None:
@@ -199,20 +206,23 @@ class Tenure:
 
     # -- for the spawner (see Office)
 
-    def told_to_take(self, last: int, words: str, pair: socket.socket | None) -> None:
+    def told_to_take(self, last: int, words: str, pairs: Sequence[socket.socket]) -> None:
         """See Office."""
         self._served = True
         if words:
             self._log.error("Taking over: {words}", words=words)
         elif self._claimed is not None:
             self._log.info("Taking over, with the settings as they are now")
-        self._holder.take_over(last, pair)
+        self._holder.take_over(last, pairs)
 
     def told_to_yield(self, pair: socket.socket) -> None:
         """See Office."""
         if self._stopping:
             pair.close()
             return  # the spawner has been told so by now
+        if self.yielded:
+            self._holder.rejoin(pair)
+            return
         self._log.info("Making way for a successor: finishing what is in flight")
         self.yielded = True
         self._holder.make_way(pair)

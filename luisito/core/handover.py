@@ -11,7 +11,7 @@ from luisito.core import codec
 from luisito.core.lifecycle import State
 from luisito.errors import WireError
 
-VERSION = 1
+VERSION = 2
 MAX_TEXT = 4096  # characters of a reason, or of a server's last output
 
 _STATES = tuple(
@@ -48,6 +48,17 @@ class Held(NamedTuple):
     signalled_at: int | None
     killed: bool
     heard: str
+
+
+class Lent(NamedTuple):
+    """A lease that it holds on a server, where who gave it has crashed; it knows no more of it.
+
+    `server` is the spawner's number, `early` as in Granted.
+    """
+
+    server: int
+    lease: int
+    early: bool
 
 
 class Want(NamedTuple):
@@ -95,12 +106,14 @@ class Client(NamedTuple):
 class Granted(NamedTuple):
     """A lease, which is numbered by the one that serves, above those that were held.
 
-    `early`: the server is not ready yet. `address` and `port` (null for a unix socket): where it
-    listens; nobody but the user `uid` is to be connected to there, null where nobody else can be.
+    `server` is the spawner's number. `early`: the server is not ready yet. `address` and `port`
+    (null for a unix socket): where it listens; nobody but the user `uid` is to be connected to
+    there, null where nobody else can be.
     """
 
     waiter: int
     lease: int
+    server: int
     early: bool
     address: str
     port: int | None
@@ -125,12 +138,13 @@ class Withdrawn(NamedTuple):
     detail: str
 
 
-Told = Begin | Held | Want | Handed | Unwant | Connected | Answered | Released | Client
+Told = Begin | Held | Lent | Want | Handed | Unwant | Connected | Answered | Released | Client
 Reply = Granted | Refused | Withdrawn
 
 _TOLD: dict[str, type[Told]] = {
     "begin": Begin,
     "held": Held,
+    "lent": Lent,
     "want": Want,
     "handed": Handed,
     "unwant": Unwant,

@@ -11,7 +11,7 @@ from luisito.core.handover import seconds
 from luisito.core.lifecycle import State
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from luisito.core.codec import Scalar
     from luisito.core.handover import Held
@@ -29,7 +29,7 @@ class Inherited:
         way: "port", "socket" or "fd".
         port: for %PORT.
         known: what a policy wants to know.
-        holder: who holds the lease that is counted there, and is granted it; None where none is.
+        holders: of the leases that are counted there; each is granted its own.
         connected: somebody has connected to the socket that was handed over to it.
         killed: it may have been sent SIGKILL.
         loopback: the address it listens on by its port.
@@ -42,7 +42,7 @@ class Inherited:
     way: str
     port: int | None
     known: Known
-    holder: Waiter | None = None
+    holders: tuple[Waiter, ...] = ()
     connected: bool = False
     killed: bool = False
     loopback: str = "127.0.0.1"
@@ -50,7 +50,12 @@ class Inherited:
 
 
 def inherited(
-    row: Mapping[str, Scalar], now: float, held: Held | None = None, holder: Waiter | None = None
+    row: Mapping[str, Scalar],
+    now: float,
+    held: Held | None = None,
+    holders: Sequence[Waiter] = (),
+    *,
+    early: bool = False,
 ) -> Inherited:
     """Put together what is known.
 
@@ -58,15 +63,18 @@ def inherited(
         row: of the spawner's list.
         now: seconds.
         held: what whoever had it told of it; None where nobody could, as after a crash.
-        holder: of the lease that is told of in `held`.
+        holders: of leases on it.
+        early: it was not ready yet when the lease was given, where `held` does not tell.
     """
     started = seconds(_number(row, "started")) or now
     port, uid, way = row["port"], row["uid"], str(row["way"])
-    ready = _number(row, "ready") > 0
+    ready = _number(row, "ready") > 0 or (bool(holders) and not early)
     known = Known(
         str(row["site"]),
         State.READY if ready else State.STARTING,
         current=_number(row, "current", 1) > 0,
+        leases=len(holders),
+        early=early,
         started_at=started,
         ready_at=started if ready else 0.0,
         used_at=started,
@@ -76,7 +84,6 @@ def inherited(
         known = attrs.evolve(
             known,
             state=State(held.state),
-            leases=0 if holder is None else 1,
             released=held.released,
             early=held.early,
             started_at=seconds(held.started_at),
@@ -95,7 +102,7 @@ def inherited(
         way,
         port if isinstance(port, int) else None,
         known,
-        holder,
+        tuple(holders),
         killed=known.state is State.STOPPING,
         loopback="::1" if _number(row, "ipv6") else "127.0.0.1",
     )

@@ -211,11 +211,14 @@ class Listeners(NamedTuple):
 
 
 class Yield(NamedTuple):
-    """Make way for a successor; beside it one end of a SOCK_SEQPACKET pair with it."""
+    """Make way for a successor; beside it one end of a SOCK_SEQPACKET pair with it.
+
+    To one that has done so it comes again where whoever served has crashed: its successor may have.
+    """
 
 
 class Take(NamedTuple):
-    """Serve from now on; beside it the other end of that pair, where somebody has made way.
+    """Serve from now on; beside it the other ends of such pairs, where anybody has made way.
 
     `last`: the highest number of a server so far. `words`: why nobody has; "" where that is right.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 from typing import TYPE_CHECKING, Final
 
 from twisted.internet.defer import Deferred
@@ -79,6 +80,15 @@ class Pair:
     def is_open(self) -> bool:
         """Neither end has been closed, as far as is known."""
         return self._open
+
+    @property
+    def hung_up(self) -> bool:
+        """The other end has gone, whatever it has said is still to be read."""
+        if not self._open:
+            return False
+        poller = select.poll()
+        poller.register(self._sock, 0)
+        return bool(poller.poll(0))
 
     def pause(self) -> None:
         """Receives nothing more until `go_on`; messages wait in the kernel."""

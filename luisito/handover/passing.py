@@ -12,12 +12,15 @@ from luisito.handover.yielded import Yielded
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Generator, Iterable
+    from collections.abc import Generator, Mapping, Sequence
 
+    from luisito.core.codec import Scalar
+    from luisito.core.inheritance import Inherited
     from luisito.handover.predecessor import Predecessor
     from luisito.net.switchboard import Switchboard
     from luisito.pool import Lessee, Pool
     from luisito.process.client import Spawner
+    from luisito.proxy.gateway import Gateway
     from luisito.readiness.diag import Diag
 
 _log = Logger()
@@ -28,8 +31,9 @@ def make_way(
     sock: socket.socket,
     diag: Diag,
     pool: Pool,
-    lessees: Iterable[Lessee],
-) -> Yielded:
+    gateway: Gateway,
+    predecessors: Sequence[Predecessor],
+) -> tuple[Yielded, Deferred[None]]:
     """Has a successor decide about servers from now on, for all that is still in flight here.
 
     Args:
@@ -37,27 +41,28 @@ def make_way(
         sock: one end of the pair with the successor, non-blocking; owned by what is returned.
         diag: says who listens on a port.
         pool: that has had the say.
-        lessees: who asks it for leases: the gateway, and predecessors that have not ended.
+        gateway: that has the clients.
+        predecessors: whose leases are held by way of us, and whose clients pass through.
+
+    Returns:
+        What goes on asking for leases; and a Deferred that is called back when nothing is left
+        here.
     """
     yielded = Yielded(board, sock, diag)
     pool.yield_to(yielded)
+    lessees: list[Lessee] = [gateway, *predecessors]
     for lessee in lessees:
         lessee.lease_from(yielded)
     yielded.handed()
-    return yielded
+    # Whose answer still comes has nowhere to go on after it, and is told so with it.
+    yielded.lost.addCallback(lambda _: gateway.close_idle())
+    return yielded, _all_done(yielded, gateway.hand_over(yielded.client), predecessors)
 
 
 @inlineCallbacks
-def all_done(
-    yielded: Yielded, clients: Deferred[None], predecessors: Iterable[Predecessor]
+def _all_done(
+    yielded: Yielded, clients: Deferred[None], predecessors: Sequence[Predecessor]
 ) -> Generator[Deferred[Any], Any, None]:
-    """Called back when a process that has made way may end.
-
-    Args:
-        yielded: as of `make_way`.
-        clients: is called back when none has a connection here.
-        predecessors: whose leases are held by way of us, and whose clients pass through.
-    """
     yield clients
     for predecessor in predecessors:
         yield predecessor.ended
@@ -71,7 +76,7 @@ def take_over(
     spawner: Spawner,
     pool: Pool,
     last: int,
-    predecessor: Predecessor | None = None,
+    predecessors: Sequence[Predecessor] = (),
 ) -> Generator[Deferred[Any], Any, None]:
     """Has a pool go on with the servers that live, and with who waits for one.
 
@@ -80,22 +85,31 @@ def take_over(
         spawner: that has the servers.
         pool: that has none, and is asked for none before this is done.
         last: the highest number that a server has had.
-        predecessor: who served before, if it is there.
+        predecessors: who served before, and still has something in flight.
     """
-    if predecessor is not None:
+    for predecessor in predecessors:
         yield predecessor.told
     rows = yield spawner.servers()
     now = board.seconds()
-    servers = []
-    for row in rows:
-        number = row["server"]
-        if predecessor is None:
-            servers.append(inherited(row, now))
-        else:
-            held = predecessor.held.get(number)
-            servers.append(inherited(row, now, held, predecessor.holder(number)))
+    servers = [_inherited(row, now, predecessors) for row in rows]
     yield pool.adopt(servers, last)
     if servers:
         _log.info("Took over {count} app servers", count=len(servers))
-    if predecessor is not None:
+    for predecessor in predecessors:
         predecessor.go_on({one.number for one in servers})
+
+
+def _inherited(
+    row: Mapping[str, Scalar], now: float, predecessors: Sequence[Predecessor]
+) -> Inherited:
+    number = int(row["server"] or 0)
+    held = [each.held[number] for each in predecessors if number in each.held]
+    lent = [each.lent[number] for each in predecessors if number in each.lent]
+    holders = [each.holder(number) for each in predecessors]
+    return inherited(
+        row,
+        now,
+        held[0] if held else None,
+        [holder for holder in holders if holder is not None],
+        early=any(each.early for each in lent),
+    )

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Collection
 
-    from luisito.core.handover import Held
+    from luisito.core.handover import Held, Lent
     from luisito.core.lifecycle import Server
     from luisito.net.handed import Handed
     from luisito.net.switchboard import Switchboard
@@ -88,6 +88,7 @@ class Predecessor:
 
     Attributes:
         held: what it has told of servers, by number.
+        lent: the leases that it holds on servers of which it knows no more, likewise.
         told: is called back when that is all of it, as far as it could be told. After that nothing
             more is heard until `go_on`.
         ended: is called back when it has ended, and all that it said has been heard.
@@ -107,6 +108,7 @@ class Predecessor:
         self._lessor = lessor
         self._ask, self._client = ask, client
         self.held: dict[int, Held] = {}
+        self.lent: dict[int, Lent] = {}
         self.told: Deferred[None] = Deferred()
         self.ended: Deferred[None] = Deferred()
         self._wanted: list[handover.Want] = []
@@ -123,10 +125,10 @@ class Predecessor:
 
     def holder(self, number: int) -> Holder | None:
         """Who holds the lease on a server; None where it told of none."""
-        held = self.held.get(number)
-        if held is None or held.lease is None or not self._pair.is_open:
+        told = self.held.get(number) or self.lent.get(number)
+        if told is None or told.lease is None or not self._pair.is_open:
             return None
-        return Holder(self, held.lease)
+        return Holder(self, told.lease)
 
     def go_on(self, living: Collection[int]) -> None:
         """All servers have been adopted: hears the rest, of those who wait first.
@@ -138,7 +140,11 @@ class Predecessor:
             # others find that their connection has ended
             if held.server not in living and held.lease is not None and held.ready_at is None:
                 self.withdraw(held.lease, _ENDED)
+        for lent in self.lent.values():
+            if lent.server not in living and lent.early:
+                self.withdraw(lent.lease, _ENDED)
         self.held.clear()
+        self.lent.clear()
         wanted, self._wanted = self._wanted, []
         for want in wanted:
             self._want(want)
@@ -165,7 +171,11 @@ class Predecessor:
         path, port = (address, None) if isinstance(address, str) else address
         early = server.early and not server.ready_at
         began = micros(server.started_at)
-        self._pair.send(handover.Granted(number, self._last, early, path, port, backend.uid, began))
+        spawned = self._lessor.number(server)
+        granted = handover.Granted(
+            number, self._last, spawned, early, path, port, backend.uid, began
+        )
+        self._pair.send(granted)
         return self._last
 
     def refuse(self, number: int, refused: Refused) -> None:
@@ -189,6 +199,9 @@ class Predecessor:
         elif isinstance(told, handover.Held):
             self.held[told.server] = told
             self._last = max(self._last, told.lease or 0)
+        elif isinstance(told, handover.Lent):
+            self.lent[told.server] = told
+            self._last = max(self._last, told.lease)
         elif isinstance(told, handover.Want):
             self._wanted.append(told)
         elif isinstance(told, handover.Handed):

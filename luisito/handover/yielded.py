@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Sequence
 
+    from twisted.internet.interfaces import IDelayedCall
+
     from luisito.core.lease import Stream, Waiter
     from luisito.core.orders import Order
     from luisito.net.handed import Handed
@@ -29,7 +31,10 @@ if TYPE_CHECKING:
     from luisito.process.start import Start
     from luisito.readiness.diag import Diag
 
-_GONE: Final = "the process that took over has ended"
+REJOIN_WITHIN: Final = 10.0
+"""Seconds to wait for another one where whoever took over has crashed."""
+
+_GONE: Final = "the process that took over has crashed"
 _RETRY_AFTER: Final = 1.0  # seconds; it is replaced at once
 
 
@@ -46,7 +51,7 @@ class Yielded:
 
     Attributes:
         over: is called back, in a turn of its own, when nobody waits and no lease is held.
-        lost: is called back where the successor has gone before that.
+        lost: is called back where the successor has gone before that, and no other has come.
     """
 
     _log = Logger()
@@ -59,11 +64,18 @@ class Yielded:
         self._early: dict[Server, Waiter] = {}
         self._numbers: dict[Waiter, int] = {}
         self._waiters: dict[int, tuple[Waiter, str]] = {}
+        self._spawned: dict[Server, int] = {}
+        self._homeless: list[Handed] = []
         self._last = 0
+        self._give_up: IDelayedCall | None = None
+        self._settled: Deferred[None] | None = None
         self._handed = self._ending = False
         self.over: Deferred[None] = Deferred()
         self.lost: Deferred[None] = Deferred()
-        self._pair = Pair(board, sock, self._received, self._successor_has_gone)
+        self._begin(sock)
+
+    def _begin(self, sock: socket.socket) -> None:
+        self._pair = Pair(self._board, sock, self._received, self._successor_has_gone)
         self._pair.send(handover.Begin(handover.VERSION))
 
     def handed(self) -> None:
@@ -78,6 +90,9 @@ class Yielded:
         Raises:
             OSError: no descriptor is to be had for it; it is closed.
         """
+        if self._give_up is not None:
+            self._homeless.append(handed)
+            return
         port, descriptors = pack(handed)
         try:
             self._pair.send(handover.Client(port), descriptors)
@@ -86,10 +101,19 @@ class Yielded:
 
     def flush(self) -> Deferred[None]:
         """Called back once all that was to be told has been sent; asked for once."""
-        return self._pair.flush()
+        settled: Deferred[None] = Deferred()
+        self._settled = settled
+        self._settle()
+        return settled
+
+    def _settle(self) -> None:
+        if self._settled is not None and not self._homeless:
+            settled, self._settled = self._settled, None
+            self._pair.flush().chainDeferred(settled)
 
     def close(self) -> None:
         """Ends: the successor takes all leases back."""
+        self._wait_no_more()
         self._pair.close()
 
     # -- see Heir
@@ -100,7 +124,7 @@ class Yielded:
         lease = None
         if server.leases:
             self._last += 1
-            lease = self._hold(self._last, server, early)
+            lease = self._hold(self._last, server, start.number, early)
         is_old = server.ready_at and now - server.ready_at >= SOON  # nobody asks for what it said
         address = None if start.backend is None else start.backend.address
         self._pair.send(
@@ -178,10 +202,15 @@ class Yielded:
         del site
         return succeed(True)
 
+    def number(self, server: Server) -> int:
+        """See Lessor."""
+        return self._spawned[server]
+
     # -- leases
 
-    def _hold(self, lease: int, server: Server, early: Waiter | None) -> int:
+    def _hold(self, lease: int, server: Server, number: int, early: Waiter | None) -> int:
         self._leases[server], self._servers[lease] = lease, server
+        self._spawned[server] = number
         if early is not None:
             self._early[server] = early
         return lease
@@ -189,7 +218,7 @@ class Yielded:
     def _give_back(self, server: Server) -> None:
         lease = self._leases.pop(server, None)
         if lease is not None:
-            del self._servers[lease]
+            del self._servers[lease], self._spawned[server]
             self._early.pop(server, None)
             self._pair.send(handover.Released(lease))
             self._look()
@@ -224,7 +253,7 @@ class Yielded:
         address = reply.address if reply.port is None else (reply.address, reply.port)
         server.data = backend = reach(self._diag, address, reply.uid)
         backend.retire()  # a connection that has done its work is not kept
-        self._hold(reply.lease, server, waiter if reply.early else None)
+        self._hold(reply.lease, server, reply.server, waiter if reply.early else None)
         waiter.granted(server)
         if backend.open:
             self.connected(server)
@@ -242,14 +271,63 @@ class Yielded:
         if server is not None and waiter is not None:
             waiter.withdrawn(server, Refused(reply.status, reply.detail))
 
+    # -- where the successor crashes
+
+    def rejoin(self, sock: socket.socket) -> None:
+        """Goes on with the successor of the successor.
+
+        Args:
+            sock: one end of a pair with it, non-blocking; owned by this from now on. It is closed
+                where nobody is missing.
+        """
+        if self._pair.hung_up:
+            self._pair.close()  # which would have been noticed in a moment
+            self._successor_has_gone()
+        if self._give_up is None:
+            sock.close()
+            return
+        self._wait_no_more()
+        self._begin(sock)
+        for server, lease in self._leases.items():
+            self._pair.send(handover.Lent(self._spawned[server], lease, server in self._early))
+        for number, (_, site) in self._waiters.items():
+            self._pair.send(handover.Want(number, site))
+        self._pair.send(handover.Handed())
+        homeless, self._homeless = self._homeless, []
+        for handed in homeless:
+            try:
+                self.client(handed)
+            except OSError:
+                pass  # it is closed
+        self._settle()
+
     def _successor_has_gone(self) -> None:
-        if self._waiters or self._leases:
-            self._log.error(
-                "The process that took over has ended: {waiters} requests that waited there are"
-                " refused, and servers that {leases} leases were for may be stopped",
-                waiters=len(self._waiters),
-                leases=len(self._leases),
-            )
+        self._give_up = self._board.callLater(REJOIN_WITHIN, self._is_lost)
+        self._log.warn(
+            "The process that took over has crashed: {waiters} requests, and the servers of"
+            " {leases} others, wait for the next",
+            waiters=len(self._waiters),
+            leases=len(self._leases),
+        )
+
+    def _wait_no_more(self) -> None:
+        if self._give_up is not None:
+            if self._give_up.active():
+                self._give_up.cancel()
+            self._give_up = None
+
+    def _is_lost(self) -> None:
+        self._give_up = None
+        self._log.error(
+            "The process that took over has crashed, and none has come within {seconds:g} s:"
+            " {waiters} requests that waited are refused",
+            seconds=REJOIN_WITHIN,
+            waiters=len(self._waiters),
+        )
         self.lost.callback(None)
         for number in list(self._waiters):
             self._refuse(number, Refused(503, _GONE, _RETRY_AFTER))
+        homeless, self._homeless = self._homeless, []
+        for handed in homeless:
+            handed.sock.close()
+        self._settle()

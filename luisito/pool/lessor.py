@@ -45,6 +45,9 @@ class Lessor(Protocol):
     def stream_over(self, server: Server, stream: Stream) -> None:
         """It is over; its lease is released next."""
 
+    def number(self, server: Server) -> int:
+        """The spawner's number of a server that is leased."""
+
     def folder_exists(self, site: str) -> Deferred[bool]:
         """Whether the site's PROJECT_PATH is there.
 

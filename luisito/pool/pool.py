@@ -77,6 +77,10 @@ class Pool(Processes):
         self._policy.stream_over(server, stream, self._clock())
         self._arm()
 
+    def number(self, server: Server) -> int:
+        """See Lessor."""
+        return self._of[server].number
+
     def folder_exists(self, site: str) -> Deferred[bool]:
         """See Lessor."""
 

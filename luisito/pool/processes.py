@@ -135,10 +135,10 @@ class Processes:
             start = AdoptedStart(self._ways, one, server)
             self._starts[start.number] = self._of[server] = start
             server.data = start.backend
-            if one.holder is not None:
+            for holder in one.holders:
                 if not start.ready:
-                    self._early[server] = one.holder
-                one.holder.granted(server)
+                    self._early[server] = holder
+                holder.granted(server)
             asked = self._spawner.adopt(start.number)
             waited_for.append(
                 asked.addCallbacks(

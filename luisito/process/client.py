@@ -298,18 +298,18 @@ class Spawner:
         office = self._office
         if office is None:
             return
-        pair = None
-        if descriptors:
-            pair = socket.socket(fileno=descriptors.pop(0))
+        pairs = [socket.socket(fileno=each) for each in descriptors]
+        descriptors.clear()
+        for pair in pairs:
             pair.setblocking(False)
         if isinstance(fact, wire.Take):
-            office.told_to_take(fact.last, fact.words, pair)
+            office.told_to_take(fact.last, fact.words, pairs)
         elif isinstance(fact, wire.NotReplaced):
             office.not_replaced(fact.message)
         elif isinstance(fact, wire.Signalled):
             office.signalled(fact.signal)
-        elif pair is not None:
-            office.told_to_yield(pair)
+        elif pairs:
+            office.told_to_yield(pairs[0])
         else:
             self._log.error("no room for the descriptor of a successor; it waits in vain")
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Sequence
 
     from luisito.core import wire
 
@@ -46,17 +47,21 @@ class Listener(Protocol):
 class Office(Protocol):
     """Who is told what becomes of this process."""
 
-    def told_to_take(self, last: int, words: str, pair: socket.socket | None) -> None:
+    def told_to_take(self, last: int, words: str, pairs: Sequence[socket.socket]) -> None:
         """Serve from now on.
 
         Args:
             last: the highest number of a server so far.
             words: why whoever served before has gone; "" where that has made way, or is nobody.
-            pair: one end of a pair with whom has made way, non-blocking; None for nobody.
+            pairs: with each of those that have made way and have not ended, one end of a pair,
+                non-blocking; where whoever served before has made way, with that one only.
         """
 
     def told_to_yield(self, pair: socket.socket) -> None:
-        """Make way, then call `yielded`; the other end of the pair is the successor's."""
+        """Make way, then call `yielded`; the other end of the pair is the successor's.
+
+        It is told again where another one has followed, which then has the other end.
+        """
 
     def not_replaced(self, message: str) -> None:
         """Go on: no successor could be had."""

@@ -115,6 +115,10 @@ class Links:
             if link.serving:
                 link.send(fact)
 
+    def yielded(self) -> list[Link]:
+        """List those in whose place another one serves, the last one first."""
+        return [link for link in reversed(self._open.values()) if link.yielded]
+
     def dismiss(self, exempt: Link | None, codes: dict[int, int]) -> None:
         """Let them see our end, and wait for theirs as long as is due.
 

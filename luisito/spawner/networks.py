@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import time
 from typing import TYPE_CHECKING, Protocol
 
@@ -19,6 +18,7 @@ from luisito.spawner.manager import Manager
 
 if TYPE_CHECKING:
     import select
+    import socket
     from collections.abc import Sequence
 
     from luisito.core.wire import Order
@@ -94,7 +94,7 @@ class Networks:
         self._links.add(self._first)
         self._succession = Succession(self._first)
         self._listeners: dict[str, int] = {}  # where nobody serves: of the one that did last
-        self._pair: tuple[int, ...] = ()  # the successor's end of the pair with whom it follows
+        self._pairs: list[int] = []  # the successor's ends of those with whom it follows
         self._words = ""  # why there was nobody to follow
         self._text = -1  # a memfd with the settings that were last in force
         self._terminated = False  # whoever serves next is to be told of an end
@@ -254,10 +254,7 @@ class Networks:
             self._manager.say(["READY=1"])  # the reload is over
             link.send(wire.NotReplaced(order.message[: wire.MAX_TEXT]))
         elif isinstance(order, succession.Yield):
-            ends = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-            self._pair = (ends[1].detach(),)
-            with ends[0]:
-                link.send(wire.Yield(), (ends[0].fileno(),))
+            self._pairs = [successor.to_yield(link)]
         else:
             self._take(link, order.before)
 
@@ -265,6 +262,10 @@ class Networks:
         if isinstance(before, Link):
             before.yielded = True
             self._keep_of(before)
+        else:
+            # Whoever served has crashed, and may have been the successor of one of these.
+            left = self._links.yielded()[: wire.MAX_DESCRIPTORS - len(self._pairs)]
+            self._pairs += [successor.to_yield(each) for each in left]
         channel.close(list(self._listeners.values()))
         self._listeners = {}
         if self._text >= 0:
@@ -274,9 +275,9 @@ class Networks:
         usual = "stop" if self._foreground else "replace"
         self._succession.replaces = (link.config.on_crash or usual) == "replace"
         last = self._host.served_by(link, link.config)
-        link.send(wire.Take(last, self._words[: wire.MAX_TEXT]), self._pair)
-        channel.close(list(self._pair))
-        self._pair, self._words = (), ""
+        link.send(wire.Take(last, self._words[: wire.MAX_TEXT]), tuple(self._pairs))
+        channel.close(self._pairs)
+        self._pairs, self._words = [], ""
         if self._terminated:
             self._terminated = False
             link.send(wire.Signalled("TERM"))

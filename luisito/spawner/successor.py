@@ -93,3 +93,11 @@ def _become(remembered: Remembered, link: socket.socket, text: int) -> None:
         channel.send(link, wire.encode(wire.CannotServe(message[: wire.MAX_TEXT // 4])))
     finally:
         os._exit(127)
+
+
+def to_yield(link: Link) -> int:
+    """Tell a network process to make way; return its successor's end of the pair with it."""
+    theirs, ours = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with theirs:
+        link.send(wire.Yield(), (theirs.fileno(),))
+    return ours.detach()

@@ -14,6 +14,7 @@ TOLD = [
     handover.Begin(1),
     HELD,
     HELD._replace(state="starting", lease=None, ready_at=None, signalled_at=9),
+    handover.Lent(3, 8, True),
     handover.Want(1, "a.example"),
     handover.Handed(),
     handover.Unwant(1),
@@ -23,8 +24,8 @@ TOLD = [
     handover.Client(8080),
 ]
 REPLIES = [
-    handover.Granted(1, 8, True, "/run/luisito/0/3", None, None, 5),
-    handover.Granted(1, 8, False, "::1", 20001, 1000, 5),
+    handover.Granted(1, 8, 3, True, "/run/luisito/0/3", None, None, 5),
+    handover.Granted(1, 8, 3, False, "::1", 20001, 1000, 5),
     handover.Refused(1, 503, "too many requests wait", 5000),
     handover.Refused(1, 404, "no such site", None),
     handover.Withdrawn(7, 502, "it ended"),

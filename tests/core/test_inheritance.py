@@ -41,7 +41,7 @@ HOLDER = object()
 def test_what_only_the_spawner_can_tell():
     one = inherited(ROW, 100.0)
     assert (one.number, one.pid, one.uid, one.way, one.port) == (3, 77, 1000, "fd", None)
-    assert (one.holder, one.connected, one.heard) == (None, False, "")
+    assert (one.holders, one.connected, one.heard) == ((), False, "")
     assert one.known == Known(
         "a.example", State.READY, started_at=50, ready_at=50, used_at=50, signalled_at=100
     )
@@ -76,9 +76,9 @@ def test_nobody_is_blamed_for_a_signal_that_may_have_been_ours():
 
 
 def test_what_is_told_of_it_counts_more():
-    one = inherited(ROW, 100.0, HELD, HOLDER)
-    assert (one.holder, one.connected, one.loopback, one.heard) == (
-        HOLDER,
+    one = inherited(ROW, 100.0, HELD, [HOLDER])
+    assert (one.holders, one.connected, one.loopback, one.heard) == (
+        (HOLDER,),
         True,
         "127.0.0.1",
         "bye",
@@ -94,6 +94,19 @@ def test_what_is_told_of_it_counts_more():
         used_at=90,
         signalled_at=100,
     )
+
+
+def test_who_gave_the_leases_has_crashed():
+    """What was not ready yet when it was leased is ready when the spawner says so."""
+    two = [HOLDER, object()]
+    for ready in (0, 1):
+        one = inherited({**ROW, "ready": ready}, 100.0, None, two)
+        assert one.holders == tuple(two)
+        assert (one.known.state, one.known.leases, one.known.early) == (State.READY, 2, False)
+        assert one.known.ready_at == one.known.started_at
+        known = inherited({**ROW, "ready": ready}, 100.0, None, [HOLDER], early=True).known
+        state = State.READY if ready else State.STARTING
+        assert (known.state, known.leases, known.early) == (state, 1, True)
 
 
 def test_a_lease_without_its_holder_counts_no_more():
@@ -112,14 +125,14 @@ def test_a_lease_without_its_holder_counts_no_more():
     ],
 )
 def test_the_state_that_is_told(held, changes, state):
-    known = inherited({**ROW, **changes}, 100.0, HELD._replace(**held), HOLDER).known
+    known = inherited({**ROW, **changes}, 100.0, HELD._replace(**held), [HOLDER]).known
     assert known.state is state
     assert state is State.READY or not (state is State.STARTING and known.ready_at)
 
 
 def test_more_that_is_told():
     held = HELD._replace(ipv6=True, signalled_at=95_000_000, killed=True)
-    one = inherited({**ROW, "current": 0, "way": "port", "port": 20001}, 100.0, held, HOLDER)
+    one = inherited({**ROW, "current": 0, "way": "port", "port": 20001}, 100.0, held, [HOLDER])
     assert (one.loopback, one.port, one.killed) == ("::1", 20001, True)
     assert (one.known.current, one.known.signalled_at) == (False, 95)
 

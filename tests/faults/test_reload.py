@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from luisito.control import client as control
 from luisito.core.wire import VERSION
 from tests.harness import client, processes
 from tests.harness.server import ROOT
@@ -34,6 +35,11 @@ def taken_over(server, times=1, pattern=TAKEN):
     listening = re.compile(rf"{pattern}(.|\n)*?Listening on")
     processes.until(lambda: len(listening.findall(server.log())) >= times, 20, "a succession")
     return server.log()
+
+
+def waiting(server):
+    """How many requests wait for a server."""
+    return control.ask(f"{server.runtime}/control.sock", "GET", "/status")[1]["waiting"]
 
 
 def reload(server, number=signal.SIGHUP, times=1):
@@ -333,23 +339,28 @@ def test_30_servers_are_adopted_whatever_their_way_in(serve, way):
     assert server.warm("a.localhost", "b.localhost") == pids
 
 
-def test_30_a_client_of_the_one_before_is_told_that_its_connection_ends(serve):
-    """It had made way for the one that crashes, so that nobody is there to give its clients to."""
-    server = serve(how="daemon")
+def test_30_what_the_one_before_still_has_goes_on_with_the_next(serve):
+    """It had made way for the one that crashes, and had requests waiting there."""
+    server = serve({"MAX_SERVERS": 1, "OVERLAP": 0}, how="daemon")
     server.allow("Taking over: the network process has gone")
-    server.allow("The process that took over has ended")
+    server.allow("The process that took over has crashed")
     server.unchecked |= {"conservation", "access lines"}
     pids = server.warm("a.localhost")
-    with server.client() as busy:
-        busy.ask("/sleep/3")
+    with server.client() as busy, server.client() as waits:
+        busy.ask("/sleep/4")
         processes.until(lambda: len(server.seen("head")) == 2, 5, "the request")
+        waits.ask("/echo", "b.localhost")
+        processes.until(lambda: waiting(server) == 1, 5, "one that waits for room")
         reload(server)
         os.kill(server.network, signal.SIGKILL)
         taken_over(server, 1, "Taking over: the network process has gone")
-        response = busy.response()
-        assert (response.status, response.get("connection")) == (200, "close")
-        assert busy.sock.recv(1) == b""
-    assert server.warm("a.localhost") == pids
+        assert busy.response().status == 200
+        assert waits.response().status == 200
+        # both go on with the new one
+        assert busy.request("/echo", "b.localhost").status == 200
+        assert waits.request("/echo", "b.localhost").status == 200
+    assert [row["site"] for row in server.seen("boot")] == ["a.localhost", "b.localhost"]
+    assert pids.keys() == {"a.localhost"}
     assert server.stop() == 0
 
 

@@ -5,15 +5,17 @@ import shutil
 import socket
 import sys
 import tempfile
+import time
 
 import pytest
 from twisted.internet.base import DelayedCall
+from twisted.logger import formatEvent, globalLogPublisher
 
 from luisito.core import wire
 from luisito.core.lifecycle import State
 from luisito.core.orders import Limits
 from luisito.core.routing import Routes
-from luisito.handover.passing import all_done, make_way, take_over
+from luisito.handover.passing import make_way, take_over
 from luisito.handover.predecessor import Predecessor
 from luisito.net.sockets import SocketStream
 from luisito.net.switchboard import Switchboard
@@ -114,6 +116,7 @@ class Net:
         routes = Routes(hosts)
         self.gateway = Gateway(board, board, settings, routes, self.pool)
         self.yielded = self.predecessor = self.done = None
+        self.others = []
 
     @property
     def policy(self):
@@ -178,14 +181,43 @@ class Net:
         self.gateway.close_all()
         if self.yielded is not None:
             self.yielded.close()
-        if self.predecessor is not None:
-            self.predecessor.close()
+        for each in (self.predecessor, *self.others):
+            if each is not None:
+                each.close()
 
     def close(self):
         self.end()
         self.pool.close()
         self.diag.close()
         self.board.close()
+
+
+class Logged:
+    """What is logged inside a `with`."""
+
+    def __init__(self):
+        self.events = []
+
+    def __enter__(self):
+        globalLogPublisher.addObserver(self.events.append)
+        return self
+
+    def __exit__(self, *_):
+        globalLogPublisher.removeObserver(self.events.append)
+
+    @property
+    def texts(self):
+        return [formatEvent(event) for event in self.events]
+
+
+class Nobody:
+    """Who is given all that a pool has, and does nothing with it (see Heir)."""
+
+    def hold(self, start, early):
+        pass
+
+    def request(self, site, waiter):
+        pass
 
 
 class World(Turns):
@@ -199,6 +231,7 @@ class World(Turns):
 
     def __init__(self, way="fd", *, tcp=False, configure=None, **limits):
         super().__init__()
+        self.reactor.seconds = time.monotonic  # as Luisito's is
         self.folder = tempfile.mkdtemp(prefix="luisito-test-")
         os.chmod(self.folder, 0o755)
         self.listen_dir = f"{self.folder}/listen"
@@ -265,28 +298,24 @@ class World(Turns):
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
         theirs.setblocking(False)
-        lessees = [each for each in (old.gateway, old.predecessor) if each is not None]
-        old.yielded = make_way(old.board, ours, old.diag, old.pool, lessees)
-        clients = old.gateway.hand_over(old.yielded.client)
-        old.done = []
         before = [] if old.predecessor is None else [old.predecessor]
-        all_done(old.yielded, clients, before).addCallback(old.done.append)
+        old.yielded, done = make_way(old.board, ours, old.diag, old.pool, old.gateway, before)
+        old.done = []
+        done.addCallback(old.done.append)
         return theirs
 
-    def take(self, new, sock):
-        """What is done at Take."""
+    def take(self, new, *socks):
+        """What is done at Take; the predecessors beside the first are of no use later."""
         self.serving = new
-        if sock is not None:
-            new.predecessor = Predecessor(
-                new.board,
-                sock,
-                new.pool,
-                new.gateway.request,
-                new.gateway.take_over,
-            )
+        predecessors = [
+            Predecessor(new.board, sock, new.pool, new.gateway.request, new.gateway.take_over)
+            for sock in socks
+            if sock is not None
+        ]
+        new.predecessor, new.others = (*predecessors[:1], None)[0], predecessors[1:]
         last = max((start for net in self.nets for start in [net.pool._last]), default=0)
         done = []
-        taking = take_over(new.board, self.spawner, new.pool, last, new.predecessor)
+        taking = take_over(new.board, self.spawner, new.pool, last, predecessors)
         taking.addBoth(done.append)
         return done
 
@@ -294,6 +323,32 @@ class World(Turns):
         """One process takes over from another; returns the new one."""
         new = self.net(**limits)
         done = self.take(new, self.make_way(old))
+        self.until(lambda: done)
+        assert done == [None]
+        return new
+
+    def crash(self, net):
+        """What the others see of it."""
+        for each in (net.predecessor, *net.others):
+            each._leases.clear()
+            each._waiters.clear()
+            each.close()
+        net.pool.yield_to(Nobody())
+        net.gateway.close_all()
+
+    def rejoin(self, old):
+        """What is done at another Yield; returns the successor's end."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours.setblocking(False)
+        theirs.setblocking(False)
+        old.yielded.rejoin(ours)
+        return theirs
+
+    def replace(self, crashed, *left):
+        """One process takes over from one that crashes; returns the new one."""
+        self.crash(crashed)
+        new = self.net()
+        done = self.take(new, *[self.rejoin(old) for old in left])
         self.until(lambda: done)
         assert done == [None]
         return new

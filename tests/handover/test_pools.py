@@ -9,7 +9,6 @@ import subprocess
 import sys
 
 import pytest
-from twisted.logger import formatEvent, globalLogPublisher
 from twisted.python.failure import Failure
 
 from luisito.core import handover, wire
@@ -18,7 +17,7 @@ from luisito.errors import SpawnerLost
 from luisito.handover import predecessor as predecessors
 from luisito.net.handed import Handed
 from luisito.process import outgoing
-from tests.handover.conftest import WAYS, Asker
+from tests.handover.conftest import WAYS, Asker, Logged, Nobody
 from tests.harness import processes
 from tests.net.turns import tcp_pair
 
@@ -691,14 +690,6 @@ def test_the_spawner_is_lost_meanwhile(world):
     first.release(busy)
 
 
-class Nobody:
-    def hold(self, start, early):
-        pass
-
-    def request(self, site, waiter):
-        pass
-
-
 # The end
 
 
@@ -896,22 +887,6 @@ def test_more_wait_than_may(world):
     one.until(lambda: sum(waiter.waiting for waiter in waiters) == 2)
     assert [waiter.why.status for waiter in waiters[2:]] == [503] * 3
     assert second.policy.waiting == 2
-
-
-class Logged:
-    def __init__(self):
-        self.events = []
-
-    def __enter__(self):
-        globalLogPublisher.addObserver(self.events.append)
-        return self
-
-    def __exit__(self, *_):
-        globalLogPublisher.removeObserver(self.events.append)
-
-    @property
-    def texts(self):
-        return [formatEvent(event) for event in self.events]
 
 
 @pytest.mark.parametrize(

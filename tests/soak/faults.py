@@ -1,17 +1,22 @@
 """Who does harm in a soak: kills apps and the network process, reloads and restarts, at random."""
 
+import collections
 import contextlib
 import os
 import random
 import signal
 import threading
+import time
 
 from luisito.control import client as control
+from luisito.core.succession import CRASHES, CRASHES_WITHIN
 from luisito.errors import LuisitoError
 
 # What is done, and after how many seconds again, in the mean.
 EVERY = {"kill_app": 7, "reload": 25, "restart": 40, "kill_network": 60}
 QUIET = 20.0  # seconds at the end without harm
+# Of the network process. One crash more within a minute is taken for a loop, and ends everything.
+MOST_KILLS = CRASHES - 1
 
 
 class Faults(threading.Thread):
@@ -30,6 +35,7 @@ class Faults(threading.Thread):
         self._random = random.Random(seed)
         self._ending = threading.Event()
         self._edits = 0
+        self._kills = collections.deque(maxlen=MOST_KILLS)
         self._rates = {name: 1 / EVERY[name] for name in kinds}
 
     def end(self):
@@ -56,8 +62,12 @@ class Faults(threading.Thread):
             os.kill(row["pid"], signal.SIGKILL)
 
     def _kill_network(self):
+        now = time.monotonic()
+        if len(self._kills) == MOST_KILLS and now - self._kills[0] < CRASHES_WITHIN + 1:
+            return
         pid = self._ask("/status").get("pid")
         if pid:
+            self._kills.append(now)
             self._verdict.fault("network", "network process killed")
             os.kill(pid, signal.SIGKILL)
 

@@ -1,0 +1,223 @@
+"""Whoever took over crashes, while the process before still has something in flight."""
+
+import errno
+import os
+import signal
+
+import pytest
+
+from luisito.core.lifecycle import State
+from luisito.handover import yielded as module
+from tests.handover.conftest import Logged
+
+
+@pytest.fixture
+def before(world):
+    """The world, and a process that has yielded to another one, with what is in flight there."""
+    one = world()
+    first = one.net()
+    return one, first
+
+
+def test_a_lease_goes_on_with_the_next(before):
+    one, first = before
+    first.wake("a.test")
+    far = first.get("a.test", "/hold")
+    one.until(lambda: first.server("a.test").leases)
+    second = one.succeed(first)
+    third = one.replace(second, first)
+    server = third.server("a.test")
+    assert (server.state, server.leases) == (State.READY, 1)
+    one.touch("hold")
+    one.body(far)
+    one.until(lambda: not server.leases)
+    one.until(lambda: first.done)
+
+
+def test_a_lease_that_the_crashed_one_gave(before):
+    one, first = before
+    second = one.succeed(first)
+    second.wake("a.test")
+    asker = first.ask("a.test")
+    one.until(lambda: not asker.waiting)
+    third = one.replace(second, first)
+    assert third.server("a.test").leases == 1
+    first.release(asker)
+    one.until(lambda: not third.server("a.test").leases)
+
+
+def test_who_waits_waits_there(before):
+    one, first = before
+    far = first.get("slow.test")
+    one.until(lambda: first.server("slow.test"))
+    second = one.succeed(first)
+    one.until(lambda: second.server("slow.test"))
+    third = one.replace(second, first)
+    one.touch("slow.test")
+    assert one.body(far)
+    assert len(third.policy.servers) == 1
+    one.until(lambda: first.done)
+
+
+def test_an_early_lease(before):
+    """Its request is in the socket of a server that has not accepted yet."""
+    one, first = before
+    second = one.succeed(first)
+    asker = first.ask("slow.test")
+    one.until(lambda: not asker.waiting)
+    assert asker.server.early
+    third = one.replace(second, first)
+    server = third.server("slow.test")
+    assert (server.state, server.leases) == (State.STARTING, 1)
+    first.yielded.answered(asker.server)
+    one.until(lambda: server.state is State.READY)
+    first.release(asker)
+    one.until(lambda: not server.leases)
+
+
+def test_an_early_lease_is_withdrawn(before):
+    one, first = before
+    second = one.succeed(first)
+    asker = first.ask("slow.test")
+    one.until(lambda: not asker.waiting)
+    pid = second.pid("slow.test")
+    one.crash(second)
+    third = one.net()
+    os.kill(pid, signal.SIGKILL)
+    done = one.take(third, one.rejoin(first))
+    one.until(lambda: done)
+    one.until(lambda: asker.taken_back)
+    first.release(asker)
+    one.settle()
+
+
+def test_clients_are_given_to_the_next(before):
+    one, first = before
+    far = first.get("a.test", "/hold")
+    one.until(lambda: first.server("a.test") and first.server("a.test").leases)
+    second = one.succeed(first)
+    one.crash(second)
+    one.settle()
+    one.touch("hold")
+    one.body(far)
+    one.settle()
+    assert not first.done  # its client has nowhere to go yet
+    third = one.net()
+    done = one.take(third, one.rejoin(first))
+    one.until(lambda: done)
+    far.send(b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n")
+    one.body(far)
+    assert third.gateway.counters.taken == 1
+    one.until(lambda: first.done)
+
+
+def test_the_crash_is_noticed_at_the_latest_by_the_next(before):
+    """Both are told in the same turn."""
+    one, first = before
+    asker = first.lease("a.test")
+    second = one.succeed(first)
+    one.crash(second)
+    third = one.net()
+    done = one.take(third, one.rejoin(first))  # no turn in between
+    one.until(lambda: done)
+    assert third.server("a.test").leases == 1
+    first.release(asker)
+    one.until(lambda: first.done)
+
+
+def test_whose_successor_lives_stays_with_it(before):
+    """Its successor has yielded itself, to the one that crashed."""
+    one, first = before
+    asker = first.lease("a.test")
+    second = one.succeed(first)
+    third = one.succeed(second)
+    fourth = one.replace(third, second, first)
+    assert fourth.server("a.test").leases == 1
+    one.until(lambda: fourth.others[0].ended.called)
+    first.release(asker)
+    one.until(lambda: not fourth.server("a.test").leases)
+    first.end()
+    one.until(lambda: second.done)
+
+
+def test_nobody_comes(before, monkeypatch):
+    monkeypatch.setattr(module, "REJOIN_WITHIN", 0.1)
+    one, first = before
+    far = first.get("a.test", "/hold")
+    one.until(lambda: first.server("a.test") and first.server("a.test").leases)
+    second = one.succeed(first)
+    asker = first.ask("slow.test")
+    one.until(lambda: not asker.waiting)
+    one.crash(second)
+    with Logged() as logged:
+        one.until(lambda: first.yielded.lost.called)
+    assert "none has come within 0.1 s: 0 requests" in logged.texts[-1]
+    late = first.ask("b.test")
+    assert late.why.status == 503
+    one.touch("hold")
+    one.until(lambda: far.over)
+    first.release(asker)
+    one.until(lambda: first.done)
+
+
+def test_it_ends_while_it_waits(before):
+    one, first = before
+    first.lease("a.test")
+    second = one.succeed(first)
+    one.crash(second)
+    one.settle()
+    first.end()
+    theirs = one.rejoin(first)
+    assert theirs.recv(1) == b""
+    theirs.close()
+
+
+def test_nobody_comes_for_its_clients(before, monkeypatch):
+    monkeypatch.setattr(module, "REJOIN_WITHIN", 0.1)
+    one, first = before
+    first.wake("a.test")
+    far = first.get("a.test", "/hold")
+    one.until(lambda: first.server("a.test").leases)
+    second = one.succeed(first)
+    one.crash(second)
+    one.until(lambda: first.yielded._give_up)
+    one.touch("hold")
+    one.body(far)
+    one.until(lambda: far.over)
+    one.until(lambda: first.done)
+
+
+def test_who_is_still_answered_is_told_that_nobody_comes(before, monkeypatch):
+    monkeypatch.setattr(module, "REJOIN_WITHIN", 0.1)
+    one, first = before
+    first.wake("a.test")
+    far = first.get("a.test", "/hold")
+    one.until(lambda: first.server("a.test").leases)
+    one.crash(one.succeed(first))
+    one.until(lambda: first.yielded.lost.called)
+    one.touch("hold")
+    one.until(lambda: far.over)
+    assert b"\r\nConnection: close\r\n" in far.got
+    one.until(lambda: first.done)
+
+
+def test_a_client_that_cannot_be_given_to_the_next(before, monkeypatch):
+    one, first = before
+    first.wake("a.test")
+    far = first.get("a.test", "/hold")
+    one.until(lambda: first.server("a.test").leases)
+    second = one.succeed(first)
+    one.crash(second)
+    one.until(lambda: first.yielded._give_up)
+    one.touch("hold")
+    one.body(far)
+    one.until(lambda: first.yielded._homeless)
+
+    def pack(handed):
+        handed.sock.close()
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(module, "pack", pack)
+    third = one.net()
+    done = one.take(third, one.rejoin(first))
+    one.until(lambda: done and far.over and first.done)
