@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from contextlib import suppress
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReadWriteDescriptor
@@ -13,10 +13,10 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from luisito.core import wire
-from luisito.errors import SpawnerLost, WireError
+from luisito.errors import WireError
 from luisito.process.outgoing import Outgoing
+from luisito.process.questions import Questions
 from luisito.process.reaper import Reaper
-from luisito.process.told import LogFile
 from luisito.spawner import channel
 
 if TYPE_CHECKING:
@@ -29,11 +29,10 @@ if TYPE_CHECKING:
 
 _NO_ROOM = "too many open files to take over its output; raise the limit (LimitNOFILE=)"
 _FACTS_A_TURN = 64  # then other sites' sockets have their turn
-_Answer = TypeVar("_Answer")
 
 
 @implementer(IReadWriteDescriptor)
-class Spawner:
+class Spawner(Questions):
     """A spawner that was launched; no method of it ever blocks.
 
     Args:
@@ -59,6 +58,7 @@ class Spawner:
         *,
         awaited: bool = True,
     ) -> None:
+        super().__init__()
         self.hello = launched.hello
         self._reactor = reactor
         self._sock = launched.sock
@@ -66,13 +66,9 @@ class Spawner:
         self._killer = launched.killer
         self._listener, self._office, self._awaited = listener, office, awaited
         self._outgoing = Outgoing(launched.sock)
-        self._asks: dict[int, Deferred[object]] = {}
-        self._rows: dict[int, list[dict[str, wire.Scalar]]] = {}
-        self._last_ask = 0
         self._unusable: set[int] = set()  # started, but their descriptors found no room here
         self._spare: tuple[int, socket.socket] | None = None  # who waits to be which server
         self._stopping = False
-        self._gone = False
         self._ended: Deferred[int] = Deferred()
         reactor.addReader(self)
 
@@ -92,57 +88,6 @@ class Spawner:
     def signal(self, server: int, signal: str) -> None:
         """Order "TERM", "KILL", "USR1" or "HUP" for every process of a server."""
         self._order(wire.Signal(server, signal))
-
-    def folder(self, site: str) -> Deferred[wire.Folder]:
-        """Ask whether a site's PROJECT_PATH exists and whose it is."""
-        return self._ask(wire.AskFolder(self._next_ask(), site), wire.Folder)
-
-    def owns(self, server: int, inode: int) -> Deferred[bool]:
-        """Ask whether a socket's inode belongs to a process of a server."""
-        asked = self._ask(wire.AskOwns(self._next_ask(), server, inode), wire.Owns)
-        return asked.addCallback(lambda answer: answer.yes)
-
-    def log(self, site: str | None) -> Deferred[int]:
-        """Ask for the descriptor of the access log (None), or of a site's, to append to.
-
-        Raises:
-            OSError: (in the Deferred) it cannot be opened.
-        """
-        asked = self._ask(wire.AskLog(self._next_ask(), site), LogFile)
-        return asked.addCallback(lambda file: file.fd)
-
-    def output_log(self, site: str, *, rotate: bool) -> Deferred[LogFile]:
-        """Ask for the file of a site's output, to append to.
-
-        Args:
-            site: whose.
-            rotate: a new one, where that of now is large enough.
-
-        Raises:
-            OSError: (in the Deferred) it cannot be opened or rotated.
-        """
-        return self._ask(wire.AskLog(self._next_ask(), site, rotate), LogFile)
-
-    def own_log(self) -> Deferred[int]:
-        """Ask for the descriptor of our own log file, opened anew to append to.
-
-        Raises:
-            OSError: (in the Deferred) it cannot be opened.
-        """
-        asked = self._ask(wire.AskOwnLog(self._next_ask()), LogFile)
-        return asked.addCallback(lambda file: file.fd)
-
-    def servers(self) -> Deferred[list[dict[str, wire.Scalar]]]:
-        """Ask which servers live: server, site, pid, port, way, uid and gid of each."""
-        return self._ask(wire.AskList(self._next_ask()), list)
-
-    def adopt(self, server: int) -> Deferred[tuple[int, ...]]:
-        """Ask for the descriptors of a living server: output, notify, listening socket if any.
-
-        Raises:
-            LookupError: (in the Deferred) there is no such server.
-        """
-        return self._ask(wire.Adopt(self._next_ask(), server), tuple)
 
     def is_ready(self, server: int, *, ipv6: bool) -> None:
         """Tell that a server is ready, perhaps on ::1, for whoever adopts it."""
@@ -194,25 +139,6 @@ class Spawner:
     def ended(self) -> Deferred[int]:
         """Is called with the exit code of the spawner; where it waits for our end, with 0."""
         return self._ended
-
-    def _next_ask(self) -> int:
-        self._last_ask += 1
-        return self._last_ask
-
-    def _ask(
-        self,
-        order: (
-            wire.AskFolder | wire.AskOwns | wire.AskLog | wire.AskOwnLog | wire.AskList | wire.Adopt
-        ),
-        _answer: type[_Answer],
-    ) -> Deferred[_Answer]:
-        asked: Deferred[object] = Deferred()
-        if self._gone:
-            asked.errback(SpawnerLost("the spawner has gone"))
-        else:
-            self._asks[order.ask] = asked
-            self._order(order)
-        return cast("Deferred[_Answer]", asked)
 
     def _order(self, order: Order, descriptors: tuple[int, ...] = ()) -> None:
         if self._gone:
@@ -334,42 +260,12 @@ class Spawner:
         descriptors.clear()
         self._listener.spawner_started(fact.server, fact.pid, output, notify)
 
-    def _answer(
-        self,
-        fact: wire.Folder | wire.Owns | wire.Log | wire.Servers | wire.Adopted,
-        descriptors: list[int],
-    ) -> None:
-        if isinstance(fact, wire.Servers):
-            rows = self._rows.setdefault(fact.ask, [])
-            rows += fact.servers
-            if fact.more:
-                return
-        asked = self._asks.pop(fact.ask, None)
-        if asked is None:
-            raise WireError(f"an answer that nobody waits for: {fact!r:.200}")
-        if isinstance(fact, wire.Servers):
-            asked.callback(self._rows.pop(fact.ask))
-        elif isinstance(fact, wire.Log) and not descriptors:
-            asked.errback(OSError(fact.message))
-        elif isinstance(fact, wire.Log):
-            asked.callback(LogFile(descriptors.pop(), fact.size, fact.midline))
-        elif isinstance(fact, wire.Adopted) and not descriptors:
-            asked.errback(LookupError(fact.message))
-        elif isinstance(fact, wire.Adopted):
-            handed = tuple(descriptors)
-            descriptors.clear()
-            asked.callback(handed)
-        else:
-            asked.callback(fact)
-
     def _lose(self, reason: str) -> None:
         if self._gone:
             return
         self._gone = True
         self._unregister()
-        asks, self._asks = self._asks, {}
-        for asked in asks.values():
-            asked.errback(SpawnerLost(reason))
+        self._answer_no_more(reason)
         if self._awaited and self._process is not None:
             self._sock.close()
             Reaper(self._reactor, self._process, self._ended)

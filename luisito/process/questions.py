@@ -1,0 +1,133 @@
+"""What the spawner is asked, and how its answers find who has asked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar, cast
+
+from twisted.internet.defer import Deferred
+
+from luisito.core import wire
+from luisito.errors import SpawnerLost, WireError
+from luisito.process.told import LogFile
+
+if TYPE_CHECKING:
+    from luisito.core.wire import Order
+
+_Answer = TypeVar("_Answer")
+
+
+class Questions:
+    """The first half of Spawner; SpawnerLost comes in a Deferred once that has gone."""
+
+    def __init__(self) -> None:
+        self._asks: dict[int, Deferred[object]] = {}
+        self._rows: dict[int, list[dict[str, wire.Scalar]]] = {}
+        self._last_ask = 0
+        self._gone = False
+
+    def _order(self, order: Order, descriptors: tuple[int, ...] = ()) -> None:
+        """Sends an order."""
+        raise NotImplementedError
+
+    def folder(self, site: str) -> Deferred[wire.Folder]:
+        """Ask whether a site's PROJECT_PATH exists and whose it is."""
+        return self._ask(wire.AskFolder(self._next_ask(), site), wire.Folder)
+
+    def owns(self, server: int, inode: int) -> Deferred[bool]:
+        """Ask whether a socket's inode belongs to a process of a server."""
+        asked = self._ask(wire.AskOwns(self._next_ask(), server, inode), wire.Owns)
+        return asked.addCallback(lambda answer: answer.yes)
+
+    def log(self, site: str | None) -> Deferred[int]:
+        """Ask for the descriptor of the access log (None), or of a site's, to append to.
+
+        Raises:
+            OSError: (in the Deferred) it cannot be opened.
+        """
+        asked = self._ask(wire.AskLog(self._next_ask(), site), LogFile)
+        return asked.addCallback(lambda file: file.fd)
+
+    def output_log(self, site: str, *, rotate: bool) -> Deferred[LogFile]:
+        """Ask for the file of a site's output, to append to.
+
+        Args:
+            site: whose.
+            rotate: a new one, where that of now is large enough.
+
+        Raises:
+            OSError: (in the Deferred) it cannot be opened or rotated.
+        """
+        return self._ask(wire.AskLog(self._next_ask(), site, rotate), LogFile)
+
+    def own_log(self) -> Deferred[int]:
+        """Ask for the descriptor of our own log file, opened anew to append to.
+
+        Raises:
+            OSError: (in the Deferred) it cannot be opened.
+        """
+        asked = self._ask(wire.AskOwnLog(self._next_ask()), LogFile)
+        return asked.addCallback(lambda file: file.fd)
+
+    def servers(self) -> Deferred[list[dict[str, wire.Scalar]]]:
+        """Ask which servers live: server, site, pid, port, way, uid and gid of each."""
+        return self._ask(wire.AskList(self._next_ask()), list)
+
+    def adopt(self, server: int) -> Deferred[tuple[int, ...]]:
+        """Ask for the descriptors of a living server: output, notify, listening socket if any.
+
+        Raises:
+            LookupError: (in the Deferred) there is no such server.
+        """
+        return self._ask(wire.Adopt(self._next_ask(), server), tuple)
+
+    def _next_ask(self) -> int:
+        self._last_ask += 1
+        return self._last_ask
+
+    def _ask(
+        self,
+        order: (
+            wire.AskFolder | wire.AskOwns | wire.AskLog | wire.AskOwnLog | wire.AskList | wire.Adopt
+        ),
+        _answer: type[_Answer],
+    ) -> Deferred[_Answer]:
+        asked: Deferred[object] = Deferred()
+        if self._gone:
+            asked.errback(SpawnerLost("the spawner has gone"))
+        else:
+            self._asks[order.ask] = asked
+            self._order(order)
+        return cast("Deferred[_Answer]", asked)
+
+    def _answer(
+        self,
+        fact: wire.Folder | wire.Owns | wire.Log | wire.Servers | wire.Adopted,
+        descriptors: list[int],
+    ) -> None:
+        if isinstance(fact, wire.Servers):
+            rows = self._rows.setdefault(fact.ask, [])
+            rows += fact.servers
+            if fact.more:
+                return
+        asked = self._asks.pop(fact.ask, None)
+        if asked is None:
+            raise WireError(f"an answer that nobody waits for: {fact!r:.200}")
+        if isinstance(fact, wire.Servers):
+            asked.callback(self._rows.pop(fact.ask))
+        elif isinstance(fact, wire.Log) and not descriptors:
+            asked.errback(OSError(fact.message))
+        elif isinstance(fact, wire.Log):
+            asked.callback(LogFile(descriptors.pop(), fact.size, fact.midline))
+        elif isinstance(fact, wire.Adopted) and not descriptors:
+            asked.errback(LookupError(fact.message))
+        elif isinstance(fact, wire.Adopted):
+            handed = tuple(descriptors)
+            descriptors.clear()
+            asked.callback(handed)
+        else:
+            asked.callback(fact)
+
+    def _answer_no_more(self, reason: str) -> None:
+        asks, self._asks = self._asks, {}
+        for asked in asks.values():
+            asked.errback(SpawnerLost(reason))
