@@ -1,5 +1,6 @@
 """FAULTS 30, 41 and 42: a network process crashes, is reloaded, restarted, or told to stop."""
 
+import hashlib
 import os
 import re
 import shutil
@@ -13,7 +14,9 @@ import pytest
 from luisito.control import client as control
 from luisito.core.wire import VERSION
 from tests.harness import client, processes
-from tests.harness.server import ROOT
+from tests.harness.server import ROOT, Daemon
+from tests.integration.test_control import luisito
+from tests.integration.test_systemd import Manager
 
 HOWS = ["twistd", "tac", "twist", "run", "daemon", "tac daemon"]
 TAKEN = r"Taking over, with the settings as they are now"
@@ -72,6 +75,136 @@ def test_41_a_successor_goes_on_with_all(serve, how, number, as_whom):
     stays = [] if "daemon" in how else [server.process.pid]
     processes.until(lambda: server.networks()[:-1] == stays, 10, "the end of the old one")
     assert server.stop() == 0
+
+
+class Load(threading.Thread):
+    """Requests on 64 connections, one behind the other on each, until it is enough.
+
+    Attributes:
+        answers: {status or name of exception: how often}.
+    """
+
+    def __init__(self, server, hosts):
+        super().__init__()
+        self._server, self._hosts = server, hosts
+        self._enough = threading.Event()
+        self.answers = {}
+
+    def run(self):
+        while not self._enough.is_set():
+            results = self._server.load(client.gets(self._hosts * 200), 64)
+            for what, times in client.statuses(results).items():
+                self.answers[what] = self.answers.get(what, 0) + times
+
+    def more(self, rounds=2):
+        """Waits for some more rounds of it."""
+        before, each = sum(self.answers.values()), len(self._hosts) * 200
+        wanted = before + rounds * each
+        processes.until(lambda: sum(self.answers.values()) >= wanted, 60, "more requests")
+
+    def end(self):
+        self._enough.set()
+        self.join()
+
+
+class Download(threading.Thread):
+    """A client that reads a long answer slowly, until it is told to read on.
+
+    Args:
+        server: to ask.
+        size: bytes.
+        pace: bytes in a second, until then.
+    """
+
+    def __init__(self, server, size, pace):
+        super().__init__()
+        self._client = server.client(60)
+        self._size, self._piece = size, pace // 20
+        self._hurry = threading.Event()
+        self.read, self._digest = 0, hashlib.sha256()
+        sock = self._client.sock
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
+        self._client.ask(f"/bytes/{size}")
+
+    def run(self):
+        sock = self._client.sock
+        data = b""
+        while b"\r\n\r\n" not in data:
+            data += sock.recv(4096)
+        data = data.partition(b"\r\n\r\n")[2]
+        while data:
+            self.read += len(data)
+            self._digest.update(data)
+            if not self._hurry.is_set():
+                time.sleep(0.05)
+            data = sock.recv(min(self._size - self.read, self._piece)) if self.left else b""
+
+    @property
+    def left(self):
+        return self._size - self.read
+
+    def whole(self):
+        """Reads the rest; whether it was all that was asked for."""
+        self._hurry.set()
+        self.join()
+        whole = (bytes(range(256)) * (self._size // 256 + 1))[: self._size]
+        return self._digest.digest() == hashlib.sha256(whole).digest()
+
+
+@pytest.mark.parametrize("how", ["daemon", "under systemd"])
+def test_41_under_load_nothing_is_lost_by_a_restart(serve, how, tmp_path):
+    """A download and a tunnel go on in the process before, which ends after the last of them."""
+    hosts = [f"{name}.localhost" for name in "abcdef"]
+    tmp_path.chmod(0o755)
+    manager = Manager(tmp_path, abstract=True)
+    server = serve(
+        {"DRAIN_TIMEOUT": 120},
+        how="daemon" if how == "daemon" else "twistd",
+        pidfile=True,
+        environ={"NOTIFY_SOCKET": manager.name} if how != "daemon" else {},
+    )
+    pids = server.warm(*hosts)
+    pidfile, before = server.folder / "pid", server.network
+    main = int(pidfile.read_text())
+    assert main in server.spawner()
+    load, download = Load(server, hosts), Download(server, 48 << 20, 1 << 19)
+    tunnel = server.client()
+    upgrade = [("Connection", "Upgrade"), ("Upgrade", "echo")]
+    tunnel.ask("/upgrade", "b.localhost", fields=upgrade)
+    assert tunnel.response().status == 101
+    load.start()
+    download.start()
+    load.more()
+
+    done = luisito(server, "restart")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert server.networks() == [before, server.network]
+    load.more(5)  # some seconds
+    tunnel.send(b"ping")
+    assert tunnel.sock.recv(100) == b"ping"
+    assert download.left > 16 << 20  # more than sockets hold: it is still being sent
+    load.end()
+    assert load.answers.keys() == {200}
+    assert server.warm(*hosts) == pids
+    assert len(server.seen("boot")) == len(hosts)
+
+    assert download.whole()
+    tunnel.send(b"pong")
+    assert tunnel.sock.recv(100) == b"pong"
+    assert before in server.networks()
+    tunnel.sock.shutdown(socket.SHUT_WR)
+    assert tunnel.at_end() == b""
+    processes.until(lambda: before not in server.networks(), 10, "the end of the old one")
+    assert int(pidfile.read_text()) == main
+    if how != "daemon":
+        manager.read()
+        assert manager.main == main
+        assert server.wait() == 0  # whom nobody waits for
+        server.process = Daemon(main)
+    manager.close()
+    assert server.warm(*hosts) == pids
+    assert server.stop() == 0
+    assert not pidfile.exists()
 
 
 def test_41_100_hangups_are_one_reload(serve, as_whom):
