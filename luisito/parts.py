@@ -54,6 +54,7 @@ class Parts:
         user: uid and gid that we shall become.
         servers: whom all servers run as, where that is one user.
         kept: sockets that are there for us; what is used is taken out.
+        runs: see handover.Failed.
 
     Attributes:
         pool: the servers.
@@ -79,6 +80,7 @@ class Parts:
         user: tuple[int, int],
         servers: int | None,
         kept: dict[str, int],
+        runs: str,
     ) -> None:
         self._reactor, self._board, self._settings = reactor, board, settings
         self._spawner: Spawner
@@ -91,7 +93,7 @@ class Parts:
         self.logs = Logs(spawner)
         routes = Routes.of(settings.allowed_hosts, folders=settings.project_path is not None)
         self.gateway = gateway = Gateway(board, board, with_limits(settings), routes, pool)
-        self.passage = Passage(board, diag, pool, gateway, spawner)
+        self.passage = Passage(board, diag, pool, gateway, spawner, runs)
         self.control = Control(
             reactor,
             board,

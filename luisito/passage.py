@@ -30,12 +30,19 @@ class Passage:
         pool: has the servers in between.
         gateway: has the clients.
         spawner: knows the servers that live.
+        runs: see handover.Failed.
     """
 
     def __init__(
-        self, board: Switchboard, diag: Diag, pool: Pool, gateway: Gateway, spawner: Spawner
+        self,
+        board: Switchboard,
+        diag: Diag,
+        pool: Pool,
+        gateway: Gateway,
+        spawner: Spawner,
+        runs: str,
     ) -> None:
-        self._board, self._diag = board, diag
+        self._board, self._diag, self._runs = board, diag, runs
         self._pool, self._gateway, self._spawner = pool, gateway, spawner
         self._predecessors: list[Predecessor] = []
         self._yielded: Yielded | None = None
@@ -49,7 +56,15 @@ class Passage:
         """
         gateway = self._gateway
         self._predecessors += [
-            Predecessor(self._board, pair, self._pool, gateway.request, gateway.take_over)
+            Predecessor(
+                self._board,
+                pair,
+                self._pool,
+                gateway.request,
+                gateway.refusal,
+                gateway.take_over,
+                self._runs,
+            )
             for pair in pairs
         ]
         return passing.take_over(self._board, self._spawner, self._pool, last, self._predecessors)
@@ -57,7 +72,13 @@ class Passage:
     def make_way(self, pair: socket.socket) -> Deferred[None]:
         """Lets go of all at once, but for what is in flight; called back when that has ended."""
         self._yielded, done = passing.make_way(
-            self._board, pair, self._diag, self._pool, self._gateway, self._predecessors
+            self._board,
+            pair,
+            self._diag,
+            self._pool,
+            self._gateway,
+            self._predecessors,
+            self._runs,
         )
         return done
 

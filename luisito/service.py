@@ -16,7 +16,7 @@ from luisito.errors import SpawnerLost
 from luisito.net.listening import listen
 from luisito.net.switchboard import Switchboard
 from luisito.parts import Parts
-from luisito.process.configuration import configuration
+from luisito.process.configuration import configuration, digest
 from luisito.process.folders import make_logs, make_state
 from luisito.process.who import drop, network_user, servers_user
 from luisito.spawner import patience
@@ -180,7 +180,8 @@ class LuisitoService(Service):
             make_state(settings.state_dir, uid, gid)
         if settings.output_log_dir is not None:
             make_logs(settings.output_log_dir)
-        hello = self._tenure.configure(self._configuration(), self._bound)
+        order = self._configuration()
+        hello = self._tenure.configure(order, self._bound)
         self._log.info("Spawner: {words}", words=hello.words)
         self._parts = parts = Parts(
             reactor,
@@ -191,6 +192,7 @@ class LuisitoService(Service):
             user=self._network_user,
             servers=servers,
             kept=kept,
+            runs=digest(order),
         )
         for descriptor in kept.values():
             os.close(descriptor)

@@ -62,10 +62,25 @@ class Lent(NamedTuple):
 
 
 class Want(NamedTuple):
-    """A request waits for a lease on a site's server."""
+    """A request waits for a lease on a site's server; since when for room, null where for none."""
 
     waiter: int
     site: str
+    since: int | None
+
+
+class Failed(NamedTuple):
+    """A site that is left alone for a while, as its starts have failed; see core.sites.Failure.
+
+    `runs` is a digest of what was run: another command is tried at once.
+    """
+
+    site: str
+    runs: str
+    detail: str
+    until: int
+    times: int
+    forget_at: int
 
 
 class Handed(NamedTuple):
@@ -138,13 +153,16 @@ class Withdrawn(NamedTuple):
     detail: str
 
 
-Told = Begin | Held | Lent | Want | Handed | Unwant | Connected | Answered | Released | Client
+Told = (
+    Begin | Held | Lent | Failed | Want | Handed | Unwant | Connected | Answered | Released | Client
+)
 Reply = Granted | Refused | Withdrawn
 
 _TOLD: dict[str, type[Told]] = {
     "begin": Begin,
     "held": Held,
     "lent": Lent,
+    "failed": Failed,
     "want": Want,
     "handed": Handed,
     "unwant": Unwant,

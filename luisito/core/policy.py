@@ -19,7 +19,7 @@ from luisito.core.orders import (
 )
 from luisito.core.room import Room
 from luisito.core.schedule import Schedule
-from luisito.core.sites import RETRY_AFTER, Failure, Site, Sites
+from luisito.core.sites import RETRY_AFTER, Failure, Site, Sites, Waiting
 from luisito.core.streams import Streams
 
 if TYPE_CHECKING:
@@ -254,35 +254,58 @@ class Policy:
 
     # Facts about other pools
 
-    def adopt(self, known: Sequence[Known], now: float) -> tuple[Sequence[Server], Sequence[Order]]:
-        """Take over the servers of another pool, before anybody asks for one.
+    def adopt(
+        self,
+        known: Sequence[Known],
+        now: float,
+        waiting: Sequence[Waiting] = (),
+        failures: Sequence[Failure] = (),
+    ) -> tuple[Sequence[Server], Sequence[Order]]:
+        """Take over what another pool had, before anybody asks for a server.
 
-        Where there are more than max_servers, those in use stay until they are so no more.
+        Where there are more than max_servers, those in use stay until they are so no more; a start
+        that is one too many begins anew for those who wait for it.
 
         Args:
             known: the servers.
             now: seconds.
+            waiting: who waits, as `resign` told. All of them count before it is decided who goes.
+            failures: what failed there (`failures`).
 
         Returns:
-            The servers in the same order; and who has to go, as nobody needs it.
+            The servers in the same order; and what is to be done.
         """
         fleet, orders = self._fleet, list[Order]()
         servers = take_in(known, fleet, self._sites, now)
+        self._sites.remember(failures, now)
+        for one in waiting:
+            self._wait(one, now, orders)
         for server, reason in list(fleet.draining.items()):
             if not server.leases:
                 self._room.terminate(server, reason, now, orders)
         for server in fleet.starting:
             self._look_after(self._sites.by_name[server.site], now)
         self._room.shrink(now, orders)
-        return servers, orders
+        return servers, self._fill(now, orders)
 
-    def resign(self) -> list[tuple[str, Hashable]]:
+    def _wait(self, one: Waiting, now: float, orders: list[Order]) -> None:
+        """Queue who has waited in another pool; those for whom a server starts get it later."""
+        record = self._sites.enqueue(one.site, one.waiter, now)
+        if isinstance(record, Refuse):
+            orders.append(record)
+        elif record.server is None:
+            self._sites.park(one.waiter, now if one.since is None else min(one.since, now))
+        elif record.server.state is READY:
+            self._grant(one.waiter, record.server, now, orders)
+            record.server.order.pop(record.server, None)
+
+    def resign(self) -> list[Waiting]:
         """Forget all servers and all who wait, whom another pool takes over.
 
         No lease is given any more, and none is to be released here.
 
         Returns:
-            Which site is waited for, and by whom, first come first.
+            Who waits: those for room first, then first come first.
         """
         self._closing = True
         for server in self._fleet.by_id.values():
@@ -313,7 +336,7 @@ class Policy:
 
     def failures(self) -> list[Failure]:
         """Tell which sites have a failed start that is not forgiven yet, the oldest in front."""
-        return [Failure(site.name, site.detail, site.until) for site in self._sites.failed]
+        return self._sites.failures()
 
     # Waiters
 

@@ -68,14 +68,20 @@ class Room:
         """Let go what is over max_servers, the least recently used first, and of that the idle."""
         limit, fleet = self._limits.max_servers, self._fleet
         reason = f"MAX_SERVERS is {limit} now"
-        served = sorted(
-            [*fleet.starting, *fleet.ready.values()],
-            key=lambda server: (server.leases > 0, server.used_at, server.id),
-        )
-        for server in served:
-            over = len(fleet.starting) + len(fleet.ready) if server.leases else fleet.alive
+        waiters = {
+            server: list(self._sites.by_name[server.site].waiters)
+            for server in [*fleet.starting, *fleet.ready.values()]
+        }
+
+        def in_use(server: Server) -> bool:
+            return server.leases > 0 or bool(waiters[server])
+
+        for server in sorted(waiters, key=lambda each: (in_use(each), each.used_at, each.id)):
+            over = len(fleet.starting) + len(fleet.ready) if in_use(server) else fleet.alive
             if over <= limit:
                 break
+            for waiter in waiters[server]:
+                self._sites.park(waiter, now)
             self.retire(server, reason, now, orders)
 
     def retire(self, server: Server, reason: str, now: float, orders: list[Order]) -> None:

@@ -10,7 +10,7 @@ from luisito.core.lifecycle import Server, State
 from luisito.core.orders import Limits, Order, Refusal, Refuse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable
+    from collections.abc import Callable, Hashable, Sequence
 
     from luisito.core.backoff import BackOff
 
@@ -54,11 +54,29 @@ class Failure(NamedTuple):
         site: its key.
         detail: what failed, for an operator.
         until: no start before this time, in seconds.
+        times: starts that failed in a row.
+        forget_at: when it is forgotten unless somebody asks for the site, likewise.
     """
 
     site: str
     detail: str
     until: float
+    times: int
+    forget_at: float
+
+
+class Waiting(NamedTuple):
+    """A request without an answer.
+
+    Attributes:
+        site: that it waits for.
+        waiter: names it.
+        since: since when it waits for room, in seconds; None where its server starts.
+    """
+
+    site: str
+    waiter: Hashable
+    since: float | None
 
 
 class Sites:
@@ -101,9 +119,11 @@ class Sites:
         """Note which server is its site's, of one that nobody here has asked for."""
         self.by_name.setdefault(server.site, Site(server.site)).server = server
 
-    def park(self, waiter: Hashable, now: float) -> None:
-        """Let a waiter wait for room; its queue_timeout begins."""
-        self.parked[waiter] = now + self._limits.queue_timeout
+    def park(self, waiter: Hashable, since: float) -> None:
+        """Let a waiter wait for room; its queue_timeout begins, or has begun in another pool."""
+        # They have their turns in the order in which they are parked, and so the times rise.
+        last = next(reversed(self.parked.values()), 0.0)
+        self.parked[waiter] = max(since + self._limits.queue_timeout, last)
 
     def dequeue(self, waiter: Hashable) -> Site:
         """Take a waiter out; the caller answers it."""
@@ -156,10 +176,33 @@ class Sites:
         if site.server is None and not site.waiters and not site.failures:
             self.by_name.pop(site.name, None)
 
-    def clear(self) -> list[tuple[str, Hashable]]:
-        """Forget everything; returns the site of each waiter, and the waiter, first come first."""
-        turns = [*self.parked, *(waiter for waiter in self.waiting if waiter not in self.parked)]
-        waiting = [(self.waiting[waiter].name, waiter) for waiter in turns]
+    def failures(self) -> list[Failure]:
+        """Tell which failures are remembered, the oldest in front."""
+        return [
+            Failure(site.name, site.detail, site.until, site.failures, forget_at)
+            for site, forget_at in self.failed.items()
+        ]
+
+    def remember(self, failures: Sequence[Failure], now: float) -> None:
+        """Take over failures of another pool, the oldest in front; none lasts longer than ours."""
+        for failure in failures:
+            site = self.by_name.setdefault(failure.site, Site(failure.site))
+            site.failures, site.detail = failure.times, failure.detail
+            site.until = min(failure.until, now + self._back_off.cap)
+            self.failed[site] = min(failure.forget_at, now + self._back_off.forget)
+
+    def clear(self) -> list[Waiting]:
+        """Forget everything; returns who waits, those for room first, then first come first."""
+        timeout = self._limits.queue_timeout
+        waiting = [
+            Waiting(self.waiting[waiter].name, waiter, until - timeout)
+            for waiter, until in self.parked.items()
+        ]
+        waiting += [
+            Waiting(site.name, waiter, None)
+            for waiter, site in self.waiting.items()
+            if waiter not in self.parked
+        ]
         for memory in (self.by_name, self.waiting, self.parked, self.failed):
             memory.clear()
         return waiting

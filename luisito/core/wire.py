@@ -5,7 +5,7 @@ unix(7)). Each kind of message is declared once, as a class.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from luisito.core import codec
 from luisito.errors import WireError
@@ -80,6 +80,13 @@ class Configure(NamedTuple):
     pids_max: int | None = None  # processes and threads
     on_crash: str | None = None  # "replace" or "stop"; null: as it was started
     network_uid: int | None = None
+
+
+RUNS: Final = (
+    "command", "env", "project_path", "cwd", "run_as", "run_as_file", "run_as_digest",
+    "allow_root", "min_uid", "umask", "rlimits", "memory_max", "cpu_max", "pids_max",
+)  # fmt: skip
+"""What of Configure makes a difference to a server that runs."""
 
 
 class Serve(NamedTuple):

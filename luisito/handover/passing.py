@@ -33,6 +33,7 @@ def make_way(
     pool: Pool,
     gateway: Gateway,
     predecessors: Sequence[Predecessor],
+    runs: str = "",
 ) -> tuple[Yielded, Deferred[None]]:
     """Has a successor decide about servers from now on, for all that is still in flight here.
 
@@ -43,12 +44,13 @@ def make_way(
         pool: that has had the say.
         gateway: that has the clients.
         predecessors: whose leases are held by way of us, and whose clients pass through.
+        runs: see handover.Failed.
 
     Returns:
         What goes on asking for leases; and a Deferred that is called back when nothing is left
         here.
     """
-    yielded = Yielded(board, sock, diag)
+    yielded = Yielded(board, sock, diag, runs)
     pool.yield_to(yielded)
     lessees: list[Lessee] = [gateway, *predecessors]
     for lessee in lessees:
@@ -92,7 +94,9 @@ def take_over(
     rows = yield spawner.servers()
     now = board.seconds()
     servers = [_inherited(row, now, predecessors) for row in rows]
-    yield pool.adopt(servers, last)
+    waiting = [one for each in predecessors for one in each.waiting()]
+    failures = [one for each in predecessors for one in each.failures]
+    yield pool.adopt(servers, last, waiting, failures)
     if servers:
         _log.info("Took over {count} app servers", count=len(servers))
     for predecessor in predecessors:

@@ -8,9 +8,10 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from luisito.core import handover
-from luisito.core.handover import micros
+from luisito.core.handover import micros, seconds
 from luisito.core.lease import Refused
 from luisito.core.orders import NOTHING
+from luisito.core.sites import Failure, Waiting
 from luisito.errors import WireError
 from luisito.handover.pair import Pair
 from luisito.net.handed import unpack
@@ -84,11 +85,14 @@ class Predecessor:
         sock: one end of the pair with it, non-blocking; owned by this from now on.
         lessor: gives the leases (Pool).
         ask: asks for a lease on a site's server (Gateway.request).
+        refusal: why a host is no site here; None where it is one (Gateway.refusal).
         client: goes on with each client (Gateway.take_over).
+        runs: see handover.Failed.
 
     Attributes:
         held: what it has told of servers, by number.
         lent: the leases that it holds on servers of which it knows no more, likewise.
+        failures: the sites that it had left alone for a while, and still would be.
         told: is called back when that is all of it, as far as it could be told. After that nothing
             more is heard until `go_on`.
         ended: is called back when it has ended, and all that it said has been heard.
@@ -102,11 +106,15 @@ class Predecessor:
         sock: socket.socket,
         lessor: Lessor,
         ask: Callable[[str, Absent], None],
+        refusal: Callable[[str], Refused | None],
         client: Callable[[Handed], None],
+        runs: str = "",
     ) -> None:
         self._clock = board.seconds
         self._lessor = lessor
-        self._ask, self._client = ask, client
+        self._ask, self._refusal, self._client = ask, refusal, client
+        self._runs = runs
+        self.failures: list[Failure] = []
         self.held: dict[int, Held] = {}
         self.lent: dict[int, Lent] = {}
         self.told: Deferred[None] = Deferred()
@@ -130,8 +138,22 @@ class Predecessor:
             return None
         return Holder(self, told.lease)
 
+    def waiting(self) -> list[Waiting]:
+        """Who waited there, for the pool to answer; those for no site of ours are refused."""
+        found = []
+        wanted, self._wanted = self._wanted, []
+        for want in wanted:
+            absent = self._absent(want)
+            refused = self._refusal(want.site)
+            if refused is None:
+                since = None if want.since is None else seconds(want.since)
+                found.append(Waiting(want.site, absent, since))
+            else:
+                absent.refused(refused)
+        return found
+
     def go_on(self, living: Collection[int]) -> None:
-        """All servers have been adopted: hears the rest, of those who wait first.
+        """All has been adopted: hears the rest.
 
         Args:
             living: the numbers of the servers that there were.
@@ -145,9 +167,6 @@ class Predecessor:
                 self.withdraw(lent.lease, _ENDED)
         self.held.clear()
         self.lent.clear()
-        wanted, self._wanted = self._wanted, []
-        for want in wanted:
-            self._want(want)
         self._pair.go_on()
 
     def close(self) -> None:
@@ -202,6 +221,8 @@ class Predecessor:
         elif isinstance(told, handover.Lent):
             self.lent[told.server] = told
             self._last = max(self._last, told.lease)
+        elif isinstance(told, handover.Failed):
+            self._failed(told)
         elif isinstance(told, handover.Want):
             self._wanted.append(told)
         elif isinstance(told, handover.Handed):
@@ -240,11 +261,21 @@ class Predecessor:
         else:
             raise WireError(f"out of turn: {told!r:.200}")
 
+    def _failed(self, failed: handover.Failed) -> None:
+        if failed.runs == self._runs:
+            until, forget_at = seconds(failed.until), seconds(failed.forget_at)
+            self.failures.append(
+                Failure(failed.site, failed.detail, until, failed.times, forget_at)
+            )
+
     def _want(self, want: handover.Want) -> None:
         if want.waiter in self._waiters:
             raise WireError(f"request {want.waiter} waits already")
+        self._ask(want.site, self._absent(want))
+
+    def _absent(self, want: handover.Want) -> Absent:
         absent = self._waiters[want.waiter] = Absent(self, want.waiter)
-        self._ask(want.site, absent)
+        return absent
 
     def _unwant(self, absent: Absent | None) -> None:
         if absent is not None:

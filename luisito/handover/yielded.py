@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from luisito.core.lease import Stream, Waiter
     from luisito.core.orders import Order
+    from luisito.core.sites import Failure
     from luisito.net.handed import Handed
     from luisito.net.switchboard import Switchboard
     from luisito.process.start import Start
@@ -48,6 +49,7 @@ class Yielded:
         board: the reactor.
         sock: one end of the pair with the successor, non-blocking; owned by this from now on.
         diag: says who listens on a port.
+        runs: see handover.Failed.
 
     Attributes:
         over: is called back, in a turn of its own, when nobody waits and no lease is held.
@@ -56,8 +58,8 @@ class Yielded:
 
     _log = Logger()
 
-    def __init__(self, board: Switchboard, sock: socket.socket, diag: Diag) -> None:
-        self._board, self._diag = board, diag
+    def __init__(self, board: Switchboard, sock: socket.socket, diag: Diag, runs: str = "") -> None:
+        self._board, self._diag, self._runs = board, diag, runs
         self._clock = board.seconds
         self._leases: dict[Server, int] = {}
         self._servers: dict[int, Server] = {}
@@ -145,20 +147,35 @@ class Yielded:
             )
         )
 
+    def failed(self, failure: Failure) -> None:
+        """See Heir."""
+        detail = failure.detail[-handover.MAX_TEXT :]
+        until, forget_at = micros(failure.until), micros(failure.forget_at)
+        self._pair.send(
+            handover.Failed(failure.site, self._runs, detail, until, failure.times, forget_at)
+        )
+
+    def waits(self, site: str, waiter: Waiter, since: float | None) -> None:
+        """See Heir."""
+        self._want(site, waiter, None if since is None else micros(since))
+
     # -- see Lessor
 
     def take(self, site: str) -> None:
         """See Lessor: who has a server that is awake is decided elsewhere."""
 
     def request(self, site: str, waiter: Waiter) -> None:
-        """See Lessor, and Heir."""
+        """See Lessor."""
+        self._want(site, waiter, None)
+
+    def _want(self, site: str, waiter: Waiter, since: int | None) -> None:
         if self.lost.called:
             waiter.refused(Refused(503, _GONE, _RETRY_AFTER))
             return
         self._last += 1
         self._numbers[waiter] = self._last
         self._waiters[self._last] = waiter, site
-        self._pair.send(handover.Want(self._last, site))
+        self._pair.send(handover.Want(self._last, site, since))
 
     def cancel(self, waiter: Waiter) -> None:
         """See Lessor."""
@@ -291,7 +308,7 @@ class Yielded:
         for server, lease in self._leases.items():
             self._pair.send(handover.Lent(self._spawned[server], lease, server in self._early))
         for number, (_, site) in self._waiters.items():
-            self._pair.send(handover.Want(number, site))
+            self._pair.send(handover.Want(number, site, None))
         self._pair.send(handover.Handed())
         homeless, self._homeless = self._homeless, []
         for handed in homeless:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from luisito.core.lease import Stream, Waiter
     from luisito.core.lifecycle import Server
     from luisito.core.orders import Order
+    from luisito.core.sites import Failure
     from luisito.process.start import Start
 
 
@@ -69,5 +70,8 @@ class Heir(Protocol):
     def hold(self, start: Start, early: Waiter | None) -> None:
         """A server; and who has its early lease, if anybody does."""
 
-    def request(self, site: str, waiter: Waiter) -> None:
-        """Somebody waits for a lease on a site's server."""
+    def failed(self, failure: Failure) -> None:
+        """A site whose starts have failed."""
+
+    def waits(self, site: str, waiter: Waiter, since: float | None) -> None:
+        """Somebody waits for a lease on a site's server; see core.sites.Waiting."""

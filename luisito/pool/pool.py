@@ -103,12 +103,14 @@ class Pool(Processes):
         """Gives up all servers and all who wait; whoever asks for a lease must ask `heir` now."""
         for start in self._of.values():
             heir.hold(start, self._early.get(start.server))
+        for failure in self._policy.failures():
+            heir.failed(failure)
         waiting = self._policy.resign()
         for start in self._starts.values():
             start.let_go()
         self._forget_all()
-        for site, waiter in waiting:
-            heir.request(site, waiter)  # type: ignore[arg-type]
+        for one in waiting:
+            heir.waits(one.site, one.waiter, one.since)  # type: ignore[arg-type]
         self._check_empty()
 
     # ------------------------------------------------------------------ the end

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from luisito.core.lease import Waiter
     from luisito.core.orders import Order, Terminate
     from luisito.core.policy import Policy
+    from luisito.core.sites import Failure as SiteFailure
+    from luisito.core.sites import Waiting
     from luisito.process.client import Spawner
     from luisito.process.start import Ways
 
@@ -118,18 +120,28 @@ class Processes:
 
     # -- servers of another process
 
-    def adopt(self, servers: Sequence[Inherited], last: int) -> Deferred[None]:
-        """Takes over servers that another process had started, before anybody asks for one.
+    def adopt(
+        self,
+        servers: Sequence[Inherited],
+        last: int,
+        waiting: Sequence[Waiting] = (),
+        failures: Sequence[SiteFailure] = (),
+    ) -> Deferred[None]:
+        """Takes over what another process had, before anybody asks for a server.
 
         Args:
             servers: as far as they are known.
             last: the highest number that a server has had.
+            waiting: who waits for one.
+            failures: the sites whose starts have failed.
 
         Returns:
             Is called back once they are as if we had started them.
         """
         self._last = last
-        adopted, orders = self._policy.adopt([one.known for one in servers], self._clock())
+        adopted, orders = self._policy.adopt(
+            [one.known for one in servers], self._clock(), waiting, failures
+        )
         waited_for: list[Deferred[None]] = []
         for one, server in zip(servers, adopted, strict=True):
             start = AdoptedStart(self._ways, one, server)

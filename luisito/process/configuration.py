@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from typing import TYPE_CHECKING
 
 from luisito.core.cgroup import CPU_PERIOD
-from luisito.core.wire import VERSION, Configure
+from luisito.core.wire import RUNS, VERSION, Configure
 from luisito.settings.values import Function
 
 if TYPE_CHECKING:
@@ -71,3 +72,9 @@ def configuration(
         on_crash=settings.on_crash,
         network_uid=network_user[0],
     )
+
+
+def digest(order: Configure) -> str:
+    """Tells what would be run, so that it can be compared; see wire.RUNS."""
+    runs = [getattr(order, name) for name in RUNS]
+    return hashlib.sha256(json.dumps(runs).encode()).hexdigest()

@@ -239,19 +239,25 @@ class Gateway:
 
     def request(self, site: str, exchange: Waiter) -> None:
         """Asks the pool for a server; `exchange` is granted or refused one, perhaps at once."""
-        try:
-            allowed = self._routes.allows(site)
-        except SettingsError as error:
-            exchange.refused(Refused(CANNOT_TELL, str(error)))
-            return
-        if not allowed:
-            exchange.refused(Refused(NO_SITE, f"{site} is not a site here: see ALLOWED_HOSTS"))
+        refused = self.refusal(site)
+        if refused is not None:
+            exchange.refused(refused)
         elif self._settings.project_path is None or (known := self._folders.known(site)):
             self._pool.request(site, exchange)
         elif known is not None:
             exchange.refused(Refused(NO_SITE, f"{site} has no folder: see PROJECT_PATH"))
         else:
             self._folders.ask(site, partial(self._asked_folder, site, exchange))
+
+    def refusal(self, site: str) -> Refused | None:
+        """Why a host may have no server here; None where it may, as far as its name tells."""
+        try:
+            allowed = self._routes.allows(site)
+        except SettingsError as error:
+            return Refused(CANNOT_TELL, str(error))
+        return (
+            None if allowed else Refused(NO_SITE, f"{site} is not a site here: see ALLOWED_HOSTS")
+        )
 
     def is_site(self, site: str) -> Deferred[bool]:
         """Whether a host is a site: allowed, and with a folder where PROJECT_PATH is set."""

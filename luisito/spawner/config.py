@@ -18,10 +18,6 @@ if TYPE_CHECKING:
 DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
 LISTENER = 3  # the descriptor of %FD (sd_listen_fds(3))
 _MAX_RUNTIME_DIR = 86  # bytes: sun_path is 108, "/2147483647/notify" and the NUL take 19 of them
-_RUNS = (
-    "command", "env", "project_path", "cwd", "run_as", "run_as_file", "run_as_digest",
-    "allow_root", "min_uid", "umask", "rlimits", "memory_max", "cpu_max", "pids_max",
-)  # fmt: skip
 _ALIVE_TO_SPARE = 16  # servers; the pool counts for itself, this only stops a pool gone wild
 
 
@@ -135,7 +131,7 @@ class Config:
         pidfile = _optional("pidfile", order.pidfile)
         self.pidfile = None if pidfile is None else Leftover(pidfile)
         self.on_crash = order.on_crash
-        self.runs = tuple(getattr(order, name) for name in _RUNS)
+        self.runs = tuple(getattr(order, name) for name in wire.RUNS)
         self.max_alive = order.max_servers + order.overlap + _ALIVE_TO_SPARE
         self.user = self._one_user()
         self.alike = self.user is not None and self.project_path is None

@@ -6,6 +6,7 @@ import pytest
 
 from luisito.core.adoption import Known
 from luisito.core.lifecycle import State
+from luisito.core.sites import Failure, Waiting
 from tests.core.test_policy import Talk
 
 STARTING, READY, DRAINING, STOPPING = (
@@ -16,9 +17,9 @@ STARTING, READY, DRAINING, STOPPING = (
 )
 
 
-def adopt(talk, *known):
+def adopt(talk, *known, waiting=(), failures=()):
     """Have it adopt them, and number them as it lists them, from 1."""
-    servers, orders = talk.policy.adopt(known, talk.now)
+    servers, orders = talk.policy.adopt(known, talk.now, waiting, failures)
     talk.servers.update({server.id: server for server in servers})
     heard = talk.hear(orders)
     assert [server.site for server in servers] == [one.site for one in known]
@@ -213,6 +214,95 @@ def test_a_start_that_fails_is_its_sites_failure():
     assert t.ask("a2") == ["refuse a2 BACKING_OFF"]
 
 
+# Who waited, and what had failed
+
+
+def test_a_start_that_somebody_waits_for_makes_no_room_for_others():
+    t = talk(max_servers=1)
+    waiting = [Waiting("a", "a1", 99.0), Waiting("b", "b1", None)]
+    assert adopt(t, Known("b", started_at=99), waiting=waiting) == []
+    assert t.policy.waiting == 2
+    assert t.ready(1) == ["grant b1 b1"]
+    assert t.release(1) == ["terminate b1", "spawn a2"]
+
+
+def test_who_waited_for_room_may_have_it_at_once():
+    t = talk(max_servers=2, overlap=2)
+    waiting = [Waiting("c", "c1", 98.0), Waiting("d", "d1", 99.0), Waiting("b", "b1", None)]
+    heard = adopt(t, ready("a"), Known("b", started_at=99), waiting=waiting)
+    assert heard == ["terminate a1", "spawn c3"]
+
+
+def test_nobody_waits_longer_for_room_because_another_pool_decides():
+    t = talk(max_servers=1, queue_timeout=45)
+    waiting = [Waiting("a", "a1", 60.0), Waiting("b", "b1", 80.0), Waiting("c", "c1", 1e9)]
+    assert adopt(t, ready("z", leases=1), waiting=waiting) == []
+    assert t.ask("d1") == []
+    assert t.policy.deadline() == 105
+    assert t.at(105) == ["refuse a1 QUEUE_TIMEOUT"]
+    assert t.at(125) == ["refuse b1 QUEUE_TIMEOUT"]
+    assert t.at(145) == ["refuse c1 QUEUE_TIMEOUT", "refuse d1 QUEUE_TIMEOUT"]
+
+
+def test_turns_are_kept_where_times_are_not_in_order():
+    t = talk(max_servers=1, queue_timeout=45)
+    waiting = [Waiting("a", "a1", 80.0), Waiting("b", "b1", 60.0)]
+    adopt(t, ready("z", leases=1), waiting=waiting)
+    assert t.at(124) == []
+    assert t.at(125) == ["refuse a1 QUEUE_TIMEOUT", "refuse b1 QUEUE_TIMEOUT"]
+
+
+def test_more_waited_than_may_wait_now():
+    t = talk(queue_limit=1)
+    waiting = [Waiting("a", "a1", None), Waiting("a", "a2", None)]
+    assert adopt(t, Known("a", started_at=99), waiting=waiting) == ["refuse a2 QUEUE_FULL"]
+
+
+def test_who_waited_for_what_would_not_be_started_now_waits_for_a_new_one():
+    t = talk(queue_timeout=45)
+    waiting = [Waiting("a", "a1", None)]
+    heard = adopt(t, Known("a", current=False, started_at=99), waiting=waiting)
+    assert heard == ["terminate a1", "spawn a2"]
+
+
+def test_who_waited_for_what_is_ready_has_it():
+    t = talk(max_servers=1)
+    assert adopt(t, ready("a"), waiting=[Waiting("a", "a1", None)]) == ["grant a1 a1"]
+    assert t.ask("b1") == []
+    assert t.release(1) == ["terminate a1", "spawn b2"]
+
+
+def test_fewer_servers_than_before_and_somebody_waits_for_a_start():
+    t = talk(max_servers=1, overlap=5)
+    heard = adopt(t, Known("a", started_at=99), ready("b", 2), waiting=[Waiting("a", "a1", None)])
+    assert heard == ["terminate b1"]
+    assert t.ready(2) == ["grant a1 a2"]
+
+
+def test_fewer_servers_than_before_and_somebody_waits_for_each():
+    t = talk(max_servers=1, overlap=5)
+    waiting = [Waiting("a", "a1", None), Waiting("b", "b1", None)]
+    starts = [Known("a", started_at=98, used_at=98), Known("b", started_at=99, used_at=99)]
+    assert adopt(t, *starts, waiting=waiting) == ["terminate a1"]
+    assert t.ready(2) == ["grant b1 b2"]
+    assert t.release(2) == ["terminate b2", "spawn a3"]
+
+
+def test_a_site_that_had_failed_is_left_alone_for_the_rest_of_its_time():
+    t = talk()
+    adopt(t, failures=[Failure("a", "gone", 104.0, 3, 190.0), Failure("b", "", 1e9, 9, 1e9)])
+    assert t.ask("a1") == ["refuse a1 BACKING_OFF"]
+    assert (t.last[0].retry_after, t.last[0].detail) == (4.0, "gone")
+    assert t.ask("b1") == ["refuse b1 BACKING_OFF"]
+    assert t.last[0].retry_after == 60
+    t.now = 104
+    assert t.ask("a1") == ["spawn a1"]
+    t.exited(1)  # for the fourth time
+    assert t.policy.failures()[1] == ("a", "gone", 112.0, 4, 224.0)
+    assert t.at(220) == []
+    assert [failure.site for failure in t.policy.failures()] == ["a"]
+
+
 # The one that gives up its own
 
 
@@ -226,7 +316,7 @@ def test_whoever_resigns_has_nothing_any_more():
     t.cancel("d1")
     t.ask("e1")
     t.policy.streamed(t.servers[1], Silent(), t.now)
-    assert t.policy.resign() == [("e", "e1"), ("c", "c1"), ("c", "c2")]
+    assert t.policy.resign() == [("e", "e1", 2.0), ("c", "c1", None), ("c", "c2", None)]
     assert t.policy.servers == {}
     assert t.policy.waiting == 0
     assert t.policy.deadline() is None
@@ -254,4 +344,4 @@ def test_who_was_parked_again_has_the_turn_of_now():
     t.ask("b1")
     assert t.stop("a") == ["terminate a1", "spawn b2"]
     t.ask("c1")
-    assert t.policy.resign() == [("a", "a1"), ("c", "c1"), ("b", "b1")]
+    assert t.policy.resign() == [("a", "a1", 0.0), ("c", "c1", 0.0), ("b", "b1", None)]

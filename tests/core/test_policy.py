@@ -238,7 +238,7 @@ def test_an_exit_before_ready_answers_all_at_once_and_backs_off():
     assert t.exited(1) == ["refuse a1 START_FAILED", "refuse a2 START_FAILED"]
     assert [(r.retry_after, r.detail) for r in t.last] == [(1.0, "gone")] * 2
     assert t.state(1) is State.FAILED
-    assert t.policy.failures() == [("a", "gone", 1.0)]
+    assert t.policy.failures() == [("a", "gone", 1.0, 1, 120.0)]
     t.now = 0.25
     assert t.ask("a3") == ["refuse a3 BACKING_OFF"]
     assert (t.last[0].retry_after, t.last[0].detail) == (0.75, "gone")
@@ -305,7 +305,7 @@ def test_an_old_failure_is_forgotten():
     t.now = 119
     t.ask("a2")
     assert t.at(120) == []  # being started again: not yet
-    assert t.policy.failures() == [("a", "gone", 1.0)]
+    assert t.policy.failures() == [("a", "gone", 1.0, 1, 240.0)]
     t.ready(2)
     assert t.at(240) == []
     assert t.policy.failures() == []

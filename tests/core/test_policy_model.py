@@ -157,32 +157,35 @@ class PoolMachine(RuleBasedStateMachine):
 
     def obey(self, orders, *refusals):
         for order in orders:
-            match order:
-                case Spawn():
-                    assert self.parked(), "a spawn that nobody asked for"
-                    assert self.parked()[0].site == order.server.site, "overtaken"
-                    assert self.room() == (False, False, True), "no room"
-                    self.processes.append(Process(order.server, self.now))
-                case Terminate():
-                    self.obey_terminate(order)
-                case EndStreams():
-                    self.obey_end_streams(order)
-                case Kill():
-                    process = self.of(order.server)
-                    assert process.state is State.STOPPING
-                    assert process.signalled + self.limits.stop_timeout <= self.now
-                    process.signalled = self.now
-                case Grant():
-                    self.obey_grant(order)
-                case Refuse():
-                    assert order.refusal in refusals
-                    assert order.retry_after > 0
-                    if order.refusal is Refusal.QUEUE_TIMEOUT:
-                        waiter = next(w for w in self.waiters if w.name == order.waiter)
-                        assert waiter in self.parked(), "its server is being started"
-                        assert waiter.since + self.limits.queue_timeout <= self.now
-                    self.answer(order.waiter)
+            self.judge(order, *refusals)
         self.settle()
+
+    def judge(self, order, *refusals):
+        match order:
+            case Spawn():
+                assert self.parked(), "a spawn that nobody asked for"
+                assert self.parked()[0].site == order.server.site, "overtaken"
+                assert self.room() == (False, False, True), "no room"
+                self.processes.append(Process(order.server, self.now))
+            case Terminate():
+                self.obey_terminate(order)
+            case EndStreams():
+                self.obey_end_streams(order)
+            case Kill():
+                process = self.of(order.server)
+                assert process.state is State.STOPPING
+                assert process.signalled + self.limits.stop_timeout <= self.now
+                process.signalled = self.now
+            case Grant():
+                self.obey_grant(order)
+            case Refuse():
+                assert order.refusal in refusals
+                assert order.retry_after > 0
+                if order.refusal is Refusal.QUEUE_TIMEOUT:
+                    waiter = next(w for w in self.waiters if w.name == order.waiter)
+                    assert waiter in self.parked(), "its server is being started"
+                    assert waiter.since + self.limits.queue_timeout <= self.now
+                self.answer(order.waiter)
 
     def obey_terminate(self, order):
         process = self.of(order.server)
@@ -216,7 +219,13 @@ class PoolMachine(RuleBasedStateMachine):
             assert process.used + self.limits.idle_timeout <= self.now
         elif order.reason.startswith("MAX_SERVERS"):
             assert len(self.some(*ALIVE)) > self.limits.max_servers
-            assert process.used == min(p.used for p in self.unused()), "not the least recently used"
+            serving = self.some(State.STARTING, State.READY)
+            unused = [p for p in self.unused() if not self.queue(p.server.site)]
+            assert process in unused or not unused, "somebody waits for it"
+            assert process.used == min(
+                p.used for p in unused or serving if p in unused or not p.leases
+            ), "not the least recently used"
+            self.park_again(process)
         process.state = State.STOPPING
         process.signalled = self.now
         process.ending = False
@@ -557,32 +566,52 @@ class PoolMachine(RuleBasedStateMachine):
     def succeed(self, data, limits):
         """Another policy takes over, perhaps with other bounds, and what is run may have changed.
 
-        It knows nothing of streams and failures.
+        It knows nothing of streams.
         """
         parked = self.parked()
         waiting = parked + [w for w in self.waiters if w not in parked]
-        assert self.policy.resign() == [(w.site, w.name) for w in waiting]
+        failures = self.policy.failures()
+        told = self.policy.resign()
+        assert [(one.site, one.waiter) for one in told] == [(w.site, w.name) for w in waiting]
+        assert [one.since for one in told] == [w.since if w in parked else None for w in waiting]
         self.processes = data.draw(st.permutations(self.some(*HOLDING)))
         self.limits = limits = limits or self.limits
         self.policy = Policy(limits, lambda: self.jitter)
-        self.waiters, self.failed_at = [], {}
         known = [self.known(p, current=data.draw(st.booleans())) for p in self.processes]
-        servers, orders = self.policy.adopt(known, self.now)
+        servers, orders = self.policy.adopt(known, self.now, told, failures)
         for process, one, server in zip(self.processes, known, servers, strict=True):
             assert server.site == process.server.site
             process.server, process.abandoned, process.ending = server, None, False
             process.streams.clear()
             if process.state in ALIVE and not one.current:
                 process.state = State.DRAINING
-        gone = sum(isinstance(order, Terminate) for order in orders)
-        assert gone == len(orders)
-        self.obey(orders)
+        self.waiters = waiting
+        for waiter in self.parked():
+            if waiter not in parked:
+                waiter.since = self.now
+        self.waiters = [w for w in waiting if w in self.parked()] + [
+            w for w in waiting if w not in self.parked()
+        ]
+        while orders and not self.makes_room(orders[0]):
+            self.judge(orders.pop(0), Refusal.QUEUE_FULL)
         self.drain_what_is_over()
         assert not [p for p in self.some(State.DRAINING) if not p.leases]
         assert len(self.some(*ALIVE)) <= limits.max_servers or not self.unused()
         self.over = self.excess()
-        for waiter in waiting:
-            self.wait(waiter.name, waiter.site)
+        self.obey(orders)
+
+    @staticmethod
+    def makes_room(order):
+        return not isinstance(order, Refuse) and not (
+            isinstance(order, Terminate) and not order.reason.startswith(ROOM)
+        )
+
+    def park_again(self, process):
+        """Who waited for a start that was one too many waits for room."""
+        moved = self.queue(process.server.site)
+        for waiter in moved:
+            waiter.since = self.now
+        self.waiters = [w for w in self.waiters if w not in moved] + moved
 
     def known(self, process, *, current):
         server = process.server
@@ -605,8 +634,9 @@ class PoolMachine(RuleBasedStateMachine):
         drained = [p for p in serving if p.server.state is State.DRAINING]
         kept = [p for p in serving if p not in drained]
         assert len(drained) == max(0, len(serving) - self.limits.max_servers)
-        for process in drained:
+        for process in sorted(drained, key=lambda p: p.used):
             assert process.leases
+            self.park_again(process)
             assert all(process.used <= p.used for p in kept)
             process.state = State.DRAINING
 

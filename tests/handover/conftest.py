@@ -216,7 +216,10 @@ class Nobody:
     def hold(self, start, early):
         pass
 
-    def request(self, site, waiter):
+    def failed(self, failure):
+        pass
+
+    def waits(self, site, waiter, since):
         pass
 
 
@@ -260,6 +263,7 @@ class World(Turns):
         self.spawner = Spawner(self.reactor, launch(order._replace(**configure or {})), self)
         self.spawner.serve()
         self.names = {}  # settings of the gateways
+        self.runs = ""  # what servers run
         self.nets = []
         self.serving = None
         self.lost = []
@@ -299,7 +303,9 @@ class World(Turns):
         ours.setblocking(False)
         theirs.setblocking(False)
         before = [] if old.predecessor is None else [old.predecessor]
-        old.yielded, done = make_way(old.board, ours, old.diag, old.pool, old.gateway, before)
+        old.yielded, done = make_way(
+            old.board, ours, old.diag, old.pool, old.gateway, before, self.runs
+        )
         old.done = []
         done.addCallback(old.done.append)
         return theirs
@@ -308,7 +314,15 @@ class World(Turns):
         """What is done at Take; the predecessors beside the first are of no use later."""
         self.serving = new
         predecessors = [
-            Predecessor(new.board, sock, new.pool, new.gateway.request, new.gateway.take_over)
+            Predecessor(
+                new.board,
+                sock,
+                new.pool,
+                new.gateway.request,
+                new.gateway.refusal,
+                new.gateway.take_over,
+                self.runs,
+            )
             for sock in socks
             if sock is not None
         ]

@@ -553,7 +553,7 @@ def test_the_old_process_is_killed(world):
     while not said or not isinstance(said[-1], handover.Handed):
         said.append(handover.decode_told(theirs.recv(65536)))
     lease = said[1].lease
-    said += [handover.Want(100 + n, "slow.test") for n in range(20)]
+    said += [handover.Want(100 + n, "slow.test", None) for n in range(20)]
     ours, end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     end.setblocking(False)
     reader, writer = os.pipe()
@@ -924,7 +924,7 @@ def test_leases_and_waiters_that_are_unknown(world):
             handover.Unwant(99),
             handover.Answered(99),
             handover.Connected(99),
-            handover.Want(number, "b.test"),
+            handover.Want(number, "b.test", None),
         ):
             pair.send(message)
         one.until(lambda: logged.texts)
