@@ -349,13 +349,29 @@ def test_a_changed_command_is_taken_by_the_next_request(serve):
 
 def test_a_request_that_waits_is_served_by_whoever_serves(serve):
     """It waits for a server that starts, all through the succession."""
-    server = serve(origin={"*": {"boot": 3}})
+    server = serve(origin={"*": {"boot_delay": 3}})
     with server.client() as waiting:
         waiting.ask("/echo")
         server.wait_for_log("started as pid")
         reload(server)
         assert waiting.response().status == 200
     assert len(server.seen("boot")) == 1
+
+
+def test_a_start_that_somebody_waits_for_makes_no_room_for_others(serve):
+    """Whoever waits for room was told of first, and yet takes none from it."""
+    origin = {"a.localhost": {"boot_delay": 6}}
+    settings = {"MAX_SERVERS": 1, "QUEUE_TIMEOUT": 60}
+    server = serve(settings, way="port", origin=origin)  # nobody is connected before it is ready
+    with server.client(30) as first, server.client(30) as second:
+        first.ask("/echo", "a.localhost")
+        server.wait_for_log("a.localhost: started as pid")
+        second.ask("/echo", "b.localhost")
+        reload(server)
+        assert first.response().status == 200
+        assert second.response().status == 200
+    assert [boot["site"] for boot in server.seen("boot")] == ["a.localhost", "b.localhost"]
+    assert "while it starts" not in server.log()
 
 
 @pytest.mark.parametrize("how", ["twistd", "daemon"])

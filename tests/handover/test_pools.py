@@ -267,6 +267,62 @@ def test_a_start_that_fails_is_told_to_who_waited_before(world):
     assert "here is slow.test" in second.policy.failures()[0].detail
 
 
+def test_who_waits_for_room_waits_no_longer_than_before(world):
+    one = world(max_servers=1)
+    first = one.net()
+    busy = first.lease("a.test")
+    waiters = [first.ask("b.test"), first.ask("c.test")]
+    before = list(first.policy._sites.parked.values())
+    second = one.succeed(first)
+    assert list(second.policy._sites.parked.values()) == pytest.approx(before, abs=1e-5)
+    third = one.succeed(second)
+    assert list(third.policy._sites.parked.values()) == pytest.approx(before, abs=1e-5)
+    assert all(waiter.waiting for waiter in waiters)
+    first.release(busy)
+    one.until(lambda: not waiters[0].waiting)
+    first.release(waiters[0])
+    one.until(lambda: not waiters[1].waiting)
+    first.release(waiters[1])
+
+
+def test_a_start_that_somebody_waits_for_makes_no_room_for_others(world):
+    one = world("port", max_servers=1)
+    first = one.net()
+    far = first.get("slow.test")
+    one.until(lambda: first.policy.servers)
+    other = first.get("b.test")
+    one.until(lambda: first.policy.waiting == 2)
+    second = one.succeed(first)
+    assert second.policy.waiting == 2
+    assert second.states() == {"slow.test": STARTING}
+    one.touch("slow.test")
+    assert (one.body(far), one.body(other)) == (1, 2)
+
+
+@pytest.mark.parametrize("changed", [False, True])
+def test_a_site_that_has_failed_is_left_alone_as_long_as_the_same_would_be_run(world, changed):
+    one = world("port")
+    first = one.net()
+    first.ask("slow.test")
+    one.until(lambda: first.pool.start_of(first.server("slow.test")).uid is not None)
+    os.kill(first.pid("slow.test"), signal.SIGKILL)
+    one.until(first.policy.failures)
+    (before,) = first.policy.failures()
+    theirs = one.make_way(first)
+    if changed:
+        one.runs = "something else"
+    second = one.net()
+    done = one.take(second, theirs)
+    one.until(lambda: done)
+    if changed:
+        assert second.policy.failures() == []
+        return
+    (after,) = second.policy.failures()
+    assert (after.site, after.detail, after.times) == (before.site, before.detail, 1)
+    times = before.until, before.forget_at
+    assert (after.until, after.forget_at) == pytest.approx(times, abs=1e-5)
+
+
 # Servers that stop
 
 
