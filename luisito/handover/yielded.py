@@ -65,7 +65,7 @@ class Yielded:
         self._servers: dict[int, Server] = {}
         self._early: dict[Server, Waiter] = {}
         self._numbers: dict[Waiter, int] = {}
-        self._waiters: dict[int, tuple[Waiter, str]] = {}
+        self._waiters: dict[int, tuple[Waiter, str, int]] = {}
         self._spawned: dict[Server, int] = {}
         self._homeless: list[Handed] = []
         self._last = 0
@@ -174,7 +174,8 @@ class Yielded:
             return
         self._last += 1
         self._numbers[waiter] = self._last
-        self._waiters[self._last] = waiter, site
+        asked = micros(self._clock()) if since is None else since
+        self._waiters[self._last] = waiter, site, asked
         self._pair.send(handover.Want(self._last, site, since))
 
     def cancel(self, waiter: Waiter) -> None:
@@ -259,7 +260,7 @@ class Yielded:
             self._withdraw(reply)
 
     def _granted(self, reply: handover.Granted) -> None:
-        waiter, site = self._waiters.pop(reply.waiter, (None, ""))
+        waiter, site, _ = self._waiters.pop(reply.waiter, (None, "", 0))
         if waiter is None:  # it has left meanwhile
             self._pair.send(handover.Released(reply.lease))
             return
@@ -276,7 +277,7 @@ class Yielded:
             self.connected(server)
 
     def _refuse(self, number: int, refused: Refused) -> None:
-        waiter, _ = self._waiters.pop(number, (None, ""))
+        waiter, *_ = self._waiters.pop(number, (None, "", 0))
         if waiter is not None:
             del self._numbers[waiter]
             waiter.refused(refused)
@@ -307,8 +308,8 @@ class Yielded:
         self._begin(sock)
         for server, lease in self._leases.items():
             self._pair.send(handover.Lent(self._spawned[server], lease, server in self._early))
-        for number, (_, site) in self._waiters.items():
-            self._pair.send(handover.Want(number, site, None))
+        for number, (_, site, asked) in self._waiters.items():
+            self._pair.send(handover.Want(number, site, asked))
         self._pair.send(handover.Handed())
         homeless, self._homeless = self._homeless, []
         for handed in homeless:
