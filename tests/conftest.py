@@ -1,5 +1,6 @@
 """Markers, and whole servers whose invariants are checked after each test."""
 
+import compileall
 import os
 import shutil
 import subprocess
@@ -7,11 +8,22 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.harness import cgroups, kernel
-from tests.harness.server import Server
+from tests.harness.server import ROOT, Server
+
+# How fast examples are made and tried is a matter of the machine, which may be busy.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 NO_SKIPS = os.environ.get("LUISITO_NO_SKIPS") == "1"
+
+
+def pytest_configure(config):
+    """Compiles Luisito once: the servers of the tests write no bytecode, and start by the hundred."""
+    if not hasattr(config, "workerinput"):
+        compileall.compile_dir(ROOT / "luisito", quiet=2)
 
 
 def _elsewhere(item):

@@ -137,6 +137,10 @@ def removed(descriptor):
 
 def reap_orphans(known):
     """Reaps what has become our child; `known` are children of somebody's subprocess.Popen."""
+    with contextlib.suppress(ChildProcessError):
+        # Mostly none has ended, and to ask costs little, where to read all of /proc costs much.
+        if os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+            return
     for pid, (state, parent) in table().items():
         if parent == os.getpid() and state == "Z" and pid not in known:
             with contextlib.suppress(ChildProcessError):
