@@ -300,7 +300,9 @@ def test_byte_by_byte(rig, of_app):
 
 
 @settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(cuts=st.lists(st.integers(1, 160), max_size=6, unique=True), of_app=st.booleans())
 def test_random_splits(rig, cuts, of_app):
