@@ -1,6 +1,7 @@
 """Markers, and whole servers whose invariants are checked after each test."""
 
 import compileall
+import gc
 import os
 import shutil
 import subprocess
@@ -24,6 +25,15 @@ def pytest_configure(config):
     """Compiles Luisito once: the servers of the tests write no bytecode, and start by the hundred."""
     if not hasattr(config, "workerinput"):
         compileall.compile_dir(ROOT / "luisito", quiet=2)
+
+
+def pytest_collection_finish(session):
+    """Has the collector pass over what is there for good, the thousands of tests themselves.
+
+    Many a test collects before and after it, to see what it has left.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def _elsewhere(item):
