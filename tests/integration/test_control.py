@@ -430,12 +430,14 @@ def test_two_luisitos_and_nobody_said_where(serve):
         assert "commands find it" not in first.log()
         done = luisito(second, "list", "--json", "--runtime-dir", line[3], **how)
         assert [row["site"] for row in json.loads(done.stdout)["servers"]] == ["b.localhost"]
+        # the spawner, which removes it, may end after what we wait for
         assert first.stop() == 0
+        processes.until(lambda: os.listdir(base) == ["luisito-2"], 10, "the removal of the first")
         done = luisito(first, "list", **how)
         assert done.returncode == 3
         assert f"there is {base}/luisito-2" in done.stderr
         assert second.stop() == 0
-        assert os.listdir(base) == []
+        processes.until(lambda: os.listdir(base) == [], 10, "the removal of the second")
     finally:
         with contextlib.suppress(OSError):
             base.rmdir()

@@ -117,7 +117,8 @@ def test_a_daemon_that_cannot_start_says_why(serve, as_whom):
     assert re.search("An error has occurred: .*SettingsError: LISTEN", server.log())
     server.wait_for_log("Cannot start: LISTEN")
     assert "Traceback" not in server.log()
-    assert not (server.folder / "pid").exists()
+    # the daemon says why before it removes it
+    processes.until(lambda: not (server.folder / "pid").exists(), 10, "the end of its pidfile")
 
 
 @pytest.mark.parametrize("how", ["twistd", "tac", "daemon"])
