@@ -35,7 +35,7 @@ DEFAULTS = {
     "PORT_RANGE": APP_PORTS,
 }
 _NETWORK = re.compile(r"/twistd? |luisito\.again|luisito\.cli run")
-START_LIMIT = 20  # seconds; the machine may be busy
+START_LIMIT = 60  # seconds; the machine may be busy
 
 
 def free_port():
