@@ -18,11 +18,12 @@ from tests.harness.server import ROOT, Server
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy")
 
+KERNEL = pytest.StashKey[kernel.Kernel]()
 NO_SKIPS = os.environ.get("LUISITO_NO_SKIPS") == "1"
 
 
 def pytest_configure(config):
-    """Compiles Luisito once: the servers of the tests write no bytecode, and start by the hundred."""
+    """Compiles Luisito once: servers of the tests write no bytecode, and start by the hundred."""
     if not hasattr(config, "workerinput"):
         compileall.compile_dir(ROOT / "luisito", quiet=2)
 
@@ -62,9 +63,13 @@ def pytest_pyfunc_call(pyfuncitem):
     """Runs a test in a kernel of its own, where it is marked so."""
     if not _elsewhere(pyfuncitem):
         return None
-    with tempfile.TemporaryDirectory(prefix="lt-uml-") as folder:
-        kernel.run(pyfuncitem.nodeid, folder)
+    pyfuncitem.config.stash.setdefault(KERNEL, kernel.Kernel()).run(pyfuncitem.nodeid)
     return True
+
+
+def pytest_unconfigure(config):
+    if KERNEL in config.stash:
+        config.stash[KERNEL].close()
 
 
 @pytest.hookimpl(wrapper=True)
