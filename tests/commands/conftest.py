@@ -13,13 +13,25 @@ from pathlib import Path
 
 import pytest
 
+from tests.commands.forks import Forks
 from tests.harness import processes
 from tests.harness.server import PYTHON, ROOT, ordinary_user
 
-# In a mount namespace, /etc is a copy, so that users who are made there exist there only.
-PREPARE = (
-    'mount --make-rprivate / && mount --bind "$1/etc" /etc && touch "$1/ready" && exec sleep inf'
-)
+# In a mount namespace, /etc is one of our own, so that users who are made there exist there only: a
+# layer over it, or where the kernel has none, a copy.
+PREPARE = """
+mount --make-rprivate /
+mkdir "$1/etc" "$1/layer"
+mount -t tmpfs layer "$1/layer"
+mkdir "$1/layer/upper" "$1/layer/work"
+layers="lowerdir=/etc,upperdir=$1/layer/upper,workdir=$1/layer/work"
+if ! mount -t overlay -o "$layers" overlay /etc 2>"$1/why"; then
+    cp -a /etc "$1"
+    mount --bind "$1/etc" /etc
+fi
+touch "$1/ready"
+exec sleep inf
+"""
 
 
 class Machine:
@@ -30,7 +42,8 @@ class Machine:
         path: of settings.py.
     """
 
-    def __init__(self):
+    def __init__(self, forks):
+        self._forks = forks
         self.folder = Path(tempfile.mkdtemp(prefix="lt-"))
         self.folder.chmod(0o755)
         self.path = self.folder / "settings.py"
@@ -42,9 +55,17 @@ class Machine:
     def _enter(self):
         inside = self.folder / "inside"
         inside.mkdir(mode=0o700)
-        subprocess.run(["cp", "-a", "/etc", inside], check=True)
-        self._holder = subprocess.Popen(["unshare", "-m", "sh", "-c", PREPARE, "sh", inside])
-        processes.until((inside / "ready").exists, 10, "a mount namespace")
+        self._holder = subprocess.Popen(["unshare", "-m", "sh", "-ec", PREPARE, "sh", inside])
+        processes.until((inside / "ready").exists, 60, "a mount namespace")
+
+    @staticmethod
+    def _environ():
+        return {
+            "PATH": os.environ["PATH"],
+            "LANG": "C.UTF-8",
+            "PYTHONPATH": str(ROOT),
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
 
     def run(self, *argv, user=None, environ=None, check=True, limit=None):
         """Runs a command, as root or as an ordinary user; returns what subprocess.run does."""
@@ -58,13 +79,7 @@ class Machine:
                     "--clear-groups", "--", *words,
                 ]  # fmt: skip
             words = [*inside, *words]
-        environ = {
-            "PATH": os.environ["PATH"],
-            "LANG": "C.UTF-8",
-            "PYTHONPATH": str(ROOT),
-            "PYTHONDONTWRITEBYTECODE": "1",
-            **(environ or {}),
-        }
+        environ = {**self._environ(), **(environ or {})}
         if limit is not None:
             words = ["prlimit", f"--nofile={limit}", *words]
         done = subprocess.run(
@@ -85,13 +100,29 @@ class Machine:
         self.path.write_text(text.replace("<folder>", str(self.folder)))
         self.path.chmod(0o644)
 
-    def check(self, *options, **how):
-        """Runs `luisito check-settings`; returns the object it prints, with its status."""
-        done = self.luisito("check-settings", self.path, "--json", *options, **how)
+    def check(self, *options, fork=True, **how):
+        """Runs `luisito check-settings`; returns the object it prints, with its status.
+
+        In a fork (see forks), unless it is to be a child of ours, run as somebody else, or have a
+        limit.
+        """
+        argv = ["check-settings", str(self.path), "--json", *options]
+        done = self.luisito(*argv, **how) if how or not fork else self._fork(argv)
         assert done.returncode in (0, 1), done.stderr
         found = json.loads(done.stdout)
         assert bool(found["problems"]) == bool(done.returncode)
         return found
+
+    def _fork(self, argv):
+        holder = self._holder
+        done = self._forks.run(
+            argv,
+            folder=str(self.folder),
+            environ=self._environ(),
+            namespace=None if holder is None else f"/proc/{holder.pid}/ns/mnt",
+        )
+        assert "Traceback" not in done.stderr, done.stderr
+        return done
 
     def mend(self, problem):
         """Does what a problem says."""
@@ -122,9 +153,16 @@ class Machine:
         shutil.rmtree(self.folder)
 
 
+@pytest.fixture(scope="session")
+def forks():
+    made = Forks()
+    yield made
+    made.close()
+
+
 @pytest.fixture
-def machine():
-    made = Machine()
+def machine(forks):
+    made = Machine(forks)
     yield made
     made.close()
 
