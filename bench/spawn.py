@@ -23,6 +23,7 @@ from bench.report import Row, Verdict
 from luisito.core import wire
 from luisito.process.launch import launch
 from luisito.spawner import channel
+from tests.harness.orders import configure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,26 +31,7 @@ if TYPE_CHECKING:
     from luisito.process.launch import Launched
 
 COMMAND = ["/bin/date", "+%s%N"]
-CONFIGURE = wire.Configure(
-    version=wire.VERSION,
-    max_servers=10,
-    overlap=1,
-    command=COMMAND,
-    env={},
-    project_path=None,
-    cwd="/",
-    run_as=None,
-    allow_root=False,
-    min_uid=1,
-    umask=0o022,
-    output_log_dir=None,
-    log_max_size=10 << 20,
-    log_keep=5,
-    access_log=None,
-    runtime_dir=None,
-    network_gid=os.getgid(),
-    sockets=[],
-)
+CONFIGURE = configure(max_servers=10, command=COMMAND, log_max_size=10 << 20)
 
 
 class Orders:

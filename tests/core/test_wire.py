@@ -6,26 +6,15 @@ from hypothesis import strategies as st
 
 from luisito.core import wire
 from luisito.errors import WireError
+from tests.harness.orders import configure
 
-CONFIGURE = wire.Configure(
-    version=wire.VERSION,
+CONFIGURE = configure(
     max_servers=10,
-    overlap=1,
     command=["serve", "%PORT"],
     env={"A": "b"},
-    project_path=None,
-    cwd="/",
     run_as=1000,
-    allow_root=False,
-    min_uid=1,
-    umask=0o022,
-    output_log_dir=None,
-    log_max_size=1 << 20,
-    log_keep=5,
     access_log="/var/log/x",
-    runtime_dir=None,
     network_gid=5,
-    sockets=[],
 )
 ORDERS = [
     CONFIGURE,

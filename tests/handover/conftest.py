@@ -11,7 +11,6 @@ import pytest
 from twisted.internet.base import DelayedCall
 from twisted.logger import formatEvent, globalLogPublisher
 
-from luisito.core import wire
 from luisito.core.lifecycle import State
 from luisito.core.orders import Limits
 from luisito.core.routing import Routes
@@ -28,6 +27,7 @@ from luisito.proxy.gateway import Gateway
 from luisito.readiness.diag import Diag
 from luisito.readiness.watch import Readiness
 from luisito.settings import from_mapping
+from tests.harness.orders import configure
 from tests.net.turns import Turns, descriptors, tcp_pair
 
 # Waits for FOLDER/SITE before it listens or accepts, if the site's name begins with "slow"; for
@@ -228,11 +228,10 @@ class World(Turns):
 
     Args:
         way: in to the servers.
-        configure: changes of what the spawner is told.
         limits: of the pools.
     """
 
-    def __init__(self, way="fd", *, tcp=False, configure=None, **limits):
+    def __init__(self, way="fd", *, tcp=False, **limits):
         super().__init__()
         self.reactor.seconds = time.monotonic  # as Luisito's is
         self.folder = tempfile.mkdtemp(prefix="luisito-test-")
@@ -240,27 +239,10 @@ class World(Turns):
         self.listen_dir = f"{self.folder}/listen"
         os.mkdir(self.listen_dir)
         self.tcp, self.limits = tcp, limits
-        order = wire.Configure(
-            version=wire.VERSION,
-            max_servers=50,
-            overlap=10,
-            command=[*PYTHON, "%HOST", self.folder, WAYS[way]],
-            env={},
-            project_path=None,
-            cwd="/",
-            run_as=None,
-            allow_root=False,
-            min_uid=1,
-            umask=0o022,
-            output_log_dir=None,
-            log_max_size=1 << 20,
-            log_keep=5,
-            access_log=None,
-            runtime_dir=None,
-            network_gid=os.getgid(),
-            sockets=[],
+        order = configure(
+            max_servers=50, overlap=10, command=[*PYTHON, "%HOST", self.folder, WAYS[way]]
         )
-        self.spawner = Spawner(self.reactor, launch(order._replace(**configure or {})), self)
+        self.spawner = Spawner(self.reactor, launch(order), self)
         self.spawner.serve()
         self.names = {}  # settings of the gateways
         self.runs = ""  # what servers run

@@ -29,6 +29,13 @@ STARTING, READY, DRAINING, STOPPING = (
 )
 
 
+def ends():
+    """Of a door: ours, by which a test is the old process, and the new one's."""
+    ours, end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    end.setblocking(False)
+    return ours, end
+
+
 @pytest.mark.parametrize(("way", "tcp"), [*((way, False) for way in WAYS), ("fd", True)])
 def test_a_server_that_is_awake_goes_on(world, way, tcp):
     one = world(way, tcp=tcp)
@@ -588,8 +595,7 @@ def test_the_old_process_hangs(world, monkeypatch):
     one = world()
     first = one.net()
     first.lease("a.test")
-    ours, end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    end.setblocking(False)
+    ours, end = ends()
     one.make_way(first).close()
     second = one.net()
     done = one.take(second, end)
@@ -610,8 +616,7 @@ def test_the_old_process_is_killed(world):
         said.append(handover.decode_told(theirs.recv(65536)))
     lease = said[1].lease
     said += [handover.Want(100 + n, "slow.test", None) for n in range(20)]
-    ours, end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    end.setblocking(False)
+    ours, end = ends()
     reader, writer = os.pipe()
     far = socket.create_server(("127.0.0.1", 0))
     last = [handover.Released(lease), handover.Client(80)]
@@ -670,8 +675,7 @@ def test_another_version(world):
     first = one.net()
     first.lease("a.test")
     one.make_way(first).close()
-    ours, end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    end.setblocking(False)
+    ours, end = ends()
     ours.send(handover.encode(handover.Begin(handover.VERSION + 1)))
     second = one.net()
     done = one.take(second, end)
@@ -1008,8 +1012,7 @@ def test_an_early_client_is_out_of_turn(world):
     one = world()
     first = one.net()
     theirs = one.make_way(first)
-    ours, end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    end.setblocking(False)
+    ours, end = ends()
     ours.send(handover.encode(handover.Begin(handover.VERSION)))
     with open(os.devnull) as file:
         socket.send_fds(ours, [handover.encode(handover.Client(80))], [file.fileno()])

@@ -9,33 +9,14 @@ import pytest
 from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.task import deferLater
 
-from luisito.core import wire
 from luisito.errors import SpawnerLost
 from luisito.process.client import Spawner
 from luisito.process.launch import launch
 from tests.core.heads import calls
+from tests.harness.orders import configure
 from tests.harness.processes import removed
 
-CONFIGURE = wire.Configure(
-    version=wire.VERSION,
-    max_servers=300,
-    overlap=1,
-    command=["sh", "-c", "echo on; exec sleep 1000"],
-    env={},
-    project_path=None,
-    cwd="/",
-    run_as=None,
-    allow_root=False,
-    min_uid=1,
-    umask=0o022,
-    output_log_dir=None,
-    log_max_size=1 << 20,
-    log_keep=5,
-    access_log=None,
-    runtime_dir=None,
-    network_gid=os.getgid(),
-    sockets=[],
-)
+CONFIGURE = configure(max_servers=300, command=["sh", "-c", "echo on; exec sleep 1000"])
 
 
 class Notes:

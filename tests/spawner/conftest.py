@@ -19,35 +19,12 @@ from luisito.core import wire
 from luisito.process import launch as launching
 from luisito.process.handshake import how_started
 from luisito.spawner import channel, tree
+from tests.harness.orders import configure
 
 # Not the one of .venv, which another user may not be able to reach.
 PYTHON = [os.path.realpath(sys.executable), "-I", "-S", "-c"]
 CAP_SYS_PTRACE, CAP_SYS_ADMIN = 19, 21
 SOON = 30.0  # seconds; what is measured has a limit of its own
-
-
-def configure(**changes):
-    values = {
-        "version": wire.VERSION,
-        "max_servers": 20,
-        "overlap": 1,
-        "command": ["sleep", "1000"],
-        "env": {},
-        "project_path": None,
-        "cwd": "/",
-        "run_as": None,
-        "allow_root": False,
-        "min_uid": 1,
-        "umask": 0o022,
-        "output_log_dir": None,
-        "log_max_size": 1 << 20,
-        "log_keep": 5,
-        "access_log": None,
-        "runtime_dir": None,
-        "network_gid": os.getgid(),
-        "sockets": [],
-    }
-    return wire.Configure(**{**values, **changes})
 
 
 class Network:
