@@ -9,7 +9,7 @@ PYTHON ?= $(shell for python in /usr/bin/python3 python3; do \
 # Where `make run` listens, on the loopback interface: make run PORT=8081
 PORT = 8080
 # How the tests are run: make test PYTEST='-k policy'
-PYTEST = -n auto
+PYTEST = -n auto --dist worksteal
 # What is fuzzed: make fuzz TARGETS='proxy wire'
 TARGETS =
 
