@@ -24,7 +24,7 @@ NO_SKIPS = os.environ.get("LUISITO_NO_SKIPS") == "1"
 
 def pytest_configure(config):
     """Compiles Luisito once: servers of the tests write no bytecode, and start by the hundred."""
-    if not hasattr(config, "workerinput"):
+    if not hasattr(config, "workerinput") and not kernel.inside():
         compileall.compile_dir(ROOT / "luisito", quiet=2)
 
 
