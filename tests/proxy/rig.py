@@ -253,12 +253,17 @@ class Rig(Turns):
         assert len(body) == size
         return int(head[9:12]), head, body
 
-    def opened(self) -> tuple[Far, Far, bytes]:
-        """A client and an app server after a first exchange, and what the client got."""
+    def asked(self, request: bytes = GET) -> tuple[Far, Far]:
+        """A client and the app server that has read the head of its request."""
         client = self.client()
-        client.send(GET)
+        client.send(request)
         app = self.accept()
         self.head(app)
+        return client, app
+
+    def opened(self) -> tuple[Far, Far, bytes]:
+        """A client and an app server after a first exchange, and what the client got."""
+        client, app = self.asked()
         app.send(OK)
         return client, app, self.expect(client, b"ok")
 

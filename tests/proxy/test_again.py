@@ -144,10 +144,7 @@ def test_row_4_a_line_over_the_limit_before_lines_that_come_again(make):
 def test_after_an_exchange_that_was_not_usual(make):
     """Nothing of it is left to the next one."""
     rig = make()
-    client = rig.client()
-    client.send(GET)
-    app = rig.accept()
-    rig.head(app)
+    client, app = rig.asked()
     app.send(b"HTTP/1.1 103 Early Hints\r\nLink: a\r\n\r\n" + OK)
     rig.expect(client, b"ok")
     client.send(GET)

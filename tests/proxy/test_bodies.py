@@ -185,10 +185,7 @@ def test_row_3_reader_without_progress_is_dropped(rig, body):
 
 
 def test_event_stream_is_passed_on_at_once_and_may_be_silent(rig):
-    client = rig.client()
-    client.send(GET)
-    app = rig.accept()
-    rig.head(app)
+    client, app = rig.asked()
     app.send(
         b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
     )
@@ -230,10 +227,7 @@ def test_who_leaves_a_silent_event_stream_has_gone(rig, early):
 
 @pytest.mark.parametrize("size", [50_000, 8 * MIB])
 def test_row_12_early_413_in_the_middle_of_an_upload(rig, size):
-    client = rig.client()
-    client.send(POST + b"Content-Length: %d\r\n\r\n" % (size * 2) + b"x" * size)
-    app = rig.accept()
-    rig.head(app)
+    client, app = rig.asked(POST + b"Content-Length: %d\r\n\r\n" % (size * 2) + b"x" * size)
     app.reading = False
     app.send(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 3\r\n\r\nbig")
     head = rig.head(client)
@@ -254,10 +248,7 @@ def test_row_12_early_413_in_the_middle_of_an_upload(rig, size):
 def test_row_12_app_answers_early_and_resets(make):
     """The app's last words are read although it takes no more."""
     rig = make("tcp")
-    client = rig.client()
-    client.send(POST + b"Content-Length: %d\r\n\r\n" % (64 * MIB))
-    app = rig.accept()
-    rig.head(app)
+    client, app = rig.asked(POST + b"Content-Length: %d\r\n\r\n" % (64 * MIB))
     app.reading = False
     client.send(b"x" * (32 * MIB))
     rig.settle(100)
@@ -296,10 +287,9 @@ def test_row_12_our_own_413(make):
 
 def test_row_12_our_own_413_for_chunks(make):
     rig = make(MAX_BODY_SIZE=1000)
-    client = rig.client()
-    client.send(POST + b"Transfer-Encoding: chunked\r\n\r\n100\r\n" + b"x" * 256 + b"\r\n")
-    app = rig.accept()
-    rig.head(app)
+    client, app = rig.asked(
+        POST + b"Transfer-Encoding: chunked\r\n\r\n100\r\n" + b"x" * 256 + b"\r\n"
+    )
     client.send(b"ffff\r\n" + b"x" * 5000)
     assert rig.page(client)[0] == 413
     rig.until(lambda: app.over)
@@ -307,10 +297,7 @@ def test_row_12_our_own_413_for_chunks(make):
 
 def test_answer_before_the_upload_ends(rig):
     """The head of an answer in the middle of an upload: both go on."""
-    client = rig.client()
-    client.send(POST + b"Content-Length: 400000\r\n\r\n" + BIG[:200_000])
-    app = rig.accept()
-    rig.head(app)
+    client, app = rig.asked(POST + b"Content-Length: 400000\r\n\r\n" + BIG[:200_000])
     app.send(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nab")
     rig.expect(client, b"ab")
     client.send(BIG[200_000:400_000])
@@ -339,10 +326,7 @@ def test_row_2_body_that_stops(rig, chunked):
 
 def test_row_2_body_that_drips(rig):
     """A byte every ten seconds is no progress to speak of."""
-    client = rig.client()
-    client.send(POST + b"Content-Length: 1000000\r\n\r\n")
-    app = rig.accept()
-    rig.head(app)
+    client, _app = rig.asked(POST + b"Content-Length: 1000000\r\n\r\n")
     for _ in range(6):
         client.send(b"x")
         rig.after(10)
@@ -360,10 +344,7 @@ def piece(data, chunked):
 @pytest.mark.parametrize("chunked", [False, True])
 def test_row_2_body_that_drips_just_in_time(rig, chunked):
     """A byte every 59 seconds is never silent for BODY_TIMEOUT; the slot is free all the same."""
-    client = rig.client()
-    client.send(POST + FRAMINGS[chunked])
-    app = rig.accept()
-    rig.head(app)
+    client, app = rig.asked(POST + FRAMINGS[chunked])
     client.send(piece(b"x", chunked))
     rig.after(59)
     assert rig.gateway.busy == 1
@@ -381,10 +362,7 @@ def test_row_2_body_that_drips_just_in_time(rig, chunked):
 @pytest.mark.parametrize(("rate", "until"), [(100, 75), (400, 300), (600, None)])
 def test_row_2_the_least_rate_of_a_body(rig, chunked, rate, until):
     """500 bytes buy a second: at 400 B/s, 60 s + 400/500 of t is over at t = 300 s."""
-    client = rig.client()
-    client.send(POST + FRAMINGS[chunked])
-    app = rig.accept()
-    rig.head(app)
+    client, _app = rig.asked(POST + FRAMINGS[chunked])
     size = int(5.125 * rate) - (7 if chunked else 0)
     for _ in range(100):
         client.send(piece(b"x" * size, chunked))
@@ -484,10 +462,7 @@ def test_a_body_is_not_due_while_its_server_starts(rig):
 
 
 def test_slow_upload_at_a_fair_rate_is_let_through(rig):
-    client = rig.client()
-    client.send(POST + b"Content-Length: 300000\r\n\r\n")
-    app = rig.accept()
-    rig.head(app)
+    client, app = rig.asked(POST + b"Content-Length: 300000\r\n\r\n")
     for _ in range(30):
         client.send(b"x" * 10_000)
         rig.after(10)

@@ -77,10 +77,7 @@ def test_row_7_client_leaves_while_its_server_starts(rig, body):
 
 
 def test_client_leaves_while_it_is_answered(rig):
-    client = rig.client()
-    client.send(GET)
-    app = rig.accept()
-    rig.head(app)
+    client, app = rig.asked()
     client.abort()
     rig.until(lambda: app.over)
     assert rig.counters.aborts == 1
@@ -105,10 +102,7 @@ def test_client_leaves_in_the_middle_of_a_download(rig, framing):
 
 @pytest.mark.parametrize("sent", [10, 1 << 24])
 def test_client_leaves_in_the_middle_of_an_upload(rig, sent):
-    client = rig.client()
-    client.send(b"POST / HTTP/1.1\r\n" + HOST + b"Content-Length: 100000000\r\n\r\n")
-    app = rig.accept()
-    rig.head(app)
+    client, app = rig.asked(b"POST / HTTP/1.1\r\n" + HOST + b"Content-Length: 100000000\r\n\r\n")
     app.reading = False
     client.send(b"x" * sent)
     rig.settle(50)
@@ -138,10 +132,7 @@ def test_client_leaves_in_the_middle_of_an_upload(rig, sent):
 def test_row_15_truncated_body(make, framing, part, how, version):
     """The client sees an abort, never a clean end."""
     rig = make("tcp")
-    client = rig.client()
-    client.send(GET.replace(b"1.1", version))
-    app = rig.accept()
-    rig.head(app)
+    client, app = rig.asked(GET.replace(b"1.1", version))
     app.send(b"HTTP/1.1 200 OK\r\n" + framing + b"\r\n\r\n" + part)
     rig.head(client)
     rig.until(lambda: app.sent)
@@ -154,10 +145,7 @@ def test_row_15_truncated_body(make, framing, part, how, version):
 
 def test_row_15_truncated_by_reset_of_a_body_without_length(make):
     rig = make("tcp")
-    client = rig.client()
-    client.send(GET)
-    app = rig.accept()
-    rig.head(app)
+    client, app = rig.asked()
     app.send(b"HTTP/1.1 200 OK\r\n\r\nsome")
     rig.expect(client, b"some")
     app.abort()
@@ -181,10 +169,7 @@ def test_row_15_truncated_by_reset_of_a_body_without_length(make):
 )
 def test_rows_16_20_answer_that_cannot_be_passed_on(rig, log, answer):
     """502, the reason in the log; a 101 that nobody asked for too."""
-    client = rig.client()
-    client.send(GET)
-    app = rig.accept()
-    rig.head(app)
+    client, app = rig.asked()
     app.send(answer)
     status, _, body = rig.page(client)
     assert status == 502
@@ -199,10 +184,7 @@ def test_rows_16_20_answer_that_cannot_be_passed_on(rig, log, answer):
 
 
 def test_row_16_malformed_chunks_abort(rig):
-    client = rig.client()
-    client.send(GET)
-    app = rig.accept()
-    rig.head(app)
+    client, app = rig.asked()
     app.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n")
     rig.expect(client, b"1\r\na\r\n")
     app.send(b"zzz\r\n")
@@ -216,10 +198,7 @@ def test_row_16_malformed_chunks_abort(rig):
 )
 @pytest.mark.parametrize("apart", [False, True])
 def test_row_17_extra_bytes_end_the_connection(rig, answer, apart):
-    client = rig.client()
-    client.send(GET)
-    app = rig.accept()
-    rig.head(app)
+    client, app = rig.asked()
     if apart:
         app.send(answer)
         rig.expect(client, answer[-7:])
@@ -236,10 +215,7 @@ def test_row_17_extra_bytes_end_the_connection(rig, answer, apart):
 
 
 def test_row_17_extra_bytes_after_the_rest_of_a_body(rig):
-    client = rig.client()
-    client.send(GET)
-    app = rig.accept()
-    rig.head(app)
+    client, app = rig.asked()
     app.send(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nso")
     rig.expect(client, b"so")
     app.send(b"meEXTRA")
@@ -250,10 +226,7 @@ def test_row_17_extra_bytes_after_the_rest_of_a_body(rig):
 
 
 def test_row_18_no_answer(rig):
-    client = rig.client()
-    client.send(GET)
-    app = rig.accept()
-    rig.head(app)
+    client, app = rig.asked()
     rig.after(59)
     assert client.got == b""
     rig.after(2)
@@ -267,10 +240,7 @@ def test_row_18_no_answer(rig):
 
 
 def test_row_18_silence_in_the_middle_of_an_answer(rig):
-    client = rig.client()
-    client.send(GET)
-    app = rig.accept()
-    rig.head(app)
+    client, app = rig.asked()
     app.send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n")
     rig.head(client)
     for _ in range(4):
@@ -533,10 +503,7 @@ def test_row_37_no_port_or_descriptor_is_left(rig, monkeypatch):
 
 
 def test_a_server_that_was_granted_early_is_withdrawn(rig):
-    client = rig.client()
-    client.send(GET)
-    app = rig.accept()
-    rig.head(app)
+    client, app = rig.asked()
     exchange = next(iter(rig.gateway._clients)).exchange
     exchange.withdrawn(rig.pool.server, Refused(502, "it exited"))
     assert rig.page(client)[0] == 502

@@ -69,20 +69,14 @@ def test_row_14_no_body_with_a_length(rig, status):
 
 
 def test_row_14_chunked_answer_to_head(rig):
-    client = rig.client()
-    client.send(GET.replace(b"GET", b"HEAD"))
-    app = rig.accept()
-    rig.head(app)
+    client, app = rig.asked(GET.replace(b"GET", b"HEAD"))
     app.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
     assert b"chunked" not in rig.head(client)
     rig.exchange(client, app)
 
 
 def test_row_13_interim_answers_are_relayed(rig):
-    client = rig.client()
-    client.send(GET)
-    app = rig.accept()
-    rig.head(app)
+    client, app = rig.asked()
     app.send(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n" + OK)
     got = rig.expect(client, b"ok")
     assert got == (
@@ -92,19 +86,13 @@ def test_row_13_interim_answers_are_relayed(rig):
 
 
 def test_row_13_thousands_of_interim_answers(rig):
-    client = rig.client()
-    client.send(GET)
-    app = rig.accept()
-    rig.head(app)
+    client, app = rig.asked()
     app.send(b"HTTP/1.1 102 P\r\n\r\n" * 5000 + OK)
     assert rig.expect(client, b"ok").count(b"102 P") == 5000
 
 
 def test_row_13_interim_answers_do_not_reach_http_1_0(rig):
-    client = rig.client()
-    client.send(b"GET / HTTP/1.0\r\n" + HOST + b"\r\n")
-    app = rig.accept()
-    rig.head(app)
+    client, app = rig.asked(b"GET / HTTP/1.0\r\n" + HOST + b"\r\n")
     app.send(b"HTTP/1.1 103 Early Hints\r\n\r\n" + OK)
     assert b"103" not in rig.expect(client, b"ok")
     rig.until(lambda: client.ended)
@@ -126,10 +114,7 @@ def test_row_10_the_apps_100_is_relayed_once(rig):
 
 
 def test_row_10_a_silent_app_gets_our_100(rig):
-    client = rig.client()
-    client.send(POST + b"Expect: 100-continue\r\nContent-Length: 5\r\n\r\n")
-    app = rig.accept()
-    rig.head(app)
+    client, app = rig.asked(POST + b"Expect: 100-continue\r\nContent-Length: 5\r\n\r\n")
     rig.settle()
     assert client.got == b""
     rig.after(2)
@@ -157,10 +142,7 @@ def test_row_10_no_100_for_http_1_0(rig):
 
 
 def test_row_10_the_app_answers_417(rig):
-    client = rig.client()
-    client.send(POST + b"Expect: 100-continue\r\nContent-Length: 5\r\n\r\n")
-    app = rig.accept()
-    rig.head(app)
+    client, app = rig.asked(POST + b"Expect: 100-continue\r\nContent-Length: 5\r\n\r\n")
     app.send(b"HTTP/1.1 417 Expectation Failed\r\nContent-Length: 0\r\n\r\n")
     head = rig.head(client)
     assert head.startswith(b"HTTP/1.1 417 ")
@@ -199,10 +181,7 @@ def test_chunked_request_with_trailers(rig):
 
 
 def test_body_until_the_end_of_the_connection(rig):
-    client = rig.client()
-    client.send(GET)
-    app = rig.accept()
-    rig.head(app)
+    client, app = rig.asked()
     app.send(b"HTTP/1.0 200 OK\r\n\r\nsome")
     head = rig.head(client)
     assert head == b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"
@@ -378,10 +357,7 @@ def test_row_5_row_4_exactly_at_the_limit(make):
     [b"1" + b";x" * 3000, b"0\r\n" + b"X: y\r\n" * 20000, b"1_0\r\n", b"+5\r\n", b"1\r\nab\r\n"],
 )
 def test_row_6_malformed_chunks(rig, body):
-    client = rig.client()
-    client.send(POST + b"Transfer-Encoding: chunked\r\n\r\n")
-    app = rig.accept()
-    rig.head(app)
+    client, app = rig.asked(POST + b"Transfer-Encoding: chunked\r\n\r\n")
     client.send(body)
     assert rig.page(client)[0] == 400
     rig.until(lambda: app.over)
@@ -389,10 +365,7 @@ def test_row_6_malformed_chunks(rig, body):
 
 def test_row_6_malformed_chunk_after_the_answer_has_begun(rig):
     """No second answer may come to stand in the middle of the first."""
-    client = rig.client()
-    client.send(POST + b"Transfer-Encoding: chunked\r\n\r\n")
-    app = rig.accept()
-    rig.head(app)
+    client, app = rig.asked(POST + b"Transfer-Encoding: chunked\r\n\r\n")
     app.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nsome")
     rig.expect(client, b"some")
     client.send(b"xyz\r\n")
@@ -401,10 +374,7 @@ def test_row_6_malformed_chunk_after_the_answer_has_begun(rig):
 
 
 def test_empty_line_before_a_request(rig):
-    client = rig.client()
-    client.send(b"\r\n" + GET)
-    app = rig.accept()
-    rig.head(app)
+    client, app = rig.asked(b"\r\n" + GET)
     app.send(OK)
     rig.expect(client, b"ok")
 
@@ -421,10 +391,7 @@ def test_row_54_the_absolute_target_wins(rig):
 
 @pytest.mark.parametrize("path", [b"/?secret=1", b'/%00\x80"?secret'[:4] + b"?secret=2"])
 def test_row_62_the_access_line_without_query(rig, path):
-    client = rig.client()
-    client.send(b"GET " + path + b" HTTP/1.1\r\n" + HOST + b"\r\n")
-    app = rig.accept()
-    rig.head(app)
+    client, app = rig.asked(b"GET " + path + b" HTTP/1.1\r\n" + HOST + b"\r\n")
     app.send(OK)
     rig.expect(client, b"ok")
     line = rig.lines()[-1]

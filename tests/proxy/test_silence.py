@@ -63,10 +63,7 @@ def test_a_tunnel_is_active_with_bytes_of_either_side(rig):
 
 
 def test_an_upload_beside_its_event_stream_counts(rig):
-    client = rig.client()
-    client.send(b"POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 300000\r\n\r\n")
-    app = rig.accept()
-    rig.head(app)
+    client, app = rig.asked(b"POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 300000\r\n\r\n")
     app.send(CHUNKED)
     rig.head(client)
     rig.after(100)
@@ -165,10 +162,7 @@ def test_a_tunnel_by_a_server_that_was_starting_makes_it_ready(rig):
 
 def test_an_answer_that_is_whole_at_once_is_no_stream(rig):
     """However it calls itself."""
-    client = rig.client()
-    client.send(GET)
-    app = rig.accept()
-    rig.head(app)
+    client, app = rig.asked()
     app.send(OK.replace(b"Content-Length", b"Content-Type: text/event-stream\r\nContent-Length"))
     rig.expect(client, b"ok")
     assert rig.pool.streams == []

@@ -271,10 +271,7 @@ def test_an_answer_that_ends_the_connection_ends_it(rig):
 @pytest.mark.parametrize("ends", [True, False])
 def test_who_lingers_stays(rig, before, ends):
     """FAULTS 12: an answer in the middle of an upload, and its client still reads."""
-    client = rig.client()
-    client.send(b"POST / HTTP/1.1\r\n" + HOST + b"Content-Length: 10000\r\n\r\n")
-    app = rig.accept()
-    rig.head(app)
+    client, app = rig.asked(b"POST / HTTP/1.1\r\n" + HOST + b"Content-Length: 10000\r\n\r\n")
     old = None if before else rig.succeed()
     app.send(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\n\r\n")
     assert rig.head(client).startswith(b"HTTP/1.1 413 ")

@@ -54,10 +54,7 @@ def test_row_70_tunnel_with_early_bytes(rig):
 
 def test_row_70_many_early_bytes(rig):
     """More than is held at a time; all of it goes on after the 101."""
-    client = rig.client()
-    client.send(UPGRADE + b"x" * MIB)
-    app = rig.accept()
-    rig.head(app)
+    client, app = rig.asked(UPGRADE + b"x" * MIB)
     rig.settle(50)
     assert app.got == b""
     app.send(SWITCH)
@@ -151,10 +148,7 @@ def test_client_half_closed_before_the_101(rig):
     ],
 )
 def test_row_71_another_answer_stays_http(rig, answer):
-    client = rig.client()
-    client.send(UPGRADE)
-    app = rig.accept()
-    rig.head(app)
+    client, app = rig.asked(UPGRADE)
     app.send(answer)
     assert rig.expect(client, b"ok") == answer
     client.send(GET)
@@ -164,10 +158,7 @@ def test_row_71_another_answer_stays_http(rig, answer):
 
 
 def test_row_71_with_a_chunked_body(rig):
-    client = rig.client()
-    client.send(UPGRADE + GET)
-    app = rig.accept()
-    rig.head(app)
+    client, app = rig.asked(UPGRADE + GET)
     app.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n")
     rig.expect(client, b"0\r\n\r\n")
     rig.head(app)
