@@ -134,18 +134,22 @@ def asked(run_as: Function, site: str) -> str | int | None:
         NoAnswerError: what a running Luisito would say of the call.
     """
     reader, writer = os.pipe2(os.O_CLOEXEC)
+    # A KeyboardInterrupt that is raised while Python comes back from fork(2) would be lost.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     pid = os.fork()
     if pid == 0:
         try:
             signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C is no error of the function
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             privileges.set_no_new_privs()
             privileges.drop_bounding_set()
             privileges.clear_capabilities()
             _call(run_as, site, writer)
         finally:
             os._exit(0)
-    os.close(writer)
     try:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        os.close(writer)
         return await_answer(reader, site, time.monotonic() + DEADLINE)
     finally:
         os.kill(pid, signal.SIGKILL)
