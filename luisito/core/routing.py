@@ -29,6 +29,50 @@ class Verdict(NamedTuple):
     asked: bool
 
 
+class Pattern(NamedTuple):
+    """Hosts that are meant by one word.
+
+    Attributes:
+        key: a host as `normalize` returns it; "" with `below` is any host.
+        below: the subdomains of that host are meant, at any depth, and not itself.
+    """
+
+    key: str
+    below: bool
+
+    @classmethod
+    def parse(cls, written: str) -> Pattern:
+        """Read an exact host, `*.example.com`, or `*`.
+
+        Raises:
+            BadHost: it is none of these; the message says why.
+        """
+        if written == "*":
+            return cls("", True)
+        name = written.removeprefix("*.")
+        key = normalize(name.encode(errors="replace"))
+        below = name != written
+        if below and (key.startswith("[") or key.rpartition(".")[2].isdigit()):
+            raise BadHost("an IP address has no subdomains")
+        if key != name.lower().removesuffix("."):
+            raise BadHost(f"write it as {key!r}, without a port")
+        return cls(key, below)
+
+    def covers(self, other: Pattern) -> bool:
+        """Tell whether each host that fits the other one fits this one."""
+        if self == other:
+            return True
+        if not self.below:
+            return False
+        if not self.key or other.key.endswith(f".{self.key}"):
+            return True
+        return other.below and other.key == self.key
+
+    def meets(self, other: Pattern) -> bool:
+        """Tell whether a host can fit both: names are a tree, so one of them covers the other."""
+        return self.covers(other) or other.covers(self)
+
+
 class Routes:
     """The hosts that may wake a server.
 
@@ -124,20 +168,17 @@ class _Patterns:
         Raises:
             SettingsError: it is not a pattern.
         """
-        if pattern == "*":
-            self._all = written
-            return
-        name = pattern.removeprefix("*.")
         try:
-            key = normalize(name.encode(errors="replace"))
+            key, below = Pattern.parse(pattern)
         except BadHost as error:
-            raise SettingsError(_wrong(written, str(error))) from error
-        is_suffix = name != pattern
-        if is_suffix and (key.startswith("[") or key.rpartition(".")[2].isdigit()):
-            raise SettingsError(_wrong(written, "an IP address has no subdomains"))
-        if key != name.lower().removesuffix("."):
-            raise SettingsError(_wrong(written, f"write it as {key!r}, without a port"))
-        (self._below if is_suffix else self._exact)[key] = written
+            raise SettingsError(
+                f"ALLOWED_HOSTS has {written!r}: {error}. A pattern is an exact host, "
+                "'*.example.com', '*', or one of them after '!'"
+            ) from error
+        if not key:
+            self._all = written
+        else:
+            (self._below if below else self._exact)[key] = written
 
     def find(self, host: str) -> str | None:
         """The pattern that a host fits, the exact one first; None where it fits none."""
@@ -150,10 +191,3 @@ class _Patterns:
                     return self._below[host[dot + 1 :]]
                 dot = host.find(".", dot + 1)
         return self._all
-
-
-def _wrong(pattern: str, why: str) -> str:
-    return (
-        f"ALLOWED_HOSTS has {pattern!r}: {why}. A pattern is an exact host, '*.example.com', "
-        "'*', or one of them after '!'"
-    )

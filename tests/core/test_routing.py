@@ -1,10 +1,12 @@
 """ALLOWED_HOSTS: which hosts are sites."""
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from luisito.core.routing import Routes, Verdict
+from luisito.core.routing import Pattern, Routes, Verdict
 from luisito.errors import SettingsError
 
 
@@ -115,3 +117,17 @@ def test_a_function_that_fails_is_named():
         assert str(caught.value) == (
             "ALLOWED_HOSTS: its function raised KeyError for 'a' ('no\\na'); mend that function"
         )
+
+
+NAMES = [".".join(labels) for n in (1, 2, 3) for labels in itertools.product("ab", repeat=n)]
+WRITTEN = ["*", *NAMES, *(f"*.{name}" for name in NAMES)]
+
+
+def test_patterns_cover_and_meet_as_the_hosts_that_fit_them():
+    """Hosts one label longer than any pattern tell all of them apart."""
+    hosts = [*NAMES, *(f"{label}.{name}" for label in "abc" for name in NAMES)]
+    fitting = {one: {host for host in hosts if Routes([one]).allows(host)} for one in WRITTEN}
+    for one, other in itertools.product(WRITTEN, repeat=2):
+        first, second = Pattern.parse(one), Pattern.parse(other)
+        assert first.covers(second) == (fitting[one] >= fitting[other]), (one, other)
+        assert first.meets(second) == bool(fitting[one] & fitting[other]), (one, other)
