@@ -11,6 +11,10 @@ class SettingsError(LuisitoError):
     """A setting has a wrong value: the message names the setting, the value and the mend."""
 
 
+class SiteFileError(LuisitoError):
+    """A site file cannot be used: one line that names file, line, key, value and the mend."""
+
+
 class TemplateError(LuisitoError):
     """A command template cannot be parsed or rendered."""
 

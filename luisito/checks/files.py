@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import grp
 import os
 import pwd
 import shlex
@@ -13,6 +12,7 @@ from luisito.checks.eyes import Eyes, link, reach, status
 from luisito.checks.report import Mend, Problem
 from luisito.core.paths import walk
 from luisito.core.permissions import EXECUTE, READ, WRITE, Status, others_may_write
+from luisito.settings.owners import is_private
 from luisito.spawner.place import may_pass
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def exposed(path: str, starter: Identity, opened: os.stat_result) -> Problem | N
         sticky = place == beside and found.mode & stat.S_ISVTX
         if sticky:  # another may not replace what is there, and may put there what it imports
             found = found._replace(mode=found.mode & ~stat.S_ISVTX)
-        private = _is_private(found.gid, found.uid)
+        private = is_private(found.gid, found.uid)
         if not others_may_write(found, trusted=trusted, private_group=private):
             continue
         reader = f"what it says is run as {starter.name}"
@@ -68,17 +68,6 @@ def exposed(path: str, starter: Identity, opened: os.stat_result) -> Problem | N
 
 def _takes(mode: int) -> str:
     return "go-w" if mode & 0o022 == 0o022 else "g-w" if mode & 0o020 else "o-w"
-
-
-def _is_private(gid: int, uid: int) -> bool:
-    """Whether a group is root's, or a user's own and without any other member."""
-    try:
-        name = pwd.getpwuid(uid)
-        group = grp.getgrgid(gid)
-    except KeyError:
-        return False
-    own = name.pw_gid == gid and name.pw_name == group.gr_name
-    return (gid == 0 or own) and set(group.gr_mem) <= {name.pw_name, "root"}
 
 
 def _name(uid: int) -> str:

@@ -232,8 +232,9 @@ def user(value: object) -> str | int:
         return value
     if isinstance(value, str) and _USER.fullmatch(value):
         return value
-    if isinstance(value, str) and value.isdecimal() and 0 < int(value) <= _LARGEST_UID:
-        raise Wrong(must, mend=int(value))
+    number = int(value) if isinstance(value, str) and re.fullmatch("[0-9]{1,10}", value) else 0
+    if 0 < number <= _LARGEST_UID:
+        raise Wrong(must, mend=number)
     if value in (0, "0") and not isinstance(value, bool):
         raise Wrong(must, mend="root")
     raise Wrong(must, mend="owner")

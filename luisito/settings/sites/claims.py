@@ -1,0 +1,55 @@
+"""Hosts that two site files claim, and a second default site."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from luisito.core.routing import Pattern
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from luisito.settings.sites.lines import Path
+
+
+class Clash(NamedTuple):
+    """A host that an earlier file has claimed.
+
+    Attributes:
+        path: of the key that claims it again; () is the name of the file.
+        host: the host or pattern; "" for default.
+        other: the site that has claimed it.
+        key: by which that does; "" is the name of its file.
+    """
+
+    path: Path
+    host: str
+    other: str
+    key: str
+
+
+def clashes(records: Mapping[str, Mapping[str, Any]]) -> dict[str, Clash]:
+    """Finds for each site the first host that one before it, by file name, has claimed.
+
+    Args:
+        records: public records by the names of sites.
+    """
+    taken: dict[Pattern, tuple[str, str]] = {}
+    found: dict[str, Clash] = {}
+    for site in sorted(records, key=lambda name: f"{name}.toml"):
+        for path, host, pattern in _claims(site, records[site]):
+            key = str(path[0]) if path else ""
+            other = taken.setdefault(pattern, (site, key))
+            if other[0] != site:
+                found.setdefault(site, Clash(path, host, *other))
+    return found
+
+
+def _claims(site: str, record: Mapping[str, Any]) -> Iterator[tuple[Path, str, Pattern]]:
+    yield (), site, Pattern(site, False)
+    for key in ("aliases", "redirects", "hosts"):
+        for index, host in enumerate(record[key]):
+            if not host.startswith("!"):
+                yield (key, index), host, Pattern.parse(host)
+    if record["default"]:
+        yield ("default",), "", Pattern("", True)

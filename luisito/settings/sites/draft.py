@@ -1,0 +1,104 @@
+"""A site file with its bases put below it, before it is judged as a whole."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from luisito.settings.sites.toml import failed
+from luisito.settings.sites.words import dotted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from luisito.errors import SiteFileError
+    from luisito.settings.sites.lines import Path
+    from luisito.settings.sites.parts import Part
+
+DEEPEST: Final = 5  # bases below each other
+TABLES: Final = ("env", "rlimits")  # which are put together key by key
+
+
+class Draft:
+    """The values of a site and where each comes from.
+
+    Args:
+        name: of the site.
+        parts: the file, its base, the base of that, and so on.
+
+    Attributes:
+        values: by key; what a file sets, its bases cannot.
+    """
+
+    def __init__(self, name: str, parts: list[Part]) -> None:
+        self.name = name
+        self._parts = parts
+        self.values: dict[str, Any] = {}
+        for part in reversed(parts):
+            for key, value in part.values.items():
+                merged = key in TABLES and key in self.values
+                self.values[key] = {**self.values[key], **value} if merged else value
+
+    @property
+    def path(self) -> str:
+        """Of the site's file."""
+        return self._parts[0].text.path
+
+    @property
+    def owner(self) -> int:
+        """The uid that the site's file belongs to."""
+        return self._parts[0].owner
+
+    def origin(self, *path: str | int) -> Part | None:
+        """The file that says what a key is; None where none does."""
+        for part in self._parts:
+            found: Any = part.text.table
+            try:
+                for step in path:
+                    found = found[step]
+            except (KeyError, IndexError):
+                continue
+            return part
+        return None
+
+    def error(self, path: Path, must: str, mend: str = "") -> SiteFileError:
+        """The error that a value is wrong.
+
+        Args:
+            path: of its key.
+            must: what it must be, or what is wrong with it.
+            mend: what to do; "" is to remove it.
+        """
+        part = self.origin(*path)
+        if part is None:
+            return failed(self.path, f"{must}; {mend}")
+        value: Any = part.text.table
+        for step in path:
+            value = value[step]
+        return part.text.error(path, value, must, mend or f"remove {dotted(path)}")
+
+
+def chain(part: Part, base: Callable[[str, Part], Part]) -> list[Part]:
+    """Follows `extends`.
+
+    Args:
+        part: a site's file.
+        base: finds a base by its name, for the file that extends it, or raises SiteFileError.
+
+    Returns:
+        The file, its base, the base of that, and so on.
+
+    Raises:
+        SiteFileError: there are too many, or one comes back.
+    """
+    parts = [part]
+    while (name := parts[-1].values.get("extends")) is not None:
+        last = parts[-1].text
+        if len(parts) > DEEPEST:
+            must = f"must not be one more than {DEEPEST} bases below each other"
+            raise last.error(("extends",), name, must, "remove extends")
+        found = base(name, parts[-1])
+        if any(found.text.path == before.text.path for before in parts):
+            must = f"must not come back to {found.text.path}"
+            raise last.error(("extends",), name, must, "remove extends")
+        parts.append(found)
+    return parts

@@ -1,0 +1,203 @@
+"""Looks through SITES_DIR: reads what has changed since the last look, and nothing else."""
+
+from __future__ import annotations
+
+import stat
+import time
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from luisito.errors import SiteFileError
+from luisito.settings.sites import parts
+from luisito.settings.sites.claims import clashes
+from luisito.settings.sites.draft import Draft, chain
+from luisito.settings.sites.folder import BASE, Folder, stamp
+from luisito.settings.sites.making import SUFFIX, make, site_name
+from luisito.settings.sites.records import public_record, run_record
+from luisito.settings.sites.toml import Text, failed, parse
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from luisito.settings import Settings
+    from luisito.settings.sites.claims import Clash
+    from luisito.settings.sites.folder import Source, Stamp
+    from luisito.settings.sites.parts import Part
+    from luisito.settings.sites.trust import Trust
+
+# A file that changed so lately may change once more without another stamp: the kernel's clock
+# for files goes by ticks, of 10 ms at most.
+_TICK: Final = 20_000_000  # ns
+
+
+class Seen(NamedTuple):
+    """What is known of a site file; a list of values of JSON.
+
+    Attributes:
+        stamps: of the file and its bases when it was read, by their names in the folder, None for
+            one that was not there; empty where it has to be read again in any case.
+        public: the public record of the last good version, or None.
+        error: what is wrong with the file as it is; "" where that is the last good version.
+    """
+
+    stamps: dict[str, Stamp | None]
+    public: dict[str, Any] | None
+    error: str = ""
+
+
+class Found(NamedTuple):
+    """What a look has found.
+
+    Attributes:
+        seen: by the names of files without `.toml`, in order; give it to the next look.
+        runs: the run records of those files that were read and are good, by the same names.
+    """
+
+    seen: dict[str, Seen]
+    runs: dict[str, dict[str, Any]]
+
+
+def look(path: str, known: Mapping[str, Seen], settings: Settings, trust: Trust) -> Found:
+    """Looks through a folder of site files.
+
+    Args:
+        path: SITES_DIR, absolute.
+        known: what the last look has found; with other settings, all without stamps.
+        settings: what is true of all sites.
+        trust: who may write there.
+
+    Raises:
+        SettingsError: the folder cannot be read, or others may write into it.
+    """
+    with Folder(path, trust) as folder:
+        looking = _Look(folder, settings, trust)
+        seen: dict[str, Seen] = {}
+        for file in folder.sites():
+            name = file.removesuffix(SUFFIX)
+            last = known.get(name, Seen({}, None))
+            if not looking.changed(last):
+                seen[name] = last
+                continue
+            read = looking.read(file, last)
+            if read is not None:
+                seen[name] = read
+        return looking.settle(seen, known)
+
+
+class _Look:
+    """One look; a base is read once."""
+
+    def __init__(self, folder: Folder, settings: Settings, trust: Trust) -> None:
+        self._folder, self._settings, self._trust = folder, settings, trust
+        self._stamps: dict[str, Stamp | None] = {}
+        self._bases: dict[str, Part | SiteFileError | None] = {}
+        self._runs: dict[str, dict[str, Any]] = {}
+        self._lately = time.time_ns() - _TICK
+
+    def changed(self, last: Seen) -> bool:
+        """Whether a file or one of its bases is another than it was."""
+        return not last.stamps or any(
+            self._stamp(name) != before for name, before in last.stamps.items()
+        )
+
+    def _stamp(self, name: str) -> Stamp | None:
+        if name not in self._stamps:
+            self._stamps[name] = self._folder.stamp(name)
+        return self._stamps[name]
+
+    def read(self, file: str, last: Seen) -> Seen | None:
+        """Reads a file; None where it has gone meanwhile."""
+        stamps = {file: self._stamp(file)}
+        if stamps[file] is None:
+            return None
+        try:
+            public = self._make(file, stamps)
+        except SiteFileError as error:
+            return Seen(self._kept(stamps), last.public, str(error))
+        return Seen(self._kept(stamps), public)
+
+    def _kept(self, stamps: dict[str, Stamp | None]) -> dict[str, Stamp | None]:
+        """The stamps to compare at the next look; none where one may not tell the next change."""
+        late = any(max(of[:2]) >= self._lately for of in stamps.values() if of is not None)
+        return {} if late else stamps
+
+    def _make(self, file: str, stamps: dict[str, Stamp | None]) -> dict[str, Any]:
+        """Makes the records of a site, and notes the stamps of all that was read for them."""
+        path = self._folder.of(file)
+        source = self._folder.read(file)
+        if source is None:
+            raise failed(path, "has just gone; write it again, or leave it")
+        stamps[file] = stamp(source.status)
+        tenant = self._trust.writer(path, source.status)
+        name = site_name(path)
+        part = _part(path, source)
+
+        def base(name: str, of: Part) -> Part:
+            stamps[name + BASE] = self._stamp(name + BASE)
+            return self._base(name, of)
+
+        site = make(Draft(name, chain(part, base)), tenant, self._settings)
+        run = run_record(site, self._settings)
+        public = public_record(site, run)
+        self._runs[name] = run
+        return public
+
+    def _base(self, name: str, of: Part) -> Part:
+        if name not in self._bases:
+            try:
+                self._bases[name] = self._read_base(name)
+            except SiteFileError as error:
+                self._bases[name] = error
+        found = self._bases[name]
+        if isinstance(found, SiteFileError):
+            raise SiteFileError(str(found))
+        if found is None:
+            must = f"must name a base, and {self._folder.of(name + BASE)} is not there"
+            raise of.text.error(("extends",), name, must, "write that file, or remove extends")
+        self._trust.check_base(of, name, found)
+        return found
+
+    def _read_base(self, name: str) -> Part | None:
+        path = self._folder.of(name + BASE)
+        source = self._folder.read(name + BASE)
+        if source is None:
+            return None
+        self._trust.writer(path, source.status)
+        return _part(path, source)
+
+    def settle(self, seen: dict[str, Seen], known: Mapping[str, Seen]) -> Found:
+        """Refuses what two files claim, in the later one."""
+        records = {name: of.public for name, of in seen.items() if of.public is not None}
+        for name, clash in clashes(records).items():
+            last = known.get(name, Seen({}, None))
+            self._runs.pop(name, None)
+            # What has to change is another file: this one is read again until that has happened.
+            seen[name] = Seen({}, last.public, seen[name].error or self._clash(name, clash))
+        return Found(seen, self._runs)
+
+    def _clash(self, name: str, clash: Clash) -> str:
+        path = self._folder.of(name + SUFFIX)
+        other = self._folder.of(clash.other + SUFFIX)
+        if not clash.path:
+            what = f"its name is one of the {clash.key} in {other}, too"
+            return str(failed(path, f"{what}; remove it there, or remove this file"))
+        value: object = clash.host or True
+        must = f"is one of the {clash.key} in {other}, too"
+        if not clash.host:
+            must = f"is set in {other}, too"
+        elif not clash.key:
+            must = f"is the name of {other}, too"
+        return str(self._text(path, name).error(clash.path, value, must, "remove one of them"))
+
+    def _text(self, path: str, name: str) -> Text:
+        """The text of a file once more, for the line; it may have changed, or have a base's key."""
+        try:
+            source = self._folder.read(name + SUFFIX)
+            return parse(path, b"" if source is None else source.data)
+        except SiteFileError:
+            return Text(path, "", {})
+
+
+def _part(path: str, source: Source) -> Part:
+    status = source.status
+    public = bool(status.st_mode & stat.S_IROTH)
+    return parts.read(path, source.data, owner=status.st_uid, public=public)

@@ -1,0 +1,139 @@
+"""Judges a draft as a whole, and makes a Site of it."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from luisito.core.host import normalize
+from luisito.core.template import Template, way
+from luisito.errors import BadHost, TemplateError
+from luisito.settings.sites import caps
+from luisito.settings.sites.draft import TABLES
+from luisito.settings.sites.table import KEYS, Site
+from luisito.settings.sites.toml import assignment, failed
+
+if TYPE_CHECKING:
+    from luisito.settings import Settings
+    from luisito.settings.sites.draft import Draft
+    from luisito.settings.sites.tenants import Tenant
+
+SUFFIX = ".toml"
+
+
+def site_name(path: str) -> str:
+    """The key of a site, from the path of its file.
+
+    Raises:
+        SiteFileError: the file's name is no host.
+    """
+    written = os.path.basename(path).removesuffix(SUFFIX)
+    try:
+        name = normalize(os.fsencode(written))
+    except BadHost as error:
+        what = f"its name is no host: {error}; rename it to the host of the site, and .toml"
+        raise failed(path, what) from None
+    if name != written:
+        what = "its name must be a host in lower case, without a port"
+        raise failed(path, f"{what}; rename it to {name}{SUFFIX}")
+    return name
+
+
+def make(draft: Draft, tenant: Tenant | None, settings: Settings) -> Site:
+    """Makes a site.
+
+    Args:
+        draft: its file, with bases below.
+        tenant: to whom the file belongs; None where that may set anything.
+        settings: what is true of all sites.
+
+    Raises:
+        SiteFileError: values that are right one by one cannot hold together, or may not be set by
+            that tenant.
+    """
+    _check_command(draft, settings)
+    _check_folder(draft, settings)
+    _check_hosts(draft)
+    _check_user(draft, settings)
+    if tenant is not None:
+        caps.judge(draft, tenant, settings)
+    fields: dict[str, Any] = {name: draft.values.get(name, _left_out(name)) for name in KEYS}
+    return Site(
+        name=draft.name,
+        path=draft.path,
+        owner=draft.owner,
+        tenant=None if tenant is None else tenant.user,
+        given=frozenset(draft.values),
+        fixed=_fixed(draft, tenant, settings),
+        **fields,
+    )
+
+
+def _left_out(name: str) -> object:
+    key = KEYS[name]
+    if name in TABLES:
+        return {}
+    if key.default is attrs.NOTHING or key.default is None:
+        return None
+    return key.read(key.default)
+
+
+def _check_command(draft: Draft, settings: Settings) -> None:
+    command: str | tuple[str, ...] | None = draft.values.get("command", settings.cmd_tpl)
+    if command is None:
+        what = 'command is not set, and CMD_TPL is not either; write command = "gunicorn shop.wsgi"'
+        raise failed(draft.path, what)
+    env = {**settings.env, **draft.values.get("env", {})}
+    words = Template.parse(command).words.union(
+        *(Template.text(value).words for value in env.values())
+    )
+    try:
+        way(words)
+    except TemplateError as error:
+        must, _, mend = str(error).partition("; ")
+        key = "command" if "command" in draft.values else "env"
+        raise draft.error((key,), f"{must}, those in ENV and env, too", mend) from None
+
+
+def _check_folder(draft: Draft, settings: Settings) -> None:
+    folder = draft.values.get("folder", settings.project_path)
+    if folder is not None:
+        return
+    for key in ("env_file", "virtualenv"):
+        if not draft.values.get(key, "/").startswith("/"):
+            must = "must be an absolute path, as neither folder nor PROJECT_PATH is set"
+            raise draft.error((key,), must, assignment(("folder",), "/srv/%HOST"))
+    if draft.values.get("user", settings.run_as) == "owner":
+        must = "is the owner of folder, and neither that nor PROJECT_PATH is set"
+        raise draft.error(("user",), must, assignment(("folder",), "/srv/%HOST"))
+
+
+def _check_hosts(draft: Draft) -> None:
+    """Refuses a host that the file names twice, which would be served and redirected."""
+    seen = {draft.name: "the name of the file"}
+    for key in ("aliases", "redirects", "hosts"):
+        for index, host in enumerate(draft.values.get(key, ())):
+            if host in seen:
+                raise draft.error((key, index), f"is {seen[host]}, too")
+            seen[host] = f"one of {key}"
+
+
+def _check_user(draft: Draft, settings: Settings) -> None:
+    user = draft.values.get("user")
+    if isinstance(user, int) and user < settings.min_uid:
+        must = f"is below MIN_UID = {settings.min_uid}"
+        raise draft.error(("user",), must, "write another user, or lower MIN_UID")
+
+
+def _fixed(draft: Draft, tenant: Tenant | None, settings: Settings) -> str:
+    """The beginning of the folder that the operator wrote, in which they may have put symlinks."""
+    origin = draft.origin("folder")
+    if origin is None:
+        return (settings.project_path or "").partition("%")[0]
+    if tenant is None:
+        return str(Template.text(origin.values["folder"]).render({"HOST": draft.name})[0]) + "/"
+    if origin.owner == tenant.uid:
+        return "/"
+    return str(origin.values["folder"]).partition("%")[0]

@@ -1,0 +1,193 @@
+"""Readers of what stands in site files only, and the settings' own, fit for TOML.
+
+As those of `settings.values` they take any object, and return the checked value or raise `Wrong`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from luisito.core.host import normalize
+from luisito.core.routing import Pattern
+from luisito.errors import BadHost
+from luisito.settings import values
+from luisito.settings.sites.words import NONE
+from luisito.settings.values import Wrong
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
+
+SIGNALS: Final = ("TERM", "INT", "QUIT", "HUP", "USR1", "USR2")
+
+# What the settings' readers call by its name in Python.
+_IN_TOML: Final = (
+    ("a dict", "a table"),
+    (", or None", f', or "{NONE}"'),
+    ("(soft, hard)", "[soft, hard]"),
+)
+_BASE: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
+_GROUP: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*\$?")  # groupadd(8)
+_LARGEST_GID: Final = 2**32 - 2
+
+
+def toml(read: Callable[[object], T]) -> Callable[[object], T]:
+    """A setting's reader, for a TOML value: its errors speak of tables, arrays and "none"."""
+
+    def read_toml(value: object) -> T:
+        try:
+            return read(value)
+        except Wrong as wrong:
+            for python, word in _IN_TOML:
+                wrong.must = wrong.must.replace(python, word)
+            raise
+
+    return read_toml
+
+
+def or_none(read: Callable[[object], T]) -> Callable[[object], T]:
+    """A reader that takes None, which is written "none"."""
+
+    def read_none(value: object) -> T:
+        return read(None if value == NONE else value)
+
+    return toml(read_none)
+
+
+def path(mend: str) -> Callable[[object], str]:
+    """A reader of a path, in which %HOST may stand; in its errors `mend` is an example."""
+
+    def read(value: object) -> str:
+        try:
+            if isinstance(value, str) and value:
+                return values.folder(value) or value
+        except Wrong:
+            pass
+        raise Wrong("must be a path, in which no word but %HOST may stand", mend=mend)
+
+    return read
+
+
+def folder(value: object) -> str:
+    """The template of an absolute path."""
+    must = "must be an absolute path, in which no word but %HOST may stand"
+    try:
+        template = path("")(value)
+    except Wrong:
+        raise Wrong(must, mend="/srv/%HOST") from None
+    if not template.startswith("/"):
+        raise Wrong(must, mend=f"/srv/{template}")
+    return template
+
+
+def group(value: object) -> str | int:
+    """A group's name or gid."""
+    must = 'must be a group\'s name or gid, or "root" written out'
+    if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _LARGEST_GID:
+        return value
+    if isinstance(value, str) and _GROUP.fullmatch(value):
+        return value
+    if isinstance(value, str) and value.isdecimal() and len(value) < 11 and int(value):
+        raise Wrong(must, mend=int(value))
+    raise Wrong(must, mend="root" if value in (0, "0") and value is not False else "www-data")
+
+
+def stop_signal(value: object) -> str:
+    """A signal that ends a server."""
+    try:
+        return values.choice(*SIGNALS)(value)
+    except Wrong as wrong:
+        meant = str(value).upper().removeprefix("SIG")
+        raise Wrong(wrong.must, mend=meant if meant in SIGNALS else "TERM") from None
+
+
+def boolean(value: object) -> bool:
+    """True or false."""
+    if not isinstance(value, bool):
+        words = {"true": True, "yes": True, "on": True, "1": True}
+        raise Wrong("must be true or false", mend=words.get(str(value).lower(), False))
+    return value
+
+
+def base(value: object) -> str:
+    """The name of a base."""
+    must = "must be the name of a base: NAME, where NAME.base.toml is beside this file"
+    if isinstance(value, str) and _BASE.fullmatch(value) and not value.endswith(".toml"):
+        return value
+    meant = (
+        value.rpartition("/")[2].removesuffix(".toml").removesuffix(".base")
+        if isinstance(value, str)
+        else ""
+    )
+    raise Wrong(
+        must, mend=meant if _BASE.fullmatch(meant) and not meant.endswith(".toml") else "NAME"
+    )
+
+
+def host_names(value: object) -> tuple[str, ...]:
+    """Hosts, each exactly."""
+    if not isinstance(value, list):
+        raise Wrong("must be a list of hosts", mend=_list_meant(value))
+    for index, host in enumerate(value):
+        if _normal(host) != host:
+            raise Wrong(
+                "must be a host in lower case, without a port",
+                item=f"[{index}]",
+                value=host,
+                mend=_host_meant(host),
+            )
+    return tuple(value)
+
+
+def patterns(value: object) -> tuple[str, ...]:
+    """Patterns of hosts: `www.example.com`, `*.example.com`, and what they leave out after `!`."""
+    must = 'must be a list of hosts, "*.example.com", and exceptions, "!shop.example.com"'
+    if not isinstance(value, list):
+        raise Wrong(must, mend=_list_meant(value))
+    for index, written in enumerate(value):
+        try:
+            key, below = Pattern.parse(str(written).removeprefix("!"))
+        except BadHost:
+            key, below = "", False
+        sign = "!" if str(written).startswith("!") else ""
+        if not key and below:  # of all hosts
+            raise Wrong(
+                "must not be any host; default = true does that",
+                item=f"[{index}]",
+                value=written,
+                mend="*.example.com",
+            )
+        if not isinstance(written, str) or written != f"{sign}{'*.' * below}{key}":
+            name = str(written).removeprefix("!")
+            meant = _host_meant(name.removeprefix("*."))
+            star = "*." if name.startswith("*.") else ""
+            raise Wrong(
+                'must be a host in lower case without a port, with "*." or "!" before it or not',
+                item=f"[{index}]",
+                value=written,
+                mend=f"{sign}{star}{meant}",
+            )
+    return tuple(value)
+
+
+def _normal(host: object) -> str | None:
+    try:
+        return normalize(host.encode()) if isinstance(host, str) else None
+    except (BadHost, UnicodeEncodeError):
+        return None
+
+
+def _host_meant(host: object) -> str:
+    """The host that somebody meant who wrote a URL, a port, upper case or other letters."""
+    name = str(host).rpartition("//")[2].partition("/")[0]
+    try:
+        name = name if name.isascii() else name.encode("idna").decode("ascii")
+    except UnicodeError:
+        pass
+    return _normal(name) or "www.example.com"
+
+
+def _list_meant(value: object) -> list[Any]:
+    return [value] if isinstance(value, str) else []

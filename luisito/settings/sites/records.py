@@ -1,0 +1,113 @@
+"""What of a site others get to know: a run record for the spawner, a public one for all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+from luisito.core.cgroup import CPU_PERIOD
+from luisito.core.template import Template, way
+from luisito.settings.sites.table import LIMITS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from luisito.settings import Settings
+    from luisito.settings.sites.table import Site
+
+
+def run_record(site: Site, settings: Settings) -> dict[str, Any]:
+    """All that a start of a site needs, with what the settings say where its file does not.
+
+    It holds secrets, in `env`. Its values are those of JSON:
+
+    - command: a template, a string or a list; env: templates by their names;
+    - folder, env_file, virtualenv: absolute paths, or None;
+    - fixed: the beginning of folder that the operator wrote, as `spawner.users.open_folder` has it;
+    - user: "owner", a name or a uid; None where RUN_AS is None or a function, which then says it;
+    - group: a name, a gid, or None for those of the user;
+    - owner: the uid of the file; tenant: the name of that user where they are one, or None;
+    - rlimits: [soft, hard] by their names, None for no limit;
+    - memory_max in bytes, cpu_max in microseconds in each core.cgroup.CPU_PERIOD, pids_max; None
+      for no limit;
+    - stop_signal: a signal's name without SIG.
+    """
+
+    def said(key: str, setting: object) -> Any:  # noqa: ANN401 - of a key, whose type the table has
+        return getattr(site, key) if key in site.given else setting
+
+    host = {"HOST": site.name}
+    folder = said("folder", settings.project_path)
+    if folder is not None:
+        folder = Template.text(folder).render(host)[0]
+
+    def inside(path: str | None) -> str | None:
+        if path is None:
+            return None
+        return os.path.join(folder or "/", Template.text(path).render(host)[0])
+
+    run_as = settings.run_as if isinstance(settings.run_as, str | int) else None
+    cpu_max = said("cpu_max", settings.cpu_max)
+    return {
+        "command": said("command", settings.cmd_tpl),
+        "env": {**settings.env, **site.env},
+        "env_file": inside(site.env_file),
+        "virtualenv": inside(site.virtualenv),
+        "folder": folder,
+        "fixed": site.fixed,
+        "user": said("user", run_as) if site.tenant is None else site.owner,
+        "group": site.group,
+        "owner": site.owner,
+        "tenant": site.tenant,
+        "rlimits": {
+            name: list(limit) for name, limit in {**settings.rlimits, **site.rlimits}.items()
+        },
+        "memory_max": said("memory_max", settings.memory_max),
+        "cpu_max": None if cpu_max is None else round(cpu_max * CPU_PERIOD),
+        "pids_max": said("pids_max", settings.pids_max),
+        "stop_signal": site.stop_signal,
+    }
+
+
+def digest(run: Mapping[str, Any]) -> str:
+    """SHA-256 of a run record, in hexadecimal: it differs where a server has to be another."""
+    canonical = json.dumps(run, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode("ascii")).hexdigest()
+
+
+def public_record(site: Site, run: Mapping[str, Any]) -> dict[str, Any]:
+    """What the network process knows of a site: no command, no environment.
+
+    Its values are those of JSON:
+
+    - site: its name; aliases, redirects, hosts: lists as in the file; default: whether it is that;
+    - way: "port", "socket" or "fd" (core.template.way);
+    - limits: those numbers that its file, its bases or its tenant's caps set, by their keys, None
+      for no limit; rlimits are not among them;
+    - handed_socket: "unix" or "tcp", or None where HANDED_SOCKET says it;
+    - tenant: as in the run record, and path: of its file;
+    - digest: of the run record.
+
+    Args:
+        site: that is meant.
+        run: its run record.
+    """
+    command = run["command"]
+    words = Template.parse(command).words.union(
+        *(Template.text(text).words for text in run["env"].values())
+    )
+    return {
+        "site": site.name,
+        "aliases": list(site.aliases),
+        "redirects": list(site.redirects),
+        "hosts": list(site.hosts),
+        "default": site.default,
+        "way": way(words),
+        "limits": {key: getattr(site, key) for key in LIMITS if key in site.given},
+        "handed_socket": site.handed_socket,
+        "tenant": site.tenant,
+        "path": site.path,
+        "digest": digest(run),
+    }

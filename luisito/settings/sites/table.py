@@ -1,0 +1,310 @@
+"""The table of the keys of site files: each is declared once, as the settings are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import attrs
+
+from luisito.core.rlimits import LARGEST, UNITS
+from luisito.settings import limits, values
+from luisito.settings.sites import readers
+from luisito.settings.sites.words import NONE
+from luisito.settings.table import SETTINGS
+from luisito.settings.values import Wrong
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from luisito.core.rlimits import Limit
+
+Schema = dict[str, Any]
+
+
+@attrs.frozen
+class Key:
+    """What is known of a key beside its name.
+
+    Attributes:
+        read: checks what was written and returns what we work with.
+        default: as a person would write it; NOTHING where a setting says it.
+        setting: the name of the setting that says it, or "".
+        group: the heading under which it is explained.
+        unit: of the number, or what kind of value it is.
+        about: one line for a person.
+        schema: of its values, in JSON schema.
+        capped: a tenant may not have more than they are granted.
+    """
+
+    read: Callable[[object], object]
+    default: object
+    setting: str
+    group: str
+    unit: str
+    about: str
+    schema: Schema
+    capped: bool = False
+
+
+def _own(
+    read: Callable[[object], object],
+    default: object,
+    group: str,
+    unit: str,
+    about: str,
+    schema: Schema,
+) -> Any:  # noqa: ANN401 - attrs.field() is typed so too: a field's type is its annotation
+    return attrs.field(metadata={Key: Key(read, default, "", group, unit, about, schema)})
+
+
+def _part(
+    setting: str,
+    read: Callable[[object], object],
+    group: str,
+    unit: str,
+    about: str,
+    schema: Schema,
+    *,
+    capped: bool = False,
+) -> Any:  # noqa: ANN401 - as above
+    """A key for which a setting stands where it is left out."""
+    key = Key(readers.toml(read), attrs.NOTHING, setting, group, unit, about, schema, capped)
+    return attrs.field(metadata={Key: key})
+
+
+def _limit(setting: str, schema: Schema, *, about: str = "") -> Any:  # noqa: ANN401 - as above
+    """A key that is a setting in lower case, with the setting's reader, unit and explanation."""
+    of = SETTINGS[setting]
+    read, about = of.read, about or of.about
+    try:
+        read(None)
+    except Wrong:
+        pass
+    else:
+        read = readers.or_none(read)
+        schema = {"anyOf": [schema, {"const": NONE}]}
+        about = about.replace("None", f'"{NONE}"')
+    return _part(setting, read, of.group, of.unit, about, schema, capped=True)
+
+
+_MAIN: Final = SETTINGS["CMD_TPL"].group
+_HOSTS: Final = "Hosts"
+_USERS: Final = "Users and files"
+_POOL: Final = SETTINGS["STOP_TIMEOUT"].group
+
+_STRING: Final[Schema] = {"type": "string", "minLength": 1}
+_NAME: Final[Schema] = {"type": "string", "pattern": r"^[A-Za-z_][A-Za-z0-9_.-]*\$?$"}
+_ID: Final[Schema] = {"type": "integer", "minimum": 1, "maximum": 2**32 - 2}
+_SECONDS: Final[Schema] = {"type": "number", "exclusiveMinimum": 0}
+_LABEL: Final = "[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
+_HOST: Final = rf"({_LABEL}(\.{_LABEL})*|\[[0-9a-f:.]+\])"
+_RLIMIT: Final[Schema] = {
+    "anyOf": [{"type": "integer", "minimum": 0, "maximum": LARGEST}, {"const": "unlimited"}]
+}
+
+
+def _whole(at_least: int) -> Schema:
+    return {"type": "integer", "minimum": at_least}
+
+
+def _several(pattern: str) -> Schema:
+    return {"type": "array", "items": {"type": "string", "pattern": f"^{pattern}$"}}
+
+
+@attrs.frozen(kw_only=True)
+class Site:
+    """A site file with its bases, checked; made by `making.make` only. Times are in seconds.
+
+    What a setting says where the file does not is None here, and not in `given`; `records` puts
+    both together.
+
+    Attributes:
+        name: the site's key, and its canonical host: the name of the file without `.toml`.
+        path: of the file.
+        owner: the uid that the file belongs to.
+        tenant: the user's name where that is a tenant, who runs it; None where the operator does.
+        given: the keys that the file or its bases set, or to which a tenant's caps give a value.
+        fixed: the beginning of `folder`, or of PROJECT_PATH, that the operator wrote.
+    """
+
+    name: str
+    path: str
+    owner: int
+    tenant: str | None
+    given: frozenset[str]
+    fixed: str
+
+    command: str | tuple[str, ...] | None = _part(
+        "CMD_TPL",
+        values.command,
+        _MAIN,
+        "template",
+        "The command of the site's server: a string or a list, with the words of CMD_TPL.",
+        {"anyOf": [_STRING, {"type": "array", "items": {"type": "string"}, "minItems": 1}]},
+    )
+    env: Mapping[str, str] = _part(
+        "ENV",
+        values.environment,
+        _MAIN,
+        "table of templates",
+        "Environment variables of its server, beside those of ENV and of its bases.",
+        {
+            "type": "object",
+            "propertyNames": {"pattern": "^[^=]+$"},
+            "additionalProperties": {"type": "string"},
+        },
+    )
+    env_file: str | None = _own(
+        readers.path(".env"),
+        None,
+        _MAIN,
+        "path",
+        "A file of NAME=VALUE lines, more of its environment; read at each start, as the site's "
+        "user. A relative path is taken from `folder`.",
+        _STRING,
+    )
+    virtualenv: str | None = _own(
+        readers.path("venv"),
+        None,
+        _MAIN,
+        "path",
+        "A virtual environment of Python: its bin comes first in PATH, and VIRTUAL_ENV names it. "
+        "A relative path is taken from `folder`.",
+        _STRING,
+    )
+    folder: str | None = _part(
+        "PROJECT_PATH",
+        readers.folder,
+        _MAIN,
+        "path",
+        "The folder that its server runs in, an absolute path; %HOST is the site's name.",
+        {"type": "string", "pattern": "^/"},
+    )
+    extends: str | None = _own(
+        readers.base,
+        None,
+        _MAIN,
+        "name",
+        "A base, NAME.base.toml in the same folder, that sets what this file leaves out; tables "
+        "are put together key by key. Bases may extend others, five at most.",
+        {"type": "string", "pattern": "^[A-Za-z0-9_-][A-Za-z0-9_.-]*$"},
+    )
+    aliases: tuple[str, ...] = _own(
+        readers.host_names,
+        [],
+        _HOSTS,
+        "list of hosts",
+        "Other hosts that are served as this site.",
+        _several(_HOST),
+    )
+    redirects: tuple[str, ...] = _own(
+        readers.host_names,
+        [],
+        _HOSTS,
+        "list of hosts",
+        "Hosts that are redirected to the site's name (308), which wakes nothing.",
+        _several(_HOST),
+    )
+    hosts: tuple[str, ...] = _own(
+        readers.patterns,
+        [],
+        _HOSTS,
+        "list of patterns",
+        'More hosts that are served as this site: "*.example.com" is any subdomain of it, and '
+        '"!shop.example.com" and "!*.shop.example.com" are exceptions. The exact name of a host '
+        "in another file comes first, then the longest pattern.",
+        _several(rf"!?(\*\.)?{_HOST}"),
+    )
+    default: bool = _own(
+        readers.boolean,
+        False,
+        _HOSTS,
+        "true or false",
+        "This site answers for all hosts that are no site's; one file at most may say so.",
+        {"type": "boolean"},
+    )
+    user: str | int | None = _part(
+        "RUN_AS",
+        values.user,
+        _USERS,
+        "user",
+        'Who runs its server: "owner" (of `folder`), a name, a uid, or "root" written out.',
+        {"anyOf": [_NAME, _ID]},
+    )
+    group: str | int | None = _own(
+        readers.group,
+        None,
+        _USERS,
+        "group",
+        "The group it runs with, a name or a gid; where it is left out, those of its user.",
+        {"anyOf": [_NAME, _ID]},
+    )
+    stop_signal: str = _own(
+        readers.stop_signal,
+        "TERM",
+        _POOL,
+        "signal",
+        f"What its server is stopped with: {', '.join(readers.SIGNALS[:-1])} or "
+        f"{readers.SIGNALS[-1]}.",
+        {"enum": list(readers.SIGNALS)},
+    )
+    handed_socket: str | None = _part(
+        "HANDED_SOCKET",
+        SETTINGS["HANDED_SOCKET"].read,
+        _POOL,
+        SETTINGS["HANDED_SOCKET"].unit,
+        SETTINGS["HANDED_SOCKET"].about,
+        {"enum": ["unix", "tcp"]},
+    )
+    min_alive: float | None = _limit("MIN_ALIVE", {"type": "number", "minimum": 0})
+    idle_timeout: float | None = _limit("IDLE_TIMEOUT", _SECONDS)
+    stream_idle: float | None = _limit("STREAM_IDLE", _SECONDS)
+    start_timeout: float | None = _limit("START_TIMEOUT", _SECONDS)
+    stop_timeout: float | None = _limit(
+        "STOP_TIMEOUT",
+        _SECONDS,
+        about="From `stop_signal` to SIGKILL for a server that is stopped.",
+    )
+    queue_limit: int | None = _limit("QUEUE_LIMIT", _whole(1))
+    queue_timeout: float | None = _limit("QUEUE_TIMEOUT", _SECONDS)
+    upstream_max: int | None = _limit("UPSTREAM_MAX", _whole(1))
+    body_timeout: float | None = _limit("BODY_TIMEOUT", _SECONDS)
+    response_timeout: float | None = _limit("RESPONSE_TIMEOUT", _SECONDS)
+    upstream_keepalive: float | None = _limit("UPSTREAM_KEEPALIVE", _SECONDS)
+    max_body_size: int | None = _limit("MAX_BODY_SIZE", _whole(1))
+    rlimits: Mapping[str, Limit] = _part(
+        "RLIMITS",
+        limits.rlimits,
+        SETTINGS["RLIMITS"].group,
+        "table of numbers",
+        "Limits of setrlimit(2), beside those of RLIMITS and of its bases: each a number for soft "
+        'and hard, a list of both, or "unlimited".',
+        {
+            "type": "object",
+            "additionalProperties": False,
+            "properties": {
+                name: {
+                    "description": unit,
+                    "anyOf": [
+                        *_RLIMIT["anyOf"],
+                        {"type": "array", "items": _RLIMIT, "minItems": 2, "maxItems": 2},
+                    ],
+                }
+                for name, unit in UNITS.items()
+            },
+        },
+        capped=True,
+    )
+    memory_max: int | None = _limit("MEMORY_MAX", _whole(1024 * 1024))
+    cpu_max: float | None = _limit(
+        "CPU_MAX", {"type": "number", "minimum": 0.01, "maximum": 1_000_000}
+    )
+    pids_max: int | None = _limit("PIDS_MAX", _whole(1))
+
+
+KEYS: Final[Mapping[str, Key]] = {
+    field.name: field.metadata[Key] for field in attrs.fields(Site) if Key in field.metadata
+}
+
+LIMITS: Final = tuple(name for name, key in KEYS.items() if key.capped and name != "rlimits")
+"""Numbers of which a tenant may not have more than they are granted."""
