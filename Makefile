@@ -45,8 +45,9 @@ layers: .venv/.has-test ## imports go downwards only
 coverage: .venv/.has-test ## the core, covered wholly by tests of its own
 	$(BIN)/python -m pytest $(PYTEST) -q tests/core --cov --cov-report=term-missing:skip-covered
 
-docs: .venv/.has-test ## write docs/faults.md, from what the tests of faults are named
+docs: .venv/.has-test ## write what is generated of docs: faults.md, site.schema.json and the tables of sites.md
 	$(BIN)/python -m tests.faults.catalogue
+	$(BIN)/python -m tests.sites.documents
 
 bench: .venv/.has-examples ## measure beside nginx, haproxy, caddy, Apache, Passenger and ReverseProxyResource
 	$(BIN)/python -m bench

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import stat
 import time
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -16,11 +15,12 @@ from luisito.settings.sites.records import public_record, run_record
 from luisito.settings.sites.toml import Text, failed, parse
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Mapping
 
     from luisito.settings import Settings
     from luisito.settings.sites.claims import Clash
-    from luisito.settings.sites.folder import Source, Stamp
+    from luisito.settings.sites.folder import Stamp
     from luisito.settings.sites.parts import Part
     from luisito.settings.sites.trust import Trust
 
@@ -83,13 +83,21 @@ def look(path: str, known: Mapping[str, Seen], settings: Settings, trust: Trust)
         return looking.settle(seen, known)
 
 
+class _Base(NamedTuple):
+    """A base as it was found: not there, broken or good."""
+
+    status: os.stat_result | None = None
+    part: Part | None = None
+    error: str = ""
+
+
 class _Look:
     """One look; a base is read once."""
 
     def __init__(self, folder: Folder, settings: Settings, trust: Trust) -> None:
         self._folder, self._settings, self._trust = folder, settings, trust
         self._stamps: dict[str, Stamp | None] = {}
-        self._bases: dict[str, Part | SiteFileError | None] = {}
+        self._bases: dict[str, _Base] = {}
         self._runs: dict[str, dict[str, Any]] = {}
         self._lately = time.time_ns() - _TICK
 
@@ -129,11 +137,11 @@ class _Look:
         stamps[file] = stamp(source.status)
         tenant = self._trust.writer(path, source.status)
         name = site_name(path)
-        part = _part(path, source)
+        part = parts.read(path, source.data, source.status.st_uid)
 
         def base(name: str, of: Part) -> Part:
             stamps[name + BASE] = self._stamp(name + BASE)
-            return self._base(name, of)
+            return self._base(part, of, name)
 
         site = make(Draft(name, chain(part, base)), tenant, self._settings)
         run = run_record(site, self._settings)
@@ -141,28 +149,32 @@ class _Look:
         self._runs[name] = run
         return public
 
-    def _base(self, name: str, of: Part) -> Part:
-        if name not in self._bases:
-            try:
-                self._bases[name] = self._read_base(name)
-            except SiteFileError as error:
-                self._bases[name] = error
-        found = self._bases[name]
-        if isinstance(found, SiteFileError):
-            raise SiteFileError(str(found))
-        if found is None:
-            must = f"must name a base, and {self._folder.of(name + BASE)} is not there"
-            raise of.text.error(("extends",), name, must, "write that file, or remove extends")
-        self._trust.check_base(of, name, found)
-        return found
-
-    def _read_base(self, name: str) -> Part | None:
+    def _base(self, file: Part, of: Part, name: str) -> Part:
+        """Finds what `of` extends, for a site's file."""
         path = self._folder.of(name + BASE)
-        source = self._folder.read(name + BASE)
-        if source is None:
-            return None
-        self._trust.writer(path, source.status)
-        return _part(path, source)
+        if name not in self._bases:
+            self._bases[name] = self._read_base(path, name)
+        base = self._bases[name]
+        if base.status is not None:
+            self._trust.check_base(file, of, name, path, base.status)
+        if base.part is not None:
+            return base.part
+        if base.error:
+            raise SiteFileError(base.error)
+        must = f"must name a base, and {path} is not there"
+        raise of.text.error(("extends",), name, must, "write that file, or remove extends")
+
+    def _read_base(self, path: str, name: str) -> _Base:
+        source = None
+        try:
+            source = self._folder.read(name + BASE)
+            if source is None:
+                return _Base()
+            self._trust.writer(path, source.status)
+            part = parts.read(path, source.data, source.status.st_uid)
+            return _Base(source.status, part)
+        except SiteFileError as error:
+            return _Base(source and source.status, None, str(error))
 
     def settle(self, seen: dict[str, Seen], known: Mapping[str, Seen]) -> Found:
         """Refuses what two files claim, in the later one."""
@@ -195,9 +207,3 @@ class _Look:
             return parse(path, b"" if source is None else source.data)
         except SiteFileError:
             return Text(path, "", {})
-
-
-def _part(path: str, source: Source) -> Part:
-    status = source.status
-    public = bool(status.st_mode & stat.S_IROTH)
-    return parts.read(path, source.data, owner=status.st_uid, public=public)

@@ -53,7 +53,7 @@ def make(draft: Draft, tenant: Tenant | None, settings: Settings) -> Site:
         SiteFileError: values that are right one by one cannot hold together, or may not be set by
             that tenant.
     """
-    _check_command(draft, settings)
+    how = _way(draft, settings)
     _check_folder(draft, settings)
     _check_hosts(draft)
     _check_user(draft, settings)
@@ -66,6 +66,7 @@ def make(draft: Draft, tenant: Tenant | None, settings: Settings) -> Site:
         owner=draft.owner,
         tenant=None if tenant is None else tenant.user,
         given=frozenset(draft.values),
+        way=how,
         fixed=_fixed(draft, tenant, settings),
         **fields,
     )
@@ -80,7 +81,8 @@ def _left_out(name: str) -> object:
     return key.read(key.default)
 
 
-def _check_command(draft: Draft, settings: Settings) -> None:
+def _way(draft: Draft, settings: Settings) -> str:
+    """How connections reach the server, by the words of its command and its environment."""
     command: str | tuple[str, ...] | None = draft.values.get("command", settings.cmd_tpl)
     if command is None:
         what = 'command is not set, and CMD_TPL is not either; write command = "gunicorn shop.wsgi"'
@@ -90,11 +92,11 @@ def _check_command(draft: Draft, settings: Settings) -> None:
         *(Template.text(value).words for value in env.values())
     )
     try:
-        way(words)
+        return way(words)
     except TemplateError as error:
         must, _, mend = str(error).partition("; ")
         key = "command" if "command" in draft.values else "env"
-        raise draft.error((key,), f"{must}, those in ENV and env, too", mend) from None
+        raise draft.error((key,), f"{must} (in command, env or ENV)", mend) from None
 
 
 def _check_folder(draft: Draft, settings: Settings) -> None:

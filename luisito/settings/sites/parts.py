@@ -36,30 +36,27 @@ class Part:
         text: of it.
         values: what its keys say, checked.
         owner: the uid that it belongs to.
-        public: everybody may read it.
     """
 
     text: Text
     values: dict[str, Any]
     owner: int
-    public: bool
 
 
-def read(path: str, data: bytes, *, owner: int, public: bool) -> Part:
+def read(path: str, data: bytes, owner: int) -> Part:
     """Reads a file.
 
     Args:
         path: of it, for messages.
         data: what it holds.
         owner: its st_uid.
-        public: everybody may read it.
 
     Raises:
         SiteFileError: it is no TOML, a key is unknown or a value is wrong.
     """
     text = parse(path, data)
     values = {name: _value(text, name, value) for name, value in text.table.items()}
-    return Part(text, values, owner, public)
+    return Part(text, values, owner)
 
 
 def _value(text: Text, name: str, value: object) -> object:
@@ -101,5 +98,10 @@ def _unknown(text: Text, name: str, value: object) -> SiteFileError:
         must = "is a setting of Luisito as a whole, and no key of a site"
         return text.error((name,), value, must, f"write {written.upper()} in settings.py")
     near = _RENAMED.get(written) or difflib.get_close_matches(written, KEYS, n=1, cutoff=0.0)[0]
-    must = f"is no key; the nearest is {near}"
-    return text.error((name,), value, must, f"write {near} = {shown(value)}, or remove it")
+    mend = f"write {near}, or remove it"
+    try:
+        KEYS[near].read(value)
+        mend = f"write {near} = {shown(value)}, or remove it"
+    except (Wrong, TemplateError):
+        pass
+    return text.error((name,), value, f"is no key; the nearest is {near}", mend)

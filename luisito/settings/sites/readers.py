@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+import attrs
+
 from luisito.core.host import normalize
 from luisito.core.routing import Pattern
 from luisito.errors import BadHost
@@ -16,32 +18,37 @@ from luisito.settings.sites.words import NONE
 from luisito.settings.values import Wrong
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 T = TypeVar("T")
 
 SIGNALS: Final = ("TERM", "INT", "QUIT", "HUP", "USR1", "USR2")
 
-# What the settings' readers call by its name in Python.
-_IN_TOML: Final = (
-    ("a dict", "a table"),
-    (", or None", f', or "{NONE}"'),
-    ("(soft, hard)", "[soft, hard]"),
+_BYTES: Final = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
+_SECONDS: Final = re.compile(
+    r"([0-9]{1,9}(?:\.[0-9]{1,9})?)\s*(s|m|h|d)(?:ecs?|econds?|ins?|inutes?|ours?|ays?)?",
+    re.IGNORECASE,
 )
+_PER_CENT: Final = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)\s*(%)")
+_UNITS: Final[Mapping[str, tuple[re.Pattern[str], Mapping[str, float]]]] = {
+    "bytes": (_BYTES, {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}),
+    "seconds": (_SECONDS, {"s": 1, "m": 60, "h": 3600, "d": 86400}),
+    "cores": (_PER_CENT, {"%": 0.01}),
+}
 _BASE: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
 _GROUP: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*\$?")  # groupadd(8)
 _LARGEST_GID: Final = 2**32 - 2
 
 
 def toml(read: Callable[[object], T]) -> Callable[[object], T]:
-    """A setting's reader, for a TOML value: its errors speak of tables, arrays and "none"."""
+    """A setting's reader, for a TOML value: its errors speak of tables and arrays."""
 
     def read_toml(value: object) -> T:
         try:
             return read(value)
         except Wrong as wrong:
-            for python, word in _IN_TOML:
-                wrong.must = wrong.must.replace(python, word)
+            must = wrong.must.removesuffix(", or None").replace("a dict", "a table")
+            wrong.must = must.replace("(soft, hard)", "[soft, hard]")
             raise
 
     return read_toml
@@ -51,9 +58,46 @@ def or_none(read: Callable[[object], T]) -> Callable[[object], T]:
     """A reader that takes None, which is written "none"."""
 
     def read_none(value: object) -> T:
-        return read(None if value == NONE else value)
+        try:
+            return read(None if value == NONE else value)
+        except Wrong as wrong:
+            wrong.must = wrong.must.replace(", or None", f', or "{NONE}"')
+            raise
 
-    return toml(read_none)
+    return read_none
+
+
+def measured(read: Callable[[object], T], unit: str) -> Callable[[object], T]:
+    """A reader of a number whose errors name the unit, and know what "512M" or "10 min" means."""
+
+    def read_number(value: object) -> T:
+        try:
+            return read(value)
+        except Wrong as wrong:
+            must, comma, rest = wrong.must.partition(", or ")
+            wrong.must = (must if unit in must else f"{must} ({unit})") + comma + rest
+            meant = _measured(value, unit)
+            if wrong.mend is attrs.NOTHING and meant is not None:
+                try:
+                    read(meant)
+                    wrong.mend = meant
+                except Wrong:
+                    pass
+            raise
+
+    return read_number
+
+
+def _measured(value: object, unit: str) -> float | None:
+    """The number that a string with another unit means."""
+    if not isinstance(value, str) or unit not in _UNITS:
+        return None
+    form, factors = _UNITS[unit]
+    match = form.fullmatch(value.strip())
+    if match is None:
+        return None
+    number = float(match[1]) * factors[match[2].lower()]
+    return int(number) if number.is_integer() else number
 
 
 def path(mend: str) -> Callable[[object], str]:
@@ -132,12 +176,11 @@ def host_names(value: object) -> tuple[str, ...]:
         raise Wrong("must be a list of hosts", mend=_list_meant(value))
     for index, host in enumerate(value):
         if _normal(host) != host:
-            raise Wrong(
-                "must be a host in lower case, without a port",
-                item=f"[{index}]",
-                value=host,
-                mend=_host_meant(host),
-            )
+            must = "must be a host in lower case, without a port"
+            name = str(host)
+            if name.startswith("*."):
+                must, name = "must be one host, as patterns stand in hosts", name[2:]
+            raise Wrong(must, item=f"[{index}]", value=host, mend=_host_meant(name))
     return tuple(value)
 
 

@@ -8,7 +8,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from luisito.core.cgroup import CPU_PERIOD
-from luisito.core.template import Template, way
+from luisito.core.template import Template
 from luisito.settings.sites.table import LIMITS
 
 if TYPE_CHECKING:
@@ -94,17 +94,13 @@ def public_record(site: Site, run: Mapping[str, Any]) -> dict[str, Any]:
         site: that is meant.
         run: its run record.
     """
-    command = run["command"]
-    words = Template.parse(command).words.union(
-        *(Template.text(text).words for text in run["env"].values())
-    )
     return {
         "site": site.name,
         "aliases": list(site.aliases),
         "redirects": list(site.redirects),
         "hosts": list(site.hosts),
         "default": site.default,
-        "way": way(words),
+        "way": site.way,
         "limits": {key: getattr(site, key) for key in LIMITS if key in site.given},
         "handed_socket": site.handed_socket,
         "tenant": site.tenant,

@@ -84,6 +84,7 @@ def _limit(setting: str, schema: Schema, *, about: str = "") -> Any:  # noqa: AN
         read = readers.or_none(read)
         schema = {"anyOf": [schema, {"const": NONE}]}
         about = about.replace("None", f'"{NONE}"')
+    read = readers.measured(read, of.unit)
     return _part(setting, read, of.group, of.unit, about, schema, capped=True)
 
 
@@ -124,6 +125,7 @@ class Site:
         owner: the uid that the file belongs to.
         tenant: the user's name where that is a tenant, who runs it; None where the operator does.
         given: the keys that the file or its bases set, or to which a tenant's caps give a value.
+        way: "port", "socket" or "fd" (core.template.way).
         fixed: the beginning of `folder`, or of PROJECT_PATH, that the operator wrote.
     """
 
@@ -132,6 +134,7 @@ class Site:
     owner: int
     tenant: str | None
     given: frozenset[str]
+    way: str
     fixed: str
 
     command: str | tuple[str, ...] | None = _part(

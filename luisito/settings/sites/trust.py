@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pwd
 import shlex
+import stat
 from typing import TYPE_CHECKING
 
 import attrs
@@ -61,27 +62,30 @@ class Trust:
             raise failed(path, f"{what}; {mend}")
         return self.tenants[status.st_uid]
 
-    def check_base(self, part: Part, name: str, base: Part) -> None:
-        """Refuses a base whose writer has no say in a file, or whose reader has none in the base.
+    def check_base(
+        self, file: Part, of: Part, name: str, path: str, status: os.stat_result
+    ) -> None:
+        """Refuses a base whose writer has no say in a site, or that the site may not read.
 
         Args:
-            part: what extends it.
+            file: of the site.
+            of: what extends the base: that file, or another base of it.
             name: as it is written there.
-            base: that is meant.
+            path: of the base.
+            status: of the base.
 
         Raises:
             SiteFileError: it is so.
         """
-        path, quoted = base.text.path, shlex.quote(base.text.path)
-        if base.owner == part.owner:
-            return
-        if not self._may_all(base.owner):
-            must = f"must not be a base of {_user(base.owner)}'s"
-            raise part.text.error(("extends",), name, must, f"run chown root {quoted}")
-        if not self._may_all(part.owner) and not base.public:
+        owner, quoted = status.st_uid, shlex.quote(path)
+        if owner != of.owner and not self._may_all(owner):
+            must = f"must not be a base of {_user(owner)}'s"
+            raise of.text.error(("extends",), name, must, f"run chown root {quoted}")
+        public = status.st_mode & stat.S_IROTH
+        if owner != file.owner and not public and not self._may_all(file.owner):
             # What stands in it would be in the environment of a server of theirs.
             must = f"must be a base that everybody may read, and {path} is not"
-            raise part.text.error(("extends",), name, must, f"run chmod o+r {quoted}")
+            raise of.text.error(("extends",), name, must, f"run chmod o+r {quoted}")
 
     def check_folder(self, path: str, status: os.stat_result) -> None:
         """Refuses a folder into which others may put files.
