@@ -112,8 +112,10 @@ RLIMIT = 'must be a whole number, "unlimited", or [soft, hard] of these'
         ),
         (
             "IDLE_TIMEOUT = 3",
-            "IDLE_TIMEOUT = 3: is no key; the nearest is idle_timeout; "
-            "write idle_timeout = 3, or remove it",
+            (
+                "IDLE_TIMEOUT = 3: is no key; the nearest is idle_timeout; "
+                "write idle_timeout = 3, or remove it"
+            ),
         ),
         (
             'cmd_tpl = "x"',
@@ -125,64 +127,92 @@ RLIMIT = 'must be a whole number, "unlimited", or [soft, hard] of these'
         ),
         (
             "max_servers = 3",
-            "max_servers = 3: is a setting of Luisito as a whole, and no key of a site; "
-            "write MAX_SERVERS in settings.py",
+            (
+                "max_servers = 3: is a setting of Luisito as a whole, and no key of a site; "
+                "write MAX_SERVERS in settings.py"
+            ),
         ),
         (
             '"\\u001b[2J" = 1',
-            '"\\u001b[2J" = 1: is no key; the nearest is virtualenv; write virtualenv, or remove it',
+            (
+                '"\\u001b[2J" = 1: is no key; the nearest is virtualenv; '
+                "write virtualenv, or remove it"
+            ),
         ),
         # numbers
         (
             'memory_max = "512M"',
-            'memory_max = "512M": must be a whole number of at least 1048576 (bytes), or "none"; '
-            "write memory_max = 536870912",
+            (
+                'memory_max = "512M": must be a whole number of at least 1048576 (bytes), or "none"; '
+                "write memory_max = 536870912"
+            ),
         ),
         (
             'max_body_size = "1.5 GiB"',
-            'max_body_size = "1.5 GiB": must be a whole number of at least 1 (bytes), or "none"; '
-            "write max_body_size = 1610612736",
+            (
+                'max_body_size = "1.5 GiB": must be a whole number of at least 1 (bytes), or "none"; '
+                "write max_body_size = 1610612736"
+            ),
         ),
         (
             'memory_max = "1K"',
-            'memory_max = "1K": must be a whole number of at least 1048576 (bytes), or "none"; '
-            'write memory_max = "none"',
+            (
+                'memory_max = "1K": must be a whole number of at least 1048576 (bytes), or "none"; '
+                'write memory_max = "none"'
+            ),
         ),
         (
             'idle_timeout = "10 min"',
-            'idle_timeout = "10 min": must be a number of seconds above 0, or "none"; '
-            "write idle_timeout = 600",
+            (
+                'idle_timeout = "10 min": must be a number of seconds above 0, or "none"; '
+                "write idle_timeout = 600"
+            ),
         ),
         (
             'idle_timeout = "600"',
-            'idle_timeout = "600": must be a number of seconds above 0, or "none"; '
-            "write idle_timeout = 600",
+            (
+                'idle_timeout = "600": must be a number of seconds above 0, or "none"; '
+                "write idle_timeout = 600"
+            ),
         ),
         (
             'start_timeout = "500ms"',
-            'start_timeout = "500ms": must be a number of seconds above 0; '
-            "write start_timeout = 60",
+            (
+                'start_timeout = "500ms": must be a number of seconds above 0; '
+                "write start_timeout = 60"
+            ),
         ),
         (
             'start_timeout = "none"',
             'start_timeout = "none": must be a number of seconds above 0; write start_timeout = 60',
         ),
-        ("min_alive = -1", "min_alive = -1: must be a number of seconds, 0 or more; "
-         "write min_alive = 0"),
-        ("queue_limit = true", "queue_limit = true: must be a whole number of at least 1 "
-         "(requests); write queue_limit = 100"),
+        (
+            "min_alive = -1",
+            ("min_alive = -1: must be a number of seconds, 0 or more; write min_alive = 0"),
+        ),
+        (
+            "queue_limit = true",
+            (
+                "queue_limit = true: must be a whole number of at least 1 "
+                "(requests); write queue_limit = 100"
+            ),
+        ),
         (
             'cpu_max = "50%"',
-            'cpu_max = "50%": must be a number of cores, at least 0.01, or "none"; '
-            "write cpu_max = 0.5",
+            (
+                'cpu_max = "50%": must be a number of cores, at least 0.01, or "none"; '
+                "write cpu_max = 0.5"
+            ),
         ),
-        ("start_timeout = nan", "start_timeout = nan: must be a number of seconds above 0; "
-         "write start_timeout = 60"),
+        (
+            "start_timeout = nan",
+            ("start_timeout = nan: must be a number of seconds above 0; write start_timeout = 60"),
+        ),
         # what is run
         ('command = ""', f'command = "": {COMMAND}; {SERVE}'),
         ("command = 3", f"command = 3: {COMMAND}; {SERVE}"),
         ("command = []", f"command = []: must name a program; {SERVE}"),
-        ("command = \"a 'b\"", "command = \"a 'b\": no closing quotation; balance the quotes"),
+        ('command = "a \'b"', 'command = "a \'b": no closing quotation; balance the quotes'),
         ("command = \"''\"", "command = \"''\": names no program; write one"),
         (
             'command = ["a", 1]',
@@ -196,8 +226,10 @@ RLIMIT = 'must be a whole number, "unlimited", or [soft, hard] of these'
         ),
         (
             'env = { "A=B" = "1" }',
-            'env = { "A=B" = "1" }: has "A=B", which cannot be the name of a variable; '
-            "write env = {}",
+            (
+                'env = { "A=B" = "1" }: has "A=B", which cannot be the name of a variable; '
+                "write env = {}"
+            ),
         ),
         ("env_file = 3", f'env_file = 3: {PATH}; write env_file = ".env"'),
         ('virtualenv = "%FD"', f'virtualenv = "%FD": {PATH}; write virtualenv = "venv"'),
@@ -211,8 +243,10 @@ RLIMIT = 'must be a whole number, "unlimited", or [soft, hard] of these'
         # hosts
         (
             'aliases = "www.shop.example"',
-            'aliases = "www.shop.example": must be a list of hosts; '
-            'write aliases = ["www.shop.example"]',
+            (
+                'aliases = "www.shop.example": must be a list of hosts; '
+                'write aliases = ["www.shop.example"]'
+            ),
         ),
         ("aliases = 3", "aliases = 3: must be a list of hosts; write aliases = []"),
         (
@@ -221,24 +255,32 @@ RLIMIT = 'must be a whole number, "unlimited", or [soft, hard] of these'
         ),
         (
             'redirects = ["https://bücher.example/x"]',
-            f'redirects[0] = "https://bücher.example/x": {HOST}; '
-            'write redirects[0] = "xn--bcher-kva.example"',
+            (
+                f'redirects[0] = "https://bücher.example/x": {HOST}; '
+                'write redirects[0] = "xn--bcher-kva.example"'
+            ),
         ),
         ("aliases = [3]", f'aliases[0] = 3: {HOST}; write aliases[0] = "www.example.com"'),
         (
             'aliases = ["*.x.example"]',
-            'aliases[0] = "*.x.example": must be one host, as patterns stand in hosts; '
-            'write aliases[0] = "x.example"',
+            (
+                'aliases[0] = "*.x.example": must be one host, as patterns stand in hosts; '
+                'write aliases[0] = "x.example"'
+            ),
         ),
         (
             'hosts = "*.a"',
-            'hosts = "*.a": must be a list of hosts, "*.example.com", and exceptions, '
-            '"!shop.example.com"; write hosts = ["*.a"]',
+            (
+                'hosts = "*.a": must be a list of hosts, "*.example.com", and exceptions, '
+                '"!shop.example.com"; write hosts = ["*.a"]'
+            ),
         ),
         (
             'hosts = ["!*"]',
-            'hosts[0] = "!*": must not be any host; default = true does that; '
-            'write hosts[0] = "*.example.com"',
+            (
+                'hosts[0] = "!*": must not be any host; default = true does that; '
+                'write hosts[0] = "*.example.com"'
+            ),
         ),
         (
             'hosts = ["!*.Shop.example."]',
@@ -256,8 +298,10 @@ RLIMIT = 'must be a whole number, "unlimited", or [soft, hard] of these'
         ('group = "33"', f'group = "33": {GROUP}; write group = 33'),
         ("group = false", f'group = false: {GROUP}; write group = "www-data"'),
         # the pool
-        ('stop_signal = "sigquit"', f'stop_signal = "sigquit": {SIGNAL}; '
-         'write stop_signal = "QUIT"'),
+        (
+            'stop_signal = "sigquit"',
+            (f'stop_signal = "sigquit": {SIGNAL}; write stop_signal = "QUIT"'),
+        ),
         ("stop_signal = 15", f'stop_signal = 15: {SIGNAL}; write stop_signal = "TERM"'),
         (
             'handed_socket = "udp"',
@@ -270,17 +314,21 @@ RLIMIT = 'must be a whole number, "unlimited", or [soft, hard] of these'
         ),
         (
             "rlimits = { nofiles = 3 }",
-            'rlimits = { nofiles = 3 }: has "nofiles", which is no limit of setrlimit(2); '
-            'the nearest is "nofile"; write rlimits = { nofile = 3 }',
+            (
+                'rlimits = { nofiles = 3 }: has "nofiles", which is no limit of setrlimit(2); '
+                'the nearest is "nofile"; write rlimits = { nofile = 3 }'
+            ),
         ),
         ('rlimits.nofile = "3"', f'rlimits.nofile = "3": {RLIMIT}; write rlimits.nofile = 3'),
         (
             "rlimits = { nofile = [4, 3] }",
-            "rlimits.nofile = [4, 3]: must not have a soft limit, the first, above the hard one; "
-            "write rlimits.nofile = [3, 4]",
+            (
+                "rlimits.nofile = [4, 3]: must not have a soft limit, the first, above the hard one; "
+                "write rlimits.nofile = [3, 4]"
+            ),
         ),
     ],
-)  # fmt: skip
+)
 def test_what_is_refused(text, said):
     assert refusal(f"# a site\n{text}\n") == f"shop.example.toml:2: {said}"
 
@@ -301,13 +349,17 @@ WAYS = "exclude each other (in command, env or ENV); keep one of them"
         ),
         (
             'user = "owner"',
-            ':1: user = "owner": is the owner of folder, and neither that nor PROJECT_PATH is '
-            'set; write folder = "/srv/%HOST"',
+            (
+                ':1: user = "owner": is the owner of folder, and neither that nor PROJECT_PATH is '
+                'set; write folder = "/srv/%HOST"'
+            ),
         ),
         (
             'env_file = ".env"',
-            ':1: env_file = ".env": must be an absolute path, as neither folder nor '
-            'PROJECT_PATH is set; write folder = "/srv/%HOST"',
+            (
+                ':1: env_file = ".env": must be an absolute path, as neither folder nor '
+                'PROJECT_PATH is set; write folder = "/srv/%HOST"'
+            ),
         ),
         (
             'redirects = [\n"shop.example"]',
@@ -339,18 +391,38 @@ def test_a_site_needs_a_command_from_somewhere():
 @pytest.mark.parametrize(
     ("file", "said"),
     [
-        ("Shop.example.toml", "its name must be a host in lower case, without a port; "
-         "rename it to shop.example.toml"),
-        ("shop.example:80.toml", "its name must be a host in lower case, without a port; "
-         "rename it to shop.example.toml"),
-        ("-.toml", "its name is no host: host b'-' has the label '-': 1 to 63 of a-z, 0-9, '-' "
-         "and '_', no '-' at either end (other letters as an A-label, xn--...); "
-         "rename it to the host of the site, and .toml"),
-        ("\udcff\n.toml", r"its name is no host: host b'\xff\n' has the label 'ÿ\n': 1 to 63 of "
-         "a-z, 0-9, '-' and '_', no '-' at either end (other letters as an A-label, xn--...); "
-         "rename it to the host of the site, and .toml"),
+        (
+            "Shop.example.toml",
+            (
+                "its name must be a host in lower case, without a port; "
+                "rename it to shop.example.toml"
+            ),
+        ),
+        (
+            "shop.example:80.toml",
+            (
+                "its name must be a host in lower case, without a port; "
+                "rename it to shop.example.toml"
+            ),
+        ),
+        (
+            "-.toml",
+            (
+                "its name is no host: host b'-' has the label '-': 1 to 63 of a-z, 0-9, '-' "
+                "and '_', no '-' at either end (other letters as an A-label, xn--...); "
+                "rename it to the host of the site, and .toml"
+            ),
+        ),
+        (
+            "\udcff\n.toml",
+            (
+                r"its name is no host: host b'\xff\n' has the label 'ÿ\n': 1 to 63 of "
+                "a-z, 0-9, '-' and '_', no '-' at either end (other letters as an A-label, xn--...); "
+                "rename it to the host of the site, and .toml"
+            ),
+        ),
     ],
-)  # fmt: skip
+)
 def test_the_name_of_the_file_is_the_site(file, said):
     shown = file.encode("utf-8", "backslashreplace").decode().replace("\n", "\\n")
     assert refusal("", file=f"/s/{file}") == f"/s/{shown}: {said}"
