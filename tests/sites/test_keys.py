@@ -143,15 +143,15 @@ RLIMIT = 'must be a whole number, "unlimited", or [soft, hard] of these'
         (
             'memory_max = "512M"',
             (
-                'memory_max = "512M": must be a whole number of at least 1048576 (bytes), or "none"; '
-                "write memory_max = 536870912"
+                'memory_max = "512M": must be a whole number of at least 1048576 (bytes), or '
+                '"none"; write memory_max = 536870912'
             ),
         ),
         (
             'max_body_size = "1.5 GiB"',
             (
-                'max_body_size = "1.5 GiB": must be a whole number of at least 1 (bytes), or "none"; '
-                "write max_body_size = 1610612736"
+                'max_body_size = "1.5 GiB": must be a whole number of at least 1 (bytes), '
+                'or "none"; write max_body_size = 1610612736'
             ),
         ),
         (
@@ -323,8 +323,8 @@ RLIMIT = 'must be a whole number, "unlimited", or [soft, hard] of these'
         (
             "rlimits = { nofile = [4, 3] }",
             (
-                "rlimits.nofile = [4, 3]: must not have a soft limit, the first, above the hard one; "
-                "write rlimits.nofile = [3, 4]"
+                "rlimits.nofile = [4, 3]: must not have a soft limit, the first, above the hard "
+                "one; write rlimits.nofile = [3, 4]"
             ),
         ),
     ],
@@ -417,8 +417,8 @@ def test_a_site_needs_a_command_from_somewhere():
             "\udcff\n.toml",
             (
                 r"its name is no host: host b'\xff\n' has the label 'ÿ\n': 1 to 63 of "
-                "a-z, 0-9, '-' and '_', no '-' at either end (other letters as an A-label, xn--...); "
-                "rename it to the host of the site, and .toml"
+                "a-z, 0-9, '-' and '_', no '-' at either end (other letters as an A-label, "
+                "xn--...); rename it to the host of the site, and .toml"
             ),
         ),
     ],

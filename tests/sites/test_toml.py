@@ -64,8 +64,8 @@ def refusal(data):
         (
             f"\nmax_body_size = 0x{'f' * 20}",
             (
-                f":2: max_body_size = {16**20 - 1}: must be a number of at most 9223372036854775807; "
-                "write max_body_size = 9223372036854775807"
+                f":2: max_body_size = {16**20 - 1}: must be a number of at most "
+                "9223372036854775807; write max_body_size = 9223372036854775807"
             ),
         ),
         (

@@ -1,0 +1,124 @@
+"""What the spawner and the network process get to know of a site."""
+
+import json
+import signal
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from luisito.core.cgroup import CPU_PERIOD
+from luisito.settings.sites.records import digest, public_record, run_record
+from luisito.settings.sites.table import LIMITS
+from luisito.settings.sites.tenants import Grant, Tenant
+from tests.sites.made import OWNER, settings, site
+from tests.sites.test_keys import EVERY
+
+
+def run_of(text, common=None, **more):
+    common = common or settings()
+    return run_record(site(text, common=common, **more), common)
+
+
+def public_of(text, common=None, **more):
+    common = common or settings()
+    made = site(text, common=common, **more)
+    return public_record(made, run_record(made, common))
+
+
+def test_what_a_start_needs():
+    run = run_of(EVERY)
+    assert run == {
+        "command": ("serve", "%FD"),
+        "env": {"A": "1", "B": "%HOST"},
+        "env_file": "/etc/shop.env",
+        "virtualenv": "/srv/shop.example/venv/shop.example",
+        "folder": "/srv/shop.example",
+        "fixed": "/srv/shop.example/",
+        "user": 1000,
+        "group": "www-data",
+        "owner": OWNER,
+        "tenant": None,
+        "rlimits": {"nofile": [1024, 4096], "core": [0, 0], "cpu": [None, None]},
+        "memory_max": 1 << 29,
+        "cpu_max": CPU_PERIOD // 2,
+        "pids_max": 100,
+        "stop_signal": "QUIT",
+    }
+    assert getattr(signal, f"SIG{run['stop_signal']}") == signal.SIGQUIT
+
+
+def test_what_the_settings_say_where_the_file_does_not():
+    common = settings(
+        ENV={"A": "0", "C": "2"},
+        PROJECT_PATH="/srv/%HOST/100%%",
+        RUN_AS="www-data",
+        RLIMITS={"core": 0, "nofile": 5},
+        MEMORY_MAX=2**20,
+        CPU_MAX=2,
+        PIDS_MAX=7,
+    )
+    run = run_of('env.A = "1"\nrlimits.nofile = 6\nvirtualenv = "venv"', common)
+    assert run["command"] == "serve %PORT"
+    assert run["env"] == {"A": "1", "C": "2"}
+    assert run["rlimits"] == {"core": [0, 0], "nofile": [6, 6]}
+    assert (run["folder"], run["fixed"]) == ("/srv/shop.example/100%", "/srv/")
+    assert run["virtualenv"] == "/srv/shop.example/100%/venv"
+    assert (run["user"], run["group"], run["stop_signal"]) == ("www-data", None, "TERM")
+    assert (run["memory_max"], run["cpu_max"], run["pids_max"]) == (2**20, 2 * CPU_PERIOD, 7)
+    none = run_of('memory_max = "none"\ncpu_max = "none"\npids_max = "none"', common)
+    assert (none["memory_max"], none["cpu_max"], none["pids_max"]) == (None, None, None)
+
+
+def test_without_a_folder():
+    run = run_of('env_file = "/etc/%HOST.env"')
+    assert (run["folder"], run["fixed"]) == (None, "")
+    assert (run["env_file"], run["virtualenv"]) == ("/etc/shop.example.env", None)
+    assert run["user"] is None
+
+
+def test_a_tenants_server_runs_as_the_tenant_whatever_run_as_says():
+    tenant = Tenant("alice", 1001, "users", 100, Grant(("*",), {}))
+    run = run_of("", settings(RUN_AS="root"), tenant=tenant)
+    assert (run["user"], run["group"], run["tenant"], run["owner"]) == (1001, None, "alice", 1001)
+
+
+def test_what_everybody_may_know():
+    public = public_of(EVERY)
+    limits = public.pop("limits")
+    assert public == {
+        "site": "shop.example",
+        "aliases": ["www.shop.example", "[::1]", "127.0.0.1"],
+        "redirects": ["shop.example.org"],
+        "hosts": ["*.shop.example", "!no.shop.example", "!*.x.shop.example", "a.example"],
+        "default": True,
+        "way": "fd",
+        "handed_socket": "tcp",
+        "tenant": None,
+        "path": "shop.example.toml",
+        "digest": digest(run_of(EVERY)),
+    }
+    assert limits.keys() == set(LIMITS)
+    assert (limits["idle_timeout"], limits["stream_idle"]) == (600, None)
+    assert public_of("queue_limit = 3")["limits"] == {"queue_limit": 3}
+    assert public_of("")["handed_socket"] is None
+
+
+def test_the_digest_is_of_what_a_server_needs():
+    """An alias or a timeout restarts nothing; a command or a variable does."""
+    common = settings(RLIMITS={"core": 0, "nofile": 5})
+    first = public_of("", common)["digest"]
+    assert first == public_of('aliases = ["x.y"]\nidle_timeout = 5', common)["digest"]
+    assert first == public_of('command = "serve %PORT"', common)["digest"]
+    assert first == public_of("rlimits = { nofile = 5, core = 0 }", common)["digest"]
+    texts = ['env.A = "1"', 'command = "x"', "user = 5", "pids_max = 3", 'stop_signal = "INT"']
+    others = {public_of(text, common)["digest"] for text in texts}
+    assert len(others | {first}) == len(texts) + 1
+    assert len(first) == 64
+
+
+@given(st.dictionaries(st.text("ab", min_size=1), st.text(st.characters(exclude_characters="\0"))))
+def test_records_are_json(env):
+    run = run_of("", settings(ENV={name: text.replace("%", "") for name, text in env.items()}))
+    assert digest(run) == digest(json.loads(json.dumps(run)))
+    public = public_of(EVERY)
+    assert json.loads(json.dumps(public)) == public
