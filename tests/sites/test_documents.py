@@ -56,7 +56,7 @@ def test_the_grant_on_the_page_is_taken():
     assert DECLARED["TENANTS"].read(names["TENANTS"]).keys() == {"alice"}
 
 
-NUMBERS = st.sampled_from([-1, 0, 1, 2, 1048575, 1048576, 2**32 - 2, 2**32, 0.005, 0.5, 2.5, 1e9])
+NUMBERS = st.sampled_from([-1, 0, 1, 2, 1048575, 1048576, 2**32 - 2, 2**32, 0.005, 0.5, 2.5])
 WORDS = st.sampled_from(
     ["", "none", "x", "a b", "/srv", "TERM", "KILL", "unix", "udp", "www.a.example", "A.example",
      "*.a.example", "!a.example", "!*.a", "[::1]", "-a.b", "a..b", "root", "owner", "0a", "a/b"]

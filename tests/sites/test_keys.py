@@ -260,6 +260,7 @@ RLIMIT = 'must be a whole number, "unlimited", or [soft, hard] of these'
                 'write redirects[0] = "xn--bcher-kva.example"'
             ),
         ),
+        ('aliases = [""]', f'aliases[0] = "": {HOST}; write aliases[0] = "www.example.com"'),
         ("aliases = [3]", f'aliases[0] = 3: {HOST}; write aliases[0] = "www.example.com"'),
         (
             'aliases = ["*.x.example"]',
@@ -287,6 +288,8 @@ RLIMIT = 'must be a whole number, "unlimited", or [soft, hard] of these'
             f'hosts[0] = "!*.Shop.example.": {PATTERN}; write hosts[0] = "!*.shop.example"',
         ),
         ('hosts = ["x.*"]', f'hosts[0] = "x.*": {PATTERN}; write hosts[0] = "www.example.com"'),
+        ('hosts = [""]', f'hosts[0] = "": {PATTERN}; write hosts[0] = "www.example.com"'),
+        ('hosts = ["!"]', f'hosts[0] = "!": {PATTERN}; write hosts[0] = "!www.example.com"'),
         ("hosts = [1]", f'hosts[0] = 1: {PATTERN}; write hosts[0] = "www.example.com"'),
         ('default = "yes"', 'default = "yes": must be true or false; write default = true'),
         ("default = 0", "default = 0: must be true or false; write default = false"),

@@ -190,27 +190,28 @@ def patterns(value: object) -> tuple[str, ...]:
     if not isinstance(value, list):
         raise Wrong(must, mend=_list_meant(value))
     for index, written in enumerate(value):
-        try:
-            key, below = Pattern.parse(str(written).removeprefix("!"))
-        except BadHost:
-            key, below = "", False
         sign = "!" if str(written).startswith("!") else ""
-        if not key and below:  # of all hosts
+        name = str(written).removeprefix("!")
+        try:
+            pattern = Pattern.parse(name)
+        except BadHost:
+            pattern = None
+        if pattern is not None and not pattern.key:
             raise Wrong(
                 "must not be any host; default = true does that",
                 item=f"[{index}]",
                 value=written,
                 mend="*.example.com",
             )
-        if not isinstance(written, str) or written != f"{sign}{'*.' * below}{key}":
-            name = str(written).removeprefix("!")
-            meant = _host_meant(name.removeprefix("*."))
+        # As it would be written: in lower case, without a dot at its end.
+        plain = pattern and f"{sign}{'*.' * pattern.below}{pattern.key}"
+        if written != plain:
             star = "*." if name.startswith("*.") else ""
             raise Wrong(
                 'must be a host in lower case without a port, with "*." or "!" before it or not',
                 item=f"[{index}]",
                 value=written,
-                mend=f"{sign}{star}{meant}",
+                mend=f"{sign}{star}{_host_meant(name.removeprefix('*.'))}",
             )
     return tuple(value)
 
