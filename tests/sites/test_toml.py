@@ -77,6 +77,8 @@ def refusal(data):
         ),
         ("a = " + "[" * 5000, ": is nested too deeply; no key needs more than two levels"),
         ("a = " + "{a=" * 5000, ": is nested too deeply; no key needs more than two levels"),
+        ("\n[a" + ".'a'" * 16000 + "]", ":2: has a key of more than 100 parts; remove it"),
+        ("\na = {a" + ".a" * 100 + " = 1}", ":2: has a key of more than 100 parts; remove it"),
         (
             "a.b.c.d.e.f.g = 1",
             ':1: a.b.c.d.e = "...": is nested too deeply; remove a',
@@ -99,6 +101,11 @@ def test_a_path_cannot_break_the_line():
 
 def test_a_byte_order_mark_is_borne():
     assert parse("a.toml", b"\xef\xbb\xbfa = 1\r\n").table == {"a": 1}
+
+
+def test_dots_in_strings_are_no_long_key():
+    text = f"a = '{'a.' * 200}'\n" + "b = 1.5\n[c.d]\n" + "\n".join(f"e{n}.f=1" for n in range(99))
+    assert parse("a.toml", text.encode()).table["b"] == 1.5
 
 
 def test_the_largest_file():

@@ -65,6 +65,29 @@ def lines(text: str) -> dict[Path, list[int]]:
     return found
 
 
+def long_key(text: str, parts: int) -> int | None:
+    """Finds a dotted key of more parts than anybody writes; tomllib's time grows by their square.
+
+    Args:
+        text: TOML, or not.
+        parts: that a key may have.
+
+    Returns:
+        The line of the first one; None where there is none.
+    """
+    if text.count(".") < parts:
+        return None
+    dots = 0
+    for token in _tokens(text):
+        if token.text == ".":
+            dots += 1
+            if dots >= parts:
+                return token.line
+        elif token.kind == "mark":
+            dots = 0
+    return None
+
+
 def _tokens(text: str) -> Iterator[_Token]:
     line = 1
     for match in _TOKEN.finditer(text + "\n"):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from luisito.core.text import visible
 from luisito.errors import SiteFileError
-from luisito.settings.sites.lines import lines
+from luisito.settings.sites.lines import lines, long_key
 from luisito.settings.sites.words import dotted, shown
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ _STATEMENT: Final = re.compile(
     r"\s*([A-Za-z0-9_.-]+)\s*=\s*([A-Za-z/~%*.][^#\"'\[\]{}]*?)\s*(?:#.*)?"
 )
 _LARGEST: Final = 2**63 - 1
+_LONGEST_KEY: Final = 100  # parts with dots between them
 _DEEPEST: Final = 5  # tables and arrays in each other
 _LONGEST_MEND: Final = 500  # characters
 _PYTHON: Final = {"True": "true", "False": "false", "None": '"none"'}
@@ -87,6 +88,8 @@ def parse(path: str, data: bytes) -> Text:
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise failed(f"{path}:{line}", "is not UTF-8; write that line in UTF-8") from None
+    if (at := long_key(text, _LONGEST_KEY)) is not None:
+        raise failed(f"{path}:{at}", f"has a key of more than {_LONGEST_KEY} parts; remove it")
     try:
         read = Text(path, text, tomllib.loads(text))
     except RecursionError:
@@ -135,7 +138,8 @@ def _not_toml(path: str, text: str, why: str) -> SiteFileError:
         )
     line = all_lines[number - 1].strip()
     mend = f"mend that line: {line[:_LONGEST_MEND]}" if line else "mend that line"
-    statement = _STATEMENT.fullmatch(line)
+    # Its time grows by the square of the line.
+    statement = _STATEMENT.fullmatch(line) if len(line) <= _LONGEST_MEND else None
     if statement is not None:
         meant = _PYTHON.get(statement[2], shown(statement[2], _LONGEST_MEND))
         mend = f"write {statement[1]} = {meant}"
