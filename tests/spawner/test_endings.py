@@ -15,7 +15,7 @@ from .conftest import PYTHON, read_all, wait_until
 
 # A daemon in a session of its own, whose parent has gone; then another that lost its mark too.
 DAEMONS = (
-    "(setsid sh -c 'trap \"\" TERM HUP; while :; do sleep 1; done' &);"
+    "(setsid sh -c 'trap \"\" TERM HUP; while :; do sleep 1000; done' &);"
     "(setsid sleep 1000 &); (sleep 1000 &); sleep 1000 & "
 )
 STUBBORN = ["sh", "-c", "trap '' TERM HUP; " + DAEMONS + "while :; do sleep 1; done"]
@@ -48,8 +48,13 @@ def test_kill_leaves_nothing_of_what_ignores_term_27(network):
 
 
 def test_daemons_go_with_their_leader_28(network):
-    busy(network, ["sh", "-c", DAEMONS + "sleep 0.3; exit 3"])
+    network.launch(command=["sh", "-c", "trap 'exit 3' USR2; " + DAEMONS + "wait"])
+    started, _ = network.run()
+    network.wait(wire.Running)
+    # all four, and what one of them runs
+    assert wait_until(lambda: len(network.left()) >= 6)
     family = set(network.left())
+    os.kill(started.pid, signal.SIGUSR2)
     exited = network.wait(wire.Exited)
     assert exited[:3] == (1, 3, None)
     assert exited.left in family
