@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sys
 import time
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from luisito.spawner import privileges, tree
 from luisito.spawner.forking import fork
+from luisito.spawner.manager import HAS_SAID, GuardedManager, Manager, pass_on
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -34,15 +36,18 @@ class Containment:
         words: the same for a person.
         reaper: the pid that orphans of the servers become children of.
         parent: what getppid() answers in a child of ours as long as we live.
+        manager: who speaks to the service manager.
     """
 
     __slots__ = (
-        "_guardian", "_inside", "_lifeline", "_outside", "init", "kind", "parent", "reaper",
-        "words",
+        "_guardian", "_inside", "_lifeline", "_outside", "init", "kind", "manager", "parent",
+        "reaper", "words",
     )  # fmt: skip
 
-    def __init__(self, init: int | None, guardian: int, lifeline: int, outside: int = -1) -> None:
-        self.init = init
+    def __init__(
+        self, init: int | None, guardian: int, lifeline: int, manager: Manager, outside: int = -1
+    ) -> None:
+        self.init, self.manager = init, manager
         self._guardian = guardian
         self._outside = self._inside = outside  # the namespaces of ourselves and of our children
         if init is not None:
@@ -109,7 +114,7 @@ def enter() -> Containment:
     if init == 0:
         _be_init(watched)
     os.close(watched)
-    return Containment(init, 0, lifeline, outside)
+    return Containment(init, 0, lifeline, Manager(), outside)
 
 
 def _be_init(watched: int) -> None:
@@ -128,26 +133,33 @@ def _be_init(watched: int) -> None:
 def _under_guardian() -> Containment:
     guardian = os.getpid()
     signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    words, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
     child = os.fork()
     if child:
-        _guard(child)
+        _guard(child, theirs.fileno())
+    theirs.close()
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     privileges.set_parent_death_signal(signal.SIGCHLD)  # which wakes us and means nothing else
     privileges.set_child_subreaper()
-    return Containment(None, guardian, -1)
+    return Containment(None, guardian, -1, GuardedManager(words, guardian))
 
 
-def _guard(spawner: int) -> None:
+def _guard(spawner: int, words: int) -> None:
     """Wait for the spawner with all signals blocked, kill what it left; never returns."""
     code = 1
     try:
-        os.closerange(3, os.sysconf("SC_OPEN_MAX"))  # the pair too, or its end would go unseen
+        # The pair too, or its end would go unseen.
+        keep = os.dup2(words, 3)
+        os.closerange(keep + 1, os.sysconf("SC_OPEN_MAX"))
+        heard = socket.socket(fileno=keep)
         while True:
             pid, status = os.waitpid(spawner, os.WNOHANG)
             if pid:
                 break
-            number = signal.sigwait((signal.SIGCHLD, *_PASSED_ON))
-            if number != signal.SIGCHLD:
+            number = signal.sigwait((signal.SIGCHLD, HAS_SAID, *_PASSED_ON))
+            if number == HAS_SAID:
+                pass_on(heard)
+            elif number != signal.SIGCHLD:
                 os.kill(spawner, number)
         code = os.waitstatus_to_exitcode(status)
         if code < 0:

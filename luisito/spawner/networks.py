@@ -14,7 +14,6 @@ from luisito.spawner import channel, successor
 from luisito.spawner.containment import kill
 from luisito.spawner.link import Link
 from luisito.spawner.links import Links
-from luisito.spawner.manager import Manager
 
 if TYPE_CHECKING:
     import select
@@ -98,7 +97,7 @@ class Networks:
         self._words = ""  # why there was nobody to follow
         self._text = -1  # a memfd with the settings that were last in force
         self._terminated = False  # whoever serves next is to be told of an end
-        self._manager = Manager("")
+        self._manager = contained.manager
         self.ended: int | None = None
         self.remembered: Remembered | None = None
 
@@ -172,7 +171,7 @@ class Networks:
                 raise WireError("remember: only the first one says that, once")
             self.remembered = successor.remember(descriptors)
             environ = self.remembered.recipe.environ
-            self._manager = Manager(sdnotify.address(environ.get("NOTIFY_SOCKET", "")))
+            self._manager.address = sdnotify.address(environ.get("NOTIFY_SOCKET", ""))
         elif isinstance(order, wire.AskListeners):
             self._tell_listeners(link, order.ask)
         elif isinstance(order, wire.Keep):

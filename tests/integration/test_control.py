@@ -658,7 +658,7 @@ def test_one_request_on_each_connection(serve):
 @pytest.mark.parametrize("name", ["restart", "reload"])
 @pytest.mark.parametrize("how", ["twistd", "daemon"])
 def test_restart_says_who_serves(serve, as_whom, how, name):
-    server = serve(how=how, ordinary=as_whom == "ordinary")
+    server = serve(how=how, ordinary=as_whom)
     pids = server.warm("a.localhost")
     before = status_of(server)["pid"]
     done = luisito(server, name)

@@ -73,9 +73,7 @@ def manager(request):
 
 
 def test_ready_status_and_stopping(manager, serve, as_whom):
-    server = serve(
-        {"MAX_SERVERS": 5}, ordinary=as_whom == "ordinary", environ={"NOTIFY_SOCKET": manager.name}
-    )
+    server = serve({"MAX_SERVERS": 5}, ordinary=as_whom, environ={"NOTIFY_SOCKET": manager.name})
     manager.hears("READY=1")
     manager.hears("STATUS=0 of 5 servers")
     server.warm("a.localhost", "b.localhost")
@@ -105,7 +103,7 @@ def test_the_watchdog_is_fed_twice_in_its_time_and_not_while_nothing_turns(manag
 
 def test_the_main_process_stays_while_others_follow_each_other(manager, serve, as_whom):
     """It is told by its pid, and passes signals on; who was started ends when another serves."""
-    server = serve(ordinary=as_whom == "ordinary", environ={"NOTIFY_SOCKET": manager.name})
+    server = serve(ordinary=as_whom, environ={"NOTIFY_SOCKET": manager.name})
     manager.hears(r"MAINPID=\d+")
     told = [line for lines in manager.read() for line in lines if line.startswith("MAINPID=")]
     main = Daemon(int(told[0].partition("=")[2]))
@@ -120,9 +118,7 @@ def test_the_main_process_stays_while_others_follow_each_other(manager, serve, a
 
 
 def test_a_reload_is_told_from_its_begin_to_its_end(manager, serve, as_whom):
-    server = serve(
-        how="daemon", ordinary=as_whom == "ordinary", environ={"NOTIFY_SOCKET": manager.name}
-    )
+    server = serve(how="daemon", ordinary=as_whom, environ={"NOTIFY_SOCKET": manager.name})
     manager.hears("READY=1")
     assert manager.main == server.process.pid
     manager.read().clear()
@@ -216,7 +212,7 @@ class Activated(Server):
 @pytest.mark.needs("systemd-socket-activate")
 def test_the_connection_that_starts_it_is_served(as_whom):
     settings = {"LISTEN": "systemd:domain=INET:index=0"}
-    with Activated(settings=settings, ordinary=as_whom == "ordinary") as server:
+    with Activated(settings=settings, ordinary=as_whom) as server:
         assert server.request().status == 200
         (pid,) = server.servers()
         assert not {"LISTEN_FDS", "LISTEN_PID"} & processes.environ(pid).keys()
