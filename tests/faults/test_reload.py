@@ -361,7 +361,7 @@ def test_a_request_that_waits_is_served_by_whoever_serves(serve):
 def test_a_start_that_somebody_waits_for_makes_no_room_for_others(serve):
     """Whoever waits for room was told of first, and yet takes none from it."""
     origin = {"a.localhost": {"boot_delay": 6}}
-    settings = {"MAX_SERVERS": 1, "QUEUE_TIMEOUT": 60}
+    settings = {"MAX_SERVERS": 1, "QUEUE_TIMEOUT": 60, "DRAIN_TIMEOUT": 60}
     server = serve(settings, way="port", origin=origin)  # nobody is connected before it is ready
     with server.client(30) as first, server.client(30) as second:
         first.ask("/echo", "a.localhost")
