@@ -49,7 +49,11 @@ class Pool(Processes):
 
     def cancel(self, waiter: Waiter) -> None:
         """See Lessor."""
-        self._carry_out(self._policy.cancelled(waiter, self._clock()))
+        server, now = self._too_soon.pop(waiter, None), self._clock()
+        if server is not None:
+            self._carry_out(self._policy.release(server, now))
+        else:
+            self._carry_out(self._policy.cancelled(waiter, now))
 
     def released(self, server: Server, orders: Sequence[Order]) -> None:
         """See Lessor."""
@@ -101,6 +105,9 @@ class Pool(Processes):
 
     def yield_to(self, heir: Heir) -> None:
         """Gives up all servers and all who wait; whoever asks for a lease must ask `heir` now."""
+        too_soon = list(self._too_soon.items())
+        for _, server in too_soon:
+            server.leases -= 1
         for start in self._of.values():
             heir.hold(start, self._early.get(start.server))
         for failure in self._policy.failures():
@@ -109,6 +116,8 @@ class Pool(Processes):
         for start in self._starts.values():
             start.let_go()
         self._forget_all()
+        for waiter, server in too_soon:
+            heir.waits(server.site, waiter, None)
         for one in waiting:
             heir.waits(one.site, one.waiter, one.since)  # type: ignore[arg-type]
         self._check_empty()
@@ -141,7 +150,7 @@ class Pool(Processes):
         if self._call is not None:
             self._call.cancel()
             self._call = None
-        for memory in (self._starts, self._of, self._early):
+        for memory in (self._starts, self._of, self._early, self._too_soon):
             memory.clear()
 
     @property
@@ -195,6 +204,9 @@ class Pool(Processes):
     def _grant(self, order: Grant) -> None:
         server = order.server
         waiter: Waiter = order.waiter  # type: ignore[assignment]
+        if server.data is None:
+            self._too_soon[waiter] = server
+            return
         early = server.state is State.STARTING
         if early:
             self._early[server] = waiter

@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred, gatherResults
 from luisito.core.ending import broke
 from luisito.core.lease import Refused
 from luisito.core.lifecycle import Server, State
+from luisito.core.orders import Grant
 from luisito.core.sites import RETRY_AFTER
 from luisito.errors import LuisitoError, SpawnerLost
 from luisito.process.adopted import AdoptedStart
@@ -52,6 +53,8 @@ class Processes:
         self._starts: dict[int, Start] = {}
         self._of: dict[Server, Start] = {}
         self._early: dict[Server, Waiter] = {}
+        # who was granted a server that is still being adopted, so that nobody can connect to it
+        self._too_soon: dict[Waiter, Server] = {}
         self._last = 0
         self.lost: Deferred[str] = Deferred()
 
@@ -170,8 +173,15 @@ class Processes:
         server = start.server
         start.adopt(descriptors, self._now_ready, self._foreign)
         server.data = start.backend
+        self._carry_out([Grant(waiter, server) for waiter in self._take_too_soon(server)])
         early = start.listener_fd is not None
         self._carry_out(self._policy.started(server, self._clock(), early=early))
+
+    def _take_too_soon(self, server: Server) -> list[Waiter]:
+        waiters = [waiter for waiter, its in self._too_soon.items() if its is server]
+        for waiter in waiters:
+            del self._too_soon[waiter]
+        return waiters
 
     def _not_adopted(self, failure: Failure, start: Start) -> None:
         """It has gone, which the spawner tells; or there was no room for its descriptors."""
@@ -210,8 +220,8 @@ class Processes:
         refused = Refused(503, message, RETRY_AFTER) if overloaded else Refused(502, message)
         self._withdraw(start.server, refused)
         now = self._clock()
-        self._carry_out(self._policy.failed(start.server, now, message, overloaded=overloaded))
-        self._check_empty()
+        orders = self._policy.failed(start.server, now, message, overloaded=overloaded)
+        self._gone(start.server, orders)
 
     def spawner_exited(self, exited: wire.Exited) -> None:
         """See process.client.Listener."""
@@ -231,7 +241,12 @@ class Processes:
         if starting:
             self._withdraw(server, Refused(502, detail))
         self._early.pop(server, None)
-        self._carry_out(self._policy.exited(server, now, detail, broke=broken))
+        self._gone(server, self._policy.exited(server, now, detail, broke=broken))
+
+    def _gone(self, server: Server, orders: Sequence[Order]) -> None:
+        self._carry_out(orders)
+        for waiter in self._take_too_soon(server):  # which asks again
+            self._carry_out(self._policy.requested(server.site, waiter, self._clock()))
         self._check_empty()
 
     def spawner_lost(self, reason: str) -> None:

@@ -9,6 +9,7 @@ import time
 
 import pytest
 from twisted.internet.base import DelayedCall
+from twisted.internet.defer import Deferred
 from twisted.logger import formatEvent, globalLogPublisher
 
 from luisito.core.lifecycle import State
@@ -322,6 +323,18 @@ class World(Turns):
         self.until(lambda: done)
         assert done == [None]
         return new
+
+    def hold_adoptions(self):
+        """What the spawner is asked for about each server, by a call, as it has not been yet."""
+        asked, ask = [], self.spawner.adopt
+
+        def adopt(number):
+            answered = Deferred()
+            asked.append(lambda: ask(number).chainDeferred(answered))
+            return answered
+
+        self.spawner.adopt = adopt
+        return asked
 
     def crash(self, net):
         """What the others see of it."""

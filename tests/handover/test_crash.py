@@ -8,7 +8,7 @@ import pytest
 
 from luisito.core.lifecycle import State
 from luisito.handover import yielded as module
-from tests.handover.conftest import Logged
+from tests.handover.conftest import WAYS, Logged
 
 
 @pytest.fixture
@@ -57,6 +57,76 @@ def test_who_waits_waits_there(before):
     assert one.body(far)
     assert len(third.policy.servers) == 1
     one.until(lambda: first.done)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_who_waits_is_given_a_server_that_is_ready(world, way):
+    """Which the one that crashed had, and had not granted yet."""
+    one = world(way)
+    first = one.net()
+    second = one.succeed(first)
+    second.wake("a.test")
+    asker = first.ask("a.test")
+    third = one.replace(second, first)
+    one.until(lambda: not asker.waiting)
+    assert third.server("a.test").leases == 1
+    assert first.yielded.number(asker.server) == third.number("a.test")
+    asker.server.data.connect()[0].close()
+    first.release(asker)
+    one.until(lambda: not third.server("a.test").leases)
+
+
+@pytest.fixture
+def too_soon(before):
+    """Somebody who waits in the first is given a server that the third has not adopted yet."""
+    one, first = before
+    second = one.succeed(first)
+    second.wake("a.test")
+    pid = second.pid("a.test")
+    asker = first.ask("a.test")
+    one.crash(second)
+    third = one.net()
+    adopted = one.hold_adoptions()
+    done = one.take(third, one.rejoin(first))
+    one.until(lambda: adopted)
+    assert asker.waiting
+    assert third.server("a.test").leases == 1
+    return one, first, third, asker, pid, adopted, done
+
+
+def test_a_server_ends_that_is_granted_before_it_is_adopted(too_soon):
+    one, first, third, asker, pid, adopted, done = too_soon
+    os.kill(pid, signal.SIGKILL)
+    one.until(lambda: third.number("a.test") == 2)
+    adopted[0]()
+    one.until(lambda: done and not asker.waiting)
+    assert done == [None]
+    assert first.yielded.number(asker.server) == 2
+    first.release(asker)
+    one.until(lambda: first.done)
+
+
+def test_who_was_granted_a_server_before_it_is_adopted_has_gone(too_soon):
+    one, first, third, asker, _, adopted, done = too_soon
+    first.end()
+    third.predecessor.close()
+    assert third.server("a.test").leases == 0
+    adopted[0]()
+    one.until(lambda: done)
+    assert asker.server is None
+
+
+def test_a_server_is_yielded_that_was_granted_before_it_is_adopted(too_soon):
+    one, first, third, asker, _, adopted, _ = too_soon
+    fourth = one.net()
+    theirs = one.make_way(third)
+    del one.spawner.adopt
+    done = one.take(fourth, theirs)
+    adopted[0]()
+    one.until(lambda: done and not asker.waiting)
+    assert fourth.server("a.test").leases == 1
+    first.release(asker)
+    one.until(lambda: not fourth.server("a.test").leases)
 
 
 def test_an_early_lease(before):
