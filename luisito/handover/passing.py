@@ -108,12 +108,12 @@ def _inherited(
 ) -> Inherited:
     number = int(row["server"] or 0)
     held = [each.held[number] for each in predecessors if number in each.held]
-    lent = [each.lent[number] for each in predecessors if number in each.lent]
-    holders = [each.holder(number) for each in predecessors]
+    lent = [one for each in predecessors for one in each.lent.get(number, ())]
     return inherited(
         row,
         now,
         held[0] if held else None,
-        [holder for holder in holders if holder is not None],
-        early=any(each.early for each in lent),
+        [holder for each in predecessors for holder in each.holders(number)],
+        # only one lease at a time is given before it is ready, so that any other tells more
+        early=bool(lent) and all(one.early for one in lent),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 from twisted.internet.defer import Deferred
@@ -116,7 +117,7 @@ class Predecessor:
         self._runs = runs
         self.failures: list[Failure] = []
         self.held: dict[int, Held] = {}
-        self.lent: dict[int, Lent] = {}
+        self.lent: dict[int, list[Lent]] = {}
         self.told: Deferred[None] = Deferred()
         self.ended: Deferred[None] = Deferred()
         self._wanted: list[handover.Want] = []
@@ -131,12 +132,15 @@ class Predecessor:
         """See Lessee: we have yielded ourselves."""
         self._lessor = lessor
 
-    def holder(self, number: int) -> Holder | None:
-        """Who holds the lease on a server; None where it told of none."""
-        told = self.held.get(number) or self.lent.get(number)
-        if told is None or told.lease is None or not self._pair.is_open:
-            return None
-        return Holder(self, told.lease)
+    def holders(self, number: int) -> list[Holder]:
+        """Who holds each lease on a server that it told of."""
+        if not self._pair.is_open:
+            return []
+        leases = [lent.lease for lent in self.lent.get(number, ())]
+        held = self.held.get(number)
+        if held is not None and held.lease is not None:
+            leases.append(held.lease)
+        return [Holder(self, lease) for lease in leases]
 
     def waiting(self) -> list[Waiting]:
         """Who waited there, for the pool to answer; those for no site of ours are refused."""
@@ -162,7 +166,7 @@ class Predecessor:
             # others find that their connection has ended
             if held.server not in living and held.lease is not None and held.ready_at is None:
                 self.withdraw(held.lease, _ENDED)
-        for lent in self.lent.values():
+        for lent in chain(*self.lent.values()):
             if lent.server not in living and lent.early:
                 self.withdraw(lent.lease, _ENDED)
         self.held.clear()
@@ -219,7 +223,7 @@ class Predecessor:
             self.held[told.server] = told
             self._last = max(self._last, told.lease or 0)
         elif isinstance(told, handover.Lent):
-            self.lent[told.server] = told
+            self.lent.setdefault(told.server, []).append(told)
             self._last = max(self._last, told.lease)
         elif isinstance(told, handover.Failed):
             self._failed(told)

@@ -59,6 +59,25 @@ def test_who_waits_waits_there(before):
     one.until(lambda: first.done)
 
 
+def test_several_leases_on_one_server(before):
+    """Each was granted by the one that has crashed; one of them before the server was ready."""
+    one, first = before
+    second = one.succeed(first)
+    early, *others = askers = [first.ask("slow.test") for _ in range(3)]
+    one.until(lambda: not early.waiting)
+    second.pool.answered(second.server("slow.test"))
+    one.until(lambda: not any(asker.waiting for asker in askers))
+    third = one.replace(second, first)
+    server = third.server("slow.test")
+    assert (server.state, server.leases) == (State.READY, 3)
+    for asker in others:
+        first.release(asker)
+    one.until(lambda: server.leases == 1)
+    first.release(early)
+    one.until(lambda: first.done)
+    one.until(lambda: not server.leases)
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_who_waits_is_given_a_server_that_is_ready(world, way):
     """Which the one that crashed had, and had not granted yet."""
