@@ -64,6 +64,7 @@ class Yielded:
         self._leases: dict[Server, int] = {}
         self._servers: dict[int, Server] = {}
         self._early: dict[Server, Waiter] = {}
+        self._connected: set[Server] = set()  # of the early ones
         self._numbers: dict[Waiter, int] = {}
         self._waiters: dict[int, tuple[Waiter, str, int]] = {}
         self._spawned: dict[Server, int] = {}
@@ -127,6 +128,8 @@ class Yielded:
         if server.leases:
             self._last += 1
             lease = self._hold(self._last, server, start.number, early)
+            if early is not None and start.was_connected:
+                self._connected.add(server)
         is_old = server.ready_at and now - server.ready_at >= SOON  # nobody asks for what it said
         address = None if start.backend is None else start.backend.address
         self._pair.send(
@@ -189,11 +192,12 @@ class Yielded:
     def connected(self, server: Server) -> None:
         """See Lessor."""
         if server in self._early:
+            self._connected.add(server)
             self._pair.send(handover.Connected(self._leases[server]))
 
     def answered(self, server: Server) -> None:
         """See Lessor."""
-        if self._early.pop(server, None) is not None:
+        if self._is_early_no_more(server) is not None:
             server.ready_at = self._clock()
             self._pair.send(handover.Answered(self._leases[server]))
 
@@ -237,9 +241,13 @@ class Yielded:
         lease = self._leases.pop(server, None)
         if lease is not None:
             del self._servers[lease], self._spawned[server]
-            self._early.pop(server, None)
+            self._is_early_no_more(server)
             self._pair.send(handover.Released(lease))
             self._look()
+
+    def _is_early_no_more(self, server: Server) -> Waiter | None:
+        self._connected.discard(server)
+        return self._early.pop(server, None)
 
     def _look(self) -> None:
         if self._handed and not self._ending and not self._leases and not self._waiters:
@@ -285,7 +293,7 @@ class Yielded:
 
     def _withdraw(self, reply: handover.Withdrawn) -> None:
         server = self._servers.get(reply.lease)
-        waiter = None if server is None else self._early.pop(server, None)
+        waiter = None if server is None else self._is_early_no_more(server)
         if server is not None and waiter is not None:
             waiter.withdrawn(server, Refused(reply.status, reply.detail))
 
@@ -311,6 +319,8 @@ class Yielded:
         for number, (_, site, asked) in self._waiters.items():
             self._pair.send(handover.Want(number, site, asked))
         self._pair.send(handover.Handed())
+        for server in self._connected:  # else one that has accepted meanwhile would go unnoticed
+            self.connected(server)
         homeless, self._homeless = self._homeless, []
         for handed in homeless:
             try:

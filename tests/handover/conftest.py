@@ -1,6 +1,7 @@
 """Network processes that follow one another, all in this one, with one real spawner."""
 
 import os
+import select
 import shutil
 import socket
 import sys
@@ -375,6 +376,18 @@ class World(Turns):
         super().close()
         shutil.rmtree(self.folder)
         assert left == []
+
+
+def waits(world):
+    """Whether a connection waits on the listening socket."""
+    adopted = []
+    world.spawner.adopt(1).addCallback(adopted.append)
+    world.until(lambda: adopted)
+    output, notify, listener = adopted[0]
+    with socket.socket(fileno=listener) as sock:
+        os.close(output)
+        os.close(notify)
+        return bool(select.select([sock], [], [], 0)[0])
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 
 from luisito.core.lifecycle import State
 from luisito.handover import yielded as module
-from tests.handover.conftest import WAYS, Logged
+from tests.handover.conftest import WAYS, Logged, waits
 
 
 @pytest.fixture
@@ -162,6 +162,49 @@ def test_an_early_lease(before):
     one.until(lambda: server.state is State.READY)
     first.release(asker)
     one.until(lambda: not server.leases)
+
+
+def test_a_server_that_accepts_while_nobody_looks(before):
+    """Its early lease was given by the one that has crashed."""
+    one, first = before
+    second = one.succeed(first)
+    far = first.get("slow.test", "/hold")
+    one.until(lambda: second.server("slow.test"))
+    start = second.pool.start_of(second.server("slow.test"))
+    one.until(lambda: start.was_connected)
+    accepts_while_nobody_looks(one, first, second)
+    one.touch("hold")
+    one.body(far)
+
+
+def test_a_server_that_the_first_has_started_accepts_while_nobody_looks(before):
+    one, first = before
+    far = first.get("slow.test", "/hold")
+    one.until(lambda: first.pool._early)
+    accepts_while_nobody_looks(one, first, one.succeed(first))
+    one.touch("hold")
+    one.body(far)
+
+
+def test_a_server_that_another_one_has_connected_to_accepts_while_nobody_looks(before):
+    """The first of two that have yielded."""
+    one, first = before
+    far = first.get("slow.test", "/hold")
+    one.until(lambda: first.pool._early)
+    second = one.succeed(first)
+    accepts_while_nobody_looks(one, second, one.succeed(second))
+    one.touch("hold")
+    one.body(far)
+
+
+def accepts_while_nobody_looks(one, left, crashed):
+    one.crash(crashed)
+    one.touch("slow.test")
+    one.until(lambda: not waits(one))
+    new = one.net()
+    done = one.take(new, one.rejoin(left))
+    one.until(lambda: done)
+    one.until(lambda: new.states() == {"slow.test": State.READY})
 
 
 def test_an_early_lease_is_withdrawn(before):

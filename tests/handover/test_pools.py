@@ -2,7 +2,6 @@
 
 import errno
 import os
-import select
 import signal
 import socket
 import subprocess
@@ -17,7 +16,7 @@ from luisito.errors import SpawnerLost
 from luisito.handover import predecessor as predecessors
 from luisito.net.handed import Handed
 from luisito.process import outgoing
-from tests.handover.conftest import WAYS, Asker, Logged, Nobody
+from tests.handover.conftest import WAYS, Asker, Logged, Nobody, waits
 from tests.harness import processes
 from tests.net.turns import tcp_pair
 
@@ -178,24 +177,12 @@ def test_it_is_ready_as_soon_as_it_accepts_who_was_connected_before(world):
     theirs = one.make_way(first)
     second = one.net()
     one.touch("slow.test")  # accepts while nobody looks
-    one.until(lambda: not waits(first, one))
+    one.until(lambda: not waits(one))
     done = one.take(second, theirs)
     one.until(lambda: done)
     one.until(lambda: second.states() == {"slow.test": READY})
     one.touch("hold")
     one.body(far)
-
-
-def waits(net, world):
-    """Whether a connection waits on the listening socket."""
-    adopted = []
-    world.spawner.adopt(1).addCallback(adopted.append)
-    world.until(lambda: adopted)
-    output, notify, listener = adopted[0]
-    with socket.socket(fileno=listener) as sock:
-        os.close(output)
-        os.close(notify)
-        return bool(select.select([sock], [], [], 0)[0])
 
 
 def test_an_early_lease_from_the_new_process_makes_it_ready(world):
