@@ -53,7 +53,8 @@ class Yielded:
 
     Attributes:
         over: is called back, in a turn of its own, when nobody waits and no lease is held.
-        lost: is called back where the successor has gone before that, and no other has come.
+        lost: is called back where the successor has gone before that, and no other has come in
+            time; one that comes later is still welcome.
     """
 
     _log = Logger()
@@ -72,7 +73,7 @@ class Yielded:
         self._last = 0
         self._give_up: IDelayedCall | None = None
         self._settled: Deferred[None] | None = None
-        self._handed = self._ending = False
+        self._handed = self._ending = self._closed = False
         self.over: Deferred[None] = Deferred()
         self.lost: Deferred[None] = Deferred()
         self._begin(sock)
@@ -116,6 +117,7 @@ class Yielded:
 
     def close(self) -> None:
         """Ends: the successor takes all leases back."""
+        self._closed = True
         self._wait_no_more()
         self._pair.close()
 
@@ -172,7 +174,7 @@ class Yielded:
         self._want(site, waiter, None)
 
     def _want(self, site: str, waiter: Waiter, since: int | None) -> None:
-        if self.lost.called:
+        if self._give_up is None and not self._pair.is_open:
             waiter.refused(Refused(503, _GONE, _RETRY_AFTER))
             return
         self._last += 1
@@ -304,12 +306,12 @@ class Yielded:
 
         Args:
             sock: one end of a pair with it, non-blocking; owned by this from now on. It is closed
-                where nobody is missing.
+                where nobody is missing, and after `close`.
         """
         if self._pair.hung_up:
             self._pair.close()  # which would have been noticed in a moment
             self._successor_has_gone()
-        if self._give_up is None:
+        if self._pair.is_open or self._closed:
             sock.close()
             return
         self._wait_no_more()
@@ -352,7 +354,8 @@ class Yielded:
             seconds=REJOIN_WITHIN,
             waiters=len(self._waiters),
         )
-        self.lost.callback(None)
+        if not self.lost.called:
+            self.lost.callback(None)
         for number in list(self._waiters):
             self._refuse(number, Refused(503, _GONE, _RETRY_AFTER))
         homeless, self._homeless = self._homeless, []

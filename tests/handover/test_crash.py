@@ -292,6 +292,31 @@ def test_nobody_comes(before, monkeypatch):
     one.until(lambda: first.done)
 
 
+def test_somebody_comes_late(before, monkeypatch):
+    monkeypatch.setattr(module, "REJOIN_WITHIN", 0.1)
+    one, first = before
+    asker = first.lease("a.test")
+    second = one.succeed(first)
+    one.crash(second)
+    one.until(lambda: first.yielded.lost.called)
+    third = one.net()
+    done = one.take(third, one.rejoin(first))
+    one.until(lambda: done)
+    assert third.server("a.test").leases == 1
+    late = first.ask("a.test")
+    one.until(lambda: not late.waiting)
+    assert late.server is not None
+    first.release(late)
+    one.crash(third)  # and once more nobody comes in time
+    one.until(lambda: first.yielded._give_up)
+    waiter = first.ask("b.test")
+    assert waiter.waiting
+    one.until(lambda: not waiter.waiting)
+    assert waiter.why.status == 503
+    first.release(asker)
+    one.until(lambda: first.done)
+
+
 def test_it_ends_while_it_waits(before):
     one, first = before
     first.lease("a.test")
@@ -299,7 +324,7 @@ def test_it_ends_while_it_waits(before):
     one.crash(second)
     one.settle()
     first.end()
-    theirs = one.rejoin(first)
+    theirs = one.rejoin(first)  # no more
     assert theirs.recv(1) == b""
     theirs.close()
 
