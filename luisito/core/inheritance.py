@@ -91,8 +91,11 @@ def inherited(
             used_at=seconds(held.used_at),
             signalled_at=now if held.signalled_at is None else seconds(held.signalled_at),
         )
-    if known.state is State.READY and uid is None and way != "fd":
-        known = attrs.evolve(known, state=State.STARTING, ready_at=0.0)  # nobody is there yet
+    nobody_there = uid is None and way != "fd"
+    if known.state is State.READY and (nobody_there or known.ready_at <= 0):
+        known = attrs.evolve(known, state=State.STARTING)
+    if known.state is State.STARTING:
+        known = attrs.evolve(known, early=known.early and way == "fd", ready_at=0.0)
     if _number(row, "stopping"):
         known = attrs.evolve(known, state=State.STOPPING)
     one = Inherited(

@@ -19,7 +19,7 @@ from luisito.net.handed import unpack
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Container
 
     from luisito.core.handover import Held, Lent
     from luisito.core.lifecycle import Server
@@ -120,7 +120,8 @@ class Predecessor:
         self.lent: dict[int, list[Lent]] = {}
         self.told: Deferred[None] = Deferred()
         self.ended: Deferred[None] = Deferred()
-        self._wanted: list[handover.Want] = []
+        self._wanted: dict[int, handover.Want] = {}
+        self._known: set[int] = set()  # the leases of what it has told
         self._begun = self._all_told = False
         self._leases: dict[int, Server] = {}
         self._waiters: dict[int, Absent] = {}
@@ -145,8 +146,8 @@ class Predecessor:
     def waiting(self) -> list[Waiting]:
         """Who waited there, for the pool to answer; those for no site of ours are refused."""
         found = []
-        wanted, self._wanted = self._wanted, []
-        for want in wanted:
+        wanted, self._wanted = self._wanted, {}
+        for want in wanted.values():
             absent = self._absent(want)
             refused = self._refusal(want.site)
             if refused is None:
@@ -171,6 +172,7 @@ class Predecessor:
                 self.withdraw(lent.lease, _ENDED)
         self.held.clear()
         self.lent.clear()
+        self._known.clear()
         self._pair.go_on()
 
     def close(self) -> None:
@@ -220,15 +222,16 @@ class Predecessor:
         elif self._all_told:
             self._hear(told, descriptors)
         elif isinstance(told, handover.Held):
+            self._knows(told.lease)
             self.held[told.server] = told
-            self._last = max(self._last, told.lease or 0)
         elif isinstance(told, handover.Lent):
+            self._knows(told.lease)
             self.lent.setdefault(told.server, []).append(told)
-            self._last = max(self._last, told.lease)
         elif isinstance(told, handover.Failed):
             self._failed(told)
         elif isinstance(told, handover.Want):
-            self._wanted.append(told)
+            self._is_new(told, self._wanted)
+            self._wanted[told.waiter] = told
         elif isinstance(told, handover.Handed):
             self._has_told()
         else:
@@ -265,6 +268,18 @@ class Predecessor:
         else:
             raise WireError(f"out of turn: {told!r:.200}")
 
+    def _knows(self, lease: int | None) -> None:
+        if lease is None:
+            return
+        if lease in self._known:
+            raise WireError(f"lease {lease} is held already")
+        self._known.add(lease)
+        self._last = max(self._last, lease)
+
+    def _is_new(self, want: handover.Want, waiting: Container[int]) -> None:
+        if want.waiter in waiting:
+            raise WireError(f"request {want.waiter} waits already")
+
     def _failed(self, failed: handover.Failed) -> None:
         if failed.runs == self._runs:
             until, forget_at = seconds(failed.until), seconds(failed.forget_at)
@@ -273,8 +288,7 @@ class Predecessor:
             )
 
     def _want(self, want: handover.Want) -> None:
-        if want.waiter in self._waiters:
-            raise WireError(f"request {want.waiter} waits already")
+        self._is_new(want, self._waiters)
         self._ask(want.site, self._absent(want))
 
     def _absent(self, want: handover.Want) -> Absent:

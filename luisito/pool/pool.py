@@ -6,6 +6,7 @@ import random
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred, succeed
+from twisted.logger import Logger
 
 from luisito.core.lease import Refused, Stream, Waiter
 from luisito.core.lifecycle import Server, State
@@ -33,6 +34,8 @@ class Pool(Processes):
         release: gives a lease back, at a time on the reactor's clock (Policy.release). What it
             returns, unless that is NOTHING, is for `released`.
     """
+
+    _log = Logger()
 
     def __init__(self, reactor: IReactorTime, limits: Limits, ways: Ways) -> None:
         policy = Policy(limits, random.random)
@@ -68,7 +71,8 @@ class Pool(Processes):
 
     def answered(self, server: Server) -> None:
         """See Lessor."""
-        if server.state is State.STARTING:
+        # Where nobody knows yet where it listens, nobody can have been answered.
+        if server.state is State.STARTING and server.data is not None:
             self._now_ready(server)
 
     def streamed(self, server: Server, stream: Stream) -> None:
@@ -170,20 +174,26 @@ class Pool(Processes):
 
     def _carry_out(self, orders: Sequence[Order]) -> None:
         for order in orders:
-            if isinstance(order, Grant):
-                self._grant(order)
-            elif isinstance(order, Refuse):
-                order.waiter.refused(Refused.by(order))  # type: ignore[attr-defined]
-            elif isinstance(order, Spawn):
-                self._spawn(order.server)
-            elif isinstance(order, Terminate):
-                self._terminate(order)
-            elif isinstance(order, EndStreams):
-                for stream in order.streams:
-                    stream.end_for_room(order.wanted_by)  # type: ignore[attr-defined]
-            elif isinstance(order, Kill):
-                self._kill(order.server)
+            try:
+                self._do(order)
+            except Exception:  # noqa: BLE001 - one order's fault must not cost the others
+                self._log.failure("an order could not be carried out: {order!r}", order=order)
         self._arm()
+
+    def _do(self, order: Order) -> None:
+        if isinstance(order, Grant):
+            self._grant(order)
+        elif isinstance(order, Refuse):
+            order.waiter.refused(Refused.by(order))  # type: ignore[attr-defined]
+        elif isinstance(order, Spawn):
+            self._spawn(order.server)
+        elif isinstance(order, Terminate):
+            self._terminate(order)
+        elif isinstance(order, EndStreams):
+            for stream in order.streams:
+                stream.end_for_room(order.wanted_by)  # type: ignore[attr-defined]
+        elif isinstance(order, Kill):
+            self._kill(order.server)
 
     def _arm(self) -> None:
         due = self._policy.deadline()

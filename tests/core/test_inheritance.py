@@ -117,6 +117,9 @@ def test_a_lease_without_its_holder_counts_no_more():
     ("held", "changes", "state"),
     [
         ({"state": "starting", "ready_at": None}, {}, State.STARTING),
+        ({"state": "starting"}, {}, State.STARTING),
+        ({"ready_at": None}, {}, State.STARTING),
+        ({"ready_at": None}, {"way": "port", "port": 20001}, State.STARTING),
         ({"state": "draining"}, {}, State.DRAINING),
         ({"state": "stopping"}, {}, State.STOPPING),
         ({}, {"stopping": 1}, State.STOPPING),
@@ -127,7 +130,13 @@ def test_a_lease_without_its_holder_counts_no_more():
 def test_the_state_that_is_told(held, changes, state):
     known = inherited({**ROW, **changes}, 100.0, HELD._replace(**held), [HOLDER]).known
     assert known.state is state
-    assert state is State.READY or not (state is State.STARTING and known.ready_at)
+    assert not (state is State.STARTING and known.ready_at)
+
+
+@pytest.mark.parametrize("way", ["fd", "socket", "port"])
+def test_only_a_socket_handed_over_can_be_connected_to_early(way):
+    held = HELD._replace(state="starting")
+    assert inherited({**ROW, "way": way}, 100.0, held, [HOLDER]).known.early == (way == "fd")
 
 
 def test_more_that_is_told():

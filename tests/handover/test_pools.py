@@ -983,6 +983,90 @@ def test_leases_and_waiters_that_are_unknown(world):
     assert waiter.waiting
 
 
+def told(world, old, new, *messages):
+    """A process takes over from one that says this, and has no servers; returns its end."""
+    old.pool.yield_to(Nobody())
+    ours, end = ends()
+    for message in (handover.Begin(handover.VERSION), *messages, handover.Handed()):
+        ours.send(handover.encode(message))
+    done = world.take(new, end)
+    world.until(lambda: done)
+    assert done == [None]
+    return ours
+
+
+def test_two_requests_of_one_number(world):
+    one = world()
+    first, second = one.net(), one.net()
+    want = handover.Want(1, "slow.test", None)
+    with Logged() as logged:
+        ours = told(one, first, second, want, want)
+    assert [text for text in logged.texts if "request 1 waits already" in text]
+    other = second.ask("slow.test")
+    assert second.policy.waiting == 2
+    one.until(lambda: second.server("slow.test").leases)
+    second.pool.answered(second.server("slow.test"))
+    assert not other.waiting
+    ours.close()
+    one.until(lambda: second.server("slow.test").leases == 1)
+
+
+def test_one_lease_on_two_servers(world):
+    one = world()
+    first, second = one.net(), one.net()
+    first.wake("a.test", "b.test", "c.test")
+    numbers = [first.number(site) for site in ("a.test", "b.test", "c.test")]
+    lents = [handover.Lent(number, 1, False) for number in numbers[:2]]
+    held = handover.Held(
+        numbers[2], "ready", 1, False, False, False, 0, 1, 1, 1, None, False, ""
+    )  # fmt: skip
+    with Logged() as logged:
+        ours = told(one, first, second, *lents, held)
+    assert len([text for text in logged.texts if "lease 1 is held already" in text]) == 2
+    assert [second.server(site).leases for site in ("a.test", "b.test", "c.test")] == [1, 0, 0]
+    ours.close()
+    one.until(lambda: not second.server("a.test").leases)
+
+
+@pytest.mark.parametrize("state", ["ready", "starting"])
+def test_nobody_knows_where_a_server_listens(world, state):
+    """It is ready, as the old process tells, but not since when; or has answered already."""
+    one = world("port")
+    first, second = one.net(), one.net()
+    first.ask("slow.test")
+    start = first.pool.start_of(first.server("slow.test"))
+    one.until(lambda: start.uid is not None)
+    held = handover.Held(
+        start.number, state, 1, False, False, False, 0, handover.micros(first.board.seconds()),
+        None, 0, None, False, "",
+    )  # fmt: skip
+    ours = told(one, first, second, held)
+    ours.send(handover.encode(handover.Answered(1)))
+    far = second.get("slow.test")
+    one.settle()
+    assert second.states() == {"slow.test": STARTING}
+    one.touch("slow.test")
+    one.body(far)
+    ours.close()
+
+
+def test_a_fault_in_an_order_costs_no_other(world):
+    class Faulty(Asker):
+        def granted(self, server):
+            1 / 0  # noqa: B018
+
+    one = world("port")
+    net = one.net()
+    net.gateway.request("slow.test", Faulty())
+    other = net.ask("slow.test")
+    with Logged() as logged:
+        one.touch("slow.test")
+        one.until(lambda: not other.waiting)
+    assert other.server is not None
+    failures = [event for event in logged.events if "log_failure" in event]
+    assert [failure["order"].server for failure in failures] == [other.server]
+
+
 def test_a_fault_in_a_hook_costs_nothing_else(world):
     one = world()
     first = one.net()
