@@ -9,10 +9,11 @@ import time
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, inlineCallbacks, succeed
+from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
 from luisito.errors import SpawnerLost
+from luisito.leaving import Leaving, told
 from luisito.net.listening import listen
 from luisito.net.switchboard import Switchboard
 from luisito.parts import Parts
@@ -24,7 +25,7 @@ from luisito.tenure import Tenure, argv_again
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Callable, Sequence
 
     from twisted.python.failure import Failure
 
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from luisito.proxy.gateway import Gateway
     from luisito.settings import Settings
 
-_KILL_GRACE: Final = 5.0
 _STOPPING: Final = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -92,11 +92,12 @@ class LuisitoService(Service):
             pidfile=pidfile,
         )
         self._stopping: Deferred[None] | None = None
-        self._left: Deferred[None] = Deferred()
+        self._taken: Deferred[None] = succeed(None)
         self._access_asked: Deferred[None] = succeed(None)
         self._log_file = log
         self._network_user: tuple[int, int]
         self._parts: Parts
+        self._leaving: Leaving
         self.gateway: Gateway
         self.pool: Pool
         self.failed = False
@@ -131,8 +132,14 @@ class LuisitoService(Service):
                 pair.close()
             return
         taken = self._parts.passage.take_over(last, pairs)
+        # First, as a take-over that fails leads to an end, which waits for it.
+        self._taken = told(taken)
         taken.addCallback(lambda _: self._start_listening())
         taken.addErrback(self._could_not_take_over)
+
+    def taken(self) -> Deferred[None]:
+        """See tenure.Holder."""
+        return told(self._taken)
 
     def _could_not_take_over(self, failure: Failure) -> None:
         if failure.check(SpawnerLost) is None:  # which is told elsewhere
@@ -198,6 +205,7 @@ class LuisitoService(Service):
             os.close(descriptor)
         self.gateway, self.pool = parts.gateway, parts.pool
         parts.pool.lost.addCallback(self._spawner_lost)
+        self._leaving = Leaving(reactor, settings, parts, self._tenure)
         self._access_asked = parts.write_logs(self._log_file)
 
     def _warn_of_one_user(self, uid: int, servers: int | None) -> None:
@@ -294,35 +302,9 @@ class LuisitoService(Service):
             super().stopService()
             self._stopping = Deferred()
             self._tenure.stopping()
-            self._drain().addErrback(self._drain_failed).chainDeferred(self._stopping)
-        waiting: Deferred[None] = Deferred()
-        self._stopping.addBoth(lambda _: waiting.callback(None))
-        return waiting
-
-    @inlineCallbacks
-    def _drain(self) -> Generator[Deferred[Any], Any, None]:
-        reactor, settings = self._reactor, self.settings
-        for listener in self._listeners:
-            listener.stopListening()
-        parts, pool = self._parts, self.pool
-        parts.notifier.stopping()
-        if not self.failed:
-            parts.control.draining()
-            parts.gateway.close_idle()
-            empty = pool.shutdown()
-            end = reactor.callLater(settings.drain_timeout, pool.terminate_all)
-            hard = reactor.callLater(
-                settings.drain_timeout + settings.stop_timeout + _KILL_GRACE, self._give_up, empty
-            )
-            yield empty
-            for call in (end, hard):
-                if call.active():
-                    call.cancel()
-            parts.close()
-            yield self._tenure.end(0)
-        else:
-            parts.close()
-        self._close_board()
+            drained = self._leaving.drain(self._listeners, self._taken, lost=self.failed)
+            self._ends(drained, self._stopping)
+        return told(self._stopping)
 
     # -- making way
 
@@ -334,31 +316,21 @@ class LuisitoService(Service):
         self._parts.control.close()
         self._parts.notifier.close()
         self._stopping = Deferred()
-        left = self._leave(self._parts.passage.make_way(pair))
-        left.addErrback(self._drain_failed).chainDeferred(self._stopping)
+        self._ends(self._leaving.leave(self._parts.passage.make_way(pair)), self._stopping)
         self._stopping.addBoth(lambda _: self._stop_reactor())
 
     def rejoin(self, pair: socket.socket) -> None:
         """See tenure.Holder."""
         self._parts.passage.rejoin(pair)
 
-    def _leave_now(self) -> None:
-        if not self._left.called:
-            self._left.callback(None)
+    def _ends(self, left: Deferred[int], stopping: Deferred[None]) -> None:
+        left.addCallback(self._has_left).addErrback(self._drain_failed).chainDeferred(stopping)
 
-    @inlineCallbacks
-    def _leave(self, done: Deferred[None]) -> Generator[Deferred[Any], Any, None]:
-        done.addCallback(lambda _: self._leave_now())
-        end = self._reactor.callLater(self.settings.drain_timeout, self._leave_now)
-        yield self._left
-        if end.active():
-            end.cancel()
-        yield self._parts.settle()
-        self._parts.close()
-        status = yield self._tenure.end(0)
+    def _has_left(self, status: int) -> None:
         if status:
             self._fail()
-        self._close_board()
+        if self._board is not None:
+            self._board.close()
 
     def _drain_failed(self, failure: Failure) -> None:
         self._fail()
@@ -369,19 +341,10 @@ class LuisitoService(Service):
         """Has the exit status not be 0."""
         self.failed = True
 
-    def _give_up(self, empty: Deferred[None]) -> None:
-        if not empty.called:
-            self._log.error("Servers are left that do not end; the spawner ends them")
-            empty.callback(None)
-
-    def _close_board(self) -> None:
-        if self._board is not None:
-            self._board.close()
-
     def _spawner_lost(self, reason: str) -> None:
         """Nothing can be started or stopped any more: ends, so that a supervisor starts anew."""
         if self._tenure.yielded:
-            self._leave_now()
+            self._leaving.now()
             return
         self._fail()
         self._log.critical("Stopping: {reason}; all servers have gone with it", reason=reason)

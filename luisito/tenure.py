@@ -39,6 +39,9 @@ class Holder(Protocol):
                 that had made way before, and has not ended.
         """
 
+    def taken(self) -> Deferred[None]:
+        """Is called back when all is here that there was to take over, or it could not be had."""
+
     def make_way(self, pair: socket.socket) -> None:
         """Let go of all that a successor takes over; nothing may be ordered any more.
 
@@ -217,6 +220,10 @@ class Tenure:
 
     def told_to_yield(self, pair: socket.socket) -> None:
         """See Office."""
+        # What is still on its way here from who served before can be told of only when it has come.
+        self._holder.taken().addCallback(lambda _: self._yield(pair))
+
+    def _yield(self, pair: socket.socket) -> None:
         if self._stopping:
             pair.close()
             return  # the spawner has been told so by now

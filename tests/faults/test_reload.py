@@ -45,6 +45,11 @@ def waiting(server):
     return control.ask(f"{server.runtime}/control.sock", "GET", "/status")[1]["waiting"]
 
 
+def replaced(server, times=1):
+    """Waits until one that has crashed was replaced, so many times."""
+    return taken_over(server, times, "Taking over: the network process has gone")
+
+
 def reload(server, number=signal.SIGHUP, times=1):
     server.send_signal(number)
     return taken_over(server, times)
@@ -453,6 +458,25 @@ def test_42_told_to_stop_while_a_successor_starts(serve, as_whom):
     assert server.wait() == 0
 
 
+def test_42_told_to_stop_while_one_makes_way(serve):
+    """Whoever follows is told so at once: it waits for what it takes over, and finishes that."""
+    server = serve(how="daemon")
+    server.warm("a.localhost")
+    before = server.network
+    with server.client() as busy:
+        busy.ask("/sleep/3")
+        processes.until(lambda: len(server.seen("head")) == 2, 5, "the request")
+        os.kill(before, signal.SIGSTOP)
+        server.send_signal(signal.SIGHUP)
+        processes.until(lambda: server.log().count("Network process: uid") == 2, 10, "a successor")
+        time.sleep(1)  # until it could serve, and the one before was told to make way
+        server.send_signal(signal.SIGTERM)
+        time.sleep(0.2)  # until the spawner has passed it on
+        os.kill(before, signal.SIGCONT)
+        assert busy.response().status == 200
+    assert server.wait() == 0
+
+
 # -- a crash
 
 
@@ -510,6 +534,33 @@ def test_30_what_the_one_before_still_has_goes_on_with_the_next(serve):
         assert waits.request("/echo", "b.localhost").status == 200
     assert [row["site"] for row in server.seen("boot")] == ["a.localhost", "b.localhost"]
     assert pids.keys() == {"a.localhost"}
+    assert server.stop() == 0
+
+
+def test_30_one_that_still_takes_over_makes_way_when_it_has(serve):
+    """Who served before has not told all yet when the next one is there."""
+    server = serve({"DRAIN_TIMEOUT": 20}, how="daemon")
+    server.allow("Taking over: the network process has gone")
+    server.allow("The process that took over has crashed")
+    server.unchecked |= {"conservation", "access lines"}
+    pids = server.warm("a.localhost")
+    before = server.network
+    with server.client() as busy:
+        busy.ask("/sleep/5")
+        processes.until(lambda: len(server.seen("head")) == 2, 5, "the request")
+        reload(server)
+        os.kill(before, signal.SIGSTOP)
+        os.kill(server.network, signal.SIGKILL)
+        server.wait_for_log("Taking over: the network process has gone")
+        server.send_signal(signal.SIGHUP)
+        processes.until(
+            lambda: server.log().count("Network process: uid") == 4, 10, "one more successor"
+        )
+        time.sleep(0.3)  # until it could serve, and the one before was told to make way
+        os.kill(before, signal.SIGCONT)
+        assert busy.response().status == 200
+        assert busy.request().status == 200
+    assert server.warm("a.localhost") == pids
     assert server.stop() == 0
 
 
