@@ -15,6 +15,8 @@ QUIET: Final = 0.25  # seconds without another wish, then a successor is started
 LONGEST_QUIET: Final = 1.0  # seconds after the first wish it is started in any case
 READY_WITHIN: Final = 60.0  # seconds a successor may take until it could serve
 YIELD_WITHIN: Final = 10.0  # seconds whoever serves may take to yield
+HUNG_FOR: Final = 20.0  # seconds more; then one that was followed without it is killed
+AGAIN: Final = 2.0  # seconds after which a start that failed is tried again where nobody serves
 CRASHES: Final = 5  # so many of them
 CRASHES_WITHIN: Final = 60.0  # within so many seconds are the end
 
@@ -99,6 +101,8 @@ class Succession:
         self._yielded = False  # whoever serves has let go of all
         self._yield_by = inf  # when that must have happened
         self._asked: tuple[float, float] | None = None  # the first and the last wish
+        self._again = inf  # when a start that failed is tried again
+        self._hung: dict[object, float] = {}  # who never yielded: when it is killed
         self._crashes: deque[float] = deque(maxlen=CRASHES)
 
     def asked(self, now: float) -> None:
@@ -109,11 +113,16 @@ class Succession:
     def started(self, link: object, now: float) -> list[Order]:
         """A successor was started, as ordered."""
         self.successor, self._late, self._why = link, now + READY_WITHIN, ""
+        self._again = inf
         return []
 
     def not_started(self, message: str, now: float) -> list[Order]:
-        """None could be started."""
-        return self._failed(message, now)
+        """None could be started; the next time it may be possible, but not at once."""
+        orders = self._failed(message, now)
+        if orders != [Start(crashed=True)]:
+            return orders
+        self._again = now + AGAIN
+        return []
 
     def ready(self, link: object, now: float) -> list[Order]:
         """A link could serve."""
@@ -130,6 +139,7 @@ class Succession:
 
     def yielded(self, link: object) -> list[Order]:
         """The one that serves has yielded, as it was told to."""
+        self._hung.pop(link, None)
         if not self.yielding or link is not self.serving:
             return []
         self._yielded = True
@@ -153,6 +163,7 @@ class Succession:
             message: why, as far as that is known.
             now: seconds.
         """
+        self._hung.pop(link, None)
         if link is self.successor:
             self.successor = None
             self._not_ready()
@@ -187,7 +198,7 @@ class Succession:
 
     def stops(self, link: object) -> list[Order]:
         """The one that serves, or the first one while it starts, has been told to stop."""
-        self.stopping, self._asked = True, None
+        self.stopping, self._asked, self._again = True, None, inf
         self.yielding = self._yielded = False
         if self.successor is None or self.successor is link:
             return []
@@ -200,7 +211,8 @@ class Succession:
 
     def deadline(self) -> float | None:
         """Tell when `tick` is worth calling next."""
-        due = min(self._late, self._yield_by, self._start_at())
+        hung = min(self._hung.values(), default=inf)
+        due = min(self._late, self._yield_by, self._again, self._start_at(), hung)
         return None if due == inf else due
 
     def _start_at(self) -> float:
@@ -212,11 +224,18 @@ class Succession:
     def tick(self, now: float) -> list[Order]:
         """Do what is due."""
         if now >= self._yield_by:
+            self._hung[self.serving] = now + HUNG_FOR
             return self._take()
         if now >= self._late:
             self._late, self._why = inf, _LATE
             return [Kill(self.successor)]
+        if now >= self._again:
+            self._again = inf
+            return [Start(crashed=True)]
         if now >= self._start_at():
             self._asked = None
             return [Start(crashed=False)]
-        return []
+        hung = [link for link, at in self._hung.items() if now >= at]
+        for link in hung:
+            del self._hung[link]
+        return [Kill(link) for link in hung]

@@ -44,12 +44,17 @@ class _Helper:
 
 
 class Helpers:
-    """Starts helpers and notices when they end, or do not."""
+    """Starts helpers and notices when they end, or do not.
 
-    __slots__ = ("_containment", "_running")
+    Args:
+        containment: says who our parent is.
+        foreign: lists the descriptors that none of them may hold open, as their end is a sign.
+    """
 
-    def __init__(self, containment: Containment) -> None:
-        self._containment = containment
+    __slots__ = ("_containment", "_foreign", "_running")
+
+    def __init__(self, containment: Containment, foreign: Callable[[], list[int]] = list) -> None:
+        self._containment, self._foreign = containment, foreign
         self._running: dict[int, _Helper] = {}
 
     def run(
@@ -87,6 +92,7 @@ class Helpers:
         try:
             privileges.set_parent_death_signal(signal.SIGKILL)
             if os.getppid() == self._containment.parent:
+                channel.close(self._foreign())
                 answer = work()
                 if answer is not None and sock is not None:
                     _answer(sock, wire.encode(answer[0]), answer[1])

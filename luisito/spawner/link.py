@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import signal
+import socket
+import struct
 from typing import TYPE_CHECKING
 
 from luisito.core import wire
 from luisito.spawner import channel
+from luisito.spawner.containment import kill
 from luisito.spawner.outbox import Outbox
 
 if TYPE_CHECKING:
-    import socket
-
     from luisito.spawner.config import Config
 
 _MOST_KEPT = 256  # listening sockets
@@ -89,6 +91,16 @@ class Link:
         if self.code < 0:
             return f"{who} was killed by signal {-self.code}"
         return f"{who} ended with status {self.code}"
+
+    def kill(self) -> None:
+        """Kill its process, which is there as long as the link is."""
+        pid = self.pid
+        if not self.process:  # the first one has made the pair, and is known by that
+            size = struct.calcsize("3i")
+            data = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
+            pid, _, _ = struct.unpack("3i", data)
+        if pid:
+            kill(pid, signal.SIGKILL)
 
     def close(self) -> None:
         """Close all that belongs to it."""

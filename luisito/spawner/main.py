@@ -44,7 +44,7 @@ class Loop:
 
     def __init__(self, sock: socket.socket, contained: Containment) -> None:
         self._containment = contained
-        self._helpers = Helpers(contained)
+        self._helpers = Helpers(contained, lambda: self._networks.pairs)
         self._poller = select.poll()
         self._networks = Networks(sock, self._poller, contained, self)
         self._config: Config | None = None

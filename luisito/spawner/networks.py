@@ -11,7 +11,6 @@ from luisito.core import sdnotify, succession, wire
 from luisito.core.succession import Succession
 from luisito.errors import WireError
 from luisito.spawner import channel, successor
-from luisito.spawner.containment import kill
 from luisito.spawner.link import Link
 from luisito.spawner.links import Links
 
@@ -78,6 +77,7 @@ class Networks:
         readable: see Links; likewise the next two.
         reaped: see there.
         pids: see there.
+        pairs: the successor's ends of those with whom it follows; nobody else may keep them open.
         remembered: how the first one was started; None where it has not told.
     """
 
@@ -93,7 +93,7 @@ class Networks:
         self._links.add(self._first)
         self._succession = Succession(self._first)
         self._listeners: dict[str, int] = {}  # where nobody serves: of the one that did last
-        self._pairs: list[int] = []  # the successor's ends of those with whom it follows
+        self.pairs: list[int] = []
         self._words = ""  # why there was nobody to follow
         self._text = -1  # a memfd with the settings that were last in force
         self._terminated = False  # whoever serves next is to be told of an end
@@ -211,6 +211,8 @@ class Networks:
             self._terminated = self._succession.yielding or not whom.serving
             if whom.serving:
                 whom.send(wire.Signalled(name))
+        elif self._links.yielded():
+            self._terminated = True  # these still have something in flight, with servers
         else:
             self.end(0)
 
@@ -247,13 +249,13 @@ class Networks:
         link: Link,
     ) -> None:
         if isinstance(order, succession.Kill):
-            if link.pid:
-                kill(link.pid, signal.SIGKILL)
+            if link is not self._first or not self._foreground:  # whose end would be that of all
+                link.kill()
         elif isinstance(order, succession.NotReplaced):
             self._manager.say(["READY=1"])  # the reload is over
             link.send(wire.NotReplaced(order.message[: wire.MAX_TEXT]))
         elif isinstance(order, succession.Yield):
-            self._pairs = [successor.to_yield(link)]
+            self.pairs = [successor.to_yield(link)]
         else:
             self._take(link, order.before)
 
@@ -263,8 +265,8 @@ class Networks:
             self._keep_of(before)
         else:
             # Whoever served has crashed, and may have been the successor of one of these.
-            left = self._links.yielded()[: wire.MAX_DESCRIPTORS - len(self._pairs)]
-            self._pairs += [successor.to_yield(each) for each in left]
+            left = self._links.yielded()[: wire.MAX_DESCRIPTORS - len(self.pairs)]
+            self.pairs += [successor.to_yield(each) for each in left]
         channel.close(list(self._listeners.values()))
         self._listeners = {}
         if self._text >= 0:
@@ -274,9 +276,9 @@ class Networks:
         usual = "stop" if self._foreground else "replace"
         self._succession.replaces = (link.config.on_crash or usual) == "replace"
         last = self._host.served_by(link, link.config)
-        link.send(wire.Take(last, self._words[: wire.MAX_TEXT]), tuple(self._pairs))
-        channel.close(self._pairs)
-        self._pairs, self._words = [], ""
+        link.send(wire.Take(last, self._words[: wire.MAX_TEXT]), tuple(self.pairs))
+        channel.close(self.pairs)
+        self.pairs, self._words = [], ""
         if self._terminated:
             self._terminated = False
             link.send(wire.Signalled("TERM"))

@@ -3,8 +3,10 @@
 import pytest
 
 from luisito.core.succession import (
+    AGAIN,
     CRASHES,
     CRASHES_WITHIN,
+    HUNG_FOR,
     LONGEST_QUIET,
     QUIET,
     READY_WITHIN,
@@ -117,6 +119,34 @@ def test_one_that_does_not_yield_is_followed_all_the_same(served):
     assert served.tick(now + YIELD_WITHIN) == [Take("N1", "N0")]
 
 
+def followed_all_the_same(succession):
+    """N0 has not yielded, and N1 serves; returns when N0 is given up."""
+    now = asked(succession, 1.0)
+    succession.started("N1", now)
+    succession.ready("N1", now)
+    succession.tick(now + YIELD_WITHIN)
+    due = now + YIELD_WITHIN + HUNG_FOR
+    assert succession.deadline() == due
+    return due
+
+
+def test_one_that_hangs_is_killed(served):
+    due = followed_all_the_same(served)
+    assert served.tick(due - 1) == []
+    assert served.tick(due) == [Kill("N0")]
+    assert served.tick(due) == []
+    assert served.deadline() is None
+
+
+@pytest.mark.parametrize("how", ["it yields after all", "it ends"])
+def test_one_that_hangs_no_more_is_not_killed(served, how):
+    due = followed_all_the_same(served)
+    orders = served.lost("N0", "", due) if how == "it ends" else served.yielded("N0")
+    assert orders == []
+    assert served.deadline() is None
+    assert served.tick(due) == []
+
+
 def test_one_that_dies_while_it_yields_is_followed_at_once(served):
     now = asked(served, 1.0)
     served.started("N1", now)
@@ -184,6 +214,30 @@ def test_too_many_crashes_are_the_end(served):
     (end,) = served.lost(link, "killed", CRASHES)
     assert end.status == 1
     assert "5 network processes have crashed within 60 s, the last one: killed" in end.words
+
+
+def test_a_start_that_fails_where_nobody_serves_is_tried_again(served):
+    """A moment later: what there was none of just now may have come free."""
+    assert served.lost("N0", "killed", 1.0) == [Start(crashed=True)]
+    assert served.not_started("no memory", 1.0) == []
+    assert served.deadline() == 1.0 + AGAIN
+    assert served.tick(1.0 + AGAIN / 2) == []
+    assert served.tick(1.0 + AGAIN) == [Start(crashed=True)]
+    served.started("N1", 1.0 + AGAIN)
+    assert served.deadline() == 1.0 + AGAIN + READY_WITHIN
+    assert served.ready("N1", 5.0) == [Take("N1", None)]
+
+
+def test_starts_that_fail_time_and_again_are_the_end(served):
+    now = 1.0
+    assert served.lost("N0", "killed", now) == [Start(crashed=True)]
+    for _ in range(CRASHES - 2):
+        assert served.not_started("no memory", now) == []
+        now += AGAIN
+        assert served.tick(now) == [Start(crashed=True)]
+    (end,) = served.not_started("no memory", now)
+    assert end.status == 1
+    assert end.words.endswith("no memory")
 
 
 def test_crashes_that_are_far_between_are_not(served):

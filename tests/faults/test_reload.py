@@ -415,6 +415,20 @@ def test_the_logs_are_opened_again_by_whoever_serves(serve):
         (server.folder / name).write_text(text)
 
 
+def test_one_that_hangs_is_followed_and_does_not_stay(serve):
+    server = serve(how="daemon")
+    server.expect("has not told what it has in flight within 5 s")
+    server.unchecked |= {"conservation", "access lines"}
+    pids = server.warm("a.localhost")
+    before = server.network
+    os.kill(before, signal.SIGSTOP)
+    reload(server)
+    assert server.warm("a.localhost") == pids
+    processes.until(lambda: before not in server.networks(), 60, "the end of the old one")
+    assert server.warm("a.localhost") == pids
+    assert server.stop() == 0
+
+
 # -- the pidfile and signals
 
 
@@ -535,6 +549,25 @@ def test_30_what_the_one_before_still_has_goes_on_with_the_next(serve):
     assert [row["site"] for row in server.seen("boot")] == ["a.localhost", "b.localhost"]
     assert pids.keys() == {"a.localhost"}
     assert server.stop() == 0
+
+
+def test_42_told_to_stop_while_a_crash_is_replaced(serve):
+    """What the one before has in flight is finished by the next, which ends then."""
+    server = serve({"DRAIN_TIMEOUT": 20}, how="daemon")
+    server.allow("Taking over: the network process has gone")
+    server.allow("The process that took over has crashed")
+    server.unchecked |= {"conservation", "access lines"}
+    server.warm("a.localhost")
+    with server.client() as busy:
+        busy.ask("/sleep/3")
+        processes.until(lambda: len(server.seen("head")) == 2, 5, "the request")
+        reload(server)
+        before, crashed = server.networks()
+        os.kill(crashed, signal.SIGKILL)
+        processes.until(lambda: set(server.networks()) - {before, crashed}, 10, "one in its place")
+        server.send_signal(signal.SIGTERM)
+        assert busy.response().status == 200
+    assert server.wait() == 0
 
 
 def test_30_one_that_still_takes_over_makes_way_when_it_has(serve):

@@ -12,6 +12,8 @@ from luisito.core import wire
 from luisito.process import handshake
 from luisito.process.handshake import how_started
 from luisito.spawner import channel
+from luisito.spawner.containment import Containment
+from luisito.spawner.helpers import Helpers
 
 from .conftest import PYTHON, SOON, configure, wait_until
 
@@ -364,6 +366,49 @@ def test_30_a_crash_is_replaced_by_the_settings_last_in_force(dynasty):
     second.order(wire.AskList(1))
     (row,) = second.wait(wire.Servers)[0].servers
     assert row["pid"] == started.pid
+
+
+def test_42_told_to_stop_while_a_crash_is_replaced(dynasty):
+    """Who has made way has something in flight, for which another one is to wait."""
+    network = dynasty.launch().network
+    first = dynasty.next()
+    new = dynasty.serve(first)[2]
+    os.close(new)
+    os.kill(first.pid, signal.SIGKILL)
+    first.close()
+    second = dynasty.next(asked=None)
+    os.kill(network.process.pid, signal.SIGTERM)
+    second.configure(**dynasty.changes)
+    second.order(wire.Serve())
+    channel.close(second.wait(wire.Take)[1])
+    assert second.wait(wire.Signalled)[0] == wire.Signalled("TERM")
+    second.order(wire.Stopping())
+    second.order(wire.Quit())
+    while second.fact()[0] is not None:
+        pass
+    second.close()
+    while network.fact()[0] is not None:
+        pass
+    network.sock.close()
+    assert network.process.wait(10) == 0
+
+
+def test_no_helper_holds_what_is_between_two_of_them():
+    """Its end tells one that the other has crashed."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    containment = Containment.__new__(Containment)
+    containment.parent = os.getpid()
+    helpers = Helpers(containment, lambda: [theirs.fileno()])
+    helpers.run(signal.pause, lambda _: None)
+    (pid,) = helpers.pids()
+    with ours:
+        theirs.close()
+        try:
+            assert select.select([ours], [], [], SOON)[0], "it is still open"
+            assert ours.recv(1) == b""
+        finally:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
 
 
 def test_five_crashes_in_a_minute_are_the_end(dynasty, capfd):
