@@ -32,10 +32,13 @@ class Outgoing:
 
         Returns:
             Whether it is the first that waits: `flush` is to be called when there is room.
+
+        Raises:
+            OSError: it has to wait, and there are no descriptors for that; it is not sent.
         """
         if not self._waiting and self._send(data, descriptors):
             return False
-        self._waiting.append((data, tuple(map(os.dup, descriptors))))
+        self._waiting.append((data, _copies(descriptors)))
         return len(self._waiting) == 1
 
     def flush(self) -> bool:
@@ -62,3 +65,14 @@ class Outgoing:
         except OSError:
             pass  # the other end has gone, which is found when its last messages have been read
         return True
+
+
+def _copies(descriptors: tuple[int, ...]) -> tuple[int, ...]:
+    copies: list[int] = []
+    try:
+        for descriptor in descriptors:
+            copies.append(os.dup(descriptor))  # noqa: PERF401 - those made so far are to be closed
+    except OSError:
+        channel.close(copies)
+        raise
+    return tuple(copies)
