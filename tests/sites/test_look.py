@@ -6,7 +6,7 @@ import shlex
 import time
 
 import pytest
-from hypothesis import HealthCheck, given
+from hypothesis import HealthCheck, assume, given
 from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 
@@ -416,6 +416,8 @@ def test_looking_twice_is_looking_once(sites, steps):
                 path.write_text(text)
         sites.look()
     known, sites.known = sites.known, {}
+    # A broken file whose last good version goes on keeps what that claims.
+    assume(not any(seen.error and seen.public for seen in known.values()))
     sites.look()
     assert {name: seen.error for name, seen in known.items()} == {
         name: seen.error for name, seen in sites.known.items()
