@@ -53,6 +53,7 @@ class LuisitoService(Service):
         argv: the interpreter and its arguments, by which this program is started again.
         claimed: what we were started with, where we succeed another process.
         text: of the settings file; None where there is none.
+        file: its absolute path.
         foreground: whoever started the first process waits for its end.
     """
 
@@ -72,6 +73,7 @@ class LuisitoService(Service):
         argv: Sequence[str] = (),
         claimed: Claimed | None = None,
         text: bytes | None = None,
+        file: str | None = None,
         foreground: bool = True,
     ) -> None:
         # Twisted's own clock is the wall clock: were it set back a day, no timer would go off for
@@ -79,7 +81,7 @@ class LuisitoService(Service):
         reactor.seconds = time.monotonic
         self._reactor, self.settings, self._user = reactor, settings, user
         self._allow_root, self._umask, self._pidfile = allow_root, umask, pidfile
-        self._text = text
+        self._text, self._file = text, file
         self._board: Switchboard | None = None
         self._listeners: list[Listener] = []
         self._bound: dict[str, int] = {}
@@ -227,6 +229,7 @@ class LuisitoService(Service):
             pidfile=self._pidfile,
             log=None if self._log_file is None else self._log_file.name,
             text=self._text,
+            file=self._file,
         )
 
     def _become_unprivileged(self) -> None:

@@ -49,6 +49,7 @@ class Options(usage.Options):
             given = None if claimed is None else claimed.text
             self["text"] = text = read(self["settings"]).text if given is None else given
             self["loaded"] = load(self["settings"], text)
+            self["file"] = os.path.abspath(self["settings"])  # as load() has it
         except LuisitoError as error:
             handshake.refuse(claimed, error)
             raise SystemExit(f"luisito: {error}") from None
@@ -88,6 +89,7 @@ class _Service(LuisitoService):
             argv=argv_of_twistd() if is_twistd else argv_again(),
             claimed=options["claimed"],
             text=options["text"],
+            file=options["file"],
             # under a service manager the spawner is the main process
             foreground=bool(stays) and "NOTIFY_SOCKET" not in os.environ,
         )

@@ -58,6 +58,12 @@ def test_only_the_command_must_be_set():
         from_mapping({})
 
 
+def test_with_site_files_no_command_need_be_set():
+    made = from_mapping({"SITES_DIR": "/etc/luisito/sites"})
+    assert (made.cmd_tpl, made.sites_dir, made.tenants) == (None, "/etc/luisito/sites", {})
+    assert settings(SITES_DIR="/etc/luisito/sites").cmd_tpl == COMMAND
+
+
 def test_defaults():
     made = settings()
     assert made.listen == ("tcp:8080:interface=127.0.0.1",)

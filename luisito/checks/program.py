@@ -53,7 +53,7 @@ def program(settings: Settings, rendered: Rendered, folder: str, eyes: Eyes) -> 
         folder: that it is run in.
         eyes: of the server's user.
     """
-    command = settings.cmd_tpl
+    command = settings.cmd_tpl or ()
     words = shlex.split(command) if isinstance(command, str) else list(command)
     search = _Search(rendered, folder, eyes)
     search.follow(rendered.argv, words, "CMD_TPL", _INTERPRETERS)

@@ -44,7 +44,7 @@ def way_in(settings: Settings, planned: str) -> str:
 
 def _texts(settings: Settings) -> Iterator[tuple[str, str]]:
     """The names of settings, and the templates in them."""
-    command = settings.cmd_tpl
+    command = settings.cmd_tpl or ()
     for word in shlex.split(command) if isinstance(command, str) else command:
         yield "CMD_TPL", word
     for name, text in settings.env.items():

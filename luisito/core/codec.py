@@ -55,7 +55,7 @@ _CHECKS: dict[object, Callable[[object], bool]] = {
     str | None: lambda value: value is None or _is_str(value),
     str | int | None: lambda value: value is None or _is_str(value) or _is_int(value),
     list[str]: _is_texts,
-    str | list[str]: lambda value: _is_str(value) or _is_texts(value),
+    str | list[str] | None: lambda value: value is None or _is_str(value) or _is_texts(value),
     dict[str, list[int | None]] | None: _is_limits,
     dict[str, str]: lambda value: type(value) is dict and all(map(_is_str, value.values())),
     list[dict[str, Scalar]]: lambda value: type(value) is list and all(map(_is_row, value)),

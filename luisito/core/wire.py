@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from luisito.core import codec
 from luisito.errors import WireError
 
-VERSION = 2
+VERSION = 3
 MAX_MESSAGE = codec.MAX_MESSAGE
 MAX_DESCRIPTORS = 4
 MAX_TEXT = 4096  # characters of an error message
@@ -55,7 +55,7 @@ class Configure(NamedTuple):
     version: int
     max_servers: int
     overlap: int
-    command: str | list[str]
+    command: str | list[str] | None  # None: only sites of site files are served
     env: dict[str, str]
     project_path: str | None
     cwd: str
@@ -80,6 +80,8 @@ class Configure(NamedTuple):
     pids_max: int | None = None  # processes and threads
     on_crash: str | None = None  # "replace" or "stop"; null: as it was started
     network_uid: int | None = None
+    sites_dir: str | None = None
+    settings_file: str | None = None  # where the text beside it was read, for messages
 
 
 RUNS: Final = (
@@ -169,6 +171,15 @@ class AskLog(NamedTuple):
 
 class AskOwnLog(NamedTuple):
     """Ask for the network process's own log file, opened anew."""
+
+    ask: int
+
+
+class AskSites(NamedTuple):
+    """Ask to have SITES_DIR looked through again; each who has been configured may, at any time.
+
+    One look at a time, and at most one more that waits for its end.
+    """
 
     ask: int
 
@@ -327,6 +338,20 @@ class Log(NamedTuple):
     midline: bool = False
 
 
+class Sites(NamedTuple):
+    """Answers AskSites, with what has changed since the last answer; the first time, with all.
+
+    Beside it a sealed memfd (memfd_create(2)) with an object of JSON: `sites`, the public records
+    (settings.sites.records) of sites that are new or other than they were; `gone`, the names of
+    those that are no more; `broken`, for each file that is wrong as it is now, changed or not, a
+    list of its path and what is wrong. Or no memfd, and a message that says why there was no look:
+    then all is as it was.
+    """
+
+    ask: int
+    message: str
+
+
 class Servers(NamedTuple):
     """Answers AskList, in as many messages as needed: `more` is false in the last one."""
 
@@ -367,6 +392,7 @@ Order = (
     | AskOwns
     | AskLog
     | AskOwnLog
+    | AskSites
     | AskList
     | Adopt
     | Quit
@@ -386,6 +412,7 @@ Fact = (
     | Folder
     | Owns
     | Log
+    | Sites
     | Servers
     | Adopted
     | Refused
@@ -408,6 +435,7 @@ _ORDERS: dict[str, type[Order]] = {
     "owns": AskOwns,
     "log": AskLog,
     "own log": AskOwnLog,
+    "look": AskSites,
     "list": AskList,
     "adopt": Adopt,
     "quit": Quit,
@@ -427,6 +455,7 @@ _FACTS: dict[str, type[Fact]] = {
     "folder": Folder,
     "owns": Owns,
     "log": Log,
+    "sites": Sites,
     "servers": Servers,
     "adopted": Adopted,
     "refused": Refused,

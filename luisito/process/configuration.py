@@ -25,6 +25,7 @@ def configuration(
     pidfile: str | None,
     log: str | None,
     text: bytes | None = None,
+    file: str | None = None,
 ) -> Configure:
     """Composes the spawner's first order.
 
@@ -37,6 +38,7 @@ def configuration(
         pidfile: of the network process.
         log: the file of its own log.
         text: of the settings file, where there is one.
+        file: its absolute path.
     """
     run_as, command = settings.run_as, settings.cmd_tpl
     digest = None
@@ -46,7 +48,7 @@ def configuration(
         version=VERSION,
         max_servers=settings.max_servers,
         overlap=settings.overlap,
-        command=command if isinstance(command, str) else list(command),
+        command=command if command is None or isinstance(command, str) else list(command),
         env=dict(settings.env),
         project_path=settings.project_path,
         cwd=os.getcwd(),
@@ -71,6 +73,8 @@ def configuration(
         pids_max=settings.pids_max,
         on_crash=settings.on_crash,
         network_uid=network_user[0],
+        sites_dir=settings.sites_dir,
+        settings_file=file,
     )
 
 

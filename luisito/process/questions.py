@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar, cast
+import json
+import os
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from twisted.internet.defer import Deferred
 
 from luisito.core import wire
-from luisito.errors import SpawnerLost, WireError
+from luisito.errors import SettingsError, SpawnerLost, WireError
 from luisito.process.told import LogFile
 
 if TYPE_CHECKING:
@@ -68,6 +70,17 @@ class Questions:
         asked = self._ask(wire.AskOwnLog(self._next_ask()), LogFile)
         return asked.addCallback(lambda file: file.fd)
 
+    def sites(self) -> Deferred[dict[str, Any]]:
+        """Ask to have SITES_DIR looked through again.
+
+        Returns:
+            What has changed since the last answer, or all: see wire.Sites.
+
+        Raises:
+            SettingsError: (in the Deferred) it could not be; all is as it was.
+        """
+        return self._ask(wire.AskSites(self._next_ask()), dict)
+
     def servers(self) -> Deferred[list[dict[str, wire.Scalar]]]:
         """Ask which servers live: server, site, pid, port, way, uid and gid of each."""
         return self._ask(wire.AskList(self._next_ask()), list)
@@ -87,7 +100,13 @@ class Questions:
     def _ask(
         self,
         order: (
-            wire.AskFolder | wire.AskOwns | wire.AskLog | wire.AskOwnLog | wire.AskList | wire.Adopt
+            wire.AskFolder
+            | wire.AskOwns
+            | wire.AskLog
+            | wire.AskOwnLog
+            | wire.AskSites
+            | wire.AskList
+            | wire.Adopt
         ),
         _answer: type[_Answer],
     ) -> Deferred[_Answer]:
@@ -101,7 +120,7 @@ class Questions:
 
     def _answer(
         self,
-        fact: wire.Folder | wire.Owns | wire.Log | wire.Servers | wire.Adopted,
+        fact: wire.Folder | wire.Owns | wire.Log | wire.Sites | wire.Servers | wire.Adopted,
         descriptors: list[int],
     ) -> None:
         if isinstance(fact, wire.Servers):
@@ -114,6 +133,11 @@ class Questions:
             raise WireError(f"an answer that nobody waits for: {fact!r:.200}")
         if isinstance(fact, wire.Servers):
             asked.callback(self._rows.pop(fact.ask))
+        elif isinstance(fact, wire.Sites) and not descriptors:
+            asked.errback(SettingsError(fact.message))
+        elif isinstance(fact, wire.Sites):
+            size = os.fstat(descriptors[0]).st_size
+            asked.callback(json.loads(os.pread(descriptors[0], size, 0)))
         elif isinstance(fact, wire.Log) and not descriptors:
             asked.errback(OSError(fact.message))
         elif isinstance(fact, wire.Log):

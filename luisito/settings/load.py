@@ -166,6 +166,9 @@ def _settings(
         checked[name] = _read(name, value, where, base)
     for name, setting in SETTINGS.items():
         if name not in checked:
+            if name == "CMD_TPL" and checked.get("SITES_DIR") is not None:
+                checked[name] = None  # all that is a site has a file
+                continue
             if setting.default is attrs.NOTHING:
                 raise SettingsError(
                     f"{where(name)}{name} is not set: it must be a command; write "
@@ -232,6 +235,8 @@ def _check_together(settings: Settings, where: Callable[[str], str]) -> None:
             f"{where('RUN_AS')}RUN_AS = {settings.run_as}: is below MIN_UID = {settings.min_uid}; "
             f"write MIN_UID = {settings.run_as}, or another RUN_AS"
         )
+    if settings.cmd_tpl is None:
+        return
     words = Template.parse(settings.cmd_tpl).words.union(
         *(Template.text(value).words for value in settings.env.values())
     )

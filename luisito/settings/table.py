@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 
 from luisito.settings import addresses, limits, values
+from luisito.settings.sites.tenants import Grant, tenants
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -54,13 +55,13 @@ _LIMITS: Final = "Limits of each server"
 class Settings:
     """All settings, checked; made by `load` or `from_mapping` only. Times are in seconds."""
 
-    cmd_tpl: str | tuple[str, ...] = _setting(
+    cmd_tpl: str | tuple[str, ...] | None = _setting(
         values.command,
         attrs.NOTHING,
         _MAIN,
         "template",
         "The command of a site's server: a string or a list, with %HOST, %PORT, %SOCKET, %FD, "
-        "%UID, %GID, %PATH, %%; never passed to a shell. It must be set.",
+        "%UID, %GID, %PATH, %%; never passed to a shell. It must be set, or SITES_DIR.",
     )
     env: Mapping[str, str] = _setting(
         values.environment,
@@ -301,6 +302,22 @@ class Settings:
         _HTTP,
         "bytes",
         "The largest body of a request; above it 413. None is no limit.",
+    )
+    sites_dir: str | None = _setting(
+        values.path,
+        None,
+        _USERS,
+        "path",
+        "The folder of site files, one TOML file a site (docs/sites.md); None is none. With it "
+        "CMD_TPL may be left out.",
+    )
+    tenants: Mapping[str, Grant] = _setting(
+        tenants,
+        {},
+        _USERS,
+        "dict of dicts",
+        "Users who may have site files of their own, each with the hosts that they may answer for "
+        "and, if you like, the largest values of limits.",
     )
     run_as: str | int | values.Function | None = _setting(
         values.optional(values.run_as),

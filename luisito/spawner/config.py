@@ -34,6 +34,7 @@ class Config:
         limits: what each server's cgroup is to keep.
         leftovers: by path, what to remove for the network process once nobody needs it.
         pidfile: likewise, at the very end.
+        templated: there is a command for sites without a file of their own.
         run_as_file: the settings file whose RUN_AS is a function, which then says it.
         user: who every server runs as; None where that depends on the site, or cannot be told.
         alike: every server runs as the same user in the same folder.
@@ -74,6 +75,9 @@ class Config:
         "run_as_file",
         "runs",
         "runtime_dir",
+        "settings_file",
+        "sites_dir",
+        "templated",
         "umask",
         "user",
         "way",
@@ -86,7 +90,8 @@ class Config:
                 f" {order.version}) than the spawner that runs ({wire.VERSION}): it needs a stop"
                 " and a start"
             )
-        self.command = Template.parse(order.command)
+        self.templated = order.command is not None
+        self.command = Template(()) if order.command is None else Template.parse(order.command)
         self.env = {_variable(name): Template.text(text) for name, text in order.env.items()}
         self.way = way(
             self.command.words.union(*(template.words for template in self.env.values()))
@@ -116,6 +121,10 @@ class Config:
         self.log_max_size, self.log_keep = order.log_max_size, order.log_keep
         self.access_log = _optional("ACCESS_LOG", order.access_log)
         self.log = _optional("log file", order.log)
+        self.sites_dir = _optional("SITES_DIR", order.sites_dir)
+        self.settings_file = _optional("settings file", order.settings_file)
+        if not self.templated and self.sites_dir is None:
+            raise SettingsError("CMD_TPL is not set, and SITES_DIR is not either; set one of them")
         self.runtime_dir = _optional("RUNTIME_DIR", order.runtime_dir)
         if self.runtime_dir is not None and len(os.fsencode(self.runtime_dir)) > _MAX_RUNTIME_DIR:
             raise SettingsError(
@@ -134,7 +143,8 @@ class Config:
         self.runs = tuple(getattr(order, name) for name in wire.RUNS)
         self.max_alive = order.max_servers + order.overlap + _ALIVE_TO_SPARE
         self.user = self._one_user()
-        self.alike = self.user is not None and self.project_path is None
+        # Nobody but us may tell a child of a record: with site files none is given away.
+        self.alike = self.user is not None and self.project_path is None and self.sites_dir is None
         self.inherited = {"PATH": os.environ.get("PATH") or DEFAULT_PATH}
         for name in ("LANG", "TZ"):
             if name in os.environ:

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from luisito.errors import SiteFileError
 from luisito.settings.sites import parts
-from luisito.settings.sites.declared import DECLARED
 from luisito.settings.sites.schema import schema
 from luisito.settings.sites.table import KEYS
+from luisito.settings.table import SETTINGS
 from tests.sites import documents
-from tests.sites.made import refusal, settings, site
+from tests.sites.made import refusal, site
 from tests.sites.test_keys import EVERY
 
 SCHEMA = jsonschema.Draft202012Validator(schema())
@@ -53,7 +53,7 @@ def test_the_message_on_the_page_is_the_real_one():
 def test_the_grant_on_the_page_is_taken():
     names = {}
     exec(re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)[0], names)
-    assert DECLARED["TENANTS"].read(names["TENANTS"]).keys() == {"alice"}
+    assert SETTINGS["TENANTS"].read(names["TENANTS"]).keys() == {"alice"}
 
 
 NUMBERS = st.sampled_from([-1, 0, 1, 2, 1048575, 1048576, 2**32 - 2, 2**32, 0.005, 0.5, 2.5])
@@ -95,11 +95,3 @@ def words(value):
     if isinstance(value, list):
         return "[" + ", ".join(map(words, value)) + "]"
     return json.dumps(value)
-
-
-def test_the_settings_are_ready_to_be_declared():
-    """They are in no example and no table as long as nothing goes by them."""
-    assert not hasattr(settings(), "sites_dir")
-    for setting in DECLARED.values():
-        setting.read(setting.default)
-        assert setting.about.endswith(".")

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from luisito.core.routing import Pattern, Routes
-from luisito.settings.sites.declared import DECLARED
 from luisito.settings.sites.table import KEYS, LIMITS
 from luisito.settings.sites.tenants import Grant, Tenant, known, tenants
+from luisito.settings.table import SETTINGS
 from luisito.settings.values import Wrong, shown
 from tests.sites.made import refusal, settings, site
 
@@ -34,8 +34,8 @@ def refused(text, *, of=None, file="alice.example.toml", **more):
 
 
 def test_what_is_granted():
-    read = DECLARED["TENANTS"].read
-    assert read(DECLARED["TENANTS"].default) == {}
+    read = SETTINGS["TENANTS"].read
+    assert read(SETTINGS["TENANTS"].default) == {}
     caps = {"memory_max": 2**29, "cpu_max": None, "rlimits": {"nofile": (1, 2)}, "min_alive": 5}
     assert read({"alice": {"hosts": ["alice.example"], **caps}}) == {
         "alice": Grant(("alice.example",), caps)
@@ -43,8 +43,8 @@ def test_what_is_granted():
 
 
 def test_sites_dir_is_a_path():
-    assert DECLARED["SITES_DIR"].read("/etc/luisito/sites") == "/etc/luisito/sites"
-    assert DECLARED["SITES_DIR"].read(DECLARED["SITES_DIR"].default) is None
+    assert SETTINGS["SITES_DIR"].read("/etc/luisito/sites") == "/etc/luisito/sites"
+    assert SETTINGS["SITES_DIR"].read(SETTINGS["SITES_DIR"].default) is None
 
 
 EXAMPLE = '{"hosts": ["alice.example", "*.alice.example"]}'.replace('"', "'")
