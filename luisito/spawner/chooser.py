@@ -11,24 +11,21 @@ import os
 import select
 import signal
 import socket
-import sys
 import time
 from typing import TYPE_CHECKING, Final
 
 from luisito.errors import LuisitoError
-from luisito.spawner import channel, privileges
+from luisito.spawner import channel
 from luisito.spawner.containment import kill
 from luisito.spawner.forking import fork
+from luisito.spawner.reader import become_reader
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from luisito.core.recipe import Recipe
 
 DEADLINE: Final = 5.0  # seconds for an answer
 LOADING: Final = 20.0  # seconds to load the settings file
 _AGAIN: Final = 1.0  # seconds from one start of the process to the next
-_SOCKET: Final = 3  # where it finds its end of the pair
 _MAX_ANSWER: Final = 4096  # bytes; a pipe takes so much at once
 
 
@@ -60,14 +57,11 @@ class Chooser:
     """
 
     __slots__ = (
-        "_cwd", "_environ", "_file", "_parent", "_sockets", "_start_at", "pid", "questions",
+        "_cwd", "_file", "_parent", "_recipe", "_sockets", "_start_at", "pid", "questions",
     )  # fmt: skip
 
     def __init__(self, file: str, cwd: str, parent: int, recipe: Recipe | None) -> None:
-        self._file, self._cwd, self._parent = file, cwd, parent
-        self._environ: Mapping[str, str] = os.environ
-        if recipe is not None:
-            self._environ = {**recipe.environ, "PYTHONPATH": os.pathsep.join(recipe.path)}
+        self._file, self._cwd, self._parent, self._recipe = file, cwd, parent, recipe
         self._sockets = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.questions = self._sockets[0].fileno()
         self.pid = 0
@@ -105,20 +99,13 @@ class Chooser:
 
     def _become(self) -> None:
         """Be that process; never returns."""
-        try:
-            privileges.drop_bounding_set()
-            privileges.set_parent_death_signal(signal.SIGKILL)
-            if os.getppid() != self._parent:
-                return
-            os.chdir(self._cwd)
-            os.dup2(self._sockets[1].fileno(), _SOCKET)
-            os.closerange(_SOCKET + 1, os.sysconf("SC_OPEN_MAX"))
-            # -P: what may be imported was said by PYTHONPATH, not by the working folder.
-            module = ["-P", "-m", "luisito.settings.chooser"]
-            argv = [sys.executable, *module, self._file, str(_SOCKET)]
-            os.execve(sys.executable, argv, self._environ)
-        finally:
-            os._exit(127)
+        become_reader(
+            ["luisito.settings.chooser", self._file],
+            [self._sockets[1].fileno()],
+            self._cwd,
+            self._parent,
+            self._recipe,
+        )
 
 
 def ask(questions: int, site: str) -> str | int | None:
