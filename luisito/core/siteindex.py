@@ -1,0 +1,116 @@
+"""Run records of sites in one file: rows of one size, sorted by name, so that few are read.
+
+The spawner looks a site up for each start, and need not read what it does not need.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from luisito.core.cgroup import Limits
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    Read = Callable[[int, int], bytes]
+    """Reads from an offset at most so many bytes of the file, as pread(2) does."""
+
+_HEAD: Final = struct.Struct(">8sIQQ")  # magic, number of rows, offset and size of the state
+_MAGIC: Final = b"luisite1"
+_ROW: Final = struct.Struct(">255sQI32s6s8s?qqq")
+_NAME: Final = 255  # bytes; the name of a file is no longer
+_NONE: Final = -1  # no limit
+
+
+class Row(NamedTuple):
+    """What is known of a site without reading its record.
+
+    Attributes:
+        site: its name.
+        digest: of the record, in hexadecimal.
+        way: "port", "socket" or "fd" (core.template.way).
+        stop_signal: without SIG.
+        root: its server may be root's.
+        limits: of its cgroup.
+        offset: of the record in the file, in bytes; likewise the next one.
+        size: of the record.
+    """
+
+    site: str
+    digest: str
+    way: str
+    stop_signal: str
+    root: bool
+    limits: Limits
+    offset: int = 0
+    size: int = 0
+
+
+def write(entries: Iterable[tuple[Row, bytes]], state: bytes) -> bytes:
+    """Write such a file.
+
+    Args:
+        entries: rows, whose offsets and sizes do not count, with the records.
+        state: more that is kept in it.
+    """
+    ordered = sorted(entries, key=lambda entry: entry[0].site.encode())
+    at = _HEAD.size + _ROW.size * len(ordered)
+    rows = []
+    for row, record in ordered:
+        limits = [_NONE if limit is None else limit for limit in row.limits]
+        texts = row.site.encode(), at, len(record), bytes.fromhex(row.digest)
+        names = row.way.encode(), row.stop_signal.encode()
+        rows.append(_ROW.pack(*texts, *names, row.root, *limits))
+        at += len(record)
+    head = _HEAD.pack(_MAGIC, len(ordered), at, len(state))
+    return b"".join([head, *rows, *(record for _, record in ordered), state])
+
+
+def good(read: Read) -> bool:
+    """Tell whether a file is one of these."""
+    head = read(0, _HEAD.size)
+    return len(head) == _HEAD.size and head.startswith(_MAGIC)
+
+
+def find(read: Read, site: str) -> Row | None:
+    """Look a site up; None where it has no row."""
+    if "\0" in site:
+        return None
+    wanted = site.encode("utf-8", "surrogatepass").ljust(_NAME, b"\0")
+    _, last, _, _ = _HEAD.unpack(read(0, _HEAD.size))
+    first = 0
+    while first < last:
+        middle = (first + last) // 2
+        data = read(_HEAD.size + middle * _ROW.size, _ROW.size)
+        if data[:_NAME] < wanted:
+            first = middle + 1
+        elif data[:_NAME] > wanted:
+            last = middle
+        else:
+            return _row(data)
+    return None
+
+
+def _row(data: bytes) -> Row:
+    name, offset, size, digest, way, stop_signal, root, *limits = _ROW.unpack(data)
+    return Row(
+        _text(name),
+        digest.hex(),
+        _text(way),
+        _text(stop_signal),
+        root,
+        Limits(*(None if limit == _NONE else limit for limit in limits)),
+        offset,
+        size,
+    )
+
+
+def _text(padded: bytes) -> str:
+    return padded.rstrip(b"\0").decode()
+
+
+def state(read: Read) -> bytes:
+    """Read what else is kept in a file."""
+    _, _, offset, size = _HEAD.unpack(read(0, _HEAD.size))
+    return read(offset, size)

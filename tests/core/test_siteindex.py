@@ -1,0 +1,62 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from luisito.core import siteindex
+from luisito.core.cgroup import Limits
+from luisito.core.siteindex import Row
+
+LIMIT = st.none() | st.integers(0, 2**63 - 1)
+NAMES = st.text("abc.-[:]1", min_size=1, max_size=250)
+ROWS = st.builds(
+    Row,
+    NAMES,
+    st.binary(min_size=32, max_size=32).map(bytes.hex),
+    st.sampled_from(["port", "socket", "fd"]),
+    st.sampled_from(["TERM", "USR2"]),
+    st.booleans(),
+    st.builds(Limits, LIMIT, LIMIT, LIMIT),
+)
+
+
+def reader(data):
+    return lambda offset, size: data[offset : offset + size]
+
+
+@given(st.lists(st.tuples(ROWS, st.binary(max_size=9)), unique_by=lambda entry: entry[0].site),
+       st.binary(max_size=9), NAMES)  # fmt: skip
+def test_what_is_written_is_found(entries, state, other):
+    read = reader(siteindex.write(entries, state))
+    assert siteindex.good(read)
+    for row, record in entries:
+        found = siteindex.find(read, row.site)
+        assert found == row._replace(offset=found.offset, size=len(record))
+        assert read(found.offset, found.size) == record
+    assert siteindex.state(read) == state
+    assert (siteindex.find(read, other) is None) == all(row.site != other for row, _ in entries)
+
+
+def test_few_rows_are_read():
+    row = Row("", "00" * 32, "fd", "TERM", False, Limits())
+    data = siteindex.write([(row._replace(site=f"s{n}"), b"") for n in range(5000)], b"")
+    reads = []
+
+    def read(offset, size):
+        reads.append(size)
+        return data[offset : offset + size]
+
+    assert siteindex.find(read, "s4711").site == "s4711"
+    assert siteindex.find(read, "none") is None
+    assert len(reads) < 30
+
+
+def test_a_name_that_is_none():
+    row = Row("a", "00" * 32, "fd", "TERM", False, Limits())
+    read = reader(siteindex.write([(row, b"")], b""))
+    for name in ("", "a" * 1000, "\ud800", "\0", "a\0"):
+        assert siteindex.find(read, name) is None
+
+
+def test_other_files_are_none():
+    assert not siteindex.good(reader(b""))
+    assert not siteindex.good(reader(b"luisite1"))
+    assert not siteindex.good(reader(b"x" * 1000))
