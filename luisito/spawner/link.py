@@ -15,6 +15,7 @@ from luisito.spawner.outbox import Outbox
 
 if TYPE_CHECKING:
     from luisito.spawner.config import Config
+    from luisito.spawner.loading import Loading
 
 _MOST_KEPT = 256  # listening sockets
 
@@ -28,6 +29,7 @@ class Link:
         pid: of the network process where it is a child of ours and lives; else 0.
         process: the same for people: its pid also when it has ended; 0 for the first one.
         config: what it has told; None before.
+        loading: has its site files read; None where there are none.
         text: a memfd with its settings file; -1 where there is none.
         listeners: its listening sockets by name, our copies.
         serving: it could serve, so that it is trusted no more, and hears what it is told.
@@ -42,6 +44,7 @@ class Link:
         "code",
         "config",
         "listeners",
+        "loading",
         "message",
         "outbox",
         "pid",
@@ -58,6 +61,7 @@ class Link:
         self.sock, self.outbox = sock, Outbox(sock)
         self.pid = self.process = pid
         self.config: Config | None = None
+        self.loading: Loading | None = None
         self.text = -1
         self.listeners: dict[str, int] = {}
         self.serving = self.yielded = False
@@ -108,6 +112,9 @@ class Link:
         self.sock.close()
         channel.close(list(self.listeners.values()))
         self.listeners.clear()
+        if self.loading is not None:
+            self.loading.close()
+            self.loading = None
         if self.text >= 0:
             os.close(self.text)
             self.text = -1

@@ -17,6 +17,7 @@ from luisito.spawner.containment import kill
 if TYPE_CHECKING:
     from luisito.core.wire import Order
     from luisito.spawner.link import Link
+    from luisito.spawner.loading import Loading
 
 _ORDERS_A_TURN = 16  # then processes are reaped and facts sent before more orders are read
 _TO_EXIT = 2.0  # seconds from the end of a link to that of its process, which is killed then
@@ -88,6 +89,11 @@ class Links:
     def pids(self) -> set[int]:
         """List their processes, as far as they are children of ours."""
         return {link.pid for link in [*self._open.values(), *self._closed] if link.pid}
+
+    def loadings(self) -> list[Loading]:
+        """List what has site files read for them."""
+        links = [*self._open.values(), *self._closed]
+        return [link.loading for link in links if link.loading is not None]
 
     def deadline(self) -> float | None:
         """Tell when tick is worth calling next."""

@@ -13,6 +13,7 @@ from luisito.errors import WireError
 from luisito.spawner import channel, successor
 from luisito.spawner.link import Link
 from luisito.spawner.links import Links
+from luisito.spawner.loading import Loading
 
 if TYPE_CHECKING:
     import select
@@ -74,8 +75,7 @@ class Networks:
 
     Attributes:
         ended: the exit status, once everything is to end; None before.
-        readable: see Links; likewise the next two.
-        reaped: see there.
+        readable: see Links.
         pids: see there.
         pairs: the successor's ends of those with whom it follows; nobody else may keep them open.
         remembered: how the first one was started; None where it has not told.
@@ -86,9 +86,7 @@ class Networks:
     ) -> None:
         self._containment, self._host = contained, host
         self._links = Links(poller, self)
-        self.readable, self.reaped, self.pids = (
-            self._links.readable, self._links.reaped, self._links.pids,
-        )  # fmt: skip
+        self.readable, self.pids = self._links.readable, self._links.pids
         self._first = Link(sock)
         self._links.add(self._first)
         self._succession = Succession(self._first)
@@ -112,12 +110,26 @@ class Networks:
     def tick(self, now: float) -> None:
         """Do what is due."""
         self._carry_out(self._succession.tick(now))
+        for loading in self._links.loadings():
+            loading.tick(now)
         self._links.tick(now)
 
     def deadline(self) -> float | None:
         """Tell when tick is worth calling next."""
-        due = (self._succession.deadline(), self._links.deadline())
+        looks = [loading.deadline() for loading in self._links.loadings()]
+        due = [self._succession.deadline(), self._links.deadline(), *looks]
         return min((at for at in due if at is not None), default=None)
+
+    def reaped(self, pid: int, code: int) -> bool:
+        """Note the end of a process; tell whether it was one of ours, or one that reads for it."""
+        loadings = self._links.loadings()
+        return any(loading.reaped(pid, code) for loading in loadings) or self._links.reaped(
+            pid, code
+        )
+
+    def others(self) -> set[int]:
+        """List all children of ours that have to do with network processes."""
+        return self.pids() | {loading.pid for loading in self._links.loadings()}
 
     def dismiss(self, codes: dict[int, int]) -> None:
         """Wait for their ends; but the first one may be waited for, and waits for us.
@@ -145,6 +157,10 @@ class Networks:
             link.message = order.message
         elif isinstance(order, wire.AskLog | wire.AskOwnLog) and link.config is not None:
             self._host.obey_any(link, order, link.config)
+        elif isinstance(order, wire.AskSites) and link.config is not None:
+            if link.loading is None:
+                raise WireError("look: SITES_DIR is not set")
+            link.loading.look(order.ask)
         elif isinstance(order, wire.Yielded):
             self._carry_out(self._succession.yielded(link))
         elif isinstance(order, wire.Stopping) and link is self._succession.terminated():
@@ -181,9 +197,7 @@ class Networks:
         elif isinstance(order, wire.Configure):
             if link.config is not None:
                 raise WireError("configured already, for good; send SIGHUP to change the settings")
-            self._host.configured(link, order)
-            if descriptors:
-                link.text = descriptors.pop()
+            self._configure(link, order, descriptors)
         elif link.config is None:
             raise WireError("the first order must be configure")
         elif isinstance(order, wire.Serve):
@@ -191,6 +205,15 @@ class Networks:
             self._carry_out(self._succession.ready(link, now))
         else:
             raise WireError(f"{type(order).__name__}: say first that you could serve")
+
+    def _configure(self, link: Link, order: wire.Configure, descriptors: list[int]) -> None:
+        self._host.configured(link, order)
+        if descriptors:
+            link.text = descriptors.pop()
+        if link.config is not None and link.config.sites_dir is not None:
+            recipe = None if self.remembered is None else self.remembered.recipe
+            parent = self._containment.parent
+            link.loading = Loading(link.config, link.text, parent, recipe, link.send)
 
     def _tell_listeners(self, link: Link, ask: int) -> None:
         serving = self._succession.serving

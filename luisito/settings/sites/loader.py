@@ -1,0 +1,152 @@
+"""Looks through SITES_DIR once, in a process of its own below the spawner.
+
+`python -m luisito.settings.sites.loader FILE SITES_DIR SOCKET TEXT BEFORE`, where the last three
+are descriptors: where the result goes; the text of the settings file FILE, or -1 to read it; what
+the last look has made, or -1.
+
+The result is a message `{"message": why not, or ""}`. Beside it are two sealed memfds where the
+look has succeeded: run records (core.siteindex), for the spawner alone, with what the next look
+needs; and what the network process may know (wire.Sites).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+import sys
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from luisito.core import siteindex, wire
+from luisito.core.cgroup import Limits
+from luisito.errors import LuisitoError
+from luisito.settings.load import load
+from luisito.settings.sites.look import Seen, look
+from luisito.settings.sites.making import SUFFIX
+from luisito.settings.sites.records import digest
+from luisito.settings.sites.tenants import known
+from luisito.settings.sites.trust import Trust
+from luisito.spawner import channel
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from luisito.core.siteindex import Read, Row
+    from luisito.settings.sites.look import Found
+
+_SEALS: Final = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
+
+
+class Looked(NamedTuple):
+    """What a look has made.
+
+    Attributes:
+        records: as core.siteindex has them.
+        told: what the network process may know, in JSON.
+    """
+
+    records: bytes
+    told: bytes
+
+
+def main(file: str, sites_dir: str, descriptor: int, text: int, before: int) -> None:
+    """Looks, and says what was found; see the module."""
+    with socket.socket(fileno=descriptor) as sock:
+        try:
+            last = None if before < 0 else _all(before)
+            read = None if last is None else lambda at, size: last[at : at + size]
+            looked = run(file, None if text < 0 else _all(text), sites_dir, read)
+        except LuisitoError as error:
+            channel.send(sock, _message(str(error)))
+            return
+        made = (_sealed("runs", looked.records), _sealed("sites", looked.told))
+        channel.send(sock, _message(""), made)
+
+
+def run(file: str, text: bytes | None, sites_dir: str, before: Read | None) -> Looked:
+    """Looks through the folder.
+
+    Args:
+        file: the settings file.
+        text: of it; None to read it.
+        sites_dir: the folder.
+        before: reads what the last look has made; None where there was none.
+
+    Raises:
+        LuisitoError: there can be no look; the message says why.
+    """
+    settings = load(file, text)
+    seen: dict[str, Seen] = {}
+    if before is not None:
+        seen = {name: Seen(*of) for name, of in json.loads(siteindex.state(before)).items()}
+    found = look(sites_dir, seen, settings, Trust(os.geteuid(), known(settings.tenants)))
+    return Looked(
+        siteindex.write(_entries(found, before), json.dumps(found.seen).encode("ascii")),
+        json.dumps(_changes(sites_dir, seen, found.seen)).encode("ascii"),
+    )
+
+
+def _entries(found: Found, before: Read | None) -> Iterator[tuple[Row, bytes]]:
+    """The rows and records of all sites, those of last good versions too."""
+    for name, of in found.seen.items():
+        if of.public is None:
+            continue
+        run = found.runs.get(name)
+        if run is not None:
+            yield _row(name, of.public, run), json.dumps(run).encode("ascii")
+            continue
+        # What was not read now, or is broken now, was good when it was read before.
+        row = None if before is None else siteindex.find(before, name)
+        if row is None or before is None or row.digest != of.public["digest"]:
+            raise LuisitoError(f"SITES_DIR: the record of {name} was lost; send SIGHUP to Luisito")
+        yield row, before(row.offset, row.size)
+
+
+def _row(name: str, public: Mapping[str, Any], run: Mapping[str, Any]) -> Row:
+    return siteindex.Row(
+        site=name,
+        digest=digest(run),
+        way=public["way"],
+        stop_signal=run["stop_signal"],
+        root=run["user"] in ("root", 0),
+        limits=Limits(run["memory_max"], run["cpu_max"], run["pids_max"]),
+    )
+
+
+def _changes(sites_dir: str, before: Mapping[str, Seen], now: Mapping[str, Seen]) -> dict[str, Any]:
+    """What wire.Sites says."""
+    served = {name: of.public for name, of in before.items() if of.public is not None}
+    records = {name: of.public for name, of in now.items() if of.public is not None}
+    return {
+        "sites": [of for name, of in records.items() if of != served.get(name)],
+        "gone": [name for name in served if name not in records],
+        "broken": [
+            [os.path.join(sites_dir, name + SUFFIX), of.error]
+            for name, of in now.items()
+            if of.error
+        ],
+    }
+
+
+def _message(why: str) -> bytes:
+    return json.dumps({"message": why[: wire.MAX_TEXT]}).encode("ascii")
+
+
+def _all(descriptor: int) -> bytes:
+    return os.pread(descriptor, os.fstat(descriptor).st_size, 0)
+
+
+def _sealed(name: str, data: bytes) -> int:
+    """A memfd that nobody can change any more (memfd_create(2))."""
+    flags = os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING
+    descriptor = os.memfd_create(f"luisito-{name}", flags)
+    with open(descriptor, "wb", closefd=False) as file:
+        file.write(data)
+    fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, _SEALS)
+    return descriptor
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], *map(int, sys.argv[3:]))
+    os._exit(0)  # what is left to tidy up the kernel does sooner
