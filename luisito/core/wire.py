@@ -91,6 +91,10 @@ RUNS: Final = (
 """What of Configure makes a difference to a server that runs."""
 
 
+RUNS_SITES: Final = ("cwd", "run_as_file", "run_as_digest", "allow_root", "min_uid", "umask")
+"""What of Configure makes a difference to a server of a site file, beside its run record."""
+
+
 class Serve(NamedTuple):
     """Say that this process could serve now, its privileges given up."""
 
@@ -274,7 +278,10 @@ class Started(NamedTuple):
 
 
 class Running(NamedTuple):
-    """The command was executed, as `argv` (see `bounded`) by a user in a folder."""
+    """The command was executed, as `argv` (see `bounded`) by a user in a folder.
+
+    Both are empty where the site has a file, which is not told.
+    """
 
     server: int
     uid: int

@@ -29,10 +29,11 @@ class Journal:
 
     def running(self, start: Start, fact: wire.Running) -> None:
         """Its command was executed."""
+        what = f"in {fact.folder}: {shlex.join(fact.argv)}" if fact.argv else "by its site file"
         self._say(
             start,
             f"started as pid {start.pid}, user {fact.user} (uid {fact.uid}, gid {fact.gid}),"
-            f" {start.way_in}, in {fact.folder}: {shlex.join(fact.argv)}",
+            f" {start.way_in}, {what}",
         )
 
     def ready(self, start: Start, seconds: float) -> None:

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 from luisito.core import wire
 from luisito.spawner import helpers, logs, tree
 from luisito.spawner.checks import wrong_site
+from luisito.spawner.siteconfig import SiteConfig
 
 if TYPE_CHECKING:
     from luisito.spawner.config import Config
     from luisito.spawner.helpers import Helpers
     from luisito.spawner.link import Link
     from luisito.spawner.servers import Servers
+    from luisito.spawner.sites import Sites
 
 _QUICK_LOOK = 32  # descriptors; a process with more of them must not keep the others waiting
 
@@ -37,7 +39,9 @@ def ask_owns(link: Link, order: wire.AskOwns, servers: Servers, work: Helpers) -
     work.run(look, lambda _message: link.send(wire.Owns(order.ask, False)), link.sock)
 
 
-def ask_folder(link: Link, order: wire.AskFolder, config: Config, work: Helpers) -> None:
+def ask_folder(
+    link: Link, order: wire.AskFolder, config: Config, sites: Sites | None, work: Helpers
+) -> None:
     """Answer whether a site's folder exists."""
 
     def failed(message: str) -> None:
@@ -47,7 +51,17 @@ def ask_folder(link: Link, order: wire.AskFolder, config: Config, work: Helpers)
     if wrong is not None:
         link.send(wire.Folder(order.ask, False, None, None, wrong))
         return
-    look = lambda: (helpers.look_at_folder(config, order), ())  # noqa: E731 - a line of its own
+    row = None if sites is None else sites.find(order.site)
+    record = None if sites is None or row is None else sites.record(row)
+
+    def look() -> tuple[wire.Folder, tuple[int, ...]]:
+        if record is None:
+            return helpers.look_at_folder(config, order), ()
+        of_site = SiteConfig.read(config, record)
+        if of_site.folder(order.site) is None:  # it runs where Luisito was started
+            return wire.Folder(order.ask, True, None, None, ""), ()
+        return helpers.look_at_folder(of_site, order), ()
+
     work.run(look, failed, link.sock, about=order.site)
 
 

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from luisito.core.cgroup import Limits
 
 _AGAIN = 0.25  # seconds until the removal of a cgroup that is busy is tried again
+_NO_LIMIT = {
+    "memory.max": "max", "memory.oom.group": "0", "cpu.max": f"max {cgroup.CPU_PERIOD}",
+    "pids.max": "max",
+}  # fmt: skip
 _LAST_PATIENCE = 1.0  # seconds for the removal of all, which have ended by then
 
 
@@ -29,6 +33,7 @@ class Cgroups:
     Attributes:
         killers: of cgroup.kill, where there is one: to write "1" to it kills all servers, which
             anybody may who has it.
+        lacking: by controllers that no site can have, why not.
     """
 
     __slots__ = (
@@ -37,9 +42,11 @@ class Cgroups:
         "_folder",
         "_left",
         "_lock",
+        "_loose",
         "_made",
         "_retry_at",
         "killers",
+        "lacking",
     )
 
     def __init__(self, folder: str, limits: Limits, *, exclusive: bool, lock: int) -> None:
@@ -47,9 +54,11 @@ class Cgroups:
         self._files = limits.files()
         self._exclusive = exclusive
         self._lock = lock
-        self._made: set[int] = set()
+        self._made: dict[int, dict[str, str]] = {}  # with what was written where
+        self._loose: set[int] = set()  # those that may leave theirs
         self._left: set[int] = set()  # those that could not be removed yet
         self._retry_at = 0.0
+        self.lacking: dict[str, str] = {}
         self.killers: tuple[int, ...] = ()
         with suppress(FileNotFoundError):  # before Linux 5.14
             self.killers = (os.open(f"{folder}/cgroup.kill", os.O_WRONLY | os.O_CLOEXEC),)
@@ -79,12 +88,43 @@ class Cgroups:
                 self.remove(server)
                 raise
             return None
-        self._made.add(server)
+        self._made[server] = self._files
         return f"{path}/cgroup.procs"
+
+    def limit_one(self, server: int, limits: Limits, *, exclusive: bool) -> str:
+        """Have other limits kept by a server than by the others, before it is told to start.
+
+        Args:
+            server: whose cgroup was made.
+            limits: all of its limits.
+            exclusive: it runs as another user than we do.
+
+        Returns:
+            Why they cannot be kept; "" where they are.
+        """
+        if not exclusive:
+            self._loose.add(server)
+        files, made = limits.files(), self._made.get(server)
+        for controller, wanted in limits.settings().items():
+            if made is None:
+                return f"{wanted}: it has no cgroup of its own"
+            if controller in self.lacking:
+                return f"{wanted}: {self.lacking[controller]}; or remove that limit"
+        if made is None:
+            return ""
+        lifted = {name: _NO_LIMIT[name] for name in made.keys() - files.keys()}
+        self._made[server] = files
+        try:
+            for name, value in {**files, **lifted}.items():
+                if made.get(name) != value:
+                    cgroupfs.write(f"{self._path(server)}/{name}", value)
+        except OSError as error:
+            return f"limits of its site file: {error.filename}: {error.strerror}"
+        return ""
 
     def pids(self, server: int) -> list[int] | None:
         """List all processes of a server; None where they have to be searched for."""
-        if server not in self._made or not self._exclusive:
+        if server not in self._made or not self._exclusive or server in self._loose:
             return None
         return cgroupfs.pids(self._path(server))
 
@@ -95,7 +135,7 @@ class Cgroups:
 
     def over_memory(self, server: int) -> bool:
         """Tell whether the kernel has ended processes of a server that was over its memory."""
-        if server not in self._made or "memory.max" not in self._files:
+        if "memory.max" not in self._made.get(server, ()):
             return False
         events = cgroupfs.text(f"{self._path(server)}/memory.events")
         # The machine's own want of memory counts as oom_kill, but not as oom.
@@ -103,7 +143,8 @@ class Cgroups:
 
     def remove(self, server: int) -> None:
         """Remove a server's cgroup, soon if not now, and end what is still in it."""
-        self._made.discard(server)
+        self._made.pop(server, None)
+        self._loose.discard(server)
         try:
             cgroupfs.remove(self._path(server))
         except OSError:

@@ -10,17 +10,22 @@ from luisito.errors import BadHost
 
 if TYPE_CHECKING:
     from luisito.core import wire
-    from luisito.spawner.config import Config
 
 BAD_START = "start refused: "  # before what wrong_start says
 _MAX_SERVER = 2**31 - 1
 
 
-def wrong_start(config: Config, order: wire.Start, descriptors: list[int]) -> str | None:
-    """Say what is wrong with an order to start a server; None when it is right."""
+def wrong_start(way: str, order: wire.Start, descriptors: list[int]) -> str | None:
+    """Say what is wrong with an order to start a server; None when it is right.
+
+    Args:
+        way: how connections reach the server (core.template.way).
+        order: that is not believed.
+        descriptors: beside it.
+    """
     if not 0 < order.server <= _MAX_SERVER:
         return f"server id {order.server} is not in 1..{_MAX_SERVER}"
-    way, port = config.way, order.port
+    port = order.port
     wrong = wrong_site(order.site)
     if wrong is not None:
         return wrong

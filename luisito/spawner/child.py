@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, NamedTuple
 from luisito.core import wire
 from luisito.core.program import HEAD, shebang
 from luisito.errors import LuisitoError
-from luisito.spawner import cgroupfs, channel, chooser, privileges, rlimits, users
+from luisito.spawner import cgroupfs, channel, chooser, privileges, rlimits, sites, users
 from luisito.spawner.checks import BAD_START, wrong_start
 from luisito.spawner.config import LISTENER
 from luisito.spawner.render import render
+from luisito.spawner.siteconfig import SiteConfig
 from luisito.spawner.startfile import refuse_hard_link
 
 if TYPE_CHECKING:
@@ -95,9 +96,14 @@ def run(
                 data, descriptors = channel.receive(orders)
             if not data:
                 os._exit(0)
+            record, data = sites.decode_record(data, descriptors)
             order = wire.decode_start(data)
             if user is not None:
                 _check(config, order, server, descriptors)
+            elif record is not None:
+                config = SiteConfig.read(config, record)
+                os.close(record.file)  # it has those of all other sites
+                limits = {**limits, **rlimits.claim(config.rlimits)}
             _make_way(descriptors)
             if user is None:
                 asked = pipes.questions
@@ -117,7 +123,7 @@ def run(
 
 def _check(config: Config, order: wire.Start, server: int, descriptors: list[int]) -> None:
     """Check an order that may have come from the network process directly."""
-    wrong = wrong_start(config, order, descriptors)
+    wrong = wrong_start(config.way, order, descriptors)
     if wrong is None and order.server != server:
         wrong = f"server {order.server} was ordered from the spare for {server}"
     if wrong is not None:
@@ -141,7 +147,7 @@ def _rehearse(config: Config, runtime: Runtime, parent: int) -> None:
         channel.send(ours, wire.encode_start(wire.Start(1, "localhost", None)), (theirs.fileno(),))
         data, descriptors = channel.receive(theirs)
         order = wire.decode_start(data)
-        wrong_start(config, order, descriptors)
+        wrong_start(config.way, order, descriptors)
         channel.close(descriptors)
     _die_with_parent(parent)
     os.umask(config.umask)
@@ -149,7 +155,7 @@ def _rehearse(config: Config, runtime: Runtime, parent: int) -> None:
     if config.root:
         os.setgroups(os.getgroups())
     try:
-        user = config.user or users.resolve(config, config.run_as, None)
+        user = config.user or config.identity(config.run_as, None, None)
         render(config, runtime.path, order, user)
     except LuisitoError:
         return  # it will be said when somebody waits for it
@@ -171,18 +177,21 @@ def _settle(
     says all (`Config.alike`); then there is none.
     """
     path = None if site is None else config.folder(site)
-    folder = None if path is None else users.open_folder(path, config.fixed)
+    early = path is not None and not config.own_folder
+    folder = users.open_folder(path, config.fixed) if path is not None and early else None
     status = None if folder is None else os.fstat(folder)
-    if site is not None and questions >= 0:
+    if site is not None and questions >= 0 and config.run_as_file is not None:
         user = _chosen(config, site, status, path, questions)
     else:
-        user = config.user or users.resolve(config, config.run_as, status, path)
+        user = config.user or config.identity(config.run_as, status, path)
     runtime.make(server, user, config.network_gid, notify)
-    if folder is None:
+    if path is None:
         os.chdir(config.cwd)
     rlimits.limit_processes(limits)
     users.become(user)
     _die_with_parent(parent)  # not before, since a change of user clears it
+    if path is not None and not early:
+        folder = users.open_folder(path, f"{path}/")
     if folder is not None:
         _enter(folder, path, user)
     os.umask(config.umask)
@@ -198,7 +207,7 @@ def _chosen(
 ) -> Identity:
     run_as = chooser.ask(questions, site)
     try:
-        return users.resolve(config, run_as, folder, path)
+        return config.identity(run_as, folder, path)
     except users.StartRefusedError as refused:
         raise users.StartRefusedError(
             f"RUN_AS({site!r}) has returned {run_as!r}: {refused}"
@@ -213,8 +222,11 @@ def _become_server(
     status: int,
     limits: Limits,
 ) -> None:
+    if isinstance(config, SiteConfig):
+        config.read_variables()
+        config.check_virtualenv()
     argv, environ = render(config, runtime.path, order, user)
-    if config.root and config.project_path is not None and not config.allow_root:
+    if config.root and config.folder(order.site) is not None and not config.allow_root:
         refuse_hard_link(argv[0], user.uid)
     # Only when all else is open: the limit may be below the numbers of our descriptors.
     rlimits.limit(limits)
@@ -229,7 +241,9 @@ def _become_server(
             ) from None
         if error.errno in _OVERLOADED:
             raise
-        raise users.StartRefusedError(_why_not(argv[0], environ["PATH"], error)) from None
+        raise users.StartRefusedError(
+            _why_not(argv[0], environ["PATH"], error, config.said_by)
+        ) from None
 
 
 def _enter(folder: int, path: str | None, user: Identity) -> None:
@@ -265,13 +279,13 @@ def _make_way(descriptors: list[int]) -> None:
         os.close(descriptors[0])
 
 
-def _why_not(program: str, path: str, error: OSError) -> str:
+def _why_not(program: str, path: str, error: OSError, said_by: str) -> str:
     """Say why a program could not be executed, and the mend."""
     places = [program] if "/" in program else [f"{at}/{program}" for at in path.split(":")]
     found = next((place for place in places if os.path.exists(place)), None)
     if found is None:
         where = "" if "/" in program else f" (PATH={path})"
-        return f"no such program: {program!r}{where}; install it or mend CMD_TPL"
+        return f"no such program: {program!r}{where}; install it or mend {said_by}"
     if isinstance(error, FileNotFoundError):
         if _ends_in_cr_lf(found):
             return (
@@ -279,7 +293,7 @@ def _why_not(program: str, path: str, error: OSError) -> str:
                 f" run sed -i 's/\\r$//' {shlex.quote(found)}"
             )
         return f"{found!r} names an interpreter in its first line that is missing; install it"
-    return f"{found!r} cannot be executed: {error.strerror}; make it executable or mend CMD_TPL"
+    return f"{found!r} cannot be executed: {error.strerror}; make it executable or mend {said_by}"
 
 
 def _ends_in_cr_lf(script: str) -> bool:

@@ -40,6 +40,11 @@ class Config:
         alike: every server runs as the same user in the same folder.
         runs: all that makes a difference to a server that runs; equal to that of another
             configuration where its servers may go on.
+        runs_sites: likewise for one that has a site file, beside that.
+        said_by: where the command was written, for messages.
+        own_folder: a tenant has named the folder, and no more than a tenant's rights open it.
+        variables: more of the environment, less than all else.
+        virtualenv: whose programs come first; None for none.
 
     Raises:
         SettingsError: a value that cannot be used, or another version of the wire format.
@@ -47,6 +52,7 @@ class Config:
     """
 
     __slots__ = (
+        "_umask",
         "access_log",
         "alike",
         "allow_root",
@@ -67,6 +73,7 @@ class Config:
         "network_uid",
         "on_crash",
         "output_log_dir",
+        "own_folder",
         "pidfile",
         "project_path",
         "rlimits",
@@ -74,12 +81,16 @@ class Config:
         "run_as",
         "run_as_file",
         "runs",
+        "runs_sites",
         "runtime_dir",
+        "said_by",
         "settings_file",
         "sites_dir",
         "templated",
         "umask",
         "user",
+        "variables",
+        "virtualenv",
         "way",
     )
 
@@ -115,14 +126,19 @@ class Config:
         self.min_uid = order.min_uid
         if order.umask > 0o777:
             raise SettingsError(f"umask {order.umask:#o}: write one of at most 0o777")
-        # Through %SOCKET Luisito connects as a member of the socket's group.
-        self.umask = 0o007 if self.way == "socket" else order.umask
+        self._umask = order.umask
+        self.umask = self.umask_of(self.way)
         self.output_log_dir = _optional("OUTPUT_LOG_DIR", order.output_log_dir)
         self.log_max_size, self.log_keep = order.log_max_size, order.log_keep
         self.access_log = _optional("ACCESS_LOG", order.access_log)
         self.log = _optional("log file", order.log)
         self.sites_dir = _optional("SITES_DIR", order.sites_dir)
         self.settings_file = _optional("settings file", order.settings_file)
+        if self.sites_dir is not None and self.settings_file is None:
+            raise SettingsError(
+                f"SITES_DIR = {self.sites_dir!r}: is for a settings file, which is read again with"
+                " the site files; write one"
+            )
         if not self.templated and self.sites_dir is None:
             raise SettingsError("CMD_TPL is not set, and SITES_DIR is not either; set one of them")
         self.runtime_dir = _optional("RUNTIME_DIR", order.runtime_dir)
@@ -141,10 +157,15 @@ class Config:
         self.pidfile = None if pidfile is None else Leftover(pidfile)
         self.on_crash = order.on_crash
         self.runs = tuple(getattr(order, name) for name in wire.RUNS)
+        self.runs_sites = tuple(getattr(order, name) for name in wire.RUNS_SITES)
         self.max_alive = order.max_servers + order.overlap + _ALIVE_TO_SPARE
         self.user = self._one_user()
         # Nobody but us may tell a child of a record: with site files none is given away.
         self.alike = self.user is not None and self.project_path is None and self.sites_dir is None
+        self.said_by = "CMD_TPL"
+        self.virtualenv: str | None = None
+        self.variables: dict[str, str] = {}
+        self.own_folder = False
         self.inherited = {"PATH": os.environ.get("PATH") or DEFAULT_PATH}
         for name in ("LANG", "TZ"):
             if name in os.environ:
@@ -159,6 +180,17 @@ class Config:
             return resolve(self, self.run_as, None)
         except StartRefusedError:
             return None  # the child says why, when somebody waits for it
+
+    def umask_of(self, way: str) -> int:
+        """Tell the umask of servers that are reached in a way."""
+        # Through %SOCKET Luisito connects as a member of the socket's group.
+        return 0o007 if way == "socket" else self._umask
+
+    def identity(
+        self, run_as: str | int | None, folder: os.stat_result | None, path: str | None
+    ) -> Identity:
+        """Decide who a server runs as: see `users.resolve`."""
+        return resolve(self, run_as, folder, path)
 
     def folder(self, site: str) -> str | None:
         """Name a site's PROJECT_PATH; None where the setting is not set."""

@@ -11,12 +11,13 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from luisito.core import cgroup
+from luisito.core.cgroup import Limits
 from luisito.errors import SettingsError
 from luisito.spawner import cgroupfs
 from luisito.spawner.cgroup import Cgroups
 
 if TYPE_CHECKING:
-    from luisito.core.cgroup import Limits, Place
+    from luisito.core.cgroup import Place
 
 _PATIENCE = 5.0  # seconds for the end of what was left there from before
 _TRIES = 10  # processes may fork while they are moved
@@ -81,6 +82,30 @@ def extend(runtime_dir: str, limits: Limits) -> str:
         what = ", ".join(limits.settings().values()) or "cgroups"
         raise SettingsError(f"{what}: {error}; stop and start Luisito") from None
     return _words(at, limits)
+
+
+def offer(runtime_dir: str) -> dict[str, str]:
+    """Have all limits to be had in the folder that was got before, for sites that want some.
+
+    Args:
+        runtime_dir: as for `claim`.
+
+    Returns:
+        By the controllers that are not to be had, why not.
+    """
+    at = here(runtime_dir)
+    lacking: dict[str, str] = {}
+    for one in (Limits(memory=0), Limits(cpu=0), Limits(pids=0)):
+        for controller in one.settings():
+            obstacle = lacks(at.folder, controller)
+            try:
+                if not obstacle:
+                    _delegate(at, cgroup.name(runtime_dir), one)
+            except OSError as error:
+                obstacle = f"{error.filename}: {error.strerror}"
+            if obstacle:
+                lacking[controller] = obstacle
+    return lacking
 
 
 def _check_controllers(at: Place, limits: Limits) -> None:

@@ -149,7 +149,9 @@ def look_at_folder(config: Config, order: wire.AskFolder) -> wire.Folder:
     if path is None:
         return wire.Folder(order.ask, False, None, None, "PROJECT_PATH is not set")
     try:
-        folder = users.open_folder(path, config.fixed)
+        if config.own_folder:
+            users.become(config.identity(config.run_as, None, path))
+        folder = users.open_folder(path, f"{path}/" if config.own_folder else config.fixed)
     except users.StartRefusedError as refused:
         return wire.Folder(order.ask, False, None, None, str(refused)[: wire.MAX_TEXT])
     status = os.fstat(folder)

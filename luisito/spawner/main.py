@@ -154,6 +154,8 @@ class Loop:
             )
         else:
             words = delegation.extend(self._runtime.path, config.limits)
+        if self._cgroups is not None and config.sites_dir is not None:
+            self._cgroups.lacking = delegation.offer(self._runtime.path)
         killer = () if self._cgroups is None else self._cgroups.killers
         link.config = config
         link.send(
@@ -185,10 +187,11 @@ class Loop:
                 self._containment,
                 self._helpers,
                 self._poller,
-                self._networks.pids,
+                self._networks.others,
                 self._cgroups,
             )
-        last = self._servers.serve(config, link.outbox, self._chooser)
+        sites = None if link.loading is None else link.loading.sites
+        last = self._servers.serve(config, link.outbox, self._chooser, sites)
         gc.freeze()  # what lives until the end need not be copied by each fork
         return last
 
@@ -231,7 +234,8 @@ class Loop:
         elif isinstance(order, wire.AskOwns):
             asks.ask_owns(link, order, servers, self._helpers)
         elif isinstance(order, wire.AskFolder) and self._config is not None:
-            asks.ask_folder(link, order, self._config, self._helpers)
+            sites = None if link.loading is None else link.loading.sites
+            asks.ask_folder(link, order, self._config, sites, self._helpers)
         else:
             raise WireError(f"{type(order).__name__}: not in this place")
 

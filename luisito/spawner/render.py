@@ -67,6 +67,7 @@ def _environ(
         "USER": user.name,
         "LOGNAME": user.name,
         "PYTHONUNBUFFERED": "1",  # or the last words of a crash would never reach the log
+        **config.variables,
         "NOTIFY_SOCKET": wire.notify_path(runtime_dir, order.server),
     }
     if config.way == "port":
@@ -77,5 +78,8 @@ def _environ(
         name = order.site.replace(":", "-")
         environ |= {"LISTEN_FDS": "1", "LISTEN_PID": str(os.getpid()), "LISTEN_FDNAMES": name}
     environ |= {name: template.render(values)[0] for name, template in config.env.items()}
+    if config.virtualenv is not None:
+        environ["VIRTUAL_ENV"] = config.virtualenv
+        environ["PATH"] = f"{config.virtualenv}/bin:{environ['PATH']}"
     environ[tree.MARK] = str(order.server)
     return environ

@@ -133,10 +133,14 @@ class Reserve:
     def _drop(self) -> None:
         spare, self._spare = self._spare, None
         if spare is not None:
-            self._kill_below(spare.server, spare.pid)
-            kill(spare.pid, signal.SIGKILL)
-            self._unfit[spare.pid] = spare.server
-            spare.close()
+            self.refuse(spare)
+
+    def refuse(self, spare: Spare) -> None:
+        """End one that nobody will need."""
+        self._kill_below(spare.server, spare.pid)
+        kill(spare.pid, signal.SIGKILL)
+        self._unfit[spare.pid] = spare.server
+        spare.close()
 
     def _kill_below(self, server: int, pid: int) -> None:
         """Kill what one has started that was told of its start directly, but never ordered."""

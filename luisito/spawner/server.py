@@ -10,6 +10,7 @@ from luisito.spawner.checks import BAD_START
 
 if TYPE_CHECKING:
     from luisito.core import wire
+    from luisito.core.siteindex import Row
     from luisito.spawner.config import Config
     from luisito.spawner.spare import Spare
 
@@ -41,6 +42,8 @@ class Server:
         told: the network process knows its end.
         over_memory: the kernel has ended it for its memory, by its cgroup.
         config: what it was started by.
+        row: what is known of its run record; None where it has none.
+        way: how connections reach it (core.template.way).
         started: when that was, in seconds of the monotonic clock.
         ready: it has been found to be ready.
         ipv6: and to listen on ::1.
@@ -48,9 +51,33 @@ class Server:
     """
 
     __slots__ = (
-        "_pause", "_report", "code", "config", "failure", "gid", "id", "ipv6", "left", "listener",
-        "notify", "output", "over_memory", "pid", "port", "ready", "reaped_at", "site", "started",
-        "status", "stopping", "sweep_at", "told", "uid", "user",
+        "_pause",
+        "_report",
+        "code",
+        "config",
+        "failure",
+        "gid",
+        "id",
+        "ipv6",
+        "left",
+        "listener",
+        "notify",
+        "output",
+        "over_memory",
+        "pid",
+        "port",
+        "ready",
+        "reaped_at",
+        "row",
+        "site",
+        "started",
+        "status",
+        "stopping",
+        "sweep_at",
+        "told",
+        "uid",
+        "user",
+        "way",
     )  # fmt: skip
 
     def __init__(
@@ -60,8 +87,10 @@ class Server:
         listener: int | None,
         config: Config,
         started: float,
+        row: Row | None = None,
     ) -> None:
-        self.config, self.started = config, started
+        self.config, self.started, self.row = config, started, row
+        self.way = config.way if row is None else row.way
         self.ready = self.ipv6 = self.stopping = False
         self.id, self.site, self.port = order.server, order.site, order.port
         self.pid, self.status = spare.pid, spare.status

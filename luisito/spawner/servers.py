@@ -18,16 +18,19 @@ from luisito.spawner.containment import Containment, kill
 from luisito.spawner.render import command_values
 from luisito.spawner.reserve import Reserve
 from luisito.spawner.server import Server
+from luisito.spawner.sites import encode_record
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from luisito.core.siteindex import Row
     from luisito.spawner.cgroup import Cgroups
     from luisito.spawner.chooser import Chooser
     from luisito.spawner.config import Config
     from luisito.spawner.helpers import Helpers
     from luisito.spawner.outbox import Outbox
     from luisito.spawner.runtime import Runtime
+    from luisito.spawner.sites import Sites
 
 _TELL_AFTER = 2.0  # seconds after its end that an exit is told although something cannot die
 _FILES_EACH, _FILES_BESIDE = 5, 64  # descriptors for a server, and for all the rest
@@ -73,6 +76,7 @@ class Servers:
         self._poller = poller
         self._chooser: Chooser | None = None
         self._cgroups = cgroups
+        self._sites: Sites | None = None
         self._by_id: dict[int, Server] = {}
         self._by_pid: dict[int, Server] = {}
         self._by_status: dict[int, Server] = {}
@@ -97,9 +101,11 @@ class Servers:
             )
         rlimits.claim(config.rlimits)
 
-    def serve(self, config: Config, outbox: Outbox, chooser: Chooser | None) -> int:
+    def serve(
+        self, config: Config, outbox: Outbox, chooser: Chooser | None, sites: Sites | None
+    ) -> int:
         """Take orders of another one from now on; return the highest number so far."""
-        self._config, self.outbox, self._chooser = config, outbox, chooser
+        self._config, self.outbox, self._chooser, self._sites = config, outbox, chooser, sites
         self._limits = {resource.RLIMIT_NOFILE: self._files, **rlimits.claim(config.rlimits)}
         if self._cgroups is not None:
             self._cgroups.limit(config.limits, exclusive=config.exclusive)
@@ -108,7 +114,9 @@ class Servers:
     # -- orders ----------------------------------------------------------------------------------
     def start(self, order: wire.Start, descriptors: list[int]) -> None:
         """Fork a server; the descriptors are closed here in any case."""
-        wrong = wrong_start(self._config, order, descriptors)
+        row = None if self._sites is None else self._sites.find(order.site)
+        way = self._config.way if row is None else row.way
+        wrong = wrong_start(way, order, descriptors) or self._no_site(row)
         if order.server in self._by_id:
             channel.close(descriptors)
             self.outbox.send(wire.Refused(f"start: server {order.server} lives already"))
@@ -120,9 +128,17 @@ class Servers:
             message = f"{len(self._by_id)} servers live, more than MAX_SERVERS + OVERLAP"
             self.outbox.send(wire.Failed(order.server, True, BAD_START + message))
         else:
-            self._start(order, descriptors)
+            self._start(order, descriptors, row)
 
-    def _start(self, order: wire.Start, descriptors: list[int]) -> None:
+    def _no_site(self, row: Row | None) -> str | None:
+        """Say why no server can be had for a site; None where one can."""
+        if self._sites is not None and not self._sites.known:
+            return "the site files have not been read yet"
+        if row is None and not self._config.templated:
+            return "the site has no file in SITES_DIR, and CMD_TPL is not set"
+        return None
+
+    def _start(self, order: wire.Start, descriptors: list[int], row: Row | None) -> None:
         try:
             waiting = self._reserve.take(order.server)
         except OSError as error:
@@ -130,17 +146,35 @@ class Servers:
             message = f"cannot start a process: {error.strerror}; raise the limit or free some"
             self.outbox.send(wire.Failed(order.server, True, message))
             return
+        said, beside = wire.encode_start(order), tuple(descriptors)
+        if row is not None and self._sites is not None:
+            wrong = self._limit(order.server, row)
+            if wrong:
+                channel.close(descriptors)
+                self._reserve.refuse(waiting)
+                self.outbox.send(wire.Failed(order.server, False, wrong))
+                return
+            record = self._sites.record(row)
+            said, beside = encode_record(record, said), (record.file, *beside)
         with socket.socket(fileno=waiting.orders) as orders:
             try:
-                channel.send(orders, wire.encode_start(order), tuple(descriptors))
+                channel.send(orders, said, beside)
             except OSError:
                 pass  # it has the order already, or somebody has killed it, which reaping tells
         listener = descriptors[0] if descriptors else None
-        server = Server(order, waiting, listener, self._config, time.monotonic())
+        server = Server(order, waiting, listener, self._config, time.monotonic(), row)
         self._by_id[server.id] = self._by_pid[server.pid] = server
         self._by_status[server.status] = server
         self._poller.register(server.status, select.POLLIN)
         self.outbox.send(wire.Started(server.id, server.pid), (server.output, server.notify))
+
+    def _limit(self, server: int, row: Row) -> str:
+        """Have the limits of a site kept; say why they cannot be, or ""."""
+        if self._cgroups is None:
+            wanted = ", ".join(row.limits.settings().values())
+            return f"{wanted}: no cgroup for each server; the log says why" if wanted else ""
+        exclusive = self._config.root and not (self._config.allow_root or row.root)
+        return self._cgroups.limit_one(server, row.limits, exclusive=exclusive)
 
     def signal(self, order: wire.Signal) -> None:
         """Signal a server's whole tree; KILL goes on until nothing is left of it."""
@@ -152,8 +186,11 @@ class Servers:
             server.hurry()
             self._sweep(server, 0.0)
             return
+        name = order.signal
+        if name == "TERM" and server.row is not None:
+            name = server.row.stop_signal
         for pid in self.tree(server):
-            kill(pid, getattr(signal, f"SIG{order.signal}"))
+            kill(pid, getattr(signal, f"SIG{name}"))
 
     def adopt(self, order: wire.Adopt) -> None:
         """Hand a server's descriptors over again."""
@@ -182,14 +219,14 @@ class Servers:
                 "site": server.site,
                 "pid": server.pid,
                 "port": server.port,
-                "way": server.config.way,
+                "way": server.way,
                 "uid": server.uid,
                 "gid": server.gid,
                 "started": int(server.started * 1e6),
                 "ready": int(server.ready),
                 "ipv6": int(server.ipv6),
                 "stopping": int(server.stopping),
-                "current": int(server.config.runs == self._config.runs),
+                "current": int(self._is_current(server)),
             }
             for server in self._by_id.values()
             if not server.told
@@ -198,6 +235,14 @@ class Servers:
         for at in range(0, len(rows) or 1, size):
             more = at + size < len(rows)
             self.outbox.send(wire.Servers(order.ask, rows[at : at + size], more))
+
+    def _is_current(self, server: Server) -> bool:
+        """Tell whether a start would make the same server as it is."""
+        row = None if self._sites is None else self._sites.find(server.site)
+        if row is None or server.row is None:
+            return row is server.row and server.config.runs == self._config.runs
+        alike = server.config.runs_sites == self._config.runs_sites
+        return alike and row.digest == server.row.digest
 
     def tree(self, server: Server) -> list[int]:
         """List the processes of a server, its first one and orphans included."""
@@ -260,6 +305,9 @@ class Servers:
                     self.outbox.send(self._running(server, server.uid, server.gid))
 
     def _running(self, server: Server, uid: int, gid: int) -> wire.Running:
+        if server.row is not None:
+            # What its site file says is nothing that whoever is told this need know.
+            return wire.Running(server.id, uid, gid, server.user, "", [])
         order = wire.Start(server.id, server.site, server.port)
         values = command_values(server.config, self._runtime.path, order, uid, gid)
         argv = wire.bounded(server.config.command.render(values))

@@ -89,6 +89,6 @@ def rehearse(config: Config) -> None:
         data, descriptors = channel.receive(theirs)
         order = wire.decode_order(data)
         if isinstance(order, wire.Start):
-            wrong_start(config, order, descriptors)
+            wrong_start(config.way, order, descriptors)
         wire.encode(wire.Started(1, 1))
         channel.close(descriptors)

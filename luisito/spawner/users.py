@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import grp
 import os
 import pwd
 import shlex
@@ -202,6 +203,31 @@ def _checked(config: Config, user: Identity) -> Identity:
     # Members of Luisito's group may enter every server's folder of sockets.
     others = [gid for gid in user.groups if gid == user.gid or gid != config.network_gid]
     return user._replace(groups=others)
+
+
+def group(config: Config, user: Identity, named: str | int) -> Identity:
+    """Have a user run with another group than the own one.
+
+    Args:
+        config: whether root was asked for.
+        user: who runs.
+        named: the group's name or gid.
+
+    Raises:
+        StartRefusedError: there is none, it is root's, or we may not change groups.
+    """
+    try:
+        gid = grp.getgrnam(named).gr_gid if isinstance(named, str) else named
+    except KeyError:
+        raise StartRefusedError(f"group {named!r} is not there; create it") from None
+    if gid == user.gid:
+        return user
+    if not config.root:
+        raise StartRefusedError(f"group {named!r}: only root can change groups; leave it out")
+    if gid == 0 and not config.allow_root:
+        raise StartRefusedError(f"group {named!r}: servers do not run with root's; write another")
+    others = [other for other in os.getgrouplist(user.name, gid) if other != config.network_gid]
+    return user._replace(gid=gid, groups=others)
 
 
 def _own(run_as: str | int | None) -> Identity:

@@ -56,7 +56,8 @@ class Network:
         if self.user is not None:
             changes.setdefault("network_gid", self.user.pw_gid)
         recipe = changes.pop("recipe", how_started([sys.executable], "/", foreground=True))
-        launched = launching.launch(configure(env=env, **changes), recipe)
+        text = changes.pop("text", None)
+        launched = launching.launch(configure(env=env, **changes), recipe, text)
         self.sock, self.process, self.hello, self.killer = launched
         self.order(wire.Serve())
         assert self.fact() == (wire.Take(0, ""), [])

@@ -1,0 +1,130 @@
+"""What the server of a site file is started by: a configuration with the site's own values."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from typing import TYPE_CHECKING, Any, Final
+
+from luisito.core import envfile
+from luisito.core.cgroup import Limits
+from luisito.core.template import Template, way
+from luisito.spawner.config import Config
+from luisito.spawner.users import Identity, StartRefusedError, group, resolve
+
+if TYPE_CHECKING:
+    from luisito.spawner.sites import Record
+
+_MAX_ENV_FILE: Final = 64 * 1024  # bytes
+_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+
+
+class SiteConfig(Config):
+    """Made of a run record (settings.sites.records), in the child that will be the server.
+
+    Args:
+        config: of the network process.
+        record: in JSON, as the loader has written it.
+    """
+
+    __slots__ = ("_env_file", "_folder", "_group", "_owner")
+
+    def __init__(self, config: Config, record: bytes) -> None:
+        for name in Config.__slots__:
+            setattr(self, name, getattr(config, name))
+        said: dict[str, Any] = json.loads(record)
+        self.command, self.said_by = Template.parse(said["command"]), "command in its site file"
+        self.templated = True
+        self.env = {name: Template.text(text) for name, text in said["env"].items()}
+        self.way = way(
+            self.command.words.union(*(template.words for template in self.env.values()))
+        )
+        self.umask = self.umask_of(self.way)
+        self._folder: str | None = said["folder"]
+        self.fixed = said["fixed"]
+        self._env_file: str | None = said["env_file"]
+        self.virtualenv = said["virtualenv"]
+        self.rlimits = {name: (soft, hard) for name, (soft, hard) in said["rlimits"].items()}
+        self.limits = Limits(said["memory_max"], said["cpu_max"], said["pids_max"])
+        self.run_as, self._group = said["user"], said["group"]
+        self._owner: int | None = None
+        if self.run_as is not None:
+            self.run_as_file = None
+            self.allow_root = self.run_as in ("root", 0)
+        if said["tenant"] is not None:
+            # Whatever the record says, and whoever may be root by the settings.
+            self.run_as = self._owner = int(said["owner"])
+            self._group, self.run_as_file, self.allow_root = None, None, False
+            # The tenant's own word goes as far as the tenant may go; see `open_folder`.
+            self.own_folder = self.fixed == "/"
+        self.user, self.alike = None, False
+
+    @classmethod
+    def read(cls, config: Config, record: Record) -> SiteConfig:
+        """Read the record itself."""
+        return cls(config, os.pread(record.file, record.size, record.offset))
+
+    def folder(self, site: str) -> str | None:  # noqa: ARG002 - it is that of one site
+        """See Config."""
+        return self._folder
+
+    def identity(
+        self, run_as: str | int | None, folder: os.stat_result | None, path: str | None
+    ) -> Identity:
+        """See Config."""
+        if self._owner is not None and not (self.root and self._owner):
+            raise StartRefusedError("the site file of a tenant, where there can be none")
+        user = resolve(self, run_as, folder, path)
+        if self._owner not in (None, user.uid):
+            raise StartRefusedError(f"a site file of uid {self._owner} cannot run as {user.uid}")
+        return user if self._group is None else group(self, user, self._group)
+
+    def read_variables(self) -> None:
+        """Read the file of variables, with the user's own rights: we are in the folder.
+
+        Raises:
+            StartRefusedError: it cannot be read.
+            SettingsError: a line of it cannot be.
+        """
+        path = self._env_file
+        if path is not None:
+            inside = path.removeprefix(f"{self._folder}/") if self._folder is not None else path
+            self.variables = envfile.parse(os.fsdecode(_bounded(inside, path)), path)
+
+    def check_virtualenv(self) -> None:
+        """See whether the virtual environment is there, with the user's own rights.
+
+        Raises:
+            StartRefusedError: it is not.
+        """
+        if self.virtualenv is not None and not os.path.isdir(f"{self.virtualenv}/bin"):
+            raise StartRefusedError(
+                f"virtualenv {self.virtualenv!r}: has no folder bin that its user may enter;"
+                f" run python3 -m venv {self.virtualenv}, or mend virtualenv in its site file"
+            )
+
+
+def _bounded(inside: str, path: str) -> bytes:
+    try:
+        file = os.open(inside, _FLAGS)
+    except OSError as error:
+        if stat.S_ISLNK(_mode(inside)):
+            why = "is a symbolic link; name the file itself"
+        else:
+            why = f"{error.strerror}; let the site's user read it, or mend env_file"
+        raise StartRefusedError(f"env_file {path!r}: {why}") from None
+    with open(file, "rb") as opened:
+        if not stat.S_ISREG(os.fstat(file).st_mode):
+            raise StartRefusedError(f"env_file {path!r}: is no regular file; name another")
+        data = opened.read(_MAX_ENV_FILE + 1)
+    if len(data) > _MAX_ENV_FILE:
+        raise StartRefusedError(f"env_file {path!r}: has more than {_MAX_ENV_FILE} bytes; cut it")
+    return data
+
+
+def _mode(path: str) -> int:
+    try:
+        return os.lstat(path).st_mode
+    except OSError:
+        return 0
