@@ -53,7 +53,9 @@ def program(settings: Settings, rendered: Rendered, folder: str, eyes: Eyes) -> 
         folder: that it is run in.
         eyes: of the server's user.
     """
-    command = settings.cmd_tpl or ()
+    if settings.cmd_tpl is None:
+        return Program([], [])  # site files say it
+    command = settings.cmd_tpl
     words = shlex.split(command) if isinstance(command, str) else list(command)
     search = _Search(rendered, folder, eyes)
     search.follow(rendered.argv, words, "CMD_TPL", _INTERPRETERS)

@@ -134,11 +134,6 @@ class Config:
         self.log = _optional("log file", order.log)
         self.sites_dir = _optional("SITES_DIR", order.sites_dir)
         self.settings_file = _optional("settings file", order.settings_file)
-        if self.sites_dir is not None and self.settings_file is None:
-            raise SettingsError(
-                f"SITES_DIR = {self.sites_dir!r}: is for a settings file, which is read again with"
-                " the site files; write one"
-            )
         if not self.templated and self.sites_dir is None:
             raise SettingsError("CMD_TPL is not set, and SITES_DIR is not either; set one of them")
         self.runtime_dir = _optional("RUNTIME_DIR", order.runtime_dir)

@@ -13,7 +13,7 @@ import socket
 from typing import TYPE_CHECKING, Final
 
 from luisito.core import wire
-from luisito.errors import WireError
+from luisito.errors import SettingsError, WireError
 from luisito.spawner import channel
 from luisito.spawner.containment import kill
 from luisito.spawner.forking import fork
@@ -33,6 +33,19 @@ _AGAIN: Final = (
 )
 _MODULE: Final = "luisito.settings.sites.loader"
 _BUSY: Final = "two looks are ordered already; ask again after their answers"
+
+
+def check(config: Config) -> None:
+    """See whether site files could be read.
+
+    Raises:
+        SettingsError: no.
+    """
+    if config.sites_dir is not None and config.settings_file is None:
+        raise SettingsError(
+            f"SITES_DIR = {config.sites_dir!r}: is for a settings file, which is read again with"
+            " the site files; write one"
+        )
 
 
 class Loading:

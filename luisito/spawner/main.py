@@ -18,6 +18,7 @@ from luisito.spawner import (
     asks,
     containment,
     delegation,
+    loading,
     logs,
     patience,
     privileges,
@@ -143,6 +144,7 @@ class Loop:
         """See Host."""
         config = Config(order, root=os.geteuid() == 0)
         Servers.check(config)
+        loading.check(config)
         if self._config is not None:
             refuse_changes(self._config, config)
         if self._runtime is None:

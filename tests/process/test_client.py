@@ -9,8 +9,9 @@ import pytest
 from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.task import deferLater
 
-from luisito.errors import SpawnerLost
+from luisito.errors import SettingsError, SpawnerLost
 from luisito.process.client import Spawner
+from luisito.process.handshake import how_started
 from luisito.process.launch import launch
 from tests.core.heads import calls
 from tests.harness.orders import configure
@@ -54,10 +55,10 @@ class Notes:
 
 
 class World:
-    def __init__(self, **changes):
+    def __init__(self, recipe=None, **changes):
         self.reactor = EPollReactor()
         self.notes = Notes(self.reactor)
-        self.launched = launch(CONFIGURE._replace(**changes))
+        self.launched = launch(CONFIGURE._replace(**changes), recipe)
         self.spawner = Spawner(self.reactor, self.launched, self.notes)
         self.spawner.serve()
         self.listener = socket.create_server(("127.0.0.1", 0))
@@ -96,6 +97,31 @@ def world():
     yield make
     for one in made:
         one.close()
+
+
+def test_site_files(world, tmp_path):
+    """Asked for and read; a look that cannot be is an error that says why."""
+    folder = tmp_path / "sites"
+    folder.mkdir(mode=0o755)
+    settings = tmp_path / "settings.py"
+    settings.write_text(f"SITES_DIR = {str(folder)!r}\n")
+    (folder / "a.example.toml").write_text('command = ["sleep", "1000"]\n')
+    (folder / "b.example.toml").write_text("x = 1\n")
+    recipe = how_started(["python"], "/", foreground=True)
+    changes = {"command": None, "sites_dir": str(folder), "settings_file": str(settings)}
+    one = world(recipe=recipe, **changes)
+    told = one.result(one.spawner.sites())
+    assert [record["site"] for record in told["sites"]] == ["a.example"]
+    assert told["gone"] == []
+    ((path, message),) = told["broken"]
+    assert path == str(folder / "b.example.toml")
+    assert message.startswith(f"{path}:1: x = 1: ")
+    one.spawner.start(1, "a.example", None, one.listener.fileno())
+    one.until(lambda: one.notes.names() == ["started", "running"])
+    settings.unlink()
+    failure = one.result(one.spawner.sites())
+    assert failure.check(SettingsError)
+    assert "settings.py" in failure.getErrorMessage()
 
 
 def test_a_life(world):

@@ -15,6 +15,7 @@ from luisito.spawner.loading import Loading
 from tests.harness.orders import configure
 
 from .conftest import read_all, wait_until
+from .test_succession import Dynasty
 
 SHOW = """command = ["sh", "-c", "id -un; pwd; env"]\n"""
 WAIT = """command = ["sleep", "1000"]\n"""
@@ -30,13 +31,16 @@ class Place:
         os.mkdir(self.path, 0o755)
         self.asks = 0
 
-    def launch(self, settings="", **changes):
+    def told(self, settings=""):
+        """Write a settings file; what a spawner is told of it."""
         self.settings = f"{self.folder}/settings.py"
         env = {"TEST_MARK": self.network.mark}
         with open(self.settings, "w") as file:
             file.write(f"SITES_DIR = {self.path!r}\nENV = {env!r}\n{settings}\n")
-        changes = {"command": None, **changes}
-        self.network.launch(sites_dir=self.path, settings_file=self.settings, **changes)
+        return {"command": None, "sites_dir": self.path, "settings_file": self.settings}
+
+    def launch(self, settings="", **changes):
+        self.network.launch(**{**self.told(settings), **changes})
         return self
 
     def write(self, name, text, owner=None):
@@ -495,6 +499,60 @@ def test_the_text_that_was_read_counts(one):
     one.write("a.example", SHOW)
     one.look()
     assert one.environment(1, "a.example")["A"] == "old"
+
+
+# -- those that order
+
+
+def test_no_order_brings_a_record_with_it(one):
+    """Not in the place of the socket, nor before it, nor in the name of a site."""
+    one.launch('CMD_TPL = ["true"]', command=["true"])
+    one.write("a.example", WAIT)
+    one.look()
+    record = json.dumps({"command": ["sh", "-c", "id"]}).encode()
+    file = os.memfd_create("record")
+    os.write(file, record)
+    listener = one.network.listener.fileno()
+    for server, beside in enumerate([(file,), (file, listener), (listener, file)], 1):
+        one.network.order(wire.Start(server, "a.example", None), *beside)
+        assert "start refused: " in one.network.wait(wire.Failed).message
+    one.network.order(wire.Start(4, f"0 {len(record)}\n4 0 a.example", None), file, listener)
+    assert "start refused: " in one.network.wait(wire.Failed).message
+    os.close(file)
+
+
+def test_a_successor_has_the_site_files_read_for_itself(as_user, folder):
+    os.chmod(folder, 0o777)
+    place = Place(as_user, folder)
+    dynasty = Dynasty(as_user, folder)
+    changes = place.told()
+    dynasty.launch(**changes)
+    place.write("a.example", WAIT)
+    place.write("b.example", WAIT)
+    place.look()
+    for server, name in enumerate(("a", "b"), 1):
+        as_user.run(server, f"{name}.example")
+        as_user.wait(wire.Running)
+    place.write("b.example", WAIT + "min_alive = 3\n")
+    place.write("a.example", WAIT + 'env = { A = "1" }\n')
+    successor = dynasty.next()
+    try:
+        successor.configure(env={}, network_gid=as_user.uid or 0, **changes)
+        successor.order(wire.AskSites(1))
+        fact, (file,) = successor.wait(wire.Sites)
+        told = json.loads(os.pread(file, os.fstat(file).st_size, 0))
+        assert (fact.message, sites(told)) == ("", ["a.example", "b.example"])
+        os.close(file)
+        assert current(place) == {"a.example": 1, "b.example": 1}  # what is in force is the old one
+        successor.order(wire.Serve())
+        dynasty.told_to_yield()
+        channel.close(successor.wait(wire.Take)[1])
+        successor.order(wire.AskList(1))
+        rows = successor.wait(wire.Servers)[0].servers
+        assert {row["site"]: row["current"] for row in rows} == {"a.example": 0, "b.example": 1}
+        assert sites(place.look()) == ["a.example", "b.example"]  # whoever has yielded may look
+    finally:
+        dynasty.close()
 
 
 # -- tenants

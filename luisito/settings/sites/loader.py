@@ -24,7 +24,6 @@ from luisito.errors import LuisitoError
 from luisito.settings.load import load
 from luisito.settings.sites.look import Seen, look
 from luisito.settings.sites.making import SUFFIX
-from luisito.settings.sites.records import digest
 from luisito.settings.sites.tenants import known
 from luisito.settings.sites.trust import Trust
 from luisito.spawner import channel
@@ -106,7 +105,7 @@ def _entries(found: Found, before: Read | None) -> Iterator[tuple[Row, bytes]]:
 def _row(name: str, public: Mapping[str, Any], run: Mapping[str, Any]) -> Row:
     return siteindex.Row(
         site=name,
-        digest=digest(run),
+        digest=public["digest"],
         way=public["way"],
         stop_signal=run["stop_signal"],
         root=run["user"] in ("root", 0),
