@@ -12,6 +12,7 @@ import pytest
 from luisito.core import wire
 from luisito.spawner import channel, config, loading, tree
 from luisito.spawner.loading import Loading
+from tests.harness import cgroups
 from tests.harness.orders import configure
 
 from .conftest import read_all, wait_until
@@ -740,3 +741,41 @@ def test_the_loader_leaves_nothing_to_a_network_process_but_what_is_told(one):
     with pytest.raises(BlockingIOError):
         channel.receive(one.network.sock)
     assert tree.living([one.network.spawner])
+
+
+@pytest.mark.kernel
+def test_a_site_has_limits_of_its_own(roots):
+    """In its cgroup before it runs; the others keep those of the settings."""
+    roots.launch("MEMORY_MAX = 2**28\nPIDS_MAX = 40", memory_max=2**28, pids_max=40)
+    roots.write("a.example", WAIT + "memory_max = 67108864\npids_max = 50\ncpu_max = 0.5\n")
+    roots.write("b.example", WAIT + 'memory_max = "none"\n')
+    roots.write("c.example", WAIT)
+    assert roots.look()["broken"] == []
+    folder = cgroups.ours(cgroups.where(), roots.network.hello.runtime_dir)
+    kept = []
+    for server, site in enumerate(["a.example", "b.example", "c.example"], 1):
+        roots.network.run(server, site)
+        roots.network.wait(wire.Running)
+        of = f"{folder}/servers/{server}"
+        assert len(cgroups.pids(of)) == 1
+        kept.append([cgroups.read(of, f"{name}.max") for name in ("memory", "pids", "cpu")])
+    assert kept == [
+        ["67108864", "50", "50000 100000"],
+        ["max", "40", "max 100000"],
+        ["268435456", "40", "max 100000"],
+    ]
+
+
+def test_a_limit_that_cannot_be_kept(one):
+    """Not with cgroups, or not with that controller."""
+    one.launch()
+    one.write("a.example", WAIT + "memory_max = 67108864\n")
+    one.write("b.example", WAIT)
+    one.look()
+    one.network.start(1, "a.example")
+    fact = one.network.fact()[0]
+    if isinstance(fact, wire.Started):
+        pytest.skip("this machine can keep it")
+    assert fact.message.startswith("MEMORY_MAX = 67108864: ")
+    one.network.run(2, "b.example")
+    assert one.network.wait(wire.Running).server == 2
