@@ -56,6 +56,7 @@ class Loading:
         text: a memfd with its settings file, of which a copy is kept; -1 for the file as it is.
         parent: what getppid() answers in a child of ours as long as we live.
         recipe: how Luisito was started: the settings are loaded with the same environment.
+        former: what was found by former settings, for the last good versions; it is not changed.
         send: tells it something, with descriptors beside that.
 
     Attributes:
@@ -64,8 +65,8 @@ class Loading:
     """
 
     __slots__ = (
-        "_ask", "_config", "_late", "_next_at", "_parent", "_recipe", "_send", "_sock", "_text",
-        "_waiting", "pid", "sites",
+        "_ask", "_config", "_former", "_late", "_next_at", "_parent", "_recipe", "_send", "_sock",
+        "_text", "_waiting", "pid", "sites",
     )  # fmt: skip
 
     def __init__(
@@ -74,11 +75,13 @@ class Loading:
         text: int,
         parent: int,
         recipe: Recipe | None,
+        former: Sites,
         send: Callable[[wire.Sites, tuple[int, ...]], None],
     ) -> None:
         self._config, self._parent, self._recipe, self._send = config, parent, recipe, send
         self._text = os.dup(text) if text >= 0 else -1
-        self.sites = Sites()
+        self.sites, self._former = Sites(), Sites()
+        self._former.take_from(former)
         self.pid = 0
         self._sock: socket.socket | None = None  # where the process says what it has found
         self._ask: int | None = None  # what it works for; None where its time is over
@@ -134,6 +137,7 @@ class Loading:
             os.close(self._text)
             self._text = -1
         self.sites.close()
+        self._former.close()
 
     def _start(self, ask: int, now: float) -> None:
         self._waiting, self._next_at = None, now + _APART
@@ -159,7 +163,7 @@ class Loading:
         file, sites_dir = self._config.settings_file, self._config.sites_dir
         become_reader(
             [_MODULE, file or "", sites_dir or ""],
-            [sock.fileno(), self._text, self.sites.file],
+            [sock.fileno(), self._text, self.sites.file, self._former.file],
             self._config.cwd,
             self._parent,
             self._recipe,
@@ -196,6 +200,7 @@ class Loading:
             elif len(files) == 2 and holds_records(files[0]) and is_sealed(files[1]):
                 self._send(wire.Sites(ask, ""), (files[1],))
                 self.sites.replace(files.pop(0))
+                self._former.close()
             else:
                 self._send(
                     wire.Sites(ask, "too many open files to read SITES_DIR; raise the limit"), ()

@@ -14,6 +14,7 @@ from luisito.spawner import channel, successor
 from luisito.spawner.link import Link
 from luisito.spawner.links import Links
 from luisito.spawner.loading import Loading
+from luisito.spawner.sites import Sites
 
 if TYPE_CHECKING:
     import select
@@ -93,6 +94,7 @@ class Networks:
         self._listeners: dict[str, int] = {}  # where nobody serves: of the one that did last
         self.pairs: list[int] = []
         self._words = ""  # why there was nobody to follow
+        self._former = Sites()  # where nobody serves: of the one that did last
         self._text = -1  # a memfd with the settings that were last in force
         self._terminated = False  # whoever serves next is to be told of an end
         self._manager = contained.manager
@@ -213,7 +215,10 @@ class Networks:
         if link.config is not None and link.config.sites_dir is not None:
             recipe = None if self.remembered is None else self.remembered.recipe
             parent = self._containment.parent
-            link.loading = Loading(link.config, link.text, parent, recipe, link.send)
+            former = self._former
+            if isinstance(serving := self._succession.serving, Link) and serving.loading:
+                former = serving.loading.sites
+            link.loading = Loading(link.config, link.text, parent, recipe, former, link.send)
 
     def _tell_listeners(self, link: Link, ask: int) -> None:
         serving = self._succession.serving
@@ -244,6 +249,8 @@ class Networks:
         """See Hearer."""
         if link is self._succession.serving:
             self._keep_of(link)
+            if link.loading is not None:
+                self._former.take_from(link.loading.sites)
             self._words = f"the network process has gone: {link.why()}"
             self._host.served_by_none()
         foreground = link is self._first and self._foreground and link.yielded

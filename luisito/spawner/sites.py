@@ -58,6 +58,15 @@ class Sites:
         self.close()
         self.file = file
 
+    def take_from(self, other: Sites) -> None:
+        """Take the records of another one, which keeps them too.
+
+        Raises:
+            OSError: too many open files.
+        """
+        if other.known:
+            self.replace(os.dup(other.file))
+
     def close(self) -> None:
         """Forget them."""
         if self.file >= 0:

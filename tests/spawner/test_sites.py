@@ -4,6 +4,7 @@ import json
 import os
 import pwd
 import signal
+import socket
 import stat
 import time
 
@@ -12,6 +13,7 @@ import pytest
 from luisito.core import wire
 from luisito.spawner import channel, config, loading, tree
 from luisito.spawner.loading import Loading
+from luisito.spawner.sites import Sites
 from tests.harness import cgroups
 from tests.harness.orders import configure
 
@@ -408,7 +410,7 @@ class Alone:
         os.mkdir(f"{folder}/sites", 0o755)
         order = configure(command=None, sites_dir=f"{folder}/sites", settings_file=file)
         told = config.Config(order, root=os.geteuid() == 0)
-        self.loading = Loading(told, -1, os.getpid(), None, self.send)
+        self.loading = Loading(told, -1, os.getpid(), None, Sites(), self.send)
 
     def send(self, fact, descriptors):
         self.told.append((fact, descriptors))
@@ -552,6 +554,45 @@ def test_a_successor_has_the_site_files_read_for_itself(as_user, folder):
         rows = successor.wait(wire.Servers)[0].servers
         assert {row["site"]: row["current"] for row in rows} == {"a.example": 0, "b.example": 1}
         assert sites(place.look()) == ["a.example", "b.example"]  # whoever has yielded may look
+    finally:
+        dynasty.close()
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("ending", ["made way", "crashed"])
+def test_the_last_good_version_outlives_the_settings(as_root, folder, ending):
+    """The operator's: what a tenant was granted may have been taken back."""
+    place = Place(as_root, folder)
+    dynasty = Dynasty(as_root, folder)
+    changes = place.told(TENANTS)
+    dynasty.launch(**changes)
+    try:
+        games = user("games")
+        place.write("a.example", 'command = ["echo", "good"]\n')
+        place.write("b.games.example", 'command = ["echo", "good"]\n', games)
+        assert place.look()["broken"] == []
+        place.write("a.example", "command = 1\n")
+        place.told()  # the grant is gone
+        if ending == "crashed":
+            as_root.sock.shutdown(socket.SHUT_RDWR)
+        successor = dynasty.next(asked="HUP" if ending == "made way" else "")
+        successor.configure(env={}, network_gid=0, **changes)
+        successor.order(wire.AskSites(1))
+        fact, (file,) = successor.wait(wire.Sites)
+        told = json.loads(os.pread(file, os.fstat(file).st_size, 0))
+        os.close(file)
+        assert (fact.message, sites(told)) == ("", ["a.example"])
+        assert broken(told).keys() == {"a.example.toml", "b.games.example.toml"}
+        successor.order(wire.Serve())
+        if ending == "made way":
+            dynasty.told_to_yield()
+        channel.close(successor.wait(wire.Take)[1])
+        successor.order(wire.Start(5, "b.games.example", None), as_root.listener.fileno())
+        assert "has no file" in successor.wait(wire.Failed)[0].message
+        successor.order(wire.Start(6, "a.example", None), as_root.listener.fileno())
+        _, (output, notify) = successor.wait(wire.Started)
+        assert read_all(output) == "good\n"
+        channel.close([output, notify])
     finally:
         dynasty.close()
 

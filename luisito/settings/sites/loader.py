@@ -1,8 +1,8 @@
 """Looks through SITES_DIR once, in a process of its own below the spawner.
 
-`python -m luisito.settings.sites.loader FILE SITES_DIR SOCKET TEXT BEFORE`, where the last three
-are descriptors: where the result goes; the text of the settings file FILE, or -1 to read it; what
-the last look has made, or -1.
+`python -m luisito.settings.sites.loader FILE SITES_DIR SOCKET TEXT BEFORE FORMER`, where the last
+four are descriptors, or -1: where the result goes; the text of the settings file FILE; what the
+last look has made; and what one by former settings has, where this is the first one by these.
 
 The result is a message `{"message": why not, or ""}`. Beside it are two sealed memfds where the
 look has succeeded: run records (core.siteindex), for the spawner alone, with what the next look
@@ -49,13 +49,15 @@ class Looked(NamedTuple):
     told: bytes
 
 
-def main(file: str, sites_dir: str, descriptor: int, text: int, before: int) -> None:
+def main(file: str, sites_dir: str, descriptor: int, text: int, before: int, former: int) -> None:
     """Looks, and says what was found; see the module."""
     with socket.socket(fileno=descriptor) as sock:
         try:
-            last = None if before < 0 else _all(before)
-            read = None if last is None else lambda at, size: last[at : at + size]
-            looked = run(file, None if text < 0 else _all(text), sites_dir, read)
+            said = None if text < 0 else _all(text)
+            last = max(before, former)  # one of them is -1
+            data = b"" if last < 0 else _all(last)
+            read = None if last < 0 else lambda at, size: data[at : at + size]
+            looked = run(file, said, sites_dir, read, anew=before < 0)
         except LuisitoError as error:
             channel.send(sock, _message(str(error)))
             return
@@ -63,7 +65,9 @@ def main(file: str, sites_dir: str, descriptor: int, text: int, before: int) -> 
         channel.send(sock, _message(""), made)
 
 
-def run(file: str, text: bytes | None, sites_dir: str, before: Read | None) -> Looked:
+def run(
+    file: str, text: bytes | None, sites_dir: str, before: Read | None, *, anew: bool
+) -> Looked:
     """Looks through the folder.
 
     Args:
@@ -71,6 +75,8 @@ def run(file: str, text: bytes | None, sites_dir: str, before: Read | None) -> L
         text: of it; None to read it.
         sites_dir: the folder.
         before: reads what the last look has made; None where there was none.
+        anew: that look went by other settings: all is read and told again, and the last good
+            versions of the operator's files are kept. What tenants may do may be less by now.
 
     Raises:
         LuisitoError: there can be no look; the message says why.
@@ -79,10 +85,16 @@ def run(file: str, text: bytes | None, sites_dir: str, before: Read | None) -> L
     seen: dict[str, Seen] = {}
     if before is not None:
         seen = {name: Seen(*of) for name, of in json.loads(siteindex.state(before)).items()}
+    if anew:
+        seen = {
+            name: Seen({}, of.public)
+            for name, of in seen.items()
+            if of.public is not None and of.public["tenant"] is None
+        }
     found = look(sites_dir, seen, settings, Trust(os.geteuid(), known(settings.tenants)))
     return Looked(
         siteindex.write(_entries(found, before), json.dumps(found.seen).encode("ascii")),
-        json.dumps(_changes(sites_dir, seen, found.seen)).encode("ascii"),
+        json.dumps(_changes(sites_dir, {} if anew else seen, found.seen)).encode("ascii"),
     )
 
 
