@@ -125,6 +125,23 @@ class Server:
                 message = f"{BAD_START}its process was told to serve {site!r:.100}"
                 self.failure = {"message": message, "overloaded": False}
 
+    def told_as(self, *, current: bool) -> dict[str, wire.Scalar]:
+        """Make a row of wire.Servers; `current`: a start would make the same server as it is."""
+        return {
+            "server": self.id,
+            "site": self.site,
+            "pid": self.pid,
+            "port": self.port,
+            "way": self.way,
+            "uid": self.uid,
+            "gid": self.gid,
+            "started": int(self.started * 1e6),
+            "ready": int(self.ready),
+            "ipv6": int(self.ipv6),
+            "stopping": int(self.stopping),
+            "current": int(current),
+        }
+
     def hurry(self) -> None:
         """What is left of it is killed at short intervals, which grow again."""
         self._pause = FIRST_PAUSE

@@ -18,7 +18,7 @@ from luisito.spawner.containment import Containment, kill
 from luisito.spawner.render import command_values
 from luisito.spawner.reserve import Reserve
 from luisito.spawner.server import Server
-from luisito.spawner.sites import encode_record
+from luisito.spawner.sites import encode_record, no_site
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -116,7 +116,7 @@ class Servers:
         """Fork a server; the descriptors are closed here in any case."""
         row = None if self._sites is None else self._sites.find(order.site)
         way = self._config.way if row is None else row.way
-        wrong = wrong_start(way, order, descriptors) or self._no_site(row)
+        wrong = wrong_start(way, order, descriptors) or no_site(self._sites, row, self._config)
         if order.server in self._by_id:
             channel.close(descriptors)
             self.outbox.send(wire.Refused(f"start: server {order.server} lives already"))
@@ -129,14 +129,6 @@ class Servers:
             self.outbox.send(wire.Failed(order.server, True, BAD_START + message))
         else:
             self._start(order, descriptors, row)
-
-    def _no_site(self, row: Row | None) -> str | None:
-        """Say why no server can be had for a site; None where one can."""
-        if self._sites is not None and not self._sites.known:
-            return "the site files have not been read yet"
-        if row is None and not self._config.templated:
-            return "the site has no file in SITES_DIR, and CMD_TPL is not set"
-        return None
 
     def _start(self, order: wire.Start, descriptors: list[int], row: Row | None) -> None:
         try:
@@ -214,20 +206,7 @@ class Servers:
     def listing(self, order: wire.AskList) -> None:
         """Tell which servers there are."""
         rows: list[dict[str, wire.Scalar]] = [
-            {
-                "server": server.id,
-                "site": server.site,
-                "pid": server.pid,
-                "port": server.port,
-                "way": server.way,
-                "uid": server.uid,
-                "gid": server.gid,
-                "started": int(server.started * 1e6),
-                "ready": int(server.ready),
-                "ipv6": int(server.ipv6),
-                "stopping": int(server.stopping),
-                "current": int(self._is_current(server)),
-            }
+            server.told_as(current=self._is_current(server))
             for server in self._by_id.values()
             if not server.told
         ]

@@ -10,6 +10,7 @@ from luisito.core import siteindex
 
 if TYPE_CHECKING:
     from luisito.core.siteindex import Row
+    from luisito.spawner.config import Config
 
 _SEALS: Final = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 
@@ -75,6 +76,21 @@ class Sites:
 
     def _read(self, offset: int, size: int) -> bytes:
         return os.pread(self.file, size, offset)
+
+
+def no_site(sites: Sites | None, row: Row | None, config: Config) -> str | None:
+    """Say why no server can be had for a site; None where one can.
+
+    Args:
+        sites: those that have files; None where none are read.
+        row: of the site.
+        config: of the others.
+    """
+    if sites is not None and not sites.known:
+        return "the site files have not been read yet"
+    if row is None and not config.templated:
+        return "the site has no file in SITES_DIR, and CMD_TPL is not set"
+    return None
 
 
 def is_sealed(file: int) -> bool:
