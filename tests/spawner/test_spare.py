@@ -113,6 +113,7 @@ def test_one_that_was_told_of_another_site_ends(network):
         (b"1 20001 ../etc", "site"),
         (b"1 20001 -rf", "site"),
         (b"junk", "no order to start"),
+        (b"0 9\n1 20001 a.example", "no order to start"),
     ],
 )
 def test_it_believes_no_more_than_the_spawner_does(as_user, data, message):
