@@ -8,6 +8,7 @@ import math
 from typing import Final
 
 REASONS: Final = {
+    308: "Permanent Redirect",
     400: "Bad Request",
     404: "Not Found",
     408: "Request Timeout",
@@ -22,6 +23,7 @@ REASONS: Final = {
 }
 
 _WORDS: Final = {
+    308: "The site has another address.",
     400: "The request could not be understood.",
     404: "There is no such site here.",
     408: "The request took too long to arrive.",
@@ -56,6 +58,7 @@ def page(
     detail: str = "",
     retry_after: float | None = None,
     body: bool = True,
+    location: str | None = None,
 ) -> bytes:
     """A whole response.
 
@@ -66,6 +69,7 @@ def page(
         detail: what went wrong; only for the eyes of an operator.
         retry_after: seconds; rounded up, at least 1.
         body: False in answer to HEAD.
+        location: where to ask instead.
     """
     reason = REASONS[status]
     if as_json:
@@ -84,6 +88,8 @@ def page(
         f"Content-Length: {len(content_bytes)}",
         "Cache-Control: no-store",
     ]
+    if location is not None:
+        head.append(f"Location: {location}")
     if retry_after is not None:
         head.append(f"Retry-After: {max(1, math.ceil(retry_after))}")
     if close:

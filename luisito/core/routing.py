@@ -8,7 +8,7 @@ from luisito.core.host import normalize
 from luisito.errors import BadHost, SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 DEFAULT = ("localhost", "*.localhost")
 NO_SITE = 404  # the status of a request for a host that is no site
@@ -88,8 +88,8 @@ class Routes:
 
     def __init__(self, allowed: Sequence[str] | Callable[[str], bool] | None) -> None:
         self._ask: Callable[[str], bool] | None = None
-        self._allow = _Patterns()
-        self._forbid = _Patterns()
+        self._allow = Patterns()
+        self._forbid = Patterns()
         if callable(allowed):
             self._ask = allowed
             return
@@ -153,7 +153,15 @@ class Routes:
         )
 
 
-class _Patterns:
+def above_of(host: str) -> Iterator[str]:
+    """The domains that a host is below, the nearest first."""
+    dot = host.find(".")
+    while dot != -1:
+        yield host[dot + 1 :]
+        dot = host.find(".", dot + 1)
+
+
+class Patterns:
     """Hosts by exact name and by suffix, found by one look-up a label and not by scanning."""
 
     def __init__(self) -> None:
@@ -185,9 +193,7 @@ class _Patterns:
         if host in self._exact:
             return self._exact[host]
         if self._below:
-            dot = host.find(".")
-            while dot != -1:
-                if host[dot + 1 :] in self._below:
-                    return self._below[host[dot + 1 :]]
-                dot = host.find(".", dot + 1)
+            for above in above_of(host):
+                if above in self._below:
+                    return self._below[above]
         return self._all

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from twisted.internet.interfaces import IReactorTime
 
+    from luisito.core.directory import Destination
     from luisito.core.lifecycle import Server
     from luisito.net.backend import Backend
     from luisito.net.switchboard import Switchboard
@@ -34,9 +35,12 @@ class CannotPrepareError(LuisitoError):
 class Ways:
     """What all starts share.
 
+    Args:
+        way: "port", "socket" or "fd": that servers of the template are started by.
+        tcp: whether the socket handed over to those is a TCP one.
+        of_file: the terms of a site that has a file; None for any other.
+
     Attributes:
-        way: "port", "socket" or "fd": that servers are started by.
-        tcp: whether the socket handed over is a TCP one.
         listen_dir: our own folder, for the unix sockets that are handed over.
         runtime_dir: the folder of the servers' folders.
         logs: the files of the sites' output; None where there are none.
@@ -53,6 +57,7 @@ class Ways:
         *,
         way: str,
         tcp: bool,
+        of_file: Callable[[str], Destination | None] = lambda _: None,
         listen_dir: str,
         runtime_dir: str,
         logs: SiteLogs | None,
@@ -60,9 +65,18 @@ class Ways:
     ) -> None:
         self.board, self.clock, self.readiness = board, clock, readiness
         self.diag, self.ports = diag, ports
-        self.way, self.tcp = way, tcp
+        self._template, self._of_file = (way, tcp), of_file
         self.listen_dir, self.runtime_dir = listen_dir, runtime_dir
         self.logs, self.log_rate = logs, log_rate
+
+    def way_of(self, site: str) -> tuple[str, bool]:
+        """How a site's server is reached, as its file or the template says.
+
+        Returns:
+            "port", "socket" or "fd"; and whether a socket that is handed over is a TCP one.
+        """
+        of_file = self._of_file(site)
+        return self._template if of_file is None else (of_file.way, of_file.tcp)
 
 
 _NOT_EXECUTED: Final = (
@@ -78,7 +92,7 @@ class Start:
         number: what the spawner knows it by.
         server: the policy's.
         tries: how many starts of this server there were, with this one.
-        way: see Ways; one of another process may have been started by another one than ours.
+        way: see Ways.way_of; one that had been started before may have another one than we know.
         port: for %PORT.
         backend: where it listens, once that is known.
         ready: it has been found to be ready.
@@ -95,7 +109,7 @@ class Start:
 
     def __init__(self, ways: Ways, number: int, server: Server, tries: int) -> None:
         self._ways, self.number, self.server, self.tries = ways, number, server, tries
-        self.way = ways.way
+        self.way, self._tcp = ways.way_of(server.site)
         self.port: int | None = None
         self.backend: Backend | None = None
         self.ready = False
@@ -117,10 +131,10 @@ class Start:
             PortsExhaustedError: no port is to be had.
         """
         ways = self._ways
-        if ways.way == "port":
+        if self.way == "port":
             self.port = ways.ports.choose()
-        elif ways.way == "fd":
-            path = None if ways.tcp else f"{ways.listen_dir}/{self.number}"
+        elif self.way == "fd":
+            path = None if self._tcp else f"{ways.listen_dir}/{self.number}"
             try:
                 self._listen(ListeningSocket.make(path))
             except OSError as error:

@@ -12,6 +12,7 @@ from luisito.proxy.exchange import Exchange
 from luisito.proxy.persistent import MAX_HELD, Persistent
 
 if TYPE_CHECKING:
+    from luisito.core.directory import Destination
     from luisito.core.request import RequestFields
     from luisito.proxy.gateway import Gateway
 
@@ -27,15 +28,19 @@ class Downstream(Persistent):
         passed: what goes to the app server after the request line: those lines, who asks, and the
             empty line.
         whom: what an access line says of who asked for which site (access.Form.who).
+        destination: where the request read last goes; before there is one, to no site.
     """
 
-    __slots__ = ("_block", "_peer", "_trusted", "fields", "passed", "spare", "whom")
+    __slots__ = (
+        "_block", "_peer", "_trusted", "destination", "fields", "passed", "spare", "whom",
+    )  # fmt: skip
 
     def __init__(self, gateway: Gateway, peer: bytes, port: int) -> None:
         super().__init__(gateway, port)
         self._peer = peer
         self._trusted = gateway.peers.trusts(peer)
         self.whom = gateway.form.who(peer or b"unix", b"", b"")
+        self.destination = gateway.directory.usual
         self.spare: Exchange | None = None
         # Header lines, up to the empty one, that `fields` were read from, and that need no more
         # than that; empty where there are none, so that nothing can be like them.
@@ -48,14 +53,20 @@ class Downstream(Persistent):
         """The address that it comes from; empty for a unix socket."""
         return self._peer
 
-    def _tell(self, fields: RequestFields) -> None:
+    @property
+    def sent(self) -> tuple[tuple[bytes, bytes], ...]:
+        """The forwarded fields of the request read last, where they are believed."""
+        return self.fields.forwarded if self._trusted and self.fields is not None else ()
+
+    def _tell(self, fields: RequestFields, destination: Destination) -> None:
         """Composes what the app server is told, and the access log, of this client."""
-        sent = fields.forwarded if self._trusted else ()
+        self.fields, self.destination = fields, destination
+        sent = self.sent
         told = forwarded_lines(self._peer, b"http", fields.host, self.port, sent)
-        self.fields, self.passed = fields, b"%s%s\r\n" % (fields.lines, told)
+        self.passed = b"%s%s\r\n" % (fields.lines, told)
         client, form = self.gateway.peers.client_of(self._peer, sent), self.gateway.form
         lines = fields.lines if form.of_agents else b""
-        self.whom = form.who(client, fields.site.encode(), lines)
+        self.whom = form.who(client, destination.site.encode(), lines)
 
     # ------------------------------------------------------------------ Receiver
 
@@ -137,13 +148,17 @@ class Downstream(Persistent):
         except BadMessage as error:
             self._bad(error.status, str(error))
             return
-        if fields is not self.fields:
-            self._tell(fields)
+        destination = gateway.known(fields.site) or gateway.find(fields.site)
+        if fields is not self.fields or destination is not self.destination:
+            self._tell(fields, destination)
         if line.authority is None and not fields.length:
             self._block = data[start : end + 4]
         self.spare = None
         self.exchange = exchange = Exchange(self, line, fields, end + 4)
-        exchange.start()
+        if destination.status:
+            exchange.turn_away()
+        else:
+            exchange.start()
 
     def _again(self, first: bytes, size: int) -> None:
         """A request whose header lines are those of the one before it."""
@@ -154,7 +169,11 @@ class Downstream(Persistent):
         except BadMessage as error:
             self._bad(error.status, str(error))
             return
-        if line.authority is not None:
+        # The site that the host is may have become another one.
+        if (
+            line.authority is not None
+            or self.gateway.known(fields.site) is not self.destination
+        ):
             self._request(first + self._block)
             return
         self.buffer = b""

@@ -121,7 +121,7 @@ class Exchange(Outward):
         if streams:
             self._begin_stream(now)
         else:
-            down.deadline = now + self.gateway.response_timeout
+            down.deadline = now + down.destination.response_timeout
         down.stream.send(data)
         if self.cold:
             self.gateway.answered(self)  # now, since somebody has waited long enough
@@ -148,7 +148,7 @@ class Exchange(Outward):
         if self.activity is not None:
             self.activity.last = now
         else:
-            self.down.deadline = now + self.gateway.response_timeout
+            self.down.deadline = now + self.down.destination.response_timeout
 
     def complete(self, data: bytes, now: float) -> None:
         """The last of the answer came; the connection to the app server is already free."""
@@ -221,7 +221,7 @@ class Exchange(Outward):
         Many apps never end their own side, and the client may just have gone away.
         """
         down, gateway = self.down, self.gateway
-        down.deadline = gateway.clock() + gateway.response_timeout
+        down.deadline = gateway.clock() + down.destination.response_timeout
         gateway.deadlines.add(down)
 
     def _tunnel_ended(self, upstream: Upstream, clean: bool, bytes_in: int, bytes_out: int) -> None:
@@ -268,7 +268,7 @@ class Exchange(Outward):
     def expired(self, now: float) -> None:
         """The deadline of the client's connection has passed."""
         if self._tunnel is not None:
-            due = self.active_at(now) + self.gateway.response_timeout
+            due = self.active_at(now) + self.down.destination.response_timeout
             if now < due:
                 self.down.deadline = due
             else:
@@ -293,7 +293,13 @@ class Exchange(Outward):
         else:
             self.refuse(502, reason)
 
-    def refuse(self, status: int, detail: str, retry_after: float | None = None) -> None:
+    def refuse(
+        self,
+        status: int,
+        detail: str,
+        retry_after: float | None = None,
+        location: str | None = None,
+    ) -> None:
         """Answers in place of the app server."""
         upload = self.upload
         whole = upload is None or not upload.left
@@ -306,7 +312,7 @@ class Exchange(Outward):
             self.gateway.reports.failed(self, status, detail)
         page = pages.page(
             status, as_json=self.fields.json, close=not self.keep, detail=down.shown(detail),
-            retry_after=retry_after, body=not self.line.to_head,
+            retry_after=retry_after, body=not self.line.to_head, location=location,
         )  # fmt: skip
         self.bytes_out += len(page)
         self.gateway.counters.answers += 1

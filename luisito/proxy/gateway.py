@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from functools import partial
-from math import inf
 from typing import TYPE_CHECKING, cast
 
 from twisted.internet.defer import succeed
 
 from luisito.core import access
+from luisito.core.directory import REDIRECT
 from luisito.core.memo import Memo
 from luisito.core.request import request_fields, request_line
 from luisito.core.response import LinesMemo
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
     from twisted.internet.interfaces import IReactorTime
 
+    from luisito.core.directory import Directory
     from luisito.core.request import RequestLine
-    from luisito.core.routing import Routes
     from luisito.net.backend import Backend
     from luisito.net.handed import Handed
     from luisito.net.stream import Stream
@@ -60,6 +60,10 @@ class Gateway:
         line: reads a request line (request_line).
         fields: reads the header lines of a request (request_fields).
         response: reads the head of a response (LinesMemo.response).
+        directory: where hosts go.
+        known: the same, of a host that was looked up lately and is a site; else None
+            (Directory.known).
+        find: the same, of any host (Directory.find).
         take: leases a site's server where it is awake; else None (Policy.take).
         release: gives a lease back; what it returns is for `released` (Policy.release).
         released: see Pool.
@@ -74,7 +78,7 @@ class Gateway:
         reactor: IReactorTime,
         board: Switchboard,
         settings: Settings,
-        routes: Routes,
+        directory: Directory,
         pool: Lessor,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -88,20 +92,15 @@ class Gateway:
         self.response = LinesMemo().response
         self.reports = Reports(self.clock, self.counters, self.form)
         self.log = self.reports.over
-        self._routes = routes
+        self.directory = directory
+        self.known, self.find = directory.known.get, directory.find
         self.lease_from(pool)
         self._settings, self.peers = settings, Peers(settings)
         self.head_timeout = settings.head_timeout
-        self.body_timeout = settings.body_timeout
-        self.response_timeout = settings.response_timeout
         self.keepalive_timeout = settings.keepalive_timeout
-        self.upstream_keepalive = settings.upstream_keepalive
-        self.queue_timeout, self.queue_limit = settings.queue_timeout, settings.queue_limit
-        self.upstream_max = inf if settings.upstream_max is None else settings.upstream_max
         self.max_head_size = settings.max_head_size
         header = settings.host_header
         self.host_header = None if header is None else header.lower().encode()
-        self.max_body_size = settings.max_body_size
         self._clients: set[Persistent] = set()
         self.entrance = Entrance(settings, self._clients, self.counters, clock)
         self._lingers: set[Linger] = set()
@@ -242,29 +241,37 @@ class Gateway:
         refused = self.refusal(site)
         if refused is not None:
             exchange.refused(refused)
-        elif self._settings.project_path is None or (known := self._folders.known(site)):
+        elif self._has_no_folder(site) or (known := self._folders.known(site)):
             self._pool.request(site, exchange)
         elif known is not None:
             exchange.refused(Refused(NO_SITE, f"{site} has no folder: see PROJECT_PATH"))
         else:
             self._folders.ask(site, partial(self._asked_folder, site, exchange))
 
+    def _has_no_folder(self, site: str) -> bool:
+        """Whether a site needs none: it has a file, or PROJECT_PATH is not set."""
+        return self._settings.project_path is None or self.directory.of(site) is not None
+
     def refusal(self, site: str) -> Refused | None:
-        """Why a host may have no server here; None where it may, as far as its name tells."""
-        try:
-            allowed = self._routes.allows(site)
-        except SettingsError as error:
-            return Refused(CANNOT_TELL, str(error))
-        return (
-            None if allowed else Refused(NO_SITE, f"{site} is not a site here: see ALLOWED_HOSTS")
-        )
+        """Why a site may have no server here; None where it may, as far as its key tells."""
+        if self.directory.of(site) is not None:
+            return None
+        to = self.directory.explain(site).destination
+        if to.status in (0, REDIRECT) and to.site != site:
+            return Refused(NO_SITE, f"{site} is {to.site} here: see {to.path}")
+        return Refused(to.status, to.why) if to.status else None
 
     def is_site(self, site: str) -> Deferred[bool]:
-        """Whether a host is a site: allowed, and with a folder where PROJECT_PATH is set."""
-        if not self._routes.allows(site):
-            return succeed(False)
-        if self._settings.project_path is None:
-            return succeed(True)
+        """Whether a site is one: it has a file, or is allowed, and has its PROJECT_PATH.
+
+        Raises:
+            SettingsError: the function that ALLOWED_HOSTS is has failed.
+        """
+        refused = self.refusal(site)
+        if refused is not None and refused.status == CANNOT_TELL:
+            raise SettingsError(refused.detail)
+        if refused is not None or self._has_no_folder(site):
+            return succeed(refused is None)
         return self._pool.folder_exists(site)
 
     def _ask_folder(self, site: str) -> Deferred[bool]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall
 
+    from luisito.core.directory import Destination
     from luisito.net.backend import Backend
     from luisito.proxy.gateway import Gateway
     from luisito.proxy.outward import Outward
@@ -25,10 +26,10 @@ class Line:
     made. It is there as long as somebody waits in it.
     """
 
-    __slots__ = ("_backend", "_call", "_gateway", "_tries", "_waiting")
+    __slots__ = ("_backend", "_call", "_gateway", "_terms", "_tries", "_waiting")
 
-    def __init__(self, gateway: Gateway, backend: Backend) -> None:
-        self._gateway, self._backend = gateway, backend
+    def __init__(self, gateway: Gateway, backend: Backend, destination: Destination) -> None:
+        self._gateway, self._backend, self._terms = gateway, backend, destination
         # since when each of them waits, on the clock
         self._waiting: dict[Outward, float] = {}
         self._call: IDelayedCall | None = None
@@ -40,7 +41,7 @@ class Line:
 
     def join(self, exchange: Outward, now: float) -> bool:
         """Waits; returns whether there is room for one more (QUEUE_LIMIT)."""
-        if len(self._waiting) >= self._gateway.queue_limit:
+        if len(self._waiting) >= self._terms.queue_limit:
             return False
         self._waiting[exchange] = now
         return True
@@ -64,7 +65,7 @@ class Line:
     @property
     def reason(self) -> str:
         """Why they wait."""
-        limit = self._gateway.upstream_max
+        limit = self._terms.upstream_max
         if len(self._backend.open) >= limit:
             return f"the app server has {limit} connections, and UPSTREAM_MAX allows no more"
         return "the app server's backlog is full"
@@ -92,7 +93,7 @@ class Line:
 
     def _serve(self) -> None:
         self._call = None
-        while self._waiting and len(self._backend.open) < self._gateway.upstream_max:
+        while self._waiting and len(self._backend.open) < self._terms.upstream_max:
             exchange = next(iter(self._waiting))
             try:
                 upstream = self._gateway.connect(self._backend, exchange)

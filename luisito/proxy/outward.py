@@ -5,8 +5,10 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING, Final
 
+from luisito.core.directory import REDIRECT
 from luisito.core.http1 import CHUNKED
 from luisito.core.orders import NOTHING
+from luisito.core.redirect import location
 from luisito.core.request import without_upgrade
 from luisito.core.sites import RETRY_AFTER
 from luisito.errors import BadMessage
@@ -104,7 +106,13 @@ class Outward:
 
     # -- how it ends, said by Exchange
 
-    def refuse(self, status: int, detail: str, retry_after: float | None = None) -> None:
+    def refuse(
+        self,
+        status: int,
+        detail: str,
+        retry_after: float | None = None,
+        location: str | None = None,
+    ) -> None:
         """Answers in place of the app server."""
         raise NotImplementedError
 
@@ -114,12 +122,24 @@ class Outward:
 
     # -- the lease
 
-    def start(self) -> None:
-        """Sets out for a server."""
-        fields, gateway = self.fields, self.gateway
+    def turn_away(self) -> None:
+        """The host is no site, or is redirected to one: nothing is woken for it."""
+        destination, fields = self.down.destination, self.fields
+        self.delayed, self.usual = True, False
         if fields.length and not self._take_body():
             return
-        server = gateway.take(fields.site)
+        to = None
+        if destination.status == REDIRECT:
+            sent = self.down.sent
+            to = location(destination.site, self.line.target, fields.host, fields.site, sent)
+        self.refuse(destination.status, destination.why, location=to)
+
+    def start(self) -> None:
+        """Sets out for a server."""
+        gateway, destination = self.gateway, self.down.destination
+        if self.fields.length and not self._take_body():
+            return
+        server = gateway.take(destination.site)
         if server is None:
             self._wait()
             return
@@ -131,7 +151,7 @@ class Outward:
                 # as in _send, which has no more to do than this for nearly all requests
                 self.upstream = upstream = idle.pop()
                 upstream.client = self
-                self.down.deadline = self.began + gateway.response_timeout
+                self.down.deadline = self.began + destination.response_timeout
                 stream = upstream.stream
                 stream.wrote = False
                 stream.send(message)
@@ -141,7 +161,7 @@ class Outward:
             self._dispatch()
 
     def _take_body(self) -> bool:
-        length, limit = self.fields.length, self.gateway.max_body_size
+        length, limit = self.fields.length, self.down.destination.max_body_size
         if length == CHUNKED and not self.line.minor:
             self.keep = False  # where this request ends is unknown
             self.refuse(400, "Transfer-Encoding was sent with HTTP/1.0")
@@ -164,7 +184,7 @@ class Outward:
         self.cold = self.delayed = self.waiting = True
         self.usual = False
         self.down.deadline = NEVER  # the pool counts the time of those who wait
-        self.gateway.request(self.fields.site, self)
+        self.gateway.request(self.down.destination.site, self)
 
     def granted(self, server: Server) -> None:
         """See Waiter: the pool gives a lease."""
@@ -227,9 +247,10 @@ class Outward:
             upstream: Upstream = idle.pop()  # type: ignore[assignment] # we have put it there
             upstream.claim(self)
         else:
-            if idle and len(backend.open) >= gateway.upstream_max:
+            most = self.down.destination.upstream_max
+            if idle and len(backend.open) >= most:
                 idle.pop(0).close()
-            if backend.line is not None or len(backend.open) >= gateway.upstream_max:
+            if backend.line is not None or len(backend.open) >= most:
                 self._wait_in_line(backend, now)
                 return
             try:
@@ -241,31 +262,30 @@ class Outward:
 
     def _send_on(self, upstream: Upstream, now: float) -> None:
         message, upload = self.replay, self.upload
+        timeout = self.down.destination.response_timeout
         assert message is not None  # noqa: S101 - for the types
         self.upstream = upstream
         if upload is None:
-            self.down.deadline = now + self.gateway.response_timeout
+            self.down.deadline = now + timeout
             upstream.stream.send(message)
         else:
             upstream.stream.send(message)
             upload.start(now)
-            self.down.deadline = (
-                upload.pace(now) if upload.left else now + self.gateway.response_timeout
-            )
+            self.down.deadline = upload.pace(now) if upload.left else now + timeout
 
     def _replayable(self) -> bool:
         return self.upload is None and self.line.idempotent
 
     def _wait_in_line(self, backend: Backend, now: float) -> Line | None:
         """Waits for a connection; returns where, or None if too many wait there already."""
-        line = backend.line or Line(self.gateway, backend)
+        line = backend.line or Line(self.gateway, backend, self.down.destination)
         assert isinstance(line, Line)  # noqa: S101 - for the types
         self.usual, self.delayed = False, True
         if not line.join(self, now):
             self.refuse(503, f"{line.reason}, and QUEUE_LIMIT requests wait already", RETRY_AFTER)
             return None
         self._line = line
-        self.down.deadline = now + self.gateway.queue_timeout
+        self.down.deadline = now + self.down.destination.queue_timeout
         return line
 
     def _leave_line(self, now: float) -> None:
@@ -330,7 +350,7 @@ class Outward:
             self.gateway.released(server, orders)
 
     def _start_again(self) -> None:
-        server = self.gateway.take(self.fields.site)
+        server = self.gateway.take(self.down.destination.site)
         if server is None:
             self._wait()
         else:

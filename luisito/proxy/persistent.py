@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from luisito.proxy.linger import Linger
 
 if TYPE_CHECKING:
+    from luisito.core.directory import Destination
     from luisito.net.stream import Stream
     from luisito.proxy.exchange import Exchange
     from luisito.proxy.gateway import Gateway
@@ -41,6 +42,8 @@ class Persistent:
     reads_on = False
 
     stream: Stream
+    # see Downstream
+    destination: Destination
 
     def __init__(self, gateway: Gateway, port: int) -> None:
         self.gateway, self.port = gateway, port
@@ -70,7 +73,7 @@ class Persistent:
         if exchange is not None and exchange.upstream is not None:
             exchange.upstream.hold()
             # an event stream may be silent for ever, but its reader must read
-            self.deadline = self.gateway.clock() + self.gateway.response_timeout
+            self.deadline = self.gateway.clock() + self.destination.response_timeout
 
     def drained(self) -> None:
         """See Receiver."""
@@ -112,7 +115,7 @@ class Persistent:
             # The next answer must not pile up on this one.
             self._flushing, self._next_keep = True, keep
             self._progress = -1
-            self.deadline = now + self.gateway.response_timeout
+            self.deadline = now + self.destination.response_timeout
         elif not keep:
             self.close()
         elif self.buffer or self.parting:
@@ -162,7 +165,7 @@ class Persistent:
         progress = self.stream.progress()
         if progress != self._progress:
             self._progress = progress
-            self.deadline = now + self.gateway.response_timeout
+            self.deadline = now + self.destination.response_timeout
         elif self.exchange is not None:
             self.exchange.abort("the client stopped reading")
         else:

@@ -39,7 +39,7 @@ class Reports:
         """Tells the log why an exchange failed."""
         self._log.warn(
             "{site}: {status} for {method} {target}: {detail}",
-            site=exchange.fields.site,
+            site=exchange.down.destination.site,
             status=status,
             method=exchange.line.method.decode(),
             target=access.escaped(exchange.line.target.partition(b"?")[0]).decode(),
@@ -51,7 +51,7 @@ class Reports:
         self._log.info(
             "{site}: a stream silent for {seconds:.0f} s was ended: room was needed for"
             " {wanted_by}",
-            site=exchange.fields.site,
+            site=exchange.down.destination.site,
             seconds=seconds,
             wanted_by=wanted_by,
         )
@@ -67,6 +67,8 @@ class Reports:
         began, first_byte = exchange.began, exchange.first_byte
         if end or exchange.delayed:
             start = b"cold" if exchange.cold else b"warm"
+            if exchange.down.destination.status:
+                start = b""  # no server was asked for
             ending = self.form.how(start, exchange.queued, exchange.starting, end)
         else:
             ending = self.form.at_once

@@ -73,7 +73,7 @@ class Upload:
             self.left -= end
         self._passed += end
         self._silent = False
-        limit = self._exchange.gateway.max_body_size
+        limit = self._exchange.down.destination.max_body_size
         if limit is not None and self._passed > limit:
             raise BadMessage(413, f"the body is over {limit} bytes")
         return (data, b"") if end == len(data) else (data[:end], data[end:])
@@ -138,8 +138,8 @@ class Upload:
             self._taken, self._progress = now, None
             return now + _LOOK
         if not self.left:
-            return now + self._exchange.gateway.response_timeout
-        timeout = self._exchange.gateway.body_timeout
+            return now + self._exchange.down.destination.response_timeout
+        timeout = self._exchange.down.destination.body_timeout
         self._due = due = min(now + timeout, self._began + timeout + self._passed / _MIN_RATE)
         return due
 
@@ -157,7 +157,7 @@ class Upload:
                 if self._progress is not None:
                     self._taken = now
                 self._progress = progress
-            elif now >= self._taken + exchange.gateway.response_timeout:
+            elif now >= self._taken + exchange.down.destination.response_timeout:
                 return 504
             exchange.down.deadline = now + _LOOK
         elif now < self._due:

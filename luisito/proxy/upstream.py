@@ -59,7 +59,7 @@ class Upstream:
 
     # -- idleness
 
-    def rest(self, now: float) -> None:
+    def rest(self, client: Exchange, now: float) -> None:
         """Its exchange is over, at a time on the clock; it waits for the next one."""
         self.client = None
         self._left = None
@@ -76,7 +76,7 @@ class Upstream:
             self._give_away(backend)
             return
         self.idle_since = now
-        self.deadline = now + gateway.upstream_keepalive
+        self.deadline = now + client.down.destination.upstream_keepalive
         backend.idle.append(self)
 
     def _give_away(self, backend: Backend) -> None:
@@ -149,7 +149,7 @@ class Upstream:
             ):
                 now = self._gateway.clock()
                 client.upstream = None
-                self.rest(now)
+                self.rest(client, now)
                 client.whole(self._status, self._passed + data[len(self._seen) :], now)
             else:
                 self._head(client, data)
@@ -308,7 +308,7 @@ class Upstream:
             # before, or behind the head of, the next one
             self._keep = False
         client.upstream = None
-        self.rest(now)
+        self.rest(client, now)
         client.complete(data, now)
 
     # -- long bodies

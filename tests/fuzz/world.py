@@ -14,6 +14,7 @@ from collections.abc import Callable
 from twisted.internet.task import Clock
 from twisted.logger import LogLevel, formatEvent, globalLogPublisher
 
+from luisito.core.directory import Directory
 from luisito.core.lifecycle import Server
 from luisito.core.routing import Routes
 from luisito.net.backend import Backend
@@ -23,6 +24,7 @@ from luisito.net.switchboard import Switchboard
 from luisito.proxy.accesslog import AccessLog
 from luisito.proxy.gateway import Gateway
 from luisito.settings import from_mapping
+from luisito.settings.terms import terms
 from tests.net.turns import Far, unix_pair
 from tests.proxy.rig import Pool
 
@@ -160,7 +162,12 @@ class World:
         server.data = self.door
         self.pool = Pool(server)
         self.gateway = Gateway(
-            self.timers, self.board, SETTINGS, Routes(["a.test"]), self.pool, self.timers.seconds
+            self.timers,
+            self.board,
+            SETTINGS,
+            Directory(Routes(["a.test"]), terms(SETTINGS)),
+            self.pool,
+            self.timers.seconds,
         )
         # nor on the time of day
         self.gateway._next_second, self.gateway._stamp = math.inf, b"2024-05-01T12:00:00Z"

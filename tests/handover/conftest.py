@@ -15,6 +15,7 @@ from twisted.logger import formatEvent, globalLogPublisher
 
 from luisito.core.lifecycle import State
 from luisito.core.orders import Limits
+from luisito.core.directory import Directory
 from luisito.core.routing import Routes
 from luisito.handover.passing import make_way, take_over
 from luisito.handover.predecessor import Predecessor
@@ -29,6 +30,7 @@ from luisito.proxy.gateway import Gateway
 from luisito.readiness.diag import Diag
 from luisito.readiness.watch import Readiness
 from luisito.settings import from_mapping
+from luisito.settings.terms import terms
 from tests.harness.orders import configure
 from tests.net.turns import Turns, descriptors, tcp_pair
 
@@ -115,8 +117,8 @@ class Net:
         self.pool = Pool(board, Limits(**limits), self.ways)
         self.pool.attach(spawner)
         settings = from_mapping({"CMD_TPL": "x", **world.names})
-        routes = Routes(hosts)
-        self.gateway = Gateway(board, board, settings, routes, self.pool)
+        directory = Directory(Routes(hosts), terms(settings))
+        self.gateway = Gateway(board, board, settings, directory, self.pool)
         self.yielded = self.predecessor = self.done = None
         self.others = []
 

@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.protocol import Factory
 from twisted.internet.task import Clock
 
+from luisito.core.directory import Directory
 from luisito.core.lifecycle import Server
 from luisito.core.orders import NOTHING, Order
 from luisito.core.routing import Routes
@@ -24,6 +25,7 @@ from luisito.proxy.accesslog import AccessLog
 from luisito.proxy.counters import Counters
 from luisito.proxy.gateway import Gateway
 from luisito.settings import from_mapping
+from luisito.settings.terms import terms
 from luisito.spawner.channel import close, receive, send
 from tests.net.turns import Far, Turns, tcp_pair, unix_pair
 
@@ -133,9 +135,11 @@ class Rig(Turns):
         """As a process does, with connections of its own to the app server."""
         server = Server(1, "a.test", self.clock.seconds())
         server.data = self.backend = Backend(self.listener.getsockname())
+        routes = None if self.hosts is None else Routes(self.hosts)
+        self.directory = Directory(routes, terms(self.settings), files=routes is None)
         self.pool = Pool(server, any_site=self.hosts == ["*"])
         self.gateway = gateway = Gateway(
-            self.clock, board, self.settings, Routes(self.hosts), self.pool, self.clock.seconds
+            self.clock, board, self.settings, self.directory, self.pool, self.clock.seconds
         )
         self.gateways.append(gateway)
         self.pools.append(self.pool)

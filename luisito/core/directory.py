@@ -1,0 +1,267 @@
+"""Where requests for a host go: to a site of a file, to one of the template, elsewhere or nowhere.
+
+The hosts of site files come first: exact names, then the pattern with the most labels; then what
+ALLOWED_HOSTS lets in, where there is a template; then the site that is the default. Each is found
+by one look-up a label, however many sites there are.
+"""
+
+from __future__ import annotations
+
+from math import inf
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import attrs
+
+from luisito.core.routing import CANNOT_TELL, NO_SITE, Pattern, Patterns, above_of
+from luisito.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from luisito.core.routing import Routes
+
+    Record = Mapping[str, Any]
+    """A public record (settings.sites.records)."""
+
+REDIRECT: Final = 308  # RFC 9110 section 15.4.9: the method stays
+_TERMS: Final = (
+    "response_timeout", "body_timeout", "upstream_keepalive", "upstream_max", "max_body_size",
+    "queue_limit", "queue_timeout",
+)  # fmt: skip
+_REMEMBERED: Final = 16384
+_ANY: Final = Pattern("", True)
+_SETTING: Final = "ALLOWED_HOSTS"
+
+
+@attrs.frozen(eq=False, kw_only=True)
+class Destination:
+    """Where requests for a host go, and on which terms; times are in seconds.
+
+    Attributes:
+        site: the key of the site; the host itself where it is none.
+        path: of the site's file; "" without one.
+        status: 0 where the site answers, REDIRECT where its canonical host is to be asked, else
+            what is answered in its place.
+        why: it is no site; else "".
+        way: "port", "socket" or "fd": how its server is reached.
+        tcp: the socket that is handed over is a TCP one.
+        response_timeout: see the setting; likewise the others.
+        limits: the numbers that the site's file sets, by their keys; None is no limit.
+    """
+
+    site: str = ""
+    path: str = ""
+    status: int = 0
+    why: str = ""
+    way: str = "fd"
+    tcp: bool = False
+    response_timeout: float
+    body_timeout: float
+    upstream_keepalive: float
+    upstream_max: float
+    max_body_size: int | None
+    queue_limit: int
+    queue_timeout: float
+    limits: Mapping[str, float | None] = attrs.Factory(dict)
+
+
+class Found(NamedTuple):
+    """Where requests for a host go, and what decided that.
+
+    Attributes:
+        destination: where.
+        key: of the site's file by which it has the host, "" for the name of the file; or
+            "ALLOWED_HOSTS"; None where the host is no site.
+        written: the host or pattern as it was written; "" for the default site, and where a
+            function has decided.
+        excepted: sites that leave the host out, and what says so, as it was written.
+    """
+
+    destination: Destination
+    key: str | None
+    written: str
+    excepted: tuple[tuple[str, str], ...] = ()
+
+
+class _Claim(NamedTuple):
+    """A site that has a host, or hosts.
+
+    Attributes:
+        rank: the least one wins: the name of the file.
+        key: see Found; likewise the next.
+        written: see there.
+        entry: of the site.
+    """
+
+    rank: str
+    key: str
+    written: str
+    entry: _Entry
+
+
+class _Entry:
+    """A site of a file: where its hosts go, and what they are."""
+
+    def __init__(self, record: Record, usual: Destination) -> None:
+        self.record = record
+        limits = dict(record["limits"])
+        terms = {key: limits[key] for key in _TERMS if key in limits}
+        if terms.get("upstream_max", 0) is None:
+            terms["upstream_max"] = inf
+        handed = record["handed_socket"]
+        self.destination = attrs.evolve(
+            usual,
+            site=record["site"],
+            path=record["path"],
+            way=record["way"],
+            tcp=usual.tcp if handed is None else handed == "tcp",
+            limits=limits,
+            **terms,
+        )
+        self.moved = attrs.evolve(self.destination, status=REDIRECT)
+        self.excepted = Patterns()
+        for host in record["hosts"]:
+            if host.startswith("!"):
+                self.excepted.add(host[1:], host)
+
+    def claims(self) -> Iterator[tuple[Pattern, _Claim]]:
+        """What it claims."""
+        record = self.record
+        name = record["site"]
+        rank = f"{name}.toml"
+        yield Pattern(name, False), _Claim(rank, "", name, self)
+        for key in ("aliases", "redirects", "hosts"):
+            for host in record[key]:
+                if not host.startswith("!"):
+                    yield Pattern.parse(host), _Claim(rank, key, host, self)
+        if record["default"]:
+            yield _ANY, _Claim(rank, "default", "", self)
+
+
+class Directory:
+    """All sites, by their hosts.
+
+    Args:
+        routes: the hosts of the template; None where there is none.
+        usual: the terms where a file says nothing.
+        files: there may be site files, for what is said of a host that is no site.
+
+    Attributes:
+        usual: see there.
+        known: where hosts go that were looked up lately and are sites. It is cleared when
+            something changes, and when it is full, and stays the same object.
+    """
+
+    def __init__(self, routes: Routes | None, usual: Destination, *, files: bool = False) -> None:
+        self._routes, self.usual = routes, usual
+        self._see = " and ".join(
+            name for name, has in (("SITES_DIR", files), (_SETTING, routes is not None)) if has
+        )
+        self.known: dict[str, Destination] = {}
+        self._entries: dict[str, _Entry] = {}
+        # Several sites have the same only as long as one of their files is refused for that.
+        self._claims: dict[Pattern, list[_Claim]] = {}
+
+    def __len__(self) -> int:
+        """How many sites have a file."""
+        return len(self._entries)
+
+    # -- changes
+
+    def change(self, records: Iterable[Record], gone: Iterable[str] = ()) -> None:
+        """Takes sites that are new or other than they were, and forgets those that are no more.
+
+        Args:
+            records: public records; of hosts that two of them claim, the one whose file has the
+                lesser name has them.
+            gone: names of sites.
+        """
+        self.known.clear()
+        for name in gone:
+            self._remove(name)
+        for record in records:
+            self._remove(record["site"])
+            self._entries[record["site"]] = entry = _Entry(record, self.usual)
+            for pattern, claim in entry.claims():
+                claims = self._claims.setdefault(pattern, [])
+                if all(other.entry is not entry for other in claims):
+                    claims.append(claim)
+                    claims.sort(key=lambda other: other.rank)
+
+    def _remove(self, name: str) -> None:
+        entry = self._entries.pop(name, None)
+        if entry is None:
+            return
+        for pattern, _ in entry.claims():
+            left = [claim for claim in self._claims.get(pattern, ()) if claim.entry is not entry]
+            if left:
+                self._claims[pattern] = left
+            else:
+                self._claims.pop(pattern, None)
+
+    # -- look-ups
+
+    def of(self, site: str) -> Destination | None:
+        """The terms of a site that has a file, by its key; None for any other."""
+        entry = self._entries.get(site)
+        return None if entry is None else entry.destination
+
+    def find(self, host: str) -> Destination:
+        """Where requests for a host go, given as `normalize` returns it; `known` may tell at once.
+
+        Where the function that ALLOWED_HOSTS is has failed, the status is CANNOT_TELL.
+        """
+        destination = self.explain(host).destination
+        if not destination.status:
+            if len(self.known) >= _REMEMBERED:
+                self.known.clear()
+            self.known[host] = destination
+        return destination
+
+    def explain(self, host: str) -> Found:
+        """As `find`, with what decided it."""
+        excepted: list[tuple[str, str]] = []
+        claim = self._claim(host, excepted) if self._entries else None
+        if claim is None and self._routes is not None:
+            try:
+                allowed, pattern, _ = self._routes.explain(host)
+            except SettingsError as error:
+                return self._nowhere(host, CANNOT_TELL, str(error), excepted)
+            if allowed:
+                return Found(attrs.evolve(self.usual, site=host), _SETTING, pattern)
+        claim = claim or self._open(_ANY, host, excepted)
+        if claim is None:
+            why = f"{host} is not a site here: see {self._see}"
+            return self._nowhere(host, NO_SITE, why, excepted)
+        entry = claim.entry
+        to = entry.moved if claim.key == "redirects" else entry.destination
+        return Found(to, claim.key, claim.written, tuple(excepted))
+
+    def _claim(self, host: str, excepted: list[tuple[str, str]]) -> _Claim | None:
+        """The site of a file that has a host, but for the default one."""
+        claim = self._open(Pattern(host, False), host, excepted)
+        if claim is None:
+            for above in above_of(host):
+                claim = self._open(Pattern(above, True), host, excepted)
+                if claim is not None:
+                    break
+        return claim
+
+    def _open(
+        self, pattern: Pattern, host: str, excepted: list[tuple[str, str]]
+    ) -> _Claim | None:
+        """The first claim of a pattern, of a site that does not leave the host out."""
+        for claim in self._claims.get(pattern, ()):
+            written = None
+            if claim.key in ("hosts", "default"):
+                written = claim.entry.excepted.find(host)
+            if written is None:
+                return claim
+            excepted.append((claim.entry.destination.site, written))
+        return None
+
+    def _nowhere(
+        self, host: str, status: int, why: str, excepted: list[tuple[str, str]]
+    ) -> Found:
+        to = attrs.evolve(self.usual, site=host, status=status, why=why)
+        return Found(to, None, "", tuple(excepted))
