@@ -68,6 +68,7 @@ class Leaving:
             listener.stopListening()
         parts, settings, clock = self._parts, self._settings, self._reactor
         parts.notifier.stopping()
+        parts.leave_sites()
         if lost:
             parts.close()
             return 0

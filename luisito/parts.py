@@ -11,6 +11,7 @@ from twisted.logger import Logger
 
 from luisito.control.control import Control
 from luisito.control.roles import Roles
+from luisito.core.directory import Directory
 from luisito.core.orders import Limits
 from luisito.core.routing import Routes
 from luisito.core.wire import CONTROL
@@ -21,11 +22,14 @@ from luisito.pool import Pool
 from luisito.process.files import with_limits
 from luisito.process.folders import make_listen
 from luisito.process.ports import Ports
+from luisito.process.sitefiles import SiteFiles
 from luisito.process.sitelogs import SiteLogs
 from luisito.process.start import Ways
+from luisito.process.watching import Watching
 from luisito.proxy.gateway import Gateway
 from luisito.readiness.diag import Diag
 from luisito.readiness.watch import Readiness
+from luisito.settings.terms import terms
 from luisito.stalls import StallDetector
 from luisito.systemd import Notifier
 
@@ -65,6 +69,7 @@ class Parts:
         notifier: what a service manager hears.
         stalls: who notices what holds the reactor.
         site_logs: the files of the sites' output, where they are kept.
+        site_files: the site files; None where SITES_DIR is not set.
     """
 
     _log = Logger()
@@ -87,12 +92,13 @@ class Parts:
         self._diag = diag = Diag()
         self.site_logs = self._site_logs()
         listen_dir = make_listen(hello.runtime_dir, *user, succeeds=tenure.succeeds)
+        self._directory = directory = _directory(settings, hello)
         self.pool = pool = Pool(board, _limits(settings), self._ways(hello, listen_dir))
         self._spawner = spawner = tenure.attach(board, pool)
         pool.attach(spawner)
         self.logs = Logs(spawner)
-        routes = Routes.of(settings.allowed_hosts, folders=settings.project_path is not None)
-        self.gateway = gateway = Gateway(board, board, with_limits(settings), routes, pool)
+        self.gateway = gateway = Gateway(board, board, with_limits(settings), directory, pool)
+        self.site_files, self._watching = self._watched_files()
         self.passage = Passage(board, diag, pool, gateway, spawner, runs)
         self.control = Control(
             reactor,
@@ -104,6 +110,7 @@ class Parts:
             runtime_dir=hello.runtime_dir,
             roles=Roles(started_by=os.geteuid(), serves_as=user[0], servers_as=servers),
             succession=tenure,
+            site_files=self.site_files,
             kept=kept.pop(CONTROL, None),
         )
         tenure.keep(CONTROL, self.control.fileno())
@@ -133,13 +140,21 @@ class Parts:
             Readiness(board, board, self._diag, self._owns),
             self._diag,
             Ports(*settings.port_range),
-            way=hello.way,
-            tcp=settings.handed_socket == "tcp",
+            way=self._directory.usual.way,
+            tcp=self._directory.usual.tcp,
+            of_file=self._directory.of,
             listen_dir=listen_dir,
             runtime_dir=hello.runtime_dir,
             logs=self.site_logs,
             log_rate=settings.log_rate,
         )
+
+    def _watched_files(self) -> tuple[SiteFiles | None, Watching | None]:
+        path = self._settings.sites_dir
+        if path is None:
+            return None, None
+        files = SiteFiles(self._board, self._spawner.sites, self._directory, lambda _: None)
+        return files, Watching(self._board, path, files.look)  # while we may read the folder
 
     def _open_site_log(self, site: str, rotate: bool) -> Deferred[LogFile]:
         return self._spawner.output_log(site, rotate=rotate)
@@ -169,12 +184,31 @@ class Parts:
             self.logs.add(self.site_logs.reopen)
         return asked
 
+    def read_sites(self) -> Deferred[None]:
+        """Reads the site files, and again when they have changed from now on.
+
+        Raises:
+            SettingsError: (in the Deferred) they cannot be read.
+            SpawnerLost: (in the Deferred) there is nobody to ask.
+        """
+        if self.site_files is None or self._watching is None:
+            return succeed(None)
+        self._watching.start()
+        return self.site_files.first()
+
+    def leave_sites(self) -> None:
+        """Changes of site files are not our business any more."""
+        if self.site_files is not None and self._watching is not None:
+            self._watching.close()
+            self.site_files.close()
+
     def settle(self) -> Deferred[None]:
         """Called back when all output of servers that was read is in its files."""
         return succeed(None) if self.site_logs is None else self.site_logs.settle()
 
     def close(self) -> None:
         """Ends all that is still open, and tells what has been done."""
+        self.leave_sites()
         self.control.close()
         self.notifier.close()
         self.stalls.stop()
@@ -188,6 +222,14 @@ class Parts:
             gateway.log_to(None)
         self._diag.close()
         close_pipes()
+
+
+def _directory(settings: Settings, hello: Hello) -> Directory:
+    routes = None
+    if settings.cmd_tpl is not None:
+        routes = Routes.of(settings.allowed_hosts, folders=settings.project_path is not None)
+    files = settings.sites_dir is not None
+    return Directory(routes, terms(settings, hello.way), files=files)
 
 
 def _limits(settings: Settings) -> Limits:

@@ -121,8 +121,9 @@ class LuisitoService(Service):
                 "Linux before 6.16: by what it sends through a unix socket an app can hold up all"
                 " others, for a tenth of a second at a time"
             )
-        # No request is served before its access line can be written.
-        self._access_asked.addCallback(lambda _: self._tenure.could_serve())
+        # No request is served before its access line can be written, and its site is known.
+        asked = self._access_asked.addCallback(lambda _: self._parts.read_sites())
+        asked.addCallbacks(lambda _: self._tenure.could_serve(), self._cannot_serve)
         # When the reactor begins to run, it installs handlers of its own: none is to meet those.
         signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
         self._reactor.callWhenRunning(self._take_signals)
@@ -142,6 +143,14 @@ class LuisitoService(Service):
     def taken(self) -> Deferred[None]:
         """See tenure.Holder."""
         return told(self._taken)
+
+    def _cannot_serve(self, failure: Failure) -> None:
+        if failure.check(SpawnerLost) is not None:  # which is told elsewhere
+            return
+        self._log.critical("Cannot start: {error}", error=failure.getErrorMessage())
+        self._tenure.cannot(failure.getErrorMessage())
+        stopped = self.stopService().addBoth(lambda _: self._fail())
+        stopped.addBoth(lambda _: self._stop_reactor())
 
     def _could_not_take_over(self, failure: Failure) -> None:
         if failure.check(SpawnerLost) is None:  # which is told elsewhere
@@ -166,7 +175,8 @@ class LuisitoService(Service):
             return
         settings, reactor = self.settings, self._reactor
         self._take_signals()
-        if settings.allowed_hosts is None and settings.project_path is None:
+        narrow = settings.allowed_hosts is None and settings.project_path is None
+        if narrow and settings.cmd_tpl is not None:
             self._log.info(
                 "Sites are localhost and *.localhost only; ALLOWED_HOSTS or PROJECT_PATH opens more"
             )
@@ -316,6 +326,7 @@ class LuisitoService(Service):
         super().stopService()
         for listener in self._listeners:
             listener.let_go()
+        self._parts.leave_sites()
         self._parts.control.close()
         self._parts.notifier.close()
         self._stopping = Deferred()

@@ -50,4 +50,18 @@ def _text(found: dict[str, Any]) -> str:
         ("requests", requests),
         ("stalls", f"{counters['stalls']} since the start"),
     )
-    return "\n".join(f"{name:11}  {visible(str(value))}" for name, value in lines)
+    return "\n".join(
+        f"{name:11}  {visible(str(value))}" for name, value in (*lines, *_of_files(found))
+    )
+
+
+def _of_files(found: dict[str, Any]) -> list[tuple[str, str]]:
+    """What is said of site files, where there may be any."""
+    files = found.get("site_files")
+    if files is None:
+        return []
+    broken = files["broken"]
+    lines = [("site files", f"{files['sites']} sites; {len(broken)} files are wrong")]
+    if files["unreadable"] is not None:
+        lines.append(("", files["unreadable"]))
+    return lines + [("", one["error"]) for one in broken]

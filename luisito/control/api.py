@@ -121,6 +121,8 @@ class Api(Resource):
             else:
                 _deny(request)
             return
+        # The name of a site whose file has this host; any other stays as it is.
+        site = self._gateway.find(site).site
         seen = overview.of(uid, site)
         if self._pool.policy.server(site) in seen:
             self._log.info("{site}: uid {uid} asks it to stop", site=site, uid=uid)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from luisito.control.succession import Succession
     from luisito.net.switchboard import Switchboard
     from luisito.pool import Pool
+    from luisito.process.sitefiles import SiteFiles
     from luisito.proxy.gateway import Gateway
 
 
@@ -35,6 +36,7 @@ class Control:
         runtime_dir: the one in use.
         roles: who may do what.
         succession: has us replaced.
+        site_files: see Overview.
         kept: the listening socket, where another process has made it; None to make it.
 
     Raises:
@@ -55,6 +57,7 @@ class Control:
         runtime_dir: str,
         roles: Roles,
         succession: Succession,
+        site_files: SiteFiles | None = None,
         kept: int | None = None,
     ) -> None:
         self._found = runtime_dir in (chosen, default_place(os.geteuid(), os.environ))
@@ -66,6 +69,7 @@ class Control:
             runtime_dir=runtime_dir,
             clock=reactor.seconds,
             succession=succession,
+            site_files=site_files,
         )
         api = Api(board, roles, overview, pool, gateway, succession)
         connections = Connections(board, api, roles)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from luisito.control.succession import Succession
     from luisito.core.sites import Failure
     from luisito.pool import Pool
+    from luisito.process.sitefiles import SiteFiles
     from luisito.proxy.counters import Counters
 
     Row: TypeAlias = dict[str, str | int | float | None]
@@ -43,6 +44,7 @@ class Overview:
         runtime_dir: the one in use.
         clock: the pool's, in seconds.
         succession: whether a successor was refused.
+        site_files: which are broken; None where SITES_DIR is not set.
 
     Attributes:
         stopping: Luisito finishes what is in flight, and ends.
@@ -58,11 +60,12 @@ class Overview:
         runtime_dir: str,
         clock: Callable[[], float],
         succession: Succession,
+        site_files: SiteFiles | None = None,
     ) -> None:
         self._pool, self._counters, self._roles = pool, counters, roles
         self._max_servers, self._runtime_dir = max_servers, runtime_dir
         self._clock, self._began = clock, clock()
-        self._succession = succession
+        self._succession, self._site_files = succession, site_files
         self.stopping = False
 
     def status(self) -> dict[str, object]:
@@ -79,7 +82,18 @@ class Overview:
             "max_servers": self._max_servers,
             "servers": {**servers, WORDS[State.FAILED]: len(self._failed())},
             "waiting": policy.waiting,
+            "site_files": self._of_files(),
             "counters": self._counters.as_dict(),
+        }
+
+    def _of_files(self) -> dict[str, object] | None:
+        files = self._site_files
+        if files is None:
+            return None
+        return {
+            "sites": len(files.records),
+            "unreadable": files.failed or None,
+            "broken": [{"path": path, "error": why} for path, why in files.broken.items()],
         }
 
     def servers(self, uid: int) -> Iterator[Row]:

@@ -247,9 +247,7 @@ class Directory:
                     break
         return claim
 
-    def _open(
-        self, pattern: Pattern, host: str, excepted: list[tuple[str, str]]
-    ) -> _Claim | None:
+    def _open(self, pattern: Pattern, host: str, excepted: list[tuple[str, str]]) -> _Claim | None:
         """The first claim of a pattern, of a site that does not leave the host out."""
         for claim in self._claims.get(pattern, ()):
             written = None
@@ -260,8 +258,6 @@ class Directory:
             excepted.append((claim.entry.destination.site, written))
         return None
 
-    def _nowhere(
-        self, host: str, status: int, why: str, excepted: list[tuple[str, str]]
-    ) -> Found:
+    def _nowhere(self, host: str, status: int, why: str, excepted: list[tuple[str, str]]) -> Found:
         to = attrs.evolve(self.usual, site=host, status=status, why=why)
         return Found(to, None, "", tuple(excepted))

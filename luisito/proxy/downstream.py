@@ -170,10 +170,7 @@ class Downstream(Persistent):
             self._bad(error.status, str(error))
             return
         # The site that the host is may have become another one.
-        if (
-            line.authority is not None
-            or self.gateway.known(fields.site) is not self.destination
-        ):
+        if line.authority is not None or self.gateway.known(fields.site) is not self.destination:
             self._request(first + self._block)
             return
         self.buffer = b""

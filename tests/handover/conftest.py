@@ -13,9 +13,9 @@ from twisted.internet.base import DelayedCall
 from twisted.internet.defer import Deferred
 from twisted.logger import formatEvent, globalLogPublisher
 
+from luisito.core.directory import Directory
 from luisito.core.lifecycle import State
 from luisito.core.orders import Limits
-from luisito.core.directory import Directory
 from luisito.core.routing import Routes
 from luisito.handover.passing import make_way, take_over
 from luisito.handover.predecessor import Predecessor

@@ -86,7 +86,7 @@ class Server:
 
     Args:
         settings: of settings.py, beside DEFAULTS; `CMD_TPL` is the strict origin where it is
-            missing; in any of them <folder> is the server's folder, and <port> its port.
+            missing, and left out where it is None; in any of them <folder> is the server's folder, and <port> its port.
         how: "twistd", "daemon", "tac", "tac daemon", "twist" or "run" (whose command and options
             come from settings).
         ordinary: started by an ordinary user, where we are root; or that user's name.
@@ -208,6 +208,8 @@ class Server:
         names.setdefault("LISTEN", f"tcp:{self.port}:interface=127.0.0.1")
         names.setdefault("ACCESS_LOG", str(self.access_path))
         names.setdefault("RUNTIME_DIR", str(self.runtime))
+        if names["CMD_TPL"] is None:
+            del names["CMD_TPL"]
         text = "".join(f"{name} = {value!r}\n" for name, value in names.items())
         text = text.replace("<folder>", str(self.folder)).replace("<port>", str(self.port))
         (self.folder / "settings.py").write_text(text)
