@@ -86,7 +86,8 @@ class Server:
 
     Args:
         settings: of settings.py, beside DEFAULTS; `CMD_TPL` is the strict origin where it is
-            missing, and left out where it is None; in any of them <folder> is the server's folder, and <port> its port.
+            missing, and left out where it is None; in any of them <folder> is the server's folder,
+            and <port> its port.
         how: "twistd", "daemon", "tac", "tac daemon", "twist" or "run" (whose command and options
             come from settings).
         ordinary: started by an ordinary user, where we are root; or that user's name.

@@ -110,8 +110,8 @@ def test_hosts_of_site_files(sites, as_whom):
 
 def test_a_redirect_wakes_nothing(sites):
     served = sites({"shop.example": 'redirects = ["old.example"]\n'})
-    headers = [("X-Forwarded-Proto", "https")]
-    response = served.server.request("/x", host="old.example", headers=headers)
+    proto = [("X-Forwarded-Proto", "https")]
+    response = served.server.request("/x", host="old.example", fields=proto)
     assert (response.status, response.get("location")) == (308, "https://shop.example/x")
     assert served.server.servers() == {}
     processes.until(lambda: lines(served.server), 10, "its access line")
