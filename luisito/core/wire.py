@@ -243,10 +243,12 @@ class Take(NamedTuple):
     """Serve from now on; beside it the other ends of such pairs, where anybody has made way.
 
     `last`: the highest number of a server so far. `words`: why nobody has; "" where that is right.
+    `pairs`: how many ends there are.
     """
 
     last: int
     words: str
+    pairs: int = 0
 
 
 class NotReplaced(NamedTuple):

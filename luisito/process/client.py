@@ -229,6 +229,12 @@ class Spawner(Questions):
         for pair in pairs:
             pair.setblocking(False)
         if isinstance(fact, wire.Take):
+            if len(pairs) < fact.pairs:
+                self._log.error(
+                    "no room for the descriptors of {count} that served before; what they have in"
+                    " flight may lose its server",
+                    count=fact.pairs,
+                )
             office.told_to_take(fact.last, fact.words, pairs)
         elif isinstance(fact, wire.NotReplaced):
             office.not_replaced(fact.message)

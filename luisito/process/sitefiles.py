@@ -142,8 +142,8 @@ class SiteFiles:
         for change in changes:
             self._changed(change)
 
-    def _taken(self, broken: Sequence[Sequence[str]]) -> None:
-        before, self.broken = self.broken, dict(map(tuple, broken))
+    def _taken(self, broken: Sequence[list[str]]) -> None:
+        before, self.broken = self.broken, dict(broken)
         for path, message in self.broken.items():
             if before.get(path) != message:
                 name = os.path.basename(path).removesuffix(".toml")

@@ -306,7 +306,8 @@ class Networks:
         usual = "stop" if self._foreground else "replace"
         self._succession.replaces = (link.config.on_crash or usual) == "replace"
         last = self._host.served_by(link, link.config)
-        link.send(wire.Take(last, self._words[: wire.MAX_TEXT]), tuple(self.pairs))
+        words = self._words[: wire.MAX_TEXT]
+        link.send(wire.Take(last, words, len(self.pairs)), tuple(self.pairs))
         channel.close(self.pairs)
         self.pairs, self._words = [], ""
         if self._terminated:

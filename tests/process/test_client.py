@@ -8,11 +8,14 @@ import time
 import pytest
 from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.task import deferLater
+from twisted.logger import capturedLogs
 
+from luisito.core import wire
 from luisito.errors import SettingsError, SpawnerLost
 from luisito.process.client import Spawner
 from luisito.process.handshake import how_started
-from luisito.process.launch import launch
+from luisito.process.launch import Launched, launch
+from luisito.spawner import channel
 from tests.core.heads import calls
 from tests.harness.orders import configure
 from tests.harness.processes import removed
@@ -236,6 +239,34 @@ def test_no_room_for_the_descriptors_of_a_server_35(world):
     assert (kind, server, overloaded) == ("failed", 1, True)
     assert "open files" in message
     assert one.result(one.spawner.servers()) == []
+
+
+class Office:
+    """Notes with how many of those before it takes over."""
+
+    taken = None
+
+    def told_to_take(self, last, words, pairs):
+        self.taken = len(pairs)
+
+
+def test_no_room_for_the_descriptors_of_who_served_before_35():
+    """It comes with none of them, and that is said."""
+    reactor, office = EPollReactor(), Office()
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours.setblocking(False)
+    spawner = Spawner(reactor, Launched(ours, None, None), Notes(reactor), office)
+    with capturedLogs() as logs:
+        channel.send(theirs, wire.encode(wire.Take(1, "", 2)))
+        spawner.doRead()
+    assert office.taken == 0
+    assert [log["count"] for log in logs if "no room for the desc" in log["log_format"]] == [2]
+    spawner.leave()
+    ours.close()
+    theirs.close()
+    for reader in reactor.removeAll():
+        reader.connectionLost(None)
+    reactor._poller.close()
 
 
 def test_orders_wait_while_the_spawner_does_not_read(world):
