@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from luisito.core.lifecycle import Server
     from luisito.core.sites import Sites
 
-_CHANGED = "the settings it was started by have changed"
+CHANGED = "the settings it was started by have changed"
 _SUPERSEDED = "its site has a newer server"
 _ON_ITS_WAY = "it was on its way out already"
 
@@ -52,8 +52,8 @@ class Known:
 def take_in(known: Sequence[Known], fleet: Fleet, sites: Sites, now: float) -> list[Server]:
     """Take servers into a fleet, each to where it would stand had it been started there.
 
-    Of several for one site the one that was started last serves it. The others are DRAINING, and so
-    is what is not current.
+    Of several for one site the one that was started last serves it, and one that is READY until
+    that is so too (the site rolls). The others are DRAINING, and so is what is not current.
 
     Args:
         known: the servers; times that are still to come count as now.
@@ -66,38 +66,39 @@ def take_in(known: Sequence[Known], fleet: Fleet, sites: Sites, now: float) -> l
     """
     taken: dict[int, Server] = {}
     serving: dict[str, int] = {}
-    # The fleet's orders rise with the times, so each step is done for all in the order of its time.
+    awake: dict[str, int] = {}
     for number, one in sorted(enumerate(known), key=lambda each: each[1].started_at):
-        taken[number] = server = fleet.launch(one.site, min(one.started_at, now))
+        taken[number] = server = fleet.launch(
+            one.site, sites.limits_of(one.site), min(one.started_at, now)
+        )
         server.leases, server.released, server.early = one.leases, one.released, one.early
         server.ready_at, server.used_at = min(one.ready_at, now), min(one.used_at, now)
+        if one.state is State.READY:
+            awake[one.site] = number
         if one.current and one.state in (State.STARTING, State.READY):
             serving[one.site] = number
+    beside: dict[str, int] = {}
+    for site, number in serving.items():
+        if site in awake and known[number].state is State.STARTING and not known[number].leases:
+            beside[site], serving[site] = number, awake[site]
     ready: list[Server] = []
-    stopping: list[tuple[float, Server]] = []
     for number, server in taken.items():
         one = known[number]
         if one.state is State.STOPPING:
-            stopping.append((min(one.signalled_at, now), server))
+            fleet.stop(server, min(one.signalled_at, now))
         elif serving.get(one.site) == number:
             sites.serve(server)
             if one.state is State.READY:
                 ready.append(server)
+        elif beside.get(one.site) == number:
+            sites.put_beside(server)
+            fleet.put_beside(server)
         elif one.state is State.DRAINING:
             fleet.drain(server, _ON_ITS_WAY)
         else:
-            fleet.drain(server, _SUPERSEDED if one.current else _CHANGED)
-    for at, server in sorted(stopping, key=lambda each: each[0]):
-        fleet.stop(server, at)
-    _make_ready(ready, fleet)
-    return [taken[number] for number in range(len(known))]
-
-
-def _make_ready(servers: list[Server], fleet: Fleet) -> None:
-    for server in sorted(servers, key=lambda each: each.ready_at):
-        used_at = server.used_at
-        fleet.admit(server, server.ready_at)
-        server.used_at = used_at
-    for server in sorted(servers, key=lambda each: each.used_at):
+            fleet.drain(server, _SUPERSEDED if one.current else CHANGED)
+    for server in sorted(ready, key=lambda each: each.used_at):
+        fleet.admit(server)
         if not server.leases:
             server.order[server] = None
+    return [taken[number] for number in range(len(known))]

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from math import inf
 from typing import TYPE_CHECKING, Final
 
+from luisito.core.clock import Clock
 from luisito.core.idle import Idle
 from luisito.core.lifecycle import Server, State, move
 
 if TYPE_CHECKING:
-    from luisito.core.orders import Limits
+    from luisito.core.orders import Limits, SiteLimits
 
 READY: Final = State.READY  # a global is cheaper than an attribute of an enum
 
@@ -21,17 +22,18 @@ class Fleet:
         by_id: all of them.
         ready: those that are READY, by site.
         idle: of these, those without a lease, in the order of their last use.
+        unused: those that are READY and have an idle_timeout, with a time before which that cannot
+            be over: the warm path does not set it.
         draining: those that are DRAINING, with the reason.
         starting: those that are STARTING, with the time when start_timeout is over.
-        abandoned: of these, those that start for nobody, with the time when they are given up.
+        beside: of these, those that are to replace a READY server of their site.
+        abandoned: those that start for nobody, with the time when they are given up.
         stopping: those that are STOPPING, with the time of the next SIGKILL.
-
-    The times, in seconds, rise from the front, since all timeouts of a kind are equally long.
     """
 
     __slots__ = (
-        "_limits", "_next_id", "abandoned", "by_id", "draining", "idle", "ready", "starting",
-        "stopping",
+        "_gone_surplus", "_limits", "_next_id", "_surplus", "abandoned", "beside", "by_id",
+        "draining", "idle", "ready", "starting", "stopping", "unused",
     )  # fmt: skip
 
     def __init__(self, limits: Limits) -> None:
@@ -39,38 +41,106 @@ class Fleet:
         self._next_id = 1
         self.by_id: dict[int, Server] = {}
         self.ready: dict[str, Server] = {}
-        self.idle = Idle(limits.min_alive)
+        self.idle = Idle()
+        self.unused: Clock[Server] = Clock()
         self.draining: dict[Server, str] = {}
-        self.starting: OrderedDict[Server, float] = OrderedDict()
-        self.abandoned: OrderedDict[Server, float] = OrderedDict()
-        self.stopping: OrderedDict[Server, float] = OrderedDict()
+        self.starting: Clock[Server] = Clock()
+        self.beside: set[Server] = set()
+        self.abandoned: Clock[Server] = Clock()
+        self.stopping: Clock[Server] = Clock()
+        # What exists because a site rolls: the new server until it is ready, then the old one.
+        self._surplus: set[Server] = set()
+        self._gone_surplus: set[Server] = set()  # of what did, that which is STOPPING
+
+    # Room. Sites that roll have room of their own beyond max_servers and overlap, so that they take
+    # none from others. It is in use until what they let go has gone. Where that drains, which may
+    # take hours, another roll has the room that max_servers leaves.
 
     @property
     def alive(self) -> int:
         """How many count against max_servers."""
         return len(self.starting) + len(self.ready) + len(self.draining)
 
-    def launch(self, site: str, now: float) -> Server:
+    @property
+    def surplus(self) -> int:
+        """How many of these have room of their own because a site rolls."""
+        return min(len(self._surplus), self._limits.max_rolling)
+
+    def full(self) -> bool:
+        """Tell whether nothing may start before something else goes."""
+        return self.alive - self.surplus >= self._limits.max_servers
+
+    def crowded(self) -> bool:
+        """Tell whether as many start as may at a time."""
+        return len(self.starting) - len(self.beside) >= self._limits.max_starting
+
+    def fits(self) -> bool:
+        """Tell whether one more process may exist."""
+        surplus = min(len(self._surplus) + len(self._gone_surplus), self._limits.max_rolling)
+        count = self.alive + len(self.stopping) - surplus
+        return count < self._limits.max_servers + self._limits.overlap
+
+    def may_roll(self) -> bool:
+        """Tell whether one more server may start beside one that is READY."""
+        limits, alive = self._limits, self.alive
+        bound = limits.max_servers + limits.max_rolling
+        return (
+            len(self.beside) + len(self._gone_surplus) < limits.max_rolling
+            and alive < bound
+            and alive + len(self.stopping) < bound + limits.overlap
+        )
+
+    # Moves
+
+    def launch(self, site: str, limits: SiteLimits, now: float) -> Server:
         """A new server, STARTING."""
         server = Server(self._next_id, site, now)
         self._next_id += 1
+        server.limits = limits
         server.state = move(server.state, State.STARTING)
         self.by_id[server.id] = server
-        self.starting[server] = now + self._limits.start_timeout
+        self.starting.set(server, now + limits.start_timeout)
         return server
 
-    def admit(self, server: Server, now: float) -> None:
-        """Make a server READY; whoever gives it no lease at once puts it into its order."""
-        del self.starting[server]
-        self.abandoned.pop(server, None)
+    def put_beside(self, server: Server) -> None:
+        """Note that a STARTING server is to replace a READY one."""
+        self.beside.add(server)
+        self._surplus.add(server)
+
+    def promote(self, server: Server) -> None:
+        """Note that the server has gone that this one was to replace."""
+        self.beside.discard(server)
+        self._surplus.discard(server)
+
+    def replace(self, old: Server, new: Server) -> None:
+        """Note that a server is ready that was put beside another one, which goes now."""
+        self.promote(new)
+        self._surplus.add(old)
+
+    def admit(self, server: Server) -> None:
+        """Make a server READY since its `ready_at`, and used at its `used_at`.
+
+        Whoever gives it no lease at once puts it into its order.
+        """
+        self.starting.discard(server)
+        self.abandoned.discard(server)
         server.state = move(server.state, READY)
-        server.ready_at = server.used_at = now
         self.ready[server.site] = server
         self.idle.admit(server)
+        self._watch_use(server)
+
+    def limit(self, server: Server, limits: SiteLimits) -> None:
+        """Note that a server that is STARTING or READY has other limits from now on."""
+        server.limits = limits
+        if server.state is READY:
+            self.idle.limit(server)
+            self._watch_use(server)
+        else:
+            self.starting.set(server, server.started_at + limits.start_timeout)
 
     def abandon(self, server: Server, now: float) -> None:
         """Note that a server starts for nobody any more."""
-        self.abandoned[server] = now + self._limits.abandon_grace
+        self.abandoned.set(server, now + self._limits.abandon_grace)
 
     def drain(self, server: Server, reason: str) -> None:
         """Make a server DRAINING."""
@@ -79,17 +149,21 @@ class Fleet:
 
     def stop(self, server: Server, now: float) -> None:
         """Make a server STOPPING."""
+        surplus = server in self._surplus
         self._leave(server, State.STOPPING)
-        self.stopping[server] = now + self._limits.stop_timeout
+        if surplus:
+            self._surplus.discard(server)
+            self._gone_surplus.add(server)
+        self.kill_later(server, now)
 
     def kill_later(self, server: Server, now: float) -> None:
         """Put off the next SIGKILL of a STOPPING server."""
-        self.stopping[server] = now + self._limits.stop_timeout
-        self.stopping.move_to_end(server)
+        self.stopping.set(server, now + server.limits.stop_timeout)
 
     def remove(self, server: Server, state: State) -> None:
         """Forget a server, which is ABSENT or FAILED from now on."""
         self._leave(server, state)
+        self._surplus.discard(server)
         del self.by_id[server.id]
         server.leases = 0  # so that a late release is harmless
 
@@ -97,14 +171,21 @@ class Fleet:
         """Forget all servers; none of them takes a new lease any more."""
         for server in [*self.starting, *self.ready.values()]:
             self.drain(server, "")
-        for memory in (self.by_id, self.draining, self.stopping):
+        for memory in (
+            self.by_id, self.draining, self.stopping, self._surplus, self._gone_surplus,
+        ):  # fmt: skip
             memory.clear()
 
-    def unused_at(self) -> tuple[float, Server] | None:
-        """Tell which idle server reaches its idle_timeout first, and when."""
-        if self._limits.idle_timeout is None or (server := self.idle.oldest()) is None:
-            return None
-        return server.used_at + self._limits.idle_timeout, server
+    def overdue(self, now: float) -> list[Server]:
+        """Tell which servers have reached their idle_timeout, the one that did first in front."""
+        found = []
+        for server in self.unused.due(now):
+            timeout = server.limits.idle_timeout or inf
+            if not server.leases and server.used_at + timeout <= now:
+                found.append(server)
+            else:
+                self.unused.set(server, (now if server.leases else server.used_at) + timeout)
+        return found
 
     def counts(self) -> dict[State, int]:
         """Tell how many servers are in each state."""
@@ -119,9 +200,18 @@ class Fleet:
         """Move a server on, out of every order it stood in."""
         if server.state is READY:
             del self.ready[server.site]
-            server.order.pop(server, None)
+            self.idle.leave(server)
+            self.unused.discard(server)
         server.state = move(server.state, to)
-        self.starting.pop(server, None)
-        self.abandoned.pop(server, None)
+        self.starting.discard(server)
+        self.beside.discard(server)
+        self.abandoned.discard(server)
         self.draining.pop(server, None)
-        self.stopping.pop(server, None)
+        self.stopping.discard(server)
+        self._gone_surplus.discard(server)
+
+    def _watch_use(self, server: Server) -> None:
+        if server.limits.idle_timeout is None:
+            self.unused.discard(server)
+        else:
+            self.unused.set(server, server.used_at + server.limits.idle_timeout)

@@ -21,6 +21,7 @@ _STATUS: Final = {
     Refusal.BACKING_OFF: 502,
     Refusal.OVERLOADED: 503,
     Refusal.SHUTTING_DOWN: 503,
+    Refusal.NO_SITE: 404,
 }
 
 

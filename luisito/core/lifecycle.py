@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from luisito.core.orders import SiteLimits
+
 
 class State(enum.Enum):
     """What a server process is doing; ABSENT and FAILED have no process."""
@@ -66,6 +68,7 @@ class Server:
         started_at: when its spawn was ordered, in seconds of a monotonic clock.
         ready_at: when it became ready, likewise; 0.0 before.
         used_at: the latest of ready, last queued grant and last release, likewise.
+        limits: of its site, as they were when it was last its site's server.
         order: the order of idle servers that it stands in while it has no lease.
         data: whatever the shell wants to keep beside it; the policy never looks.
     """
@@ -75,6 +78,7 @@ class Server:
         "early",
         "id",
         "leases",
+        "limits",
         "order",
         "ready_at",
         "released",
@@ -84,6 +88,7 @@ class Server:
         "used_at",
     )
 
+    limits: SiteLimits
     order: dict[Server, None]
 
     def __init__(self, number: int, site: str, now: float) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 from attrs.validators import ge, gt, optional
@@ -15,37 +15,60 @@ if TYPE_CHECKING:
     from luisito.core.streams import Streaming
 
 
-@attrs.frozen
-class Limits:
-    """The bounds of the pool; times in seconds.
+@attrs.frozen(kw_only=True)
+class SiteLimits:
+    """The bounds that a site may have of its own; times in seconds.
 
     Attributes:
-        max_servers: servers STARTING, READY or DRAINING at any time.
-        overlap: how many more may exist while others are STOPPING.
-        max_starting: servers STARTING at a time.
-        queue_limit: requests of one site that may wait.
-        queue_total: requests of all sites that may wait.
+        queue_limit: requests of the site that may wait.
         queue_timeout: how long a request waits for its server to be spawned.
         start_timeout: how long a server may take from the spawn until it is ready.
         stop_timeout: from SIGTERM to SIGKILL, and from each SIGKILL to the next.
         idle_timeout: a server unused for so long is stopped; None lets the pool stay full.
         min_alive: a server is not evicted before it was ready for so long.
         stream_idle: streams that were silent for so long may be ended for room; None: never.
-        abandon_grace: a server that starts for nobody any more is stopped after so long.
     """
 
-    max_servers: int = attrs.field(default=10, validator=ge(1))
-    overlap: int = attrs.field(default=1, validator=ge(0))
-    max_starting: int = attrs.field(default=4, validator=ge(1))
     queue_limit: int = attrs.field(default=100, validator=ge(1))
-    queue_total: int = attrs.field(default=1000, validator=ge(1))
     queue_timeout: float = attrs.field(default=45.0, validator=ge(0))
     start_timeout: float = attrs.field(default=60.0, validator=gt(0))
     stop_timeout: float = attrs.field(default=10.0, validator=gt(0))
     idle_timeout: float | None = attrs.field(default=None, validator=optional(gt(0)))
     min_alive: float = attrs.field(default=0.0, validator=ge(0))
     stream_idle: float | None = attrs.field(default=None, validator=optional(gt(0)))
+
+
+@attrs.frozen(kw_only=True)
+class Limits(SiteLimits):
+    """The bounds of the pool, and those of the sites that have none of their own.
+
+    Attributes:
+        max_servers: servers STARTING, READY or DRAINING at any time.
+        overlap: how many more may exist while others are STOPPING.
+        max_rolling: how many more may exist for sites that roll, whose old server serves while the
+            new one starts.
+        max_starting: servers STARTING at a time, not counting those of sites that roll.
+        queue_total: requests of all sites that may wait.
+        abandon_grace: a server that starts for nobody any more is stopped after so long.
+    """
+
+    max_servers: int = attrs.field(default=10, validator=ge(1))
+    overlap: int = attrs.field(default=1, validator=ge(0))
+    max_rolling: int = attrs.field(default=1, validator=ge(1))
+    max_starting: int = attrs.field(default=4, validator=ge(1))
+    queue_total: int = attrs.field(default=1000, validator=ge(1))
     abandon_grace: float = attrs.field(default=5.0, validator=ge(0))
+
+    def of_site(self, **own: float | None) -> SiteLimits:
+        """The limits of a site that has some of its own; the others are the pool's.
+
+        Raises:
+            TypeError: no site has such a limit of its own.
+            ValueError: a value is out of bounds.
+        """
+        names = [field.name for field in attrs.fields(SiteLimits)]
+        values: dict[str, Any] = {name: getattr(self, name) for name in names}
+        return SiteLimits(**(values | own))
 
 
 class Refusal(enum.Enum):
@@ -58,6 +81,7 @@ class Refusal(enum.Enum):
     BACKING_OFF = "the server failed a moment ago"
     OVERLOADED = "the system could not make a process"
     SHUTTING_DOWN = "Luisito is shutting down"
+    NO_SITE = "the site is no more"
 
 
 @attrs.frozen

@@ -2,41 +2,34 @@
 
 from __future__ import annotations
 
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from luisito.core.adoption import take_in
-from luisito.core.backoff import BackOff
-from luisito.core.fleet import READY, Fleet
+from luisito.core.adoption import CHANGED, take_in
+from luisito.core.fleet import READY
+from luisito.core.leasing import Leasing
 from luisito.core.lifecycle import Server, State
-from luisito.core.orders import (
-    NOTHING,
-    Grant,
-    Limits,
-    Order,
-    Refusal,
-    Refuse,
-)
-from luisito.core.room import Room
+from luisito.core.orders import NOTHING, Limits, Order, Refusal, Refuse, SiteLimits
 from luisito.core.schedule import Schedule
-from luisito.core.sites import RETRY_AFTER, Failure, Site, Sites, Waiting
-from luisito.core.streams import Streams
+from luisito.core.sites import RETRY_AFTER, Failure, Waiting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from luisito.core.adoption import Known
-    from luisito.core.streams import Streaming
+    from luisito.core.backoff import BackOff
 
 
-class Policy:
+class Policy(Leasing):
     """The pool: facts come in as method calls, orders go out as their results.
 
-    Always true, but for what is adopted: STARTING + READY + DRAINING <= max_servers, and with
-    STOPPING <= max_servers + overlap. Facts about a server that has gone meanwhile are harmless.
-    `now` is in seconds of a monotonic clock and never goes back. No operation grows with the number
-    of servers, but for `adopt` and `resign`, and for the search for silent streams, which somebody
-    who waits causes once a second at most.
+    Always true, but for what is adopted: STARTING + READY + DRAINING <= max_servers + max_rolling,
+    and with STOPPING <= max_servers + overlap + max_rolling. What goes beyond the sums without
+    max_rolling are new servers of sites that roll, and the old ones that go for them.
+
+    Facts about a server that has gone meanwhile are harmless. `now` is in seconds of a monotonic
+    clock and never goes back. No operation grows with the number of servers, but for `adopt` and
+    `resign`, and for the search for silent streams, which somebody who waits causes once a second
+    at most. To set a time costs the logarithm of that number.
 
     Args:
         limits: the bounds.
@@ -47,79 +40,8 @@ class Policy:
     def __init__(
         self, limits: Limits, random: Callable[[], float], back_off: BackOff | None = None
     ) -> None:
-        self.limits = limits
-        self._sites = Sites(limits, random, back_off or BackOff())
-        self._fleet = fleet = Fleet(limits)
-        self._streams = Streams(limits.stream_idle, limits.min_alive)
-        self._room = room = Room(limits, self._sites, fleet, self._streams)
-        self._fill = room.fill
-        self._schedule = Schedule(limits, self._sites, fleet, self._streams, room)
-        self._closing = False
-        self._parked = self._sites.parked
-        self._ready = fleet.ready
-
-    # The warm path: no call into Python code, no allocation.
-
-    def take(self, site: str) -> Server | None:
-        """Lease the READY server of a site at once; None means: ask `requested`."""
-        server = self._ready.get(site)
-        if server is None:
-            return None
-        if not server.leases:
-            server.order.pop(server, None)
-        server.leases += 1
-        return server
-
-    def release(self, server: Server, now: float) -> Sequence[Order]:
-        """Give a lease back; NOTHING where that changes nothing for anybody else."""
-        leases = server.leases
-        server.released += 1
-        if leases > 1:
-            server.leases = leases - 1
-            server.used_at = now
-            return NOTHING
-        if leases and server.state is READY:
-            server.leases = 0
-            server.used_at = now
-            server.order[server] = None
-            return self._fill(now, []) if self._parked else NOTHING
-        return self._released_last(server, now) if leases else NOTHING
-
-    # Facts about requests
-
-    def requested(self, site: str, waiter: Hashable, now: float) -> Sequence[Order]:
-        """Queue a request that `take` had no server for; it gets one Grant or one Refuse.
-
-        Args:
-            site: the site asked for.
-            waiter: names the request in the orders; unique among those that wait.
-            now: seconds.
-
-        Raises:
-            ValueError: the waiter waits already.
-        """
-        if waiter in self._sites.waiting:
-            raise ValueError(f"waiter {waiter!r} waits already; each request needs its own")
-        if self._closing:
-            return [Refuse(waiter, Refusal.SHUTTING_DOWN, RETRY_AFTER, "")]
-        if (ready := self.take(site)) is not None:
-            ready.used_at = now
-            return [Grant(waiter, ready)]
-        record = self._sites.enqueue(site, waiter, now)
-        if isinstance(record, Refuse):
-            return [record]
-        if record.server is None:
-            self._sites.park(waiter, now)
-            return self._fill(now, [])
-        self._fleet.abandoned.pop(record.server, None)
-        return self._grant_early(record, record.server, now, [])
-
-    def cancelled(self, waiter: Hashable, now: float) -> Sequence[Order]:
-        """Forget a request whose client left while it waited; an unknown one is harmless."""
-        if waiter not in self._sites.waiting:
-            return NOTHING
-        self._look_after(self._sites.dequeue(waiter), now)
-        return self._fill(now, [])
+        super().__init__(limits, random, back_off)
+        self._schedule = Schedule(self._sites, self._fleet, self._streams, self._room, self._rolls)
 
     # Facts about servers
 
@@ -134,12 +56,18 @@ class Policy:
         return self._grant_early(self._sites.by_name[server.site], server, now, [])
 
     def ready(self, server: Server, now: float) -> Sequence[Order]:
-        """Hear that the server is ready: all its waiters get their lease."""
+        """Hear that the server is ready: all its waiters get their lease.
+
+        Where its site rolls, the old server takes no new lease from now on.
+        """
         if server.state is not State.STARTING:
             return NOTHING
-        record = self._sites.by_name[server.site]
-        self._fleet.admit(server, now)
         orders: list[Order] = []
+        record = self._sites.by_name[server.site]
+        if record.beside is server and record.server is not None:
+            self._room.replace(record.server, server, now, orders)
+        server.ready_at = server.used_at = now
+        self._fleet.admit(server)
         for waiter in list(record.waiters):
             self._grant(waiter, server, now, orders)
         if not server.leases:
@@ -163,6 +91,8 @@ class Policy:
         if server.state is State.STARTING and overloaded:
             record = self._sites.by_name[server.site]
             self._sites.refuse_all(record, Refusal.OVERLOADED, RETRY_AFTER, detail, orders)
+            if record.beside is server:  # who has the new one started otherwise?
+                self._rolls.ask(record, now, now + RETRY_AFTER)
             self._room.gone(server, State.FAILED, now)
             return self._fill(now, orders)
         return self.exited(server, now, detail)
@@ -190,16 +120,62 @@ class Policy:
             self._room.gone(server, State.ABSENT, now)
         return self._fill(now, orders)
 
-    # Facts about streams
+    # Facts about sites
 
-    def streamed(self, server: Server, stream: Streaming, now: float) -> None:
-        """Hear that a lease is of an event stream or a tunnel; ask `deadline` again."""
-        if server.state is READY or server.state is State.DRAINING:
-            self._streams.begin(server, stream, now)
+    def limit(self, site: str, limits: SiteLimits | None) -> None:
+        """Give a site limits of its own, or the pool's again (None); ask `deadline` again.
 
-    def stream_over(self, server: Server, stream: Streaming, now: float) -> None:
-        """Hear that it is over, before its lease is released; ask `deadline` again."""
-        self._streams.end(server, stream, now)
+        They count at once for its server, but who waits already waits as long as was said, and a
+        server that is on its way out has the stop_timeout that it had.
+        """
+        self._sites.limit(site, limits)
+        record = self._sites.by_name.get(site)
+        for server in () if record is None else (record.server, record.beside):
+            if server is not None:
+                self._fleet.limit(server, self._sites.limits_of(site))
+                self._streams.limit(server)
+
+    def changed(self, site: str, now: float) -> Sequence[Order]:
+        """Hear that another thing than before would be started for a site.
+
+        A server that is STARTING goes, and those who wait for it wait for a new one, as in `stop`.
+        Beside one that is READY a new one is started, as soon as the site's failures allow it and
+        less than max_rolling others roll; until that is ready the old one serves, and for good if
+        it fails. One that had been started so already is replaced. If the old one goes before, be
+        it unused, for room or because it is stopped, so does the new one; if it dies, the new one
+        goes on like one that nobody waits for.
+
+        A site that sleeps is not left alone for earlier failures any longer.
+        """
+        record = self._sites.by_name.get(site)
+        if record is None:
+            return NOTHING
+        if record.server is None:
+            record.until = min(record.until, now)
+            return NOTHING
+        if record.server.state is State.STARTING:
+            return self.stop(site, now, CHANGED)
+        orders: list[Order] = []
+        if record.beside is not None:
+            self._room.terminate(record.beside, CHANGED, now, orders)
+        self._rolls.ask(record, now, record.until)
+        return self._fill(now, orders)
+
+    def removed(self, site: str, now: float) -> Sequence[Order]:
+        """Hear that a site is no more: who waits is refused, and its server goes as in `stop`.
+
+        Its limits and failures are forgotten.
+        """
+        self._sites.limit(site, None)
+        record = self._sites.by_name.get(site)
+        if record is None:
+            return NOTHING
+        orders: list[Order] = []
+        self._sites.forgive(record)
+        self._sites.refuse_all(record, Refusal.NO_SITE, None, "", orders)
+        if record.server is not None:
+            self._room.retire(record.server, "its site is no more", now, orders)
+        return self._fill(now, orders)
 
     # Facts about time and the operator
 
@@ -263,6 +239,8 @@ class Policy:
     ) -> tuple[Sequence[Server], Sequence[Order]]:
         """Take over what another pool had, before anybody asks for a server.
 
+        Sites that have limits of their own must have them already (`limit`).
+
         Where there are more than max_servers, those in use stay until they are so no more; a start
         that is one too many begins anew for those who wait for it.
 
@@ -311,64 +289,5 @@ class Policy:
         for server in self._fleet.by_id.values():
             self._streams.forget(server)
         self._fleet.clear()
+        self._rolls.clear()
         return self._sites.clear()
-
-    # What operators, metrics and tests may see
-
-    @property
-    def servers(self) -> Mapping[int, Server]:
-        """All servers that hold a slot, STOPPING ones too, by id."""
-        return MappingProxyType(self._fleet.by_id)
-
-    @property
-    def waiting(self) -> int:
-        """Requests that have neither a lease nor a refusal."""
-        return len(self._sites.waiting)
-
-    def counts(self) -> dict[State, int]:
-        """Tell how many servers are in each state that holds a slot."""
-        return self._fleet.counts()
-
-    def server(self, site: str) -> Server | None:
-        """Tell which server of a site is STARTING or READY."""
-        record = self._sites.by_name.get(site)
-        return None if record is None else record.server
-
-    def failures(self) -> list[Failure]:
-        """Tell which sites have a failed start that is not forgiven yet, the oldest in front."""
-        return self._sites.failures()
-
-    # Waiters
-
-    def _grant(self, waiter: Hashable, server: Server, now: float, orders: list[Order]) -> None:
-        self._sites.dequeue(waiter)
-        server.leases += 1
-        server.used_at = now
-        orders.append(Grant(waiter, server))
-
-    def _grant_early(
-        self, record: Site, server: Server, now: float, orders: list[Order]
-    ) -> list[Order]:
-        if server.early and not server.leases and record.waiters:
-            self._grant(next(iter(record.waiters)), server, now, orders)
-        return orders
-
-    def _released_last(self, server: Server, now: float) -> list[Order]:
-        orders: list[Order] = []
-        server.leases = 0
-        server.used_at = now
-        if server.state is State.STARTING:
-            record = self._sites.by_name[server.site]
-            self._grant_early(record, server, now, orders)
-            self._look_after(record, now)
-        elif server.state is State.DRAINING:
-            self._room.terminate(server, self._fleet.draining[server], now, orders)
-        return self._fill(now, orders)
-
-    def _look_after(self, record: Site, now: float) -> None:
-        """Note that a site may have lost its last waiter."""
-        server = record.server
-        if server is None:
-            self._sites.forget(record)
-        elif server.state is State.STARTING and not server.leases and not record.waiters:
-            self._fleet.abandon(server, now)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from itertools import takewhile
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple
 
+from luisito.core.clock import Clock
 from luisito.core.lifecycle import Server, State
-from luisito.core.orders import Limits, Order, Refusal, Refuse
+from luisito.core.orders import Limits, Order, Refusal, Refuse, SiteLimits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
@@ -16,31 +16,26 @@ if TYPE_CHECKING:
 
 RETRY_AFTER = 5.0  # seconds; nobody knows when a busy pool gets room, so this is a guess
 
-K = TypeVar("K")
-
-
-def due(clock: OrderedDict[K, float], now: float) -> list[K]:
-    """Tell which keys are due; the clock's values, in seconds, rise from its front."""
-    return [key for key, _ in takewhile(lambda item: item[1] <= now, clock.items())]
-
 
 class Site:
     """A site that has a server, waiters or failures; the others are not remembered.
 
     Attributes:
         name: its key.
-        server: the one that is STARTING or READY.
+        server: the one that is STARTING or READY, and gets the leases.
+        beside: the one that is STARTING while `server` is READY, and is to replace it.
         waiters: requests without an answer, first come first.
         failures: starts that failed in a row.
         until: no start before this time, in seconds.
         detail: what failed last, or "".
     """
 
-    __slots__ = ("detail", "failures", "name", "server", "until", "waiters")
+    __slots__ = ("beside", "detail", "failures", "name", "server", "until", "waiters")
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.server: Server | None = None
+        self.beside: Server | None = None
         self.waiters: dict[Hashable, None] = {}
         self.failures = 0
         self.until = 0.0
@@ -85,29 +80,47 @@ class Sites:
     Attributes:
         by_name: all sites that are remembered.
         waiting: the site of each waiter.
-        parked: those waiters whose site waits for room, first come first, and when their
-            queue_timeout is over; the site of the first is the next to start.
+        parked: those waiters whose site waits for room, first come first, and since when; the site
+            of the first is the next to start.
+        patience: when the queue_timeout of each of these is over.
         failed: sites that failed, and when that is to be forgotten.
     """
 
-    __slots__ = ("_back_off", "_limits", "_random", "by_name", "failed", "parked", "waiting")
+    __slots__ = (
+        "_back_off", "_limits", "_own", "_random", "by_name", "failed", "parked", "patience",
+        "waiting",
+    )  # fmt: skip
 
     def __init__(self, limits: Limits, random: Callable[[], float], back_off: BackOff) -> None:
         self._limits = limits
+        self._own: dict[str, SiteLimits] = {}
         self._random = random
         self._back_off = back_off
         self.by_name: dict[str, Site] = {}
         self.waiting: dict[Hashable, Site] = {}
         self.parked: OrderedDict[Hashable, float] = OrderedDict()
+        self.patience: Clock[Hashable] = Clock()
         self.failed: OrderedDict[Site, float] = OrderedDict()
+
+    def limit(self, name: str, limits: SiteLimits | None) -> None:
+        """Give a site limits of its own, or the pool's."""
+        if limits is None:
+            self._own.pop(name, None)
+        else:
+            self._own[name] = limits
+
+    def limits_of(self, name: str) -> SiteLimits:
+        """Tell the limits of a site."""
+        return self._own.get(name, self._limits)
 
     def enqueue(self, name: str, waiter: Hashable, now: float) -> Site | Refuse:
         """Let a request wait for its site, or tell why it may not."""
         site = self.by_name.get(name)
-        if site is not None and now < site.until:
+        if site is not None and site.server is None and now < site.until:
             return Refuse(waiter, Refusal.BACKING_OFF, site.until - now, site.detail)
         queue = 0 if site is None else len(site.waiters)
-        if queue >= self._limits.queue_limit or len(self.waiting) >= self._limits.queue_total:
+        limit = self.limits_of(name).queue_limit
+        if queue >= limit or len(self.waiting) >= self._limits.queue_total:
             return Refuse(waiter, Refusal.QUEUE_FULL, RETRY_AFTER, "")
         if site is None:
             site = self.by_name[name] = Site(name)
@@ -119,21 +132,35 @@ class Sites:
         """Note which server is its site's, of one that nobody here has asked for."""
         self.by_name.setdefault(server.site, Site(server.site)).server = server
 
+    def put_beside(self, server: Server) -> None:
+        """Note that a STARTING server is to replace the READY one of its site."""
+        self.by_name.setdefault(server.site, Site(server.site)).beside = server
+
     def park(self, waiter: Hashable, since: float) -> None:
         """Let a waiter wait for room; its queue_timeout begins, or has begun in another pool."""
-        # They have their turns in the order in which they are parked, and so the times rise.
-        last = next(reversed(self.parked.values()), 0.0)
-        self.parked[waiter] = max(since + self._limits.queue_timeout, last)
+        self.parked[waiter] = since
+        timeout = self.limits_of(self.waiting[waiter].name).queue_timeout
+        self.patience.set(waiter, since + timeout)
+
+    def unpark(self, waiter: Hashable) -> None:
+        """Note that a waiter's server starts, or that it waits no longer."""
+        self.parked.pop(waiter, None)
+        self.patience.discard(waiter)
 
     def dequeue(self, waiter: Hashable) -> Site:
         """Take a waiter out; the caller answers it."""
         site = self.waiting.pop(waiter)
         del site.waiters[waiter]
-        self.parked.pop(waiter, None)
+        self.unpark(waiter)
         return site
 
     def refuse_all(
-        self, site: Site, refusal: Refusal, retry_after: float, detail: str, orders: list[Order]
+        self,
+        site: Site,
+        refusal: Refusal,
+        retry_after: float | None,
+        detail: str,
+        orders: list[Order],
     ) -> None:
         """Refuse all who wait for a site."""
         for waiter in list(site.waiters):
@@ -156,20 +183,23 @@ class Sites:
     def served(self, site: Site, seconds: float) -> None:
         """Hear how long a server was ready that is so no more."""
         if seconds >= self._back_off.steady:
-            self._forgive(site)
+            self.forgive(site)
 
     def tick(self, now: float, orders: list[Order]) -> None:
         """Refuse who has waited for room too long, and forget old failures."""
-        for waiter in due(self.parked, now):
+        for waiter in self.patience.due(now):
             self.forget(self.dequeue(waiter))
             orders.append(Refuse(waiter, Refusal.QUEUE_TIMEOUT, RETRY_AFTER, ""))
-        for site in due(self.failed, now):
+        while self.failed:
+            site, forget_at = next(iter(self.failed.items()))  # they rise from the front
+            if forget_at > now:
+                break
             starting = site.server is not None and site.server.state is State.STARTING
             if site.waiters or starting:
                 self.failed[site] = now + self._back_off.forget
                 self.failed.move_to_end(site)
             else:
-                self._forgive(site)
+                self.forgive(site)
 
     def forget(self, site: Site) -> None:
         """Drop a site that there is nothing to remember of."""
@@ -193,21 +223,21 @@ class Sites:
 
     def clear(self) -> list[Waiting]:
         """Forget everything; returns who waits, those for room first, then first come first."""
-        timeout = self._limits.queue_timeout
         waiting = [
-            Waiting(self.waiting[waiter].name, waiter, until - timeout)
-            for waiter, until in self.parked.items()
+            Waiting(self.waiting[waiter].name, waiter, since)
+            for waiter, since in self.parked.items()
         ]
         waiting += [
             Waiting(site.name, waiter, None)
             for waiter, site in self.waiting.items()
             if waiter not in self.parked
         ]
-        for memory in (self.by_name, self.waiting, self.parked, self.failed):
+        for memory in (self.by_name, self.waiting, self.parked, self.patience, self.failed):
             memory.clear()
         return waiting
 
-    def _forgive(self, site: Site) -> None:
+    def forgive(self, site: Site) -> None:
+        """Forget the failures of a site."""
         site.failures, site.until, site.detail = 0, 0.0, ""
         self.failed.pop(site, None)
         self.forget(site)

@@ -30,20 +30,14 @@ class Streams:
     They are asked for their silence only when somebody waits for room and nothing else makes any,
     and then only when one of them can have been silent for long enough.
 
-    Args:
-        stream_idle: seconds of silence after which a stream may be ended for room; None: never.
-        min_alive: seconds for which a server is kept, at least.
-
     Attributes:
         ending: servers whose streams are being ended.
         due: not before this time, in seconds, does `victim` find another one.
     """
 
-    __slots__ = ("_min_alive", "_of", "_stream_idle", "due", "ending")
+    __slots__ = ("_of", "due", "ending")
 
-    def __init__(self, stream_idle: float | None, min_alive: float) -> None:
-        self._stream_idle = inf if stream_idle is None else stream_idle
-        self._min_alive = min_alive
+    def __init__(self) -> None:
         self._of: dict[Server, dict[Streaming, None]] = {}
         self.ending: set[Server] = set()
         self.due = inf
@@ -51,7 +45,12 @@ class Streams:
     def begin(self, server: Server, stream: Streaming, now: float) -> None:
         """Note that a lease is of a stream, which was active just now."""
         self._of.setdefault(server, {})[stream] = None
-        self.due = min(self.due, now + self._stream_idle)
+        self.due = min(self.due, now + _stream_idle(server))
+
+    def limit(self, server: Server) -> None:
+        """Note that a server's limits are others now."""
+        if server in self._of:
+            self.due = 0.0
 
     def end(self, server: Server, stream: Streaming, now: float) -> None:
         """Note that a stream is over, whose lease is released next; an unknown one is harmless."""
@@ -80,7 +79,7 @@ class Streams:
         first: tuple[float, int, Server] | None = None
         for server, streams in self._of.items():
             active = max(stream.active_at(now) for stream in streams)
-            due = max(active + self._stream_idle, server.ready_at + self._min_alive)
+            due = max(active + _stream_idle(server), server.ready_at + server.limits.min_alive)
             if server.leases > len(streams):
                 due = max(due, now + GLANCE)
             if due > now:
@@ -93,3 +92,8 @@ class Streams:
             return None
         self.due = now  # there may be more of them
         return first[2]
+
+
+def _stream_idle(server: Server) -> float:
+    seconds = server.limits.stream_idle
+    return inf if seconds is None else seconds

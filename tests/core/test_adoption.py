@@ -179,6 +179,36 @@ def test_of_two_for_one_site_the_newer_serves(state):
     assert t.policy.server("a") is t.servers[2]
 
 
+@pytest.mark.parametrize("current", [False, True])
+def test_one_that_starts_beside_another_one_goes_on(current):
+    t = talk(max_servers=2)
+    old = ready("a", 1, current=current)
+    assert adopt(t, Known("a", STARTING, started_at=99), old, ready("b", 2)) == []
+    assert t.policy.take("a") is t.servers[1]
+    assert t.ready(3) == []
+    assert t.policy.take("a") is t.servers[3]
+    assert t.release(1) == ["terminate a1"]
+
+
+def test_one_that_starts_beside_another_one_is_replaced_where_it_is_not_current():
+    t = talk(max_servers=2)
+    beside = Known("a", STARTING, started_at=99, current=False)
+    assert adopt(t, ready("a", 1), beside) == ["terminate a2"]
+    assert t.policy.take("a") is t.servers[1]
+
+
+def test_fewer_servers_than_before_and_one_of_them_rolls():
+    t = talk(max_servers=1)
+    heard = adopt(
+        t,
+        ready("a", 1, used_at=1),
+        ready("b", 2, used_at=100),
+        ready("c", 3, leases=1),
+        Known("a", STARTING, started_at=99, used_at=99),
+    )
+    assert heard == ["terminate a1", "terminate a4", "terminate b2"]
+
+
 def test_fewer_servers_than_before_the_idle_ones_go_first():
     t = talk(max_servers=2)
     heard = adopt(
@@ -248,8 +278,10 @@ def test_turns_are_kept_where_times_are_not_in_order():
     t = talk(max_servers=1, queue_timeout=45)
     waiting = [Waiting("a", "a1", 80.0), Waiting("b", "b1", 60.0)]
     adopt(t, ready("z", leases=1), waiting=waiting)
-    assert t.at(124) == []
-    assert t.at(125) == ["refuse a1 QUEUE_TIMEOUT", "refuse b1 QUEUE_TIMEOUT"]
+    assert t.policy.deadline() == 105
+    assert t.stop("z") == []
+    assert t.release(1) == ["terminate z1", "spawn a2"]
+    assert t.at(105) == ["refuse b1 QUEUE_TIMEOUT"]
 
 
 def test_more_waited_than_may_wait_now():

@@ -70,6 +70,15 @@ class Talk:
     def stop(self, site):
         return self.hear(self.policy.stop(site, self.now, "asked to"))
 
+    def limit(self, site, **own):
+        self.policy.limit(site, self.policy.limits.of_site(**own))
+
+    def changed(self, site):
+        return self.hear(self.policy.changed(site, self.now))
+
+    def removed(self, site):
+        return self.hear(self.policy.removed(site, self.now))
+
     def shutdown(self):
         return self.hear(self.policy.shutdown(self.now))
 
@@ -621,7 +630,9 @@ def test_idle_servers_stop_after_idle_timeout():
     t.policy.take("b")
     assert t.at(11) == ["terminate a1"]
     t.exited(1)
-    assert t.policy.deadline() == 21  # b is busy: no earlier than ten seconds from now
+    assert t.policy.deadline() == 12
+    assert t.at(12) == []
+    assert t.policy.deadline() == 22  # b is busy: no earlier than ten seconds from now
     t.now = 15
     t.release(2)
     assert t.at(24.9) == []
@@ -730,8 +741,11 @@ def steps(call):
     return count
 
 
-def costs(size, min_alive):
-    """Tell what each operation costs in a full pool with one request waiting for room."""
+def costs(size, min_alive, own=()):
+    """Tell what each operation costs in a full pool with one request waiting for room.
+
+    The sites have limits of their own in turn.
+    """
     policy = Policy(
         Limits(
             max_servers=size,
@@ -748,6 +762,8 @@ def costs(size, min_alive):
     now, servers = 0.0, []
     for n in range(size):
         now += 1
+        if own:
+            policy.limit(f"s{n}", policy.limits.of_site(**own[n % len(own)]))
         (spawn,) = policy.requested(f"s{n}", n, now)
         servers.append(spawn.server)
         policy.ready(spawn.server, now)
@@ -781,15 +797,31 @@ def costs(size, min_alive):
     found["release for others"] = steps(lambda: orders.extend(policy.release(busy, now)))
     found["stop"] = steps(lambda: policy.stop(servers[-2].site, now, ""))
     found["counts"] = steps(policy.counts)
+    site, rolled = servers[-3].site, []
+    found["changed"] = steps(lambda: rolled.extend(policy.changed(site, now)))
+    found["changed again"] = steps(lambda: rolled.extend(policy.changed(site, now)))
+    found["rolled"] = steps(lambda: rolled.extend(policy.exited(rolled[0].server, now, "")))
+    found["replaced"] = steps(lambda: rolled.extend(policy.ready(rolled[-1].server, now)))
+    found["limit"] = steps(lambda: policy.limit(servers[-4].site, policy.limits))
+    found["removed"] = steps(lambda: policy.removed(servers[-4].site, now))
+    found["deadline in the end"] = steps(policy.deadline)
     assert [words(order) for order in orders[:2]] == [f"terminate s0{1}", f"spawn new{size + 1}"]
     assert [words(order).split()[0] for order in orders[2:]] == ["terminate", "spawn"]
+    assert [words(order).split()[0] for order in rolled] == ["spawn", "terminate", "spawn"]
     return found
 
 
-@pytest.mark.parametrize("min_alive", [0.0, 5.0])
-def test_an_operation_costs_at_ten_thousand_servers_what_it_costs_at_ten(min_alive):
-    small = costs(10, min_alive)
+OWN = [
+    {"idle_timeout": 1e8, "min_alive": 5.0, "start_timeout": 60.0, "stop_timeout": 10.0},
+    {"idle_timeout": None, "min_alive": 3.0, "start_timeout": 7.0, "queue_timeout": 5e5},
+    {"idle_timeout": 2e8, "min_alive": 0.0, "start_timeout": 9.0, "stop_timeout": 5.0},
+]
+
+
+@pytest.mark.parametrize(("min_alive", "own"), [(0.0, ()), (5.0, ()), (5.0, OWN)])
+def test_an_operation_costs_at_ten_thousand_servers_what_it_costs_at_ten(min_alive, own):
+    small = costs(10, min_alive, own)
     nothing = steps(lambda: None)
     assert small["take"] - nothing <= 8
     assert small["release"] - nothing <= 8
-    assert costs(10_000, min_alive) == small
+    assert costs(10_000, min_alive, own) == small

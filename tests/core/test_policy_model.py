@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from math import inf
 
 import attrs
 import pytest
@@ -10,10 +11,20 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from luisito.core.adoption import Known
+from luisito.core.adoption import CHANGED, Known
 from luisito.core.ending import SOON
 from luisito.core.lifecycle import Server, State
-from luisito.core.orders import EndStreams, Grant, Kill, Limits, Refusal, Refuse, Spawn, Terminate
+from luisito.core.orders import (
+    EndStreams,
+    Grant,
+    Kill,
+    Limits,
+    Refusal,
+    Refuse,
+    SiteLimits,
+    Spawn,
+    Terminate,
+)
 from luisito.core.policy import Policy
 from luisito.core.streams import GLANCE
 
@@ -25,6 +36,7 @@ LIMITS = st.builds(
     Limits,
     max_servers=st.integers(1, 5),
     overlap=st.integers(0, 3),
+    max_rolling=st.integers(1, 2),
     max_starting=st.integers(1, 5),
     queue_limit=st.integers(1, 5),
     queue_total=st.integers(3, 12),
@@ -35,6 +47,18 @@ LIMITS = st.builds(
     min_alive=st.sampled_from([0.0, 2.0, 8.0]),
     stream_idle=st.sampled_from([2.0, 1.0, 6.0, None]),
     abandon_grace=st.sampled_from([5.0, 0.0]),
+)
+OWN = st.none() | st.fixed_dictionaries(
+    {},
+    optional={
+        "queue_limit": st.integers(1, 5),
+        "queue_timeout": st.sampled_from([30.0, 2.0, 0.0]),
+        "start_timeout": st.sampled_from([50.0, 2.0]),
+        "stop_timeout": st.sampled_from([7.0, 0.5]),
+        "idle_timeout": st.sampled_from([None, 20.0, 1.0]),
+        "min_alive": st.sampled_from([0.0, 1.0, 6.0]),
+        "stream_idle": st.sampled_from([None, 1.0, 4.0]),
+    },
 )
 
 
@@ -54,6 +78,7 @@ class Process:
 
     server: Server
     spawned: float
+    limits: SiteLimits
     state: State = State.STARTING
     leases: int = 0
     used: float = 0.0
@@ -63,6 +88,8 @@ class Process:
     abandoned: float | None = None  # since when it starts for nobody
     streams: list[Stream] = attrs.Factory(list)
     ending: bool = False  # its streams are to be ended for room
+    beside: bool = False  # it starts to replace a server that is ready
+    surplus: bool = False  # it is, or it was replaced, or it was to replace one
 
 
 @attrs.define(eq=False)
@@ -72,6 +99,7 @@ class Waiter:
     name: int
     site: str
     since: float
+    until: float
 
 
 class PoolMachine(RuleBasedStateMachine):
@@ -88,11 +116,13 @@ class PoolMachine(RuleBasedStateMachine):
         self.failed_at: dict[str, float] = {}
         self.closing = False
         self.steps = 0
-        self.over = (0, 0, 0)  # servers that were adopted beyond the bounds
+        self.over = (0, 0, 0, 0, 0)  # servers that were adopted beyond the bounds
 
     @initialize(limits=LIMITS, jitter=st.floats(0, 1))
     def begin(self, limits, jitter):
         self.limits = limits
+        self.own: dict[str, dict[str, float]] = {}
+        self.rolls: dict[str, float] = {}  # sites that are to roll, and not before when
         self.jitter = jitter
         self.policy = Policy(limits, lambda: jitter)
 
@@ -105,9 +135,20 @@ class PoolMachine(RuleBasedStateMachine):
         return next(p for p in self.processes if p.server is server)
 
     def current(self, site):
-        found = [p for p in self.some(State.STARTING, State.READY) if p.server.site == site]
+        found = [p for p in self.serving() if p.server.site == site and not p.beside]
         assert len(found) <= 1, "two servers for one site"
         return found[0] if found else None
+
+    def beside(self, site):
+        found = [p for p in self.some(State.STARTING) if p.server.site == site and p.beside]
+        assert len(found) <= 1, "two new servers for one site"
+        return found[0] if found else None
+
+    def serving(self):
+        return self.some(State.STARTING, State.READY)
+
+    def limits_of(self, site):
+        return self.limits.of_site(**self.own.get(site, {}))
 
     def queue(self, site):
         return [w for w in self.waiters if w.site == site]
@@ -122,15 +163,15 @@ class PoolMachine(RuleBasedStateMachine):
         return [p for p in self.some(State.STARTING, State.READY) if not p.leases]
 
     def victims(self):
-        return [p for p in self.idle() if p.ready + self.limits.min_alive <= self.now]
+        return [p for p in self.idle() if p.ready + p.limits.min_alive <= self.now]
 
     def abandoned(self):
-        starting = self.some(State.STARTING)
+        starting = [p for p in self.some(State.STARTING) if not p.beside]
         return [p for p in starting if not p.leases and not self.queue(p.server.site)]
 
     def ripe_at(self, process):
         """Tell when all that keeps a server will have been streams silent for long enough."""
-        limits = self.limits
+        limits = process.limits
         keeps = process.state in {State.READY, State.DRAINING} and not process.ending
         if not keeps or not process.streams or limits.stream_idle is None:
             return None
@@ -149,9 +190,30 @@ class PoolMachine(RuleBasedStateMachine):
     def room(self):
         """Tell whether the pool is full, whether starts are, and whether one more fits at all."""
         limits, alive = self.limits, len(self.some(*ALIVE))
-        fits = alive + len(self.some(State.STOPPING)) < limits.max_servers + limits.overlap
-        crowded = len(self.some(State.STARTING)) >= limits.max_starting
-        return alive >= limits.max_servers, crowded, fits
+        total, surplus = len(self.some(*HOLDING)), [p for p in self.some(*HOLDING) if p.surplus]
+        fits = total - min(len(surplus), limits.max_rolling) < limits.max_servers + limits.overlap
+        starting = [p for p in self.some(State.STARTING) if not p.beside]
+        full = alive - self.surplus() >= limits.max_servers
+        return full, len(starting) >= limits.max_starting, fits
+
+    def surplus(self):
+        return min(len([p for p in self.some(*ALIVE) if p.surplus]), self.limits.max_rolling)
+
+    def may_roll(self):
+        limits, alive = self.limits, len(self.some(*ALIVE))
+        unfinished = [p for p in self.some(State.STARTING) if p.beside]
+        unfinished += [p for p in self.some(State.STOPPING) if p.surplus]
+        bound = limits.max_servers + limits.max_rolling
+        fits = alive < bound and len(self.some(*HOLDING)) < bound + limits.overlap
+        return fits and len(unfinished) < limits.max_rolling
+
+    def turns(self):
+        """Tell which sites may roll now."""
+        return [site for site, at in self.rolls.items() if at <= self.now and self.awake(site)]
+
+    def awake(self, site):
+        process = self.current(site)
+        return process is not None and process.state is State.READY
 
     # Orders are judged and carried out one by one.
 
@@ -163,10 +225,7 @@ class PoolMachine(RuleBasedStateMachine):
     def judge(self, order, *refusals):
         match order:
             case Spawn():
-                assert self.parked(), "a spawn that nobody asked for"
-                assert self.parked()[0].site == order.server.site, "overtaken"
-                assert self.room() == (False, False, True), "no room"
-                self.processes.append(Process(order.server, self.now))
+                self.obey_spawn(order.server)
             case Terminate():
                 self.obey_terminate(order)
             case EndStreams():
@@ -174,24 +233,43 @@ class PoolMachine(RuleBasedStateMachine):
             case Kill():
                 process = self.of(order.server)
                 assert process.state is State.STOPPING
-                assert process.signalled + self.limits.stop_timeout <= self.now
+                assert process.signalled + process.limits.stop_timeout <= self.now
                 process.signalled = self.now
             case Grant():
                 self.obey_grant(order)
             case Refuse():
                 assert order.refusal in refusals
-                assert order.retry_after > 0
+                assert order.refusal is Refusal.NO_SITE or order.retry_after > 0
                 if order.refusal is Refusal.QUEUE_TIMEOUT:
                     waiter = next(w for w in self.waiters if w.name == order.waiter)
                     assert waiter in self.parked(), "its server is being started"
-                    assert waiter.since + self.limits.queue_timeout <= self.now
+                    assert waiter.until <= self.now
                 self.answer(order.waiter)
+
+    def obey_spawn(self, server):
+        process = Process(server, self.now, self.limits_of(server.site))
+        if self.awake(server.site):
+            assert server.site in self.turns(), "nothing has changed"
+            assert self.beside(server.site) is None
+            assert self.rolls[server.site] == min(self.rolls[site] for site in self.turns())
+            assert self.may_roll(), "no room"
+            process.beside = process.surplus = True
+            del self.rolls[server.site]
+        else:
+            assert self.parked(), "a spawn that nobody asked for"
+            assert self.parked()[0].site == server.site, "overtaken"
+            assert self.room() == (False, False, True), "no room"
+        self.processes.append(process)
 
     def obey_terminate(self, order):
         process = self.of(order.server)
         site = process.server.site
         assert process.state in ALIVE
-        if process.state is State.DRAINING:
+        if process.beside and not order.reason.startswith(("not ready", "MAX_SERVERS")):
+            changed = site in self.rolls and order.reason == CHANGED
+            ends = changed or order.reason == "shutting down" or not self.awake(site)
+            assert ends, "its time was not over"
+        elif process.state is State.DRAINING:
             assert not process.leases or order.reason == "shutting down", "in flight"
         elif order.reason.startswith(ROOM):
             full, crowded, fits = self.room()
@@ -208,18 +286,21 @@ class PoolMachine(RuleBasedStateMachine):
                 assert crowded or not self.victims()
         elif order.reason.startswith("not ready"):
             assert process.state is State.STARTING
-            assert process.spawned + self.limits.start_timeout <= self.now
+            assert process.spawned + process.limits.start_timeout <= self.now
             assert not self.queue(site)
             self.failed_at[site] = self.now
         elif order.reason.startswith("nobody"):
             assert process in self.abandoned()
             assert process.abandoned + self.limits.abandon_grace <= self.now
         elif order.reason.startswith("unused"):
-            assert process is self.idle()[0] or process.used == self.idle()[0].used
-            assert process.used + self.limits.idle_timeout <= self.now
+            assert process in self.idle()
+            assert process.used + process.limits.idle_timeout <= self.now
         elif order.reason.startswith("MAX_SERVERS"):
-            assert len(self.some(*ALIVE)) > self.limits.max_servers
-            serving = self.some(State.STARTING, State.READY)
+            if process.beside and not self.awake(site):
+                process.state, process.signalled = State.STOPPING, self.now
+                return
+            assert len(self.some(*ALIVE)) - self.surplus() > self.limits.max_servers
+            serving = self.serving()
             unused = [p for p in self.unused() if not self.queue(p.server.site)]
             assert process in unused or not unused, "somebody waits for it"
             assert process.used == min(
@@ -253,6 +334,7 @@ class PoolMachine(RuleBasedStateMachine):
     def obey_grant(self, order):
         process = self.of(order.server)
         assert self.queue(process.server.site)[0].name == order.waiter, "out of turn"
+        assert process is self.current(process.server.site), "it serves no more, or not yet"
         if process.state is State.STARTING:
             assert process.early
             assert not process.leases
@@ -269,6 +351,10 @@ class PoolMachine(RuleBasedStateMachine):
     def settle(self):
         """Hold what must be true after each fact."""
         self.steps += 1
+        self.rolls = {site: at for site, at in self.rolls.items() if self.awake(site)}
+        assert not (self.turns() and self.may_roll()), "a roll that could begin waits"
+        for site in SITES:
+            assert self.beside(site) is None or self.awake(site), "beside nobody"
         for process in self.processes:
             if process not in self.abandoned():
                 process.abandoned = None
@@ -291,12 +377,11 @@ class PoolMachine(RuleBasedStateMachine):
 
     def assert_nothing_is_overdue(self):
         limits, now = self.limits, self.now
-        assert all(w.since + limits.queue_timeout > now for w in self.parked())
-        assert all(p.spawned + limits.start_timeout > now for p in self.some(State.STARTING))
+        assert all(w.until > now for w in self.parked())
+        assert all(p.spawned + p.limits.start_timeout > now for p in self.some(State.STARTING))
         assert all(p.abandoned + limits.abandon_grace > now for p in self.abandoned())
-        assert all(p.signalled + limits.stop_timeout > now for p in self.some(State.STOPPING))
-        if limits.idle_timeout is not None:
-            assert all(p.used + limits.idle_timeout > now for p in self.idle())
+        assert all(p.signalled + p.limits.stop_timeout > now for p in self.some(State.STOPPING))
+        assert all(p.used + (p.limits.idle_timeout or inf) > now for p in self.idle())
 
     # Facts
 
@@ -310,7 +395,8 @@ class PoolMachine(RuleBasedStateMachine):
                 break
             self.now = max(self.now, due)
             self.tick()
-            assert self.policy.deadline() is None or self.policy.deadline() > self.now
+            due = self.policy.deadline()
+            assert due is None or due > self.now
         else:
             raise AssertionError("the deadline does not move on")
         self.now = until
@@ -340,14 +426,14 @@ class PoolMachine(RuleBasedStateMachine):
         self.wait(self.names, site)
 
     def wait(self, name, site):
-        process = self.current(site)
-        awake = process is not None and process.state is State.READY
+        process, awake = self.current(site), self.awake(site)
         failed_at = self.failed_at.get(site, -1000.0)
         full = (
-            len(self.queue(site)) >= self.limits.queue_limit
+            len(self.queue(site)) >= self.limits_of(site).queue_limit
             or len(self.waiters) >= self.limits.queue_total
         )
-        self.waiters.append(Waiter(name, site, self.now))
+        self.waiters.append(Waiter(name, site, 0.0, 0.0))
+        self.wait_since(self.waiters[-1], self.now)
         orders = self.policy.requested(site, name, self.now)
         if self.closing:
             assert [o.refusal for o in orders] == [Refusal.SHUTTING_DOWN]
@@ -367,8 +453,11 @@ class PoolMachine(RuleBasedStateMachine):
                 self.answer(name)
         else:
             assert not full
-            assert self.now >= failed_at + 0.5, "a failure without back-off"
+            assert process or self.now >= failed_at + 0.5, "a failure without back-off"
             self.obey(orders)
+
+    def wait_since(self, waiter, since):
+        waiter.since, waiter.until = since, since + self.limits_of(waiter.site).queue_timeout
 
     @precondition(lambda self: self.waiters)
     @rule(data=st.data())
@@ -398,6 +487,10 @@ class PoolMachine(RuleBasedStateMachine):
                 self.ready(process)
 
     def ready(self, process):
+        if process.beside:
+            old = self.current(process.server.site)
+            old.state, old.surplus = State.DRAINING, True
+            process.beside = process.surplus = False
         process.state, process.ready, process.used = State.READY, self.now, self.now
         orders = self.policy.ready(process.server, self.now)
         if self.closing:
@@ -508,6 +601,9 @@ class PoolMachine(RuleBasedStateMachine):
         process = data.draw(st.sampled_from(pick))
         broke = data.draw(st.booleans()) and self.now - process.ready < SOON
         fails = process.state is State.STARTING or (broke and process.state is State.READY)
+        beside = self.beside(process.server.site)
+        if beside is not None and process.state is State.READY:
+            beside.beside = beside.surplus = False
         process.state = State.FAILED if fails else State.ABSENT
         process.leases = 0
         process.streams.clear()
@@ -527,6 +623,8 @@ class PoolMachine(RuleBasedStateMachine):
         process.leases = 0
         if not overloaded:
             self.failed_at[site] = self.now
+        elif process.beside:
+            self.rolls[site] = self.now + 5
         orders = self.policy.failed(process.server, self.now, "why", overloaded=overloaded)
         self.obey(orders, Refusal.OVERLOADED if overloaded else Refusal.START_FAILED)
         assert not self.queue(site)
@@ -535,14 +633,62 @@ class PoolMachine(RuleBasedStateMachine):
     @rule(site=st.sampled_from(SITES))
     def stop(self, site):
         process = self.current(site)
-        moved = self.queue(site) if process is not None else []
-        for waiter in moved:
-            waiter.since = self.now
-        self.waiters = [w for w in self.waiters if w not in moved] + moved
-        if process is not None and process.leases:
-            process.state = State.DRAINING
+        self.goes(process)
         self.obey(self.policy.stop(site, self.now, "asked to"))
         assert process is None or process.state in {State.DRAINING, State.STOPPING}
+
+    def goes(self, process):
+        """One is told to go when it is idle, and those who wait for it wait for room."""
+        if process is not None:
+            self.park_again(process)
+            if process.leases:
+                process.state = State.DRAINING
+
+    @rule(site=st.sampled_from(SITES))
+    def change(self, site):
+        process, beside = self.current(site), self.beside(site)
+        if process is None:
+            self.failed_at.pop(site, None)
+        elif process.state is State.STARTING:
+            self.goes(process)
+        else:
+            until = max([f.until for f in self.policy.failures() if f.site == site], default=0.0)
+            self.rolls.setdefault(site, max(self.now, until))
+        self.obey(self.policy.changed(site, self.now))
+        assert beside is None or beside.state is State.STOPPING
+        if process is not None and process.spawned < self.now:
+            assert process.state is not State.STARTING
+
+    @rule()
+    def change_all(self):
+        for site in SITES:
+            self.change(site)
+
+    @precondition(lambda self: self.steps % 4 == 0)
+    @rule(site=st.sampled_from(SITES))
+    def remove(self, site):
+        process = self.current(site)
+        if process is not None and process.leases:
+            process.state = State.DRAINING
+        self.failed_at.pop(site, None)
+        self.own.pop(site, None)
+        waiters = self.queue(site)
+        orders = self.policy.removed(site, self.now)
+        refused = [o.waiter for o in orders if isinstance(o, Refuse)]
+        assert refused == [w.name for w in self.waiters if w in waiters]
+        self.obey(orders, Refusal.NO_SITE)
+        assert self.current(site) is self.beside(site) is None
+        assert site not in {failure.site for failure in self.policy.failures()}
+
+    @rule(site=st.sampled_from(SITES), own=OWN)
+    def limit(self, site, own):
+        self.own[site] = own or {}
+        limits = self.limits_of(site)
+        for process in (self.current(site), self.beside(site)):
+            if process is not None:
+                process.limits = limits
+        self.policy.limit(site, None if own is None else limits)
+        self.pass_time(0.0)
 
     @precondition(lambda self: self.steps > 200)
     @rule()
@@ -569,26 +715,40 @@ class PoolMachine(RuleBasedStateMachine):
         It knows nothing of streams.
         """
         parked = self.parked()
-        waiting = parked + [w for w in self.waiters if w not in parked]
         failures = self.policy.failures()
         told = self.policy.resign()
+        # Those whose servers start are told in the order in which they came, whatever the site.
+        turns = [one.waiter for one in told]
+        others = [w for w in self.waiters if w not in parked]
+        waiting = parked + sorted(others, key=lambda w: turns.index(w.name))
+        assert all([w for w in waiting if w.site == s] == self.queue(s) for s in SITES)
         assert [(one.site, one.waiter) for one in told] == [(w.site, w.name) for w in waiting]
         assert [one.since for one in told] == [w.since if w in parked else None for w in waiting]
         self.processes = data.draw(st.permutations(self.some(*HOLDING)))
         self.limits = limits = limits or self.limits
         self.policy = Policy(limits, lambda: self.jitter)
+        for site in self.own:
+            self.policy.limit(site, self.limits_of(site))
         known = [self.known(p, current=data.draw(st.booleans())) for p in self.processes]
+        still = {p for p in self.processes if self.is_beside(p) and self.rolls_on(p, known)}
+        drained = {
+            p
+            for p, one in zip(self.processes, known, strict=True)
+            if p.state in ALIVE and p not in still and not self.stays(p, one, known, still)
+        }
+        self.rolls.clear()
         servers, orders = self.policy.adopt(known, self.now, told, failures)
         for process, one, server in zip(self.processes, known, servers, strict=True):
             assert server.site == process.server.site
             process.server, process.abandoned, process.ending = server, None, False
             process.streams.clear()
-            if process.state in ALIVE and not one.current:
+            process.limits = self.limits_of(one.site)
+            process.beside = process.surplus = process in still
+            if process in drained:
                 process.state = State.DRAINING
         self.waiters = waiting
         for waiter in self.parked():
-            if waiter not in parked:
-                waiter.since = self.now
+            self.wait_since(waiter, waiter.since if waiter in parked else self.now)
         self.waiters = [w for w in waiting if w in self.parked()] + [
             w for w in waiting if w not in self.parked()
         ]
@@ -596,9 +756,26 @@ class PoolMachine(RuleBasedStateMachine):
             self.judge(orders.pop(0), Refusal.QUEUE_FULL)
         self.drain_what_is_over()
         assert not [p for p in self.some(State.DRAINING) if not p.leases]
-        assert len(self.some(*ALIVE)) <= limits.max_servers or not self.unused()
+        over = len(self.some(*ALIVE)) - self.surplus() > limits.max_servers
+        assert not over or all(self.queue(p.server.site) for p in self.unused())
         self.over = self.excess()
         self.obey(orders)
+
+    def is_beside(self, process):
+        return process is self.beside(process.server.site)
+
+    def rolls_on(self, process, known):
+        """One that was beside another one stays there where it is current, and started last."""
+        old = self.current(process.server.site)
+        one, other = (known[self.processes.index(p)] for p in (process, old))
+        later = process.spawned > old.spawned or known.index(one) > known.index(other)
+        return one.current and (later or not other.current)
+
+    def stays(self, process, one, known, still):
+        beside = self.beside(one.site)
+        if process is beside or process.state is State.DRAINING:
+            return False
+        return one.current or beside in still
 
     @staticmethod
     def makes_room(order):
@@ -610,7 +787,7 @@ class PoolMachine(RuleBasedStateMachine):
         """Who waited for a start that was one too many waits for room."""
         moved = self.queue(process.server.site)
         for waiter in moved:
-            waiter.since = self.now
+            self.wait_since(waiter, self.now)
         self.waiters = [w for w in self.waiters if w not in moved] + moved
 
     def known(self, process, *, current):
@@ -633,7 +810,7 @@ class PoolMachine(RuleBasedStateMachine):
         serving = self.some(State.STARTING, State.READY)
         drained = [p for p in serving if p.server.state is State.DRAINING]
         kept = [p for p in serving if p not in drained]
-        assert len(drained) == max(0, len(serving) - self.limits.max_servers)
+        assert len(drained) == max(0, len(serving) - self.surplus() - self.limits.max_servers)
         for process in sorted(drained, key=lambda p: p.used):
             assert process.leases
             self.park_again(process)
@@ -642,10 +819,13 @@ class PoolMachine(RuleBasedStateMachine):
 
     def excess(self):
         limits, alive = self.limits, len(self.some(*ALIVE))
+        bound, starting = limits.max_servers + limits.overlap, self.some(State.STARTING)
         return (
-            max(0, alive - limits.max_servers),
-            max(0, len(self.some(*HOLDING)) - limits.max_servers - limits.overlap),
-            max(0, len(self.some(State.STARTING)) - limits.max_starting),
+            max(0, alive - limits.max_servers - limits.max_rolling),
+            max(0, alive - limits.max_servers - len([p for p in self.processes if p.surplus])),
+            max(0, len(self.some(*HOLDING)) - bound - limits.max_rolling),
+            max(0, len([p for p in starting if not p.beside]) - limits.max_starting),
+            max(0, len([p for p in starting if p.beside]) - limits.max_rolling),
         )
 
     # What is always true
@@ -664,7 +844,8 @@ class PoolMachine(RuleBasedStateMachine):
         assert [p.server.leases for p in self.processes] == [p.leases for p in self.processes]
         assert self.policy.waiting == len(self.waiters)
         assert len(self.waiters) <= self.limits.queue_total
-        assert all(len(self.queue(site)) <= self.limits.queue_limit for site in SITES)
+        ready = Counter(p.server.site for p in self.some(State.READY))
+        assert all(count == 1 for count in ready.values())
 
     @invariant()
     def each_request_has_one_end(self):
@@ -677,7 +858,7 @@ class PoolMachine(RuleBasedStateMachine):
         """See that nobody waits longer than the timeouts, and that nothing stays behind."""
         if not hasattr(self, "limits"):
             return
-        self.pass_time(self.limits.queue_timeout + self.limits.start_timeout)
+        self.pass_time(45.0 + 60.0)
         assert not self.waiters
         self.obey(self.policy.terminate_all(self.now))
         for process in self.some(State.STOPPING):
@@ -686,6 +867,7 @@ class PoolMachine(RuleBasedStateMachine):
         self.pass_time(200.0)
         assert self.policy.deadline() is None
         assert not self.policy._sites.by_name
+        assert not self.policy._fleet.surplus
 
 
 TestPool = PoolMachine.TestCase

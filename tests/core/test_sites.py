@@ -3,16 +3,11 @@ from __future__ import annotations
 from luisito.core.backoff import BackOff
 from luisito.core.lifecycle import Server, State
 from luisito.core.orders import Limits, Refusal, Refuse
-from luisito.core.sites import Site, Sites, due
+from luisito.core.sites import Site, Sites
 
 
 def sites(**limits):
     return Sites(Limits(**limits), lambda: 1.0, BackOff())
-
-
-def test_only_the_front_of_a_clock_is_looked_at():
-    assert due({"a": 1.0, "b": 2.0, "c": 3.0}, 2.0) == ["a", "b"]
-    assert due({}, 2.0) == []
 
 
 def test_a_request_waits_and_leaves_nothing():

@@ -1,0 +1,176 @@
+"""Who gets a lease and who waits for one: the half of the policy that hears of requests."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from luisito.core.backoff import BackOff
+from luisito.core.fleet import READY, Fleet
+from luisito.core.lifecycle import Server, State
+from luisito.core.orders import NOTHING, Grant, Limits, Order, Refusal, Refuse
+from luisito.core.rolling import Rolls
+from luisito.core.room import Room
+from luisito.core.sites import RETRY_AFTER, Failure, Site, Sites
+from luisito.core.streams import Streams
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Mapping, Sequence
+
+    from luisito.core.streams import Streaming
+
+
+class Leasing:
+    """See Policy, which is the other half."""
+
+    def __init__(
+        self, limits: Limits, random: Callable[[], float], back_off: BackOff | None = None
+    ) -> None:
+        self.limits = limits
+        self._sites = Sites(limits, random, back_off or BackOff())
+        self._fleet = fleet = Fleet(limits)
+        self._streams = Streams()
+        self._rolls = Rolls()
+        self._room = room = Room(limits, self._sites, fleet, self._streams, self._rolls)
+        self._fill = room.fill
+        self._closing = False
+        self._parked = self._sites.parked
+        self._ready = fleet.ready
+
+    # The warm path: no call into Python code, no allocation.
+
+    def take(self, site: str) -> Server | None:
+        """Lease the READY server of a site at once; None means: ask `requested`."""
+        server = self._ready.get(site)
+        if server is None:
+            return None
+        if not server.leases:
+            server.order.pop(server, None)
+        server.leases += 1
+        return server
+
+    def release(self, server: Server, now: float) -> Sequence[Order]:
+        """Give a lease back; NOTHING where that changes nothing for anybody else."""
+        leases = server.leases
+        server.released += 1
+        if leases > 1:
+            server.leases = leases - 1
+            server.used_at = now
+            return NOTHING
+        if leases and server.state is READY:
+            server.leases = 0
+            server.used_at = now
+            server.order[server] = None
+            return self._fill(now, []) if self._parked else NOTHING
+        return self._released_last(server, now) if leases else NOTHING
+
+    # Facts about requests
+
+    def requested(self, site: str, waiter: Hashable, now: float) -> Sequence[Order]:
+        """Queue a request that `take` had no server for; it gets one Grant or one Refuse.
+
+        Args:
+            site: the site asked for.
+            waiter: names the request in the orders; unique among those that wait.
+            now: seconds.
+
+        Raises:
+            ValueError: the waiter waits already.
+        """
+        if waiter in self._sites.waiting:
+            raise ValueError(f"waiter {waiter!r} waits already; each request needs its own")
+        if self._closing:
+            return [Refuse(waiter, Refusal.SHUTTING_DOWN, RETRY_AFTER, "")]
+        if (ready := self.take(site)) is not None:
+            ready.used_at = now
+            return [Grant(waiter, ready)]
+        record = self._sites.enqueue(site, waiter, now)
+        if isinstance(record, Refuse):
+            return [record]
+        if record.server is None:
+            self._sites.park(waiter, now)
+            return self._fill(now, [])
+        self._fleet.abandoned.discard(record.server)
+        return self._grant_early(record, record.server, now, [])
+
+    def cancelled(self, waiter: Hashable, now: float) -> Sequence[Order]:
+        """Forget a request whose client left while it waited; an unknown one is harmless."""
+        if waiter not in self._sites.waiting:
+            return NOTHING
+        self._look_after(self._sites.dequeue(waiter), now)
+        return self._fill(now, [])
+
+    # Facts about streams
+
+    def streamed(self, server: Server, stream: Streaming, now: float) -> None:
+        """Hear that a lease is of an event stream or a tunnel; ask `deadline` again."""
+        if server.state is READY or server.state is State.DRAINING:
+            self._streams.begin(server, stream, now)
+
+    def stream_over(self, server: Server, stream: Streaming, now: float) -> None:
+        """Hear that it is over, before its lease is released; ask `deadline` again."""
+        self._streams.end(server, stream, now)
+
+    # What operators, metrics and tests may see
+
+    @property
+    def servers(self) -> Mapping[int, Server]:
+        """All servers that hold a slot, STOPPING ones too, by id."""
+        return MappingProxyType(self._fleet.by_id)
+
+    @property
+    def waiting(self) -> int:
+        """Requests that have neither a lease nor a refusal."""
+        return len(self._sites.waiting)
+
+    def counts(self) -> dict[State, int]:
+        """Tell how many servers are in each state that holds a slot."""
+        return self._fleet.counts()
+
+    def server(self, site: str) -> Server | None:
+        """Tell which server of a site is STARTING or READY."""
+        record = self._sites.by_name.get(site)
+        return None if record is None else record.server
+
+    def is_beside(self, server: Server) -> bool:
+        """Tell whether a server starts beside one that serves, so that nobody waits for it."""
+        return server in self._fleet.beside
+
+    def failures(self) -> list[Failure]:
+        """Tell which sites have a failed start that is not forgiven yet, the oldest in front."""
+        return self._sites.failures()
+
+    # Waiters
+
+    def _grant(self, waiter: Hashable, server: Server, now: float, orders: list[Order]) -> None:
+        self._sites.dequeue(waiter)
+        server.leases += 1
+        server.used_at = now
+        orders.append(Grant(waiter, server))
+
+    def _grant_early(
+        self, record: Site, server: Server, now: float, orders: list[Order]
+    ) -> list[Order]:
+        if server.early and not server.leases and record.waiters:
+            self._grant(next(iter(record.waiters)), server, now, orders)
+        return orders
+
+    def _released_last(self, server: Server, now: float) -> list[Order]:
+        orders: list[Order] = []
+        server.leases = 0
+        server.used_at = now
+        if server.state is State.STARTING:
+            record = self._sites.by_name[server.site]
+            self._grant_early(record, server, now, orders)
+            self._look_after(record, now)
+        elif server.state is State.DRAINING:
+            self._room.terminate(server, self._fleet.draining[server], now, orders)
+        return self._fill(now, orders)
+
+    def _look_after(self, record: Site, now: float) -> None:
+        """Note that a site may have lost its last waiter."""
+        server = record.server
+        if server is None:
+            self._sites.forget(record)
+        elif server.state is State.STARTING and not server.leases and not record.waiters:
+            self._fleet.abandon(server, now)
