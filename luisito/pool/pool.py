@@ -16,7 +16,7 @@ from luisito.errors import NotFoundOut
 from luisito.pool.processes import Processes
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
@@ -104,6 +104,27 @@ class Pool(Processes):
     def stop(self, site: str, reason: str) -> None:
         """Lets the server of a site go when what it has in flight is done."""
         self._carry_out(self._policy.stop(site, self._clock(), reason))
+
+    # ------------------------------------------------------------------ sites (see Policy)
+
+    def limit(self, site: str, own: Mapping[str, float | None] | None) -> None:
+        """Gives a site limits of its own, by their names in SiteLimits; None: only the pool's.
+
+        Raises:
+            TypeError: no site has such a limit of its own.
+            ValueError: a value is out of bounds.
+        """
+        limits = None if own is None else self._policy.limits.of_site(**own)
+        self._policy.limit(site, limits)
+        self._arm()
+
+    def changed(self, site: str) -> None:
+        """Another thing than before would be started for a site: it rolls, if it is awake."""
+        self._carry_out(self._policy.changed(site, self._clock()))
+
+    def removed(self, site: str) -> None:
+        """A site is no more: who waits for it is refused, its server goes when it is idle."""
+        self._carry_out(self._policy.removed(site, self._clock()))
 
     # ------------------------------------------------------------------ succession
 

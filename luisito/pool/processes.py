@@ -174,8 +174,7 @@ class Processes:
         start.adopt(descriptors, self._now_ready, self._foreign)
         server.data = start.backend
         self._carry_out([Grant(waiter, server) for waiter in self._take_too_soon(server)])
-        early = start.listener_fd is not None
-        self._carry_out(self._policy.started(server, self._clock(), early=early))
+        self._started(start)
 
     def _take_too_soon(self, server: Server) -> list[Waiter]:
         waiters = [waiter for waiter, its in self._too_soon.items() if its is server]
@@ -199,8 +198,13 @@ class Processes:
             channel.close([output, notify])
             return
         start.started(pid, output, notify, self._now_ready, self._foreign)
-        early = start.listener_fd is not None
-        self._carry_out(self._policy.started(start.server, self._clock(), early=early))
+        self._started(start)
+
+    def _started(self, start: Start) -> None:
+        server, early = start.server, start.listener_fd is not None
+        self._carry_out(self._policy.started(server, self._clock(), early=early))
+        if early and self._policy.is_beside(server):
+            start.probe()
 
     def spawner_running(self, running: wire.Running) -> None:
         """See process.client.Listener."""

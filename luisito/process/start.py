@@ -10,6 +10,7 @@ from luisito.core import wire
 from luisito.errors import LuisitoError
 from luisito.net.output import Output
 from luisito.process.listener import ListeningSocket
+from luisito.process.probe import Probe
 from luisito.process.reach import reach
 from luisito.readiness.diag import DiagError
 
@@ -122,6 +123,7 @@ class Start:
         self.log = None if ways.logs is None else ways.logs.open(server.site)
         self._listener: ListeningSocket | None = None
         self._output: Output | None = None
+        self._probe = Probe()
 
     def prepare(self) -> None:
         """Chooses the port, or makes the listening socket.
@@ -247,9 +249,15 @@ class Start:
         self.was_connected = True
         self._ways.readiness.connected(self.number)
 
+    def probe(self) -> None:
+        """Connects to the socket that was handed over, since nobody else does; see Probe."""
+        if self.backend is not None and self._probe.begin(self.backend):
+            self.connected()
+
     def is_ready(self) -> None:
         """It is ready: nothing is watched any more."""
         self.ready = True
+        self._probe.end()
         self._ways.readiness.forget(self.number)
         self._close_listener()
 
@@ -262,6 +270,7 @@ class Start:
         if detail and self.uid is None:
             detail = _NOT_EXECUTED  # so that it could not do what it is waited for
         self._ways.readiness.forget(self.number)
+        self._probe.end()
         return detail
 
     def port_taken(self) -> str:
@@ -281,6 +290,7 @@ class Start:
 
     def let_go(self) -> None:
         """Another process goes on with it: gives back all that is ours, and takes nothing away."""
+        self._probe.end()
         self._ways.readiness.forget(self.number)
         self.retire()
         if self._output is not None:
@@ -292,6 +302,7 @@ class Start:
 
     def close(self) -> None:
         """Its process has been reaped: gives back all that it held, but for its log."""
+        self._probe.end()
         self._ways.readiness.forget(self.number)
         self.retire()
         if self._output is not None:

@@ -283,6 +283,9 @@ class World(Turns):
         with open(f"{self.folder}/{name}", "w"):
             pass
 
+    def forget(self, name):
+        os.unlink(f"{self.folder}/{name}")
+
     def make_way(self, old):
         """What is done at Yield; returns the successor's end."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
