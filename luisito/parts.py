@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+import attrs
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
 from luisito.control.control import Control
 from luisito.control.roles import Roles
 from luisito.core.directory import Directory
-from luisito.core.orders import Limits
+from luisito.core.orders import Limits, SiteLimits
 from luisito.core.routing import Routes
 from luisito.core.wire import CONTROL
 from luisito.logs import Logs
@@ -41,9 +42,12 @@ if TYPE_CHECKING:
     from luisito.core.wire import Hello
     from luisito.net.switchboard import Switchboard
     from luisito.process.client import Spawner
+    from luisito.process.sitefiles import Change
     from luisito.process.told import LogFile
     from luisito.settings import Settings
     from luisito.tenure import Tenure
+
+_OF_SITES: Final = frozenset(field.name for field in attrs.fields(SiteLimits))
 
 
 class Parts:
@@ -153,7 +157,7 @@ class Parts:
         path = self._settings.sites_dir
         if path is None:
             return None, None
-        files = SiteFiles(self._board, self._spawner.sites, self._directory, lambda _: None)
+        files = SiteFiles(self._board, self._spawner.sites, self._directory, self._site_changed)
         return files, Watching(self._board, path, files.look)  # while we may read the folder
 
     def _open_site_log(self, site: str, rotate: bool) -> Deferred[LogFile]:
@@ -183,6 +187,17 @@ class Parts:
         if self.site_logs is not None:
             self.logs.add(self.site_logs.reopen)
         return asked
+
+    def _site_changed(self, change: Change) -> None:
+        site, before, now = change
+        if now is None:
+            self.pool.limit(site, None)
+            self.pool.removed(site)
+            return
+        own = {name: value for name, value in now["limits"].items() if name in _OF_SITES}
+        self.pool.limit(site, own or None)
+        if before is None or before["digest"] != now["digest"]:
+            self.pool.changed(site)
 
     def read_sites(self) -> Deferred[None]:
         """Reads the site files, and again when they have changed from now on.

@@ -186,7 +186,8 @@ def pool(server):
         else:
             # its start has failed; there is one of a site at a time
             awake = {pid: site for pid, site in awake.items() if site != match["site"]}
-        most, overlap = names.get("MAX_SERVERS", 10), names.get("OVERLAP", 1)
+        rolling = "SITES_DIR" in names  # one site's new server, beside its old one
+        most, overlap = names.get("MAX_SERVERS", 10) + rolling, names.get("OVERLAP", 1)
         if len(awake) > most or len(awake) + len(leaving) > most + overlap:
             yield f"{len(awake)} servers awake and {len(leaving)} leaving at {line!r}"
 

@@ -195,6 +195,38 @@ def test_ways_and_limits_of_sites(sites):
             assert served.status(host, method="POST", body=b"x" * (size + 1)) == 413
 
 
+def test_a_changed_command_rolls(sites):
+    """The new server is ready before the old one goes, and only that site has another one."""
+    served = sites({"a.example": "", "b.example": ""}, {"MAX_SERVERS": 2})
+    before = served.server.warm("a.example", "b.example")
+    with served.server.client() as busy:
+        busy.ask("/sleep/2", "a.example")
+        processes.until(lambda: len(served.server.seen("head")) == 3, 10, "the request")
+        served.write("a.example", command=served.command(boot_delay=0.5))
+        processes.until(lambda: served.server.pid("a.example") != before["a.example"], 15, "a roll")
+        assert served.server.warm("b.example") == {"b.example": before["b.example"]}
+        assert busy.response().status == 200
+    assert len(served.server.seen("boot")) == 3
+
+
+def test_a_changed_command_that_does_not_start(sites):
+    """The old server stays."""
+    served = sites({"a.example": ""})
+    pids = served.server.warm("a.example")
+    served.server.expect("a.example: .*no_such_program")
+    served.write("a.example", command='command = "no_such_program %PORT"\n')
+    served.server.wait_for_log("no_such_program", 15)
+    assert served.server.warm("a.example") == pids
+
+
+def test_limits_of_a_site_count_while_it_serves(sites):
+    served = sites({"a.example": "", "b.example": ""})
+    served.server.warm("a.example", "b.example")
+    served.write("a.example", "idle_timeout = 0.5\n")
+    served.server.wait_for_log(r"a\.example: stopping pid \d+: unused for 0\.5 s", 15)
+    assert "b.example: stopping" not in served.server.log()
+
+
 def test_a_template_beside_site_files(serve):
     made = {}
 
