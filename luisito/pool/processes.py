@@ -173,7 +173,8 @@ class Processes:
         server = start.server
         start.adopt(descriptors, self._now_ready, self._foreign)
         server.data = start.backend
-        self._carry_out([Grant(waiter, server) for waiter in self._take_too_soon(server)])
+        if not start.unreachable:  # else they ask again once it has gone
+            self._carry_out([Grant(waiter, server) for waiter in self._take_too_soon(server)])
         self._started(start)
 
     def _take_too_soon(self, server: Server) -> list[Waiter]:
@@ -182,10 +183,14 @@ class Processes:
             del self._too_soon[waiter]
         return waiters
 
-    def _not_adopted(self, failure: Failure, start: Start) -> None:
+    def _not_adopted(self, failure: Failure, start: AdoptedStart) -> None:
         """It has gone, which the spawner tells; or there was no room for its descriptors."""
         failure.trap(LookupError, SpawnerLost)
-        if start.number in self._starts and not str(failure.value):
+        if start.number not in self._starts:
+            return
+        start.cannot_be_reached()
+        start.server.data = start.backend
+        if not str(failure.value):
             self._journal.no_room(start)
             self._spawner.signal(start.number, "KILL")
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from luisito.core import wire
 from luisito.core.lifecycle import State
+from luisito.net.backend import Backend
 from luisito.process.listener import ListeningSocket
 from luisito.process.start import Start
 
@@ -20,7 +21,12 @@ if TYPE_CHECKING:
 
 
 class AdoptedStart(Start):
-    """See Start; its descriptors come later, from the spawner."""
+    """See Start; its descriptors come later, from the spawner.
+
+    Attributes:
+        unreachable: its descriptors are not to be had any more, and so neither is the address of a
+            socket that was handed over to it.
+    """
 
     def __init__(self, ways: Ways, one: Inherited, server: Server) -> None:
         super().__init__(ways, one.number, server, 1)
@@ -29,6 +35,7 @@ class AdoptedStart(Start):
         self.ready = one.known.ready_at > 0
         self.was_connected, self.killed = one.connected, one.killed
         self._heard = one.heard
+        self.unreachable = False
         if one.port is not None:
             ways.ports.hold(one.port)
             if self.ready:
@@ -54,8 +61,9 @@ class AdoptedStart(Start):
         self._read(output, self._heard)
         if listener:
             self._listen(ListeningSocket(socket.socket(fileno=listener[0])))
-        has_gone = self.way == "fd" and not listener  # of which the spawner tells in a moment
-        if self.server.state is State.STARTING and not has_gone:
+        elif self.way == "fd":  # its process has gone, of which the spawner tells in a moment
+            self.cannot_be_reached()
+        if self.server.state is State.STARTING and not self.unreachable:
             self._watch(notify, on_ready, on_foreign)
             if self.was_connected:
                 self.connected()
@@ -64,3 +72,10 @@ class AdoptedStart(Start):
             self._close_listener()
         if self.uid is not None:
             self.running(self.uid, self.argv)
+
+    def cannot_be_reached(self) -> None:
+        """Nobody is connected to it any more, unless its address is known."""
+        self.unreachable = True
+        if self.ready and self.backend is None:
+            path = f"{self._ways.listen_dir}/{self.number}"
+            self.backend = Backend(path, check=lambda: False)

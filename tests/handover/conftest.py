@@ -31,6 +31,7 @@ from luisito.readiness.diag import Diag
 from luisito.readiness.watch import Readiness
 from luisito.settings import from_mapping
 from luisito.settings.terms import terms
+from luisito.spawner import channel
 from tests.harness.orders import configure
 from tests.net.turns import Turns, descriptors, tcp_pair
 
@@ -330,13 +331,21 @@ class World(Turns):
         assert done == [None]
         return new
 
-    def hold_adoptions(self):
-        """What the spawner is asked for about each server, by a call, as it has not been yet."""
+    def hold_adoptions(self, keep=None):
+        """Calls that ask the spawner for each server, which is not done yet.
+
+        Args:
+            keep: that many of its descriptors are handed over; as where its process has gone.
+        """
         asked, ask = [], self.spawner.adopt
+
+        def some(descriptors):
+            channel.close(list(descriptors[len(descriptors) if keep is None else keep :]))
+            return descriptors[:keep]
 
         def adopt(number):
             answered = Deferred()
-            asked.append(lambda: ask(number).chainDeferred(answered))
+            asked.append(lambda: ask(number).addCallback(some).chainDeferred(answered))
             return answered
 
         self.spawner.adopt = adopt

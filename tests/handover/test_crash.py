@@ -96,7 +96,7 @@ def test_who_waits_is_given_a_server_that_is_ready(world, way):
 
 
 @pytest.fixture
-def too_soon(before):
+def too_soon(before, request):
     """Somebody who waits in the first is given a server that the third has not adopted yet."""
     one, first = before
     second = one.succeed(first)
@@ -105,7 +105,7 @@ def too_soon(before):
     asker = first.ask("a.test")
     one.crash(second)
     third = one.net()
-    adopted = one.hold_adoptions()
+    adopted = one.hold_adoptions(getattr(request, "param", None))
     done = one.take(third, one.rejoin(first))
     one.until(lambda: adopted)
     assert asker.waiting
@@ -123,6 +123,21 @@ def test_a_server_ends_that_is_granted_before_it_is_adopted(too_soon):
     assert first.yielded.number(asker.server) == 2
     first.release(asker)
     one.until(lambda: first.done)
+
+
+@pytest.mark.parametrize("too_soon", [2], indirect=True)
+def test_a_server_has_ended_that_is_granted_before_it_is_adopted(too_soon):
+    """Its process has; the spawner tells when it has killed what that has left."""
+    one, first, third, asker, pid, adopted, done = too_soon
+    adopted[0]()
+    one.until(lambda: done)
+    one.settle()
+    assert asker.waiting
+    os.kill(pid, signal.SIGKILL)
+    one.until(lambda: not asker.waiting)
+    assert first.yielded.number(asker.server) == 2
+    first.release(asker)
+    one.until(lambda: first.done and not third.server("a.test").leases)
 
 
 def test_who_was_granted_a_server_before_it_is_adopted_has_gone(too_soon):

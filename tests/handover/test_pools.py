@@ -453,6 +453,40 @@ def test_a_server_that_ends_between_the_list_and_its_adoption(world):
     one.until(lambda: first.done)
 
 
+@pytest.mark.parametrize("reaped", [False, True])
+def test_a_server_that_has_gone_before_it_is_adopted_and_of_which_nobody_has_told(world, reaped):
+    """Its process has just ended, and what it has left is still to be killed; or that is done."""
+    one = world()
+    first = one.net()
+    first.wake("a.test")
+    dead = first.pid("a.test")
+    theirs = one.make_way(first)
+    second = one.net()
+    adopted = one.hold_adoptions(keep=None if reaped else 2)
+    done = one.take(second, theirs)
+    one.until(lambda: adopted)
+    exits = []
+    one.spawner_exited = exits.append
+    if reaped:
+        os.kill(dead, signal.SIGKILL)
+        one.until(lambda: exits)
+    adopted[0]()
+    one.until(lambda: done)
+    assert done == [None]
+    assert second.states() == {"a.test": READY}
+    far, waiter = second.get("a.test"), first.ask("a.test")  # which is given the address
+    one.until(lambda: b"\r\n\r\n" in far.got)
+    assert far.take().startswith(b"HTTP/1.1 502")
+    one.until(lambda: not waiter.waiting)
+    first.release(waiter)
+    if not reaped:
+        os.kill(dead, signal.SIGKILL)
+        one.until(lambda: exits)
+    del one.spawner_exited
+    second.pool.spawner_exited(exits[0])
+    assert one.body(second.get("a.test")) == 2
+
+
 def test_a_start_that_was_ordered_at_the_last_moment(world):
     one = world()
     first = one.net()
@@ -1003,7 +1037,6 @@ def test_two_requests_of_one_number(world):
         ours = told(one, first, second, want, want)
     assert [text for text in logged.texts if "request 1 waits already" in text]
     other = second.ask("slow.test")
-    assert other.waiting
     one.until(lambda: second.server("slow.test").leases)
     second.pool.answered(second.server("slow.test"))
     assert not other.waiting
