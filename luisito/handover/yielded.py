@@ -120,6 +120,7 @@ class Yielded:
         self._closed = True
         self._wait_no_more()
         self._pair.close()
+        self._close_homeless()
 
     # -- see Heir
 
@@ -358,6 +359,9 @@ class Yielded:
             self.lost.callback(None)
         for number in list(self._waiters):
             self._refuse(number, Refused(503, _GONE, _RETRY_AFTER))
+        self._close_homeless()
+
+    def _close_homeless(self) -> None:
         homeless, self._homeless = self._homeless, []
         for handed in homeless:
             handed.sock.close()

@@ -373,6 +373,20 @@ def test_who_is_still_answered_is_told_that_nobody_comes(before, monkeypatch):
     one.until(lambda: first.done)
 
 
+def test_it_ends_while_its_clients_wait(before):
+    one, first = before
+    first.wake("a.test")
+    far = first.get("a.test", "/hold")
+    one.until(lambda: first.server("a.test").leases)
+    one.crash(one.succeed(first))
+    one.until(lambda: first.yielded._give_up)
+    one.touch("hold")
+    one.body(far)
+    one.until(lambda: first.yielded._homeless)
+    first.end()
+    one.until(lambda: far.over)
+
+
 def test_a_client_that_cannot_be_given_to_the_next(before, monkeypatch):
     one, first = before
     first.wake("a.test")
