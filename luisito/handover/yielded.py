@@ -94,7 +94,7 @@ class Yielded:
         Raises:
             OSError: no descriptor is to be had for it; it is closed.
         """
-        if self._give_up is not None:
+        if self._give_up is not None or self._pair.hung_up:
             self._homeless.append(handed)
             return
         port, descriptors = pack(handed)

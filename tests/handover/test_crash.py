@@ -8,7 +8,9 @@ import pytest
 
 from luisito.core.lifecycle import State
 from luisito.handover import yielded as module
+from luisito.net.handed import Handed
 from tests.handover.conftest import WAYS, Logged, waits
+from tests.net.turns import tcp_pair
 
 
 @pytest.fixture
@@ -268,6 +270,24 @@ def test_the_crash_is_noticed_at_the_latest_by_the_next(before):
     done = one.take(third, one.rejoin(first))  # no turn in between
     one.until(lambda: done)
     assert third.server("a.test").leases == 1
+    first.release(asker)
+    one.until(lambda: first.done)
+
+
+def test_a_client_goes_on_with_the_next_before_the_crash_is_noticed(before):
+    """It is to be given on in the turn of the crash."""
+    one, first = before
+    asker = first.lease("a.test")
+    second = one.succeed(first)
+    ours, far = tcp_pair(None)
+    far = one.far(far)
+    one.crash(second)
+    first.yielded.client(Handed(ours, 8080, b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n"))
+    third = one.net()
+    done = one.take(third, one.rejoin(first))
+    one.until(lambda: done)
+    one.body(far)
+    assert third.gateway.counters.taken == 1
     first.release(asker)
     one.until(lambda: first.done)
 
