@@ -35,8 +35,8 @@ class Holder(Protocol):
         Args:
             last: the highest number of a server so far; 0 where there is none.
             pairs: one end of a SOCK_SEQPACKET pair with who has made way, non-blocking; the
-                receiver's to close. None at the first start; after a crash, one with each process
-                that had made way before, and has not ended.
+                receiver's to close. None at the first start; after a crash, one more with each
+                process that had made way before, and has not ended.
         """
 
     def taken(self) -> Deferred[None]:

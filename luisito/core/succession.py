@@ -180,6 +180,15 @@ class Succession:
             return [End(1, f"{_SILENT}: {message}")]
         return self._crashed(message, now)
 
+    def orphaned(self) -> list[Order]:
+        """One that had made way has crashed, by which others before it had their leases.
+
+        Whoever comes next can go on with these, as after any crash; so somebody is to come.
+        """
+        if self.stopping or self.serving is None or self.successor is not None:
+            return []
+        return [Start(crashed=True)]
+
     def _failed(self, message: str, now: float) -> list[Order]:
         """There will be no successor for now."""
         if not self._served:

@@ -235,15 +235,15 @@ class Listeners(NamedTuple):
 class Yield(NamedTuple):
     """Make way for a successor; beside it one end of a SOCK_SEQPACKET pair with it.
 
-    To one that has done so it comes again where whoever served has crashed: its successor may have.
+    To one that has done so it comes again where another one has crashed: its successor may have.
     """
 
 
 class Take(NamedTuple):
     """Serve from now on; beside it the other ends of such pairs, where anybody has made way.
 
-    `last`: the highest number of a server so far. `words`: why nobody has; "" where that is right.
-    `pairs`: how many ends there are.
+    `last`: the highest number of a server so far. `words`: who has crashed, and how; "" for
+    nobody. `pairs`: how many ends there are.
     """
 
     last: int

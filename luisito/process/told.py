@@ -52,9 +52,9 @@ class Office(Protocol):
 
         Args:
             last: the highest number of a server so far.
-            words: why whoever served before has gone; "" where that has made way, or is nobody.
-            pairs: with each of those that have made way and have not ended, one end of a pair,
-                non-blocking; where whoever served before has made way, with that one only.
+            words: who has crashed, and how; "" for nobody.
+            pairs: one end of a pair, non-blocking, with whoever served before; where one has
+                crashed, with each of those that have made way and have not ended.
         """
 
     def told_to_yield(self, pair: socket.socket) -> None:

@@ -33,7 +33,7 @@ class Link:
         text: a memfd with its settings file; -1 where there is none.
         listeners: its listening sockets by name, our copies.
         serving: it could serve, so that it is trusted no more, and hears what it is told.
-        yielded: another one serves in its place.
+        yielded: another one serves in its place; the number of this, counted from 1. Else 0.
         again: it was started by the settings that were last in force.
         message: why it cannot serve, as it says.
         code: how its process ended, as of waitstatus_to_exitcode; None before that.
@@ -64,7 +64,8 @@ class Link:
         self.loading: Loading | None = None
         self.text = -1
         self.listeners: dict[str, int] = {}
-        self.serving = self.yielded = False
+        self.serving = False
+        self.yielded = 0
         self.message = ""
         self.code: int | None = None
 

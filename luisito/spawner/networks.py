@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from luisito.core import sdnotify, succession, wire
 from luisito.core.succession import Succession
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from luisito.core.wire import Order
-    from luisito.spawner.config import Config
     from luisito.spawner.containment import Containment
+    from luisito.spawner.host import Host
     from luisito.spawner.successor import Remembered
 
 _RELAYED = {
@@ -33,36 +33,6 @@ _RELAYED = {
     signal.SIGUSR1: "USR1",
     signal.SIGUSR2: "USR2",
 }
-
-
-class Host(Protocol):
-    """Whom the network processes order."""
-
-    def configured(self, link: Link, order: wire.Configure) -> None:
-        """Check what a network process has told, note it and answer it.
-
-        Raises:
-            LuisitoError: it cannot be used.
-        """
-
-    def served_by(self, link: Link, config: Config) -> int:
-        """From now on this one gives the orders; return the highest number of a server so far."""
-
-    def served_by_none(self) -> None:
-        """Whoever gave the orders has gone."""
-
-    def last_words(self, words: str) -> None:
-        """Say why everything ends, since nobody else can."""
-
-    def obey(self, link: Link, order: Order, descriptors: list[int]) -> None:
-        """Carry out an order of the one that serves; descriptors taken over leave the list.
-
-        Raises:
-            LuisitoError: it is refused.
-        """
-
-    def obey_any(self, link: Link, order: wire.AskLog | wire.AskOwnLog, config: Config) -> None:
-        """Carry out an order that each one may give once it has been configured."""
 
 
 class Networks:
@@ -93,9 +63,11 @@ class Networks:
         self._succession = Succession(self._first)
         self._listeners: dict[str, int] = {}  # where nobody serves: of the one that did last
         self.pairs: list[int] = []
-        self._words = ""  # why there was nobody to follow
+        self._words = ""  # what has crashed
         self._former = Sites()  # where nobody serves: of the one that did last
         self._text = -1  # a memfd with the settings that were last in force
+        self._yields = 0
+        self._orphans = False  # some have made way for one that has crashed
         self._terminated = False  # whoever serves next is to be told of an end
         self._manager = contained.manager
         self.ended: int | None = None
@@ -255,6 +227,10 @@ class Networks:
             self._host.served_by_none()
         foreground = link is self._first and self._foreground and link.yielded
         link.close()
+        if link.code and any(each.yielded < link.yielded for each in self._links.yielded()):
+            self._orphans = True
+            self._words = f"one by which others had their leases has crashed: {link.why()}"
+            self._carry_out(self._succession.orphaned())
         self._carry_out(self._succession.lost(link, link.why(), time.monotonic()))
         if foreground and not self._succession.replaces and self.ended is None:
             self.end(1, "the process that was started in the foreground has gone")
@@ -291,11 +267,14 @@ class Networks:
 
     def _take(self, link: Link, before: object) -> None:
         if isinstance(before, Link):
-            before.yielded = True
+            self._yields += 1
+            before.yielded = self._yields
             self._keep_of(before)
-        else:
-            # Whoever served has crashed, and may have been the successor of one of these.
-            left = self._links.yielded()[: wire.MAX_DESCRIPTORS - len(self.pairs)]
+        if before is None or self._orphans:
+            # One has crashed that may have been the successor of one of these.
+            self._orphans = False
+            left = [each for each in self._links.yielded() if each is not before]
+            left = left[: wire.MAX_DESCRIPTORS - len(self.pairs)]
             self.pairs += [successor.to_yield(each) for each in left]
         channel.close(list(self._listeners.values()))
         self._listeners = {}

@@ -282,3 +282,18 @@ def test_one_that_stops_does_not_yield(served):
     assert served.stops("N0") == [Kill("N1")]
     assert served.yielded("N0") == []
     assert served.stops("N0") == [Kill("N1")]
+
+
+def test_one_that_has_made_way_crashes(served):
+    """Whoever waits for it can go on with the next one only."""
+    assert served.orphaned() == [Start(crashed=True)]
+    served.started("N1", 1.0)
+    assert served.orphaned() == []  # that one will do
+    assert served.ready("N1", 1.0) == [Yield("N0", "N1")]
+    assert served.yielded("N0") == [Take("N1", "N0")]
+    assert served.lost("N1", "killed", 2.0) == [Start(crashed=True)]
+    assert served.orphaned() == []
+    served.started("N2", 2.0)
+    served.ready("N2", 2.0)
+    served.stops("N2")
+    assert served.orphaned() == []

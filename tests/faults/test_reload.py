@@ -551,6 +551,30 @@ def test_30_what_the_one_before_still_has_goes_on_with_the_next(serve):
     assert server.stop() == 0
 
 
+def test_30_what_one_has_goes_on_where_the_next_crashes_after_it_has_made_way(serve):
+    """Both have made way: the first has its lease by the second, which is not there any more."""
+    server = serve({"DRAIN_TIMEOUT": 30}, how="daemon")
+    server.allow("Taking over: one by which others had their leases has crashed: pid")
+    server.allow("The process that took over has crashed")
+    server.unchecked |= {"conservation", "access lines"}
+    pids = server.warm("a.localhost")
+    with server.client() as busy, server.client() as lost:
+        busy.ask("/sleep/6")
+        processes.until(lambda: len(server.seen("head")) == 2, 5, "the request")
+        reload(server)
+        lost.ask("/sleep/20")
+        processes.until(lambda: len(server.seen("head")) == 3, 5, "the request")
+        reload(server, times=2)
+        first, second, _ = server.networks()
+        os.kill(second, signal.SIGKILL)
+        taken_over(server, 1, "Taking over: one by which others")
+        assert first in server.networks()
+        assert busy.response().status == 200
+        assert busy.request().status == 200
+    assert server.warm("a.localhost") == pids
+    assert server.stop() == 0
+
+
 def test_42_told_to_stop_while_a_crash_is_replaced(serve):
     """What the one before has in flight is finished by the next, which ends then."""
     server = serve({"DRAIN_TIMEOUT": 20}, how="daemon")
