@@ -65,6 +65,12 @@ def test_when_to_come_again(seconds, shown):
     assert headers[b"retry-after"] == shown
 
 
+def test_where_to_ask_instead():
+    answer = page(308, as_json=False, close=False, location="http://a.example/x?y")
+    assert b"\r\nLocation: http://a.example/x?y\r\n" in answer
+    assert b"Location" not in page(308, as_json=False, close=False)
+
+
 def test_details_for_an_operator_are_text_and_nothing_else():
     detail = "<script>alert('x')</script> & \"é\" {status} \udcff \r\n\x1b"
     body = read(page(502, as_json=False, close=False, detail=detail))[2]
