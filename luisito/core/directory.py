@@ -211,12 +211,22 @@ class Directory:
 
         Where the function that ALLOWED_HOSTS is has failed, the status is CANNOT_TELL.
         """
+        if self._is_asked_later(host):
+            return attrs.evolve(self.usual, site=host)
         destination = self.explain(host).destination
         if not destination.status:
             if len(self.known) >= _REMEMBERED:
                 self.known.clear()
             self.known[host] = destination
         return destination
+
+    def _is_asked_later(self, host: str) -> bool:
+        """Whether nothing but a function says that a host is a site: it is asked for cold ones."""
+        if self._routes is None or not self._routes.asks:
+            return False
+        return not self._entries or (
+            self._claim(host, []) is None and self._open(_ANY, host, []) is None
+        )
 
     def explain(self, host: str) -> Found:
         """As `find`, with what decided it."""

@@ -118,6 +118,11 @@ class Routes:
         """
         return cls(["*"] if allowed is None and folders else allowed)
 
+    @property
+    def asks(self) -> bool:
+        """Whether a function decides, which is asked each time that a server is needed."""
+        return self._ask is not None
+
     def allows(self, host: str) -> bool:
         """Whether a host, given as the key that `normalize` returns, is a site.
 

@@ -85,6 +85,24 @@ def test_without_files():
     assert len(made) == 0
 
 
+def test_a_function_is_asked_once_and_when_a_server_is_needed():
+    asked = []
+
+    def ask(host):
+        asked.append(host)
+        return False
+
+    made = of(SHOP, routes=Routes(ask))
+    assert made.find("shop.x").site == "shop.x"
+    assert made.find("b.test").status == 0
+    assert (asked, "b.test" in made.known) == ([], False)
+    assert made.explain("b.test").destination.status == NO_SITE
+    assert asked == ["b.test"]
+    # but where a file has all that is no site's, it has to be known at once
+    assert of(REST, routes=Routes(ask)).find("b.test").site == "rest.x"
+    assert Directory(Routes(ask), USUAL).find("b.test").site == "b.test"
+
+
 def test_a_function_that_fails():
     def broken(host):
         raise KeyError(host)

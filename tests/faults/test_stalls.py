@@ -121,8 +121,8 @@ def test_what_holds_the_reactor_is_told(serve, reactor):
     server.unchecked.add("stalls")
     server.expect(
         r"t0\.2\.localhost: nobody else was served for \d+ ms of CPU time or more, because of .*"
-        r" > \.\.\. > .* > Gateway\.request > Gateway\.refusal > Routes\.allows > Routes\._asked"
-        r" > ALLOWED_HOSTS \(.*settings\.py:\d+\) \(1 such since"
+        r" > \.\.\. > Gateway\.refusal > Directory\.explain > Routes\.explain > Routes\.allows"
+        r" > Routes\._asked > ALLOWED_HOSTS \(.*settings\.py:\d+\) \(1 such since"
     )
     for host in ("t0.2.localhost", "t0.3.localhost", "t.02.localhost", "a.localhost"):
         assert server.request(host=host).status == 200
