@@ -20,7 +20,7 @@ from luisito.spawner.chooser import NoAnswerError
 from luisito.spawner.config import Config
 from luisito.spawner.place import default_place
 from luisito.spawner.render import Rendered, render
-from luisito.spawner.users import Identity, StartRefusedError, open_folder, resolve
+from luisito.spawner.users import Identity, StartRefusedError, open_folder
 
 if TYPE_CHECKING:
     from luisito.checks.whom import Whom
@@ -69,45 +69,48 @@ def configured(settings: Settings, who: Whom) -> Config:
     return Config(order, root=who.root)
 
 
-def plan(settings: Settings, config: Config, host: str, who: Whom) -> Plan:
-    """Tell what would be run for a host that ALLOWED_HOSTS lets in.
+def plan(settings: Settings, config: Config, host: str, who: Whom, file: str = "") -> Plan:
+    """Tell what would be run for a site.
 
     Args:
         settings: checked.
-        config: what the spawner makes of them.
+        config: what the spawner makes of them, and of the site's file where it has one.
         host: the site.
         who: Luisito.
+        file: the path of that file; "" without one.
 
     Raises:
         TemplateError: the host cannot stand in the command.
     """
     path, status = config.folder(host), None
-    folder, why = path or config.cwd, _why(settings, who)
+    folder, why = path or config.cwd, _why(settings, who, file)
     if path is not None:
         problem = _missing(path, host, who) or reach(path, Eyes(who.starter), EXECUTE)
         if problem is None:
             try:
                 descriptor = open_folder(path, config.fixed)
             except StartRefusedError as refused:
-                problem = Problem("PROJECT_PATH", *_split(str(refused)))
+                problem = Problem(file or "PROJECT_PATH", *_split(str(refused)))
             else:
                 status = os.fstat(descriptor)
                 os.close(descriptor)
         if problem is not None:
             return Plan(folder, False, why, None, None, "", problem)
     run_as: str | int | None = config.run_as
-    if isinstance(settings.run_as, Function):
+    if isinstance(settings.run_as, Function) and config.run_as_file is not None:
         try:
             run_as = asked(settings.run_as, host)
         except NoAnswerError as error:
             problem = Problem("RUN_AS", error.what, Mend("do", error.mend or "mend that function"))
             return Plan(folder, True, why, None, None, "", problem)
     try:
-        user = resolve(config, run_as, status)
+        user = config.identity(run_as, status, path)
     except StartRefusedError as refused:
         what, mend = _split(str(refused))
         mend = _mend(config, run_as, host, path, status) or mend
-        where = "RUN_AS" if path is None or run_as not in (None, "owner") else path
+        where = file or "RUN_AS"
+        if path is not None and run_as in (None, "owner"):
+            where = path
         problem = Problem(where, what, mend)
         return Plan(folder, True, why, None, None, "", problem)
     port = settings.port_range[0] if config.way == "port" else None
@@ -128,9 +131,11 @@ def _way_in(config: Config, settings: Settings, runtime_dir: str) -> str:
     return f"%FD: a {kind} socket that listens, as descriptor 3"
 
 
-def _why(settings: Settings, who: Whom) -> str:
+def _why(settings: Settings, who: Whom, file: str) -> str:
     if not who.root:
         return "who starts Luisito"
+    if file:
+        return f"by {file}, or the settings where it says nothing"
     if isinstance(settings.run_as, Function):
         return "the function RUN_AS"
     if settings.run_as not in (None, "owner"):

@@ -9,10 +9,12 @@ from luisito.checks.eyes import Eyes
 from luisito.checks.files import unreadable
 from luisito.checks.plan import configured, plan
 from luisito.checks.report import Mend, Problem, Report
-from luisito.checks.sites import judge
+from luisito.checks.site_files import judged, site_files, why
+from luisito.checks.sites import Judged
 from luisito.checks.whom import described, whom
+from luisito.core.directory import REDIRECT
 from luisito.core.request import request_fields, request_line
-from luisito.core.routing import NO_SITE, Routes
+from luisito.core.routing import NO_SITE
 from luisito.errors import BadMessage, LuisitoError, SettingsError
 from luisito.net.endpoints import place
 from luisito.settings import load
@@ -76,12 +78,23 @@ def route(url: str, path: str, text: bytes | None = None) -> Report:
         mend = Mend("do", "ask for a URL whose host is a name of letters, digits and hyphens")
         return _refused(report, error.status, Problem("Host", str(error), mend))
     facts["site"] = site
-    routes = Routes.of(settings.allowed_hosts, folders=settings.project_path is not None)
-    judged = judge(settings, routes, site)
-    if judged.problem is not None:
-        return _refused(report, judged.status, judged.problem)
-    facts["allowed"] = judged.why
-    planned = plan(settings, configured(settings, who), site, who)
+    files = site_files(settings, who)
+    found = files.directory.explain(site)
+    to = found.destination
+    if to.path:
+        facts["site"], facts["allowed"] = to.site, why(found)
+        if to.status == REDIRECT:
+            report.summary = f"is redirected to {to.site} with {REDIRECT}"
+            return report
+    else:
+        verdict = files.folder and Judged("", NO_SITE, files.folder)
+        verdict = verdict or judged(files, settings, site)
+        if verdict.problem is not None:
+            return _refused(report, verdict.status, verdict.problem)
+        facts["allowed"] = verdict.why
+    site = to.site
+    config = files.config_of(site, configured(settings, who))
+    planned = plan(settings, config, site, who, to.path)
     facts["folder"] = planned.folder
     if planned.problem is not None:
         status = _START_FAILED if planned.is_site else NO_SITE

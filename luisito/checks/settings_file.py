@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 from luisito.checks import files, limits, machine, words
 from luisito.checks.eyes import Eyes, reach
-from luisito.checks.plan import Plan, configured, plan
+from luisito.checks.plan import configured, plan
 from luisito.checks.program import program
 from luisito.checks.report import Mend, Problem, Report
-from luisito.checks.sites import Sample, homeless, judge, sample
+from luisito.checks.site_files import judged, site_files
+from luisito.checks.sites import Sample, homeless, sample
 from luisito.checks.whom import Whom, described, whom
 from luisito.core.host import normalize
 from luisito.core.permissions import EXECUTE, READ
@@ -21,7 +22,10 @@ from luisito.settings import load, read
 from luisito.spawner.place import default_place
 
 if TYPE_CHECKING:
+    from luisito.checks.plan import Plan
+    from luisito.checks.site_files import SiteFiles
     from luisito.settings import Settings
+    from luisito.spawner.config import Config
     from luisito.spawner.users import Identity
 
 
@@ -48,27 +52,11 @@ def check(path: str, host: str | None, user: str | None) -> Report:
         report.add(exposed)
         return report
     settings = load(path, source.text)
-    routes = Routes.of(settings.allowed_hosts, folders=settings.project_path is not None)
-    if host is None:
-        chosen = sample(settings, routes)
-    else:
-        chosen = Sample(normalize(os.fsencode(host)), "as given")
+    sites = site_files(settings, who)
+    chosen = _chosen(settings, sites, host)
     config = configured(settings, who)
-    planned = plan(settings, config, chosen.host, who)
     report = Report()
-    _tell(report, path, chosen, who, settings, planned)
-    report.add(exposed)
-    report.add(*words.misspelt(settings))
-    report.add(judge(settings, routes, chosen.host).problem)
-    report.add(_nowhere(settings, chosen, planned) or planned.problem)
-    if planned.user is not None and planned.rendered is not None:
-        eyes = Eyes(planned.user)
-        if settings.project_path is not None:
-            report.add(reach(planned.folder, eyes, READ | EXECUTE))
-        found = program(settings, planned.rendered, planned.folder, eyes)
-        report.facts["program"] = found.paths
-        report.add(*found.problems)
-        report.add(_one_user(who, planned.user))
+    planned = _check_site(report, path, settings, sites, chosen, config, who, exposed)
     kernel = machine.kernel()
     report.add(*machine.ports(settings, config, kernel))
     report.add(machine.open_files(settings, config, kernel))
@@ -81,6 +69,49 @@ def check(path: str, host: str | None, user: str | None) -> Report:
     report.add(*lacking)
     _check_files(report, settings, who, planned.user)
     return report
+
+
+def _chosen(settings: Settings, sites: SiteFiles, host: str | None) -> Sample:
+    """The host to try."""
+    if host is not None:
+        return Sample(normalize(os.fsencode(host)), "as given")
+    if settings.cmd_tpl is None:
+        return Sample(min(sites.runs, default="a.localhost"), "the first that has a site file")
+    routes = Routes.of(settings.allowed_hosts, folders=settings.project_path is not None)
+    return sample(settings, routes)
+
+
+def _check_site(
+    report: Report,
+    path: str,
+    settings: Settings,
+    sites: SiteFiles,
+    chosen: Sample,
+    config: Config,
+    who: Whom,
+    exposed: Problem | None,
+) -> Plan:
+    """Looks at what would be run for a host, and at what may keep it from that."""
+    to = sites.directory.explain(chosen.host).destination
+    site = to.site if to.path else chosen.host
+    planned = plan(settings, sites.config_of(site, config), site, who, to.path)
+    _tell(report, path, chosen, who, settings, planned)
+    if settings.sites_dir is not None:
+        report.facts["site_files"] = sites.described(settings.sites_dir)
+    report.add(exposed, sites.folder, *sites.broken.values(), *words.misspelt(settings))
+    if not to.path and not (settings.cmd_tpl is None and report.problems):
+        report.add(judged(sites, settings, chosen.host).problem)
+    report.add(_nowhere(settings, chosen, planned) or planned.problem)
+    if planned.user is not None and planned.rendered is not None:
+        eyes = Eyes(planned.user)
+        if settings.project_path is not None:
+            report.add(reach(planned.folder, eyes, READ | EXECUTE))
+        if not to.path:
+            found = program(settings, planned.rendered, planned.folder, eyes)
+            report.facts["program"] = found.paths
+            report.add(*found.problems)
+        report.add(_one_user(who, planned.user))
+    return planned
 
 
 def _tell(

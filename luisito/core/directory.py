@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     """A public record (settings.sites.records)."""
 
 REDIRECT: Final = 308  # RFC 9110 section 15.4.9: the method stays
+BROKEN: Final = 502  # the site's file is wrong, and never was right
 _TERMS: Final = (
     "response_timeout", "body_timeout", "upstream_keepalive", "upstream_max", "max_body_size",
     "queue_limit", "queue_timeout",
@@ -161,6 +162,7 @@ class Directory:
         self._entries: dict[str, _Entry] = {}
         # Several sites have the same only as long as one of their files is refused for that.
         self._claims: dict[Pattern, list[_Claim]] = {}
+        self._broken: frozenset[str] = frozenset()
 
     def __len__(self) -> int:
         """How many sites have a file."""
@@ -187,6 +189,16 @@ class Directory:
                 if all(other.entry is not entry for other in claims):
                     claims.append(claim)
                     claims.sort(key=lambda other: other.rank)
+
+    def withhold(self, names: Iterable[str]) -> None:
+        """Takes the names of all files that are wrong and have no good version.
+
+        Their hosts are not the template's, nor the default site's: those might run as others.
+        """
+        broken = frozenset(names)
+        if broken != self._broken:
+            self._broken = broken
+            self.known.clear()
 
     def _remove(self, name: str) -> None:
         entry = self._entries.pop(name, None)
@@ -232,6 +244,9 @@ class Directory:
         """As `find`, with what decided it."""
         excepted: list[tuple[str, str]] = []
         claim = self._claim(host, excepted) if self._entries else None
+        if claim is None and host in self._broken:
+            why = f"the site file of {host} is wrong: see the log, or luisito status"
+            return self._nowhere(host, BROKEN, why, excepted)
         if claim is None and self._routes is not None:
             try:
                 allowed, pattern, _ = self._routes.explain(host)

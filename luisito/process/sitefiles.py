@@ -144,11 +144,13 @@ class SiteFiles:
 
     def _taken(self, broken: Sequence[list[str]]) -> None:
         before, self.broken = self.broken, dict(broken)
+        names = {path: os.path.basename(path).removesuffix(".toml") for path in self.broken}
+        self._directory.withhold(name for name in names.values() if name not in self.records)
         for path, message in self.broken.items():
             if before.get(path) != message:
-                name = os.path.basename(path).removesuffix(".toml")
+                name = names[path]
                 served = name in self.records
-                then = "is served as its file was before" if served else "is not served by it"
+                then = "is served as its file was before" if served else "is not served"
                 self._log.warn("{message} ({site} {then})", message=message, site=name, then=then)
         for path in before.keys() - self.broken.keys():
             self._log.info("{path}: is not wrong any more", path=path)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from luisito.core import directory as module
-from luisito.core.directory import REDIRECT, Directory
+from luisito.core.directory import BROKEN, REDIRECT, Directory
 from luisito.core.routing import CANNOT_TELL, NO_SITE, Routes
 from tests.core.directories import USUAL, record
 
@@ -76,6 +76,20 @@ def test_the_template_has_what_no_file_has_but_the_default():
     made.change([], ["rest.x"])
     why = "c.b.test is not a site here: see SITES_DIR and ALLOWED_HOSTS"
     assert made.find("c.b.test").why == why
+
+
+def test_a_site_whose_file_was_never_right_is_not_anybody_elses():
+    made = of(REST, WILD, routes=Routes(["a.test"]))
+    assert [made.find(host).status for host in ("a.test", "a.x")] == [0, 0]
+    made.withhold(["a.test", "a.x"])
+    assert made.known == {}
+    found = [made.find(host) for host in ("a.test", "a.x", "b.test")]
+    assert [one.status for one in found] == [BROKEN, 0, 0]
+    assert found[0].why == "the site file of a.test is wrong: see the log, or luisito status"
+    made.withhold(["a.x", "a.test"])
+    assert made.known.keys() == {"a.x", "b.test"}
+    made.withhold([])
+    assert made.find("a.test").status == 0
 
 
 def test_without_files():

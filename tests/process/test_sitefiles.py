@@ -7,7 +7,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.logger import LogLevel, formatEvent, globalLogPublisher
 
-from luisito.core.directory import Directory
+from luisito.core.directory import BROKEN, Directory
 from luisito.errors import SettingsError, SpawnerLost
 from luisito.process.sitefiles import Change, SiteFiles
 from tests.core.directories import USUAL, record
@@ -117,8 +117,10 @@ def test_broken_files_are_said_once_each(asked, logged):
         asked.files.look()
         asked.answer(broken=broken)
     assert asked.files.broken == dict([bad])
+    assert asked.directory.find("a.x").status == BROKEN
+    assert asked.directory.find("b.x").status == 0
     assert logged(LogLevel.warn) == [
-        f"{bad[1]} (a.x is not served by it)",
+        f"{bad[1]} (a.x is not served)",
         f"{worse[1]} (b.x is served as its file was before)",
         "b: other (b.x is served as its file was before)",
     ]

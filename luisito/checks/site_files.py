@@ -1,0 +1,111 @@
+"""SITES_DIR as a Luisito would read it: its sites, and what is wrong with files."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from luisito.checks.report import Mend, Problem
+from luisito.checks.sites import Judged, judge
+from luisito.core.directory import BROKEN, Directory
+from luisito.core.routing import NO_SITE, Routes
+from luisito.errors import SettingsError
+from luisito.settings.sites.look import look
+from luisito.settings.sites.tenants import known
+from luisito.settings.sites.trust import Trust
+from luisito.settings.terms import terms
+from luisito.spawner.siteconfig import SiteConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from luisito.checks.whom import Whom
+    from luisito.core.directory import Found
+    from luisito.settings import Settings
+    from luisito.spawner.config import Config
+
+_KEYS: Final = {"": "its file's name", "default": "default = true"}
+_message = re.compile(r"(.*?\.toml(?::\d+)?): (.*)", re.DOTALL).fullmatch
+
+
+class SiteFiles(NamedTuple):
+    """What was found.
+
+    Attributes:
+        directory: all sites, with those of the template.
+        runs: run records by the names of sites.
+        broken: what is wrong with files, by their names without `.toml`.
+        folder: what is wrong with the folder.
+    """
+
+    directory: Directory
+    runs: Mapping[str, dict[str, Any]]
+    broken: Mapping[str, Problem]
+    folder: Problem | None = None
+
+    def config_of(self, site: str, config: Config) -> Config:
+        """What a site is started by: its file, else the template."""
+        run = self.runs.get(site)
+        return config if run is None else SiteConfig(config, json.dumps(run).encode("ascii"))
+
+    def described(self, path: str) -> str:
+        """How many there are, for people."""
+        wrong = len(self.broken)
+        files = f"{wrong} file{'' if wrong == 1 else 's'}"
+        count = len(self.runs)
+        return f"{count} site{'' if count == 1 else 's'} in {path}; {files} with an error"
+
+
+def site_files(settings: Settings, who: Whom) -> SiteFiles:
+    """Read all site files.
+
+    Args:
+        settings: checked.
+        who: would read them.
+    """
+    routes = None
+    if settings.cmd_tpl is not None:
+        routes = Routes.of(settings.allowed_hosts, folders=settings.project_path is not None)
+    directory = Directory(routes, terms(settings), files=settings.sites_dir is not None)
+    if settings.sites_dir is None:
+        return SiteFiles(directory, {}, {})
+    trust = Trust(who.starter.uid, known(settings.tenants))
+    try:
+        seen, runs = look(settings.sites_dir, {}, settings, trust)
+    except SettingsError as error:
+        where, _, what = str(error).partition(" = ")
+        return SiteFiles(directory, {}, {}, _problem(where, what))
+    directory.change([of.public for of in seen.values() if of.public is not None])
+    directory.withhold(name for name, of in seen.items() if of.public is None)
+    broken = {name: _of_file(of.error) for name, of in seen.items() if of.error}
+    return SiteFiles(directory, runs, broken)
+
+
+def _of_file(message: str) -> Problem:
+    match = _message(message)
+    return _problem(*match.groups()) if match is not None else _problem("SITES_DIR", message)
+
+
+def _problem(where: str, message: str) -> Problem:
+    what, _, mend = message.rpartition("; ")
+    return Problem(where, what, Mend("do", mend))
+
+
+def judged(files: SiteFiles, settings: Settings, host: str) -> Judged:
+    """Tell whether a host is a site, and why, where no site file has it."""
+    if host in files.broken:
+        return Judged("", BROKEN, files.broken[host])
+    if settings.cmd_tpl is None:
+        path = f"{settings.sites_dir}/{host}.toml"
+        mend = Mend("do", f"write {path}, or add it to the hosts of another site")
+        return Judged("", NO_SITE, Problem("SITES_DIR", f"no site file has {host}", mend))
+    routes = Routes.of(settings.allowed_hosts, folders=settings.project_path is not None)
+    return judge(settings, routes, host)
+
+
+def why(found: Found) -> str:
+    """What gives a host to a site of a file, for people."""
+    key = found.key or ""
+    said = _KEYS.get(key, f"{found.written!r} of its {key}")
+    return f"by {said}, {found.destination.path}"
