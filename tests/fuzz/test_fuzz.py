@@ -46,7 +46,8 @@ def test_nothing_is_found_in_a_short_run(name, tmp_path):
     found = "".join(Path(path).with_suffix(".txt").read_text() for path, _ in outcome.finds)
     assert not outcome.failure
     assert not outcome.finds, found
-    assert outcome.executions == runs
+    # libFuzzer ends there, or a few inputs after it
+    assert runs <= outcome.executions < runs + 100
     # what it reaches guides it: it has kept more than it was given
     assert outcome.corpus > 10
     assert outcome.edges > 20

@@ -12,6 +12,7 @@ import pytest
 from luisito.core import wire
 from luisito.spawner import tree
 from luisito.spawner.containment import kill
+from tests.harness import processes
 
 from .conftest import PYTHON, wait_until
 
@@ -123,7 +124,9 @@ def test_list(network):
         network.wait(wire.Running)
     user = pwd.getpwnam("nobody") if os.geteuid() == 0 else pwd.getpwuid(os.getuid())
     network.order(wire.IsReady(1, True))
-    os.kill(started[2], signal.SIGSTOP)  # or it might have ended before the list is asked for
+    # Stopped, or it might have ended before the list is asked for.
+    os.kill(started[2], signal.SIGSTOP)
+    assert wait_until(lambda: processes.stat(started[2])[0] == "T")
     network.order(wire.Signal(2, "TERM"))
     rows = network.silent()
     now = time.monotonic()
