@@ -21,11 +21,17 @@ def before(world):
     return one, first
 
 
-def test_a_lease_goes_on_with_the_next(before):
-    one, first = before
+def held(one, first):
+    """A client whose answer is held back by a server that was awake."""
     first.wake("a.test")
     far = first.get("a.test", "/hold")
     one.until(lambda: first.server("a.test").leases)
+    return far
+
+
+def test_a_lease_goes_on_with_the_next(before):
+    one, first = before
+    far = held(one, first)
     second = one.succeed(first)
     third = one.replace(second, first)
     server = third.server("a.test")
@@ -265,10 +271,7 @@ def test_the_crash_is_noticed_at_the_latest_by_the_next(before):
     one, first = before
     asker = first.lease("a.test")
     second = one.succeed(first)
-    one.crash(second)
-    third = one.net()
-    done = one.take(third, one.rejoin(first))  # no turn in between
-    one.until(lambda: done)
+    third = one.replace(second, first)  # no turn in between
     assert third.server("a.test").leases == 1
     first.release(asker)
     one.until(lambda: first.done)
@@ -367,9 +370,7 @@ def test_it_ends_while_it_waits(before):
 def test_nobody_comes_for_its_clients(before, monkeypatch):
     monkeypatch.setattr(module, "REJOIN_WITHIN", 0.1)
     one, first = before
-    first.wake("a.test")
-    far = first.get("a.test", "/hold")
-    one.until(lambda: first.server("a.test").leases)
+    far = held(one, first)
     second = one.succeed(first)
     one.crash(second)
     one.until(lambda: first.yielded._give_up)
@@ -382,9 +383,7 @@ def test_nobody_comes_for_its_clients(before, monkeypatch):
 def test_who_is_still_answered_is_told_that_nobody_comes(before, monkeypatch):
     monkeypatch.setattr(module, "REJOIN_WITHIN", 0.1)
     one, first = before
-    first.wake("a.test")
-    far = first.get("a.test", "/hold")
-    one.until(lambda: first.server("a.test").leases)
+    far = held(one, first)
     one.crash(one.succeed(first))
     one.until(lambda: first.yielded.lost.called)
     one.touch("hold")
@@ -395,9 +394,7 @@ def test_who_is_still_answered_is_told_that_nobody_comes(before, monkeypatch):
 
 def test_it_ends_while_its_clients_wait(before):
     one, first = before
-    first.wake("a.test")
-    far = first.get("a.test", "/hold")
-    one.until(lambda: first.server("a.test").leases)
+    far = held(one, first)
     one.crash(one.succeed(first))
     one.until(lambda: first.yielded._give_up)
     one.touch("hold")
@@ -409,9 +406,7 @@ def test_it_ends_while_its_clients_wait(before):
 
 def test_a_client_that_cannot_be_given_to_the_next(before, monkeypatch):
     one, first = before
-    first.wake("a.test")
-    far = first.get("a.test", "/hold")
-    one.until(lambda: first.server("a.test").leases)
+    far = held(one, first)
     second = one.succeed(first)
     one.crash(second)
     one.until(lambda: first.yielded._give_up)
