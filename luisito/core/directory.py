@@ -149,8 +149,9 @@ class Directory:
 
     Attributes:
         usual: see there.
-        known: where hosts go that were looked up lately and are sites. It is cleared when
-            something changes, and when it is full, and stays the same object.
+        known: where hosts go that were looked up lately and are sites, or may be as far as the
+            function knows that ALLOWED_HOSTS is. It is cleared when something changes, and when
+            it is full, and stays the same object.
     """
 
     def __init__(self, routes: Routes | None, usual: Destination, *, files: bool = False) -> None:
@@ -224,8 +225,9 @@ class Directory:
         Where the function that ALLOWED_HOSTS is has failed, the status is CANNOT_TELL.
         """
         if self._is_asked_later(host):
-            return attrs.evolve(self.usual, site=host)
-        destination = self.explain(host).destination
+            destination = attrs.evolve(self.usual, site=host)
+        else:
+            destination = self.explain(host).destination
         if not destination.status:
             if len(self.known) >= _REMEMBERED:
                 self.known.clear()
