@@ -190,7 +190,11 @@ def test_it_starts_the_templates_command_as_the_tenant_and_nothing_else(machine)
 
 def test_the_child_that_waits_takes_one_order_that_fits_and_is_not_forgotten(machine):
     """It forks before it ends; what is left of it goes with the next order."""
-    leaves = "import os, time\nif os.fork(): os._exit(0)\nos.setsid()\ntime.sleep(1000)"
+    leaves = (
+        "import os, time\n"
+        "if os.fork(): time.sleep(1); os._exit(0)\n"  # so that the other one is seen
+        "os.setsid(); os.execv('/bin/sleep', ['left', '1000'])"
+    )
     command = ["/usr/bin/python3", "-I", "-S", "-c", leaves]
     machine.launch(command=command, project_path=None, run_as="games")
     assert wait_until(lambda: machine.silent() == [] and machine.spare is not None)
@@ -203,9 +207,16 @@ def test_the_child_that_waits_takes_one_order_that_fits_and_is_not_forgotten(mac
         return True
 
     assert machine.hostile(work)
-    assert wait_until(lambda: len(machine.left()) == 1)
-    (left,) = machine.left()
-    assert tree.owner(left) == GAMES.pw_uid
+    found = []
+
+    def is_left():
+        found[:] = [
+            pid for pid in machine.left() if tree.read(f"/proc/{pid}/cmdline")[:4] == b"left"
+        ]
+        return found
+
+    assert wait_until(is_left)
+    assert tree.owner(found[0]) == GAMES.pw_uid
     assert wait_until(lambda: machine.left() == []), "nobody has ordered it, and it stays"
 
 
