@@ -134,11 +134,14 @@ def _warm(
     with contextlib.ExitStack() as stack:
         bench = stack.enter_context(peers.bench(folder, cores))
         everyone = [stack.enter_context(peers.ours(bench, options.command))]
+        if options.against:
+            other = peers.ours(bench, options.command, options.against)
+            everyone.append(stack.enter_context(other))
         everyone += [stack.enter_context(peers.beside(bench, other)) for other in others.OTHERS]
         for work in loads:
             with contextlib.ExitStack() as visit:
                 taking_part = list(everyone)
-                for guest in others.GUESTS if work.guests else ():
+                for guest in others.GUESTS if work.guests and not options.against else ():
                     if guest.missing():
                         continue
                     try:
@@ -177,6 +180,12 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--only", nargs="+", choices=names, default=names, metavar="NAME", help="do these works"
     )
+    parser.add_argument(
+        "--against",
+        metavar="CHECKOUT",
+        type=_checkout,
+        help="another Luisito, such as the one before a change, takes part instead of the guests",
+    )
     parser.add_argument("--json", metavar="FILE", help="write the samples there too")
     parser.add_argument(
         "--svg", metavar="FILE", help=f"draw there what {' and '.join(_DRAWN)} cost a request"
@@ -189,6 +198,13 @@ def _options() -> argparse.Namespace:
         if path and not os.access(os.path.dirname(path) or ".", os.W_OK):
             parser.error(f"{path} cannot be written: there is no such folder, or it is not yours")
     return options
+
+
+def _checkout(folder: str) -> Path:
+    path = Path(folder).resolve()
+    if not (path / "luisito" / "__init__.py").exists():
+        raise argparse.ArgumentTypeError(f"{folder}: there is no folder luisito in there")
+    return path
 
 
 def _listing() -> str:

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 COMMAND = f"{Path(sys.executable).parent}/twistd -n --pidfile= luisito --settings {{settings}}"
 # Seconds until a proxy has to answer its first request.
 _START_TIMEOUT = 30.0
+_HERE = Path(__file__).parent.parent
+# The name of a Luisito from another checkout.
+OTHER_CHECKOUT = "the other Luisito"
 
 
 @dataclass(frozen=True)
@@ -109,6 +112,7 @@ def luisito(
     cores: Sequence[int],
     command: str = COMMAND,
     upstream: int = 0,
+    checkout: Path = _HERE,
 ) -> Iterator[Door]:
     """A Luisito with these settings; LISTEN is added. Its first site may still be asleep."""
     port = free_port()
@@ -118,7 +122,7 @@ def luisito(
     path.write_text("\n".join(lines) + "\n")
     argv = shlex.split(command.format(settings=path, port=port, upstream=upstream))
     log = folder / f"{name}.log"
-    environment = {"PYTHONPATH": str(Path(__file__).parent.parent)}
+    environment = {"PYTHONPATH": str(checkout)}
     with running(argv, cores, log, folder, environment) as process:
         yield Door(port, process.pid)
 
@@ -136,24 +140,27 @@ def bench(folder: Path, cores: tuple[int, int]) -> Iterator[Bench]:
 
 
 @contextlib.contextmanager
-def ours(bench: Bench, command: str) -> Iterator[Peer]:
-    """Luisito, warm."""
+def ours(bench: Bench, command: str, checkout: Path | None = None) -> Iterator[Peer]:
+    """Luisito, warm; of another checkout where one is named."""
+    who, place = ("Luisito", _HERE) if checkout is None else (OTHER_CHECKOUT, checkout)
+    prefix = who.lower().replace(" ", "-")
     doors = {}
     with contextlib.ExitStack() as stack:
         # One more process for Luisito: its access log is a setting of the whole.
-        for kind, log in (("logged", str(bench.folder / "luisito-access.log")), ("bare", None)):
+        for kind, log in (("logged", str(bench.folder / f"{prefix}-access.log")), ("bare", None)):
             settings = {
                 "CMD_TPL": bench.origin.command("%PORT"),
                 "ALLOWED_HOSTS": ["*.localhost"],
                 "ACCESS_LOG": log,
                 "MAX_SERVERS": 2,
             }
-            name = f"luisito-{kind}"
-            doors[kind] = stack.enter_context(
-                luisito(bench.folder, name, settings, [bench.core], command, bench.upstream)
+            name = f"{prefix}-{kind}"
+            door = luisito(
+                bench.folder, name, settings, [bench.core], command, bench.upstream, place
             )
+            doors[kind] = stack.enter_context(door)
             await_answer(doors[kind], bench.folder / f"{name}.log")
-        yield Peer("Luisito", verified=False, doors=doors)
+        yield Peer(who, verified=False, doors=doors)
 
 
 @contextlib.contextmanager

@@ -145,9 +145,12 @@ class Outward:
             return
         self.server = server
         if self.upload is None:
-            self.replay = message = self._message()
+            line = self.line
+            # nearly all requests ask for no upgrade, and are composed without a call
+            message = self._message() if self.fields.upgrade else line.passed + self.down.passed
+            self.replay = message
             idle = server.data.idle
-            if idle and self.line.idempotent:
+            if idle and line.idempotent:
                 # as in _send, which has no more to do than this for nearly all requests
                 self.upstream = upstream = idle.pop()
                 upstream.client = self
