@@ -21,14 +21,20 @@ PATTERN = bytes(range(256)) * 1024  # what the origin's /bytes repeats
 
 
 def luisito(server, *argv, user=None, environ=None, cwd="/"):
-    """Runs a command as somebody, who is told of the server by LUISITO_RUNTIME_DIR."""
+    """Runs a command as somebody, who is told of the server by LUISITO_RUNTIME_DIR.
+
+    Where root runs it for somebody else /run is empty: another test's Luisito may be at its
+    default place.
+    """
     server.wait_for_log("Control socket: ")
-    whom = {}
+    as_whom = []
     if user is not None:
         entry = pwd.getpwnam(user)
-        whom = {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
+        empty = 'mount -t tmpfs none /run && exec "$@"'
+        as_whom = ["unshare", "-m", "sh", "-c", empty, "sh", "setpriv", "--clear-groups"]
+        as_whom += [f"--reuid={entry.pw_uid}", f"--regid={entry.pw_gid}"]
     return subprocess.run(
-        [sys.executable, "-m", "luisito.cli", *argv],
+        [*as_whom, sys.executable, "-m", "luisito.cli", *argv],
         env={
             "PATH": os.environ["PATH"],
             "PYTHONPATH": str(ROOT),
@@ -40,7 +46,6 @@ def luisito(server, *argv, user=None, environ=None, cwd="/"):
         text=True,
         timeout=30,
         check=False,
-        **whom,
     )
 
 
