@@ -66,18 +66,22 @@ class Fleet:
         """How many of these have room of their own because a site rolls."""
         return min(len(self._surplus), self._limits.max_rolling)
 
-    def full(self) -> bool:
-        """Tell whether nothing may start before something else goes."""
-        return self.alive - self.surplus >= self._limits.max_servers
+    def full(self, reserved: int = 0) -> bool:
+        """Tell whether nothing may start before something else goes.
+
+        Args:
+            reserved: so many places are kept for others.
+        """
+        return self.alive - self.surplus + reserved >= self._limits.max_servers
 
     def crowded(self) -> bool:
         """Tell whether as many start as may at a time."""
         return len(self.starting) - len(self.beside) >= self._limits.max_starting
 
-    def fits(self) -> bool:
-        """Tell whether one more process may exist."""
+    def fits(self, reserved: int = 0) -> bool:
+        """Tell whether one more process may exist, and `reserved` others after it."""
         surplus = min(len(self._surplus) + len(self._gone_surplus), self._limits.max_rolling)
-        count = self.alive + len(self.stopping) - surplus
+        count = self.alive + len(self.stopping) - surplus + reserved
         return count < self._limits.max_servers + self._limits.overlap
 
     def may_roll(self) -> bool:

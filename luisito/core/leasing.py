@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 from luisito.core.backoff import BackOff
 from luisito.core.fleet import READY, Fleet
+from luisito.core.keeping import Keeping
 from luisito.core.lifecycle import Server, State
 from luisito.core.orders import NOTHING, Grant, Limits, Order, Refusal, Refuse
-from luisito.core.rolling import Rolls
 from luisito.core.room import Room
 from luisito.core.sites import RETRY_AFTER, Failure, Site, Sites
 from luisito.core.streams import Streams
+from luisito.core.turns import Turns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Leasing:
-    """See Policy, which is the other half."""
+    """See Policy, of which this is a part."""
 
     def __init__(
         self, limits: Limits, random: Callable[[], float], back_off: BackOff | None = None
@@ -30,8 +31,11 @@ class Leasing:
         self._sites = Sites(limits, random, back_off or BackOff())
         self._fleet = fleet = Fleet(limits)
         self._streams = Streams()
-        self._rolls = Rolls()
-        self._room = room = Room(limits, self._sites, fleet, self._streams, self._rolls)
+        self._rolls: Turns[Site] = Turns()
+        self._keeping = Keeping(self._sites.parked)
+        self._room = room = Room(
+            limits, self._sites, fleet, self._streams, self._rolls, self._keeping
+        )
         self._fill = room.fill
         self._closing = False
         self._parked = self._sites.parked
@@ -89,6 +93,7 @@ class Leasing:
             return [record]
         if record.server is None:
             self._sites.park(waiter, now)
+            self._keeping.ask(site, now, now)
             return self._fill(now, [])
         self._fleet.abandoned.discard(record.server)
         return self._grant_early(record, record.server, now, [])
@@ -132,9 +137,9 @@ class Leasing:
         record = self._sites.by_name.get(site)
         return None if record is None else record.server
 
-    def is_beside(self, server: Server) -> bool:
-        """Tell whether a server starts beside one that serves, so that nobody waits for it."""
-        return server in self._fleet.beside
+    def is_for_nobody(self, server: Server) -> bool:
+        """Tell whether a server starts although nobody waits: to replace one, or it is kept up."""
+        return server in self._fleet.beside or server.site in self._keeping
 
     def failures(self) -> list[Failure]:
         """Tell which sites have a failed start that is not forgiven yet, the oldest in front."""
@@ -172,5 +177,10 @@ class Leasing:
         server = record.server
         if server is None:
             self._sites.forget(record)
-        elif server.state is State.STARTING and not server.leases and not record.waiters:
+        elif self._is_unwanted(server, record):
             self._fleet.abandon(server, now)
+
+    def _is_unwanted(self, server: Server, record: Site) -> bool:
+        """Tell whether a server starts for nobody."""
+        in_use = server.leases or record.waiters or record.name in self._keeping
+        return server.state is State.STARTING and not in_use

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from luisito.core.adoption import CHANGED, take_in
+from luisito.core.adoption import take_in
 from luisito.core.fleet import READY
-from luisito.core.leasing import Leasing
 from luisito.core.lifecycle import Server, State
-from luisito.core.orders import NOTHING, Limits, Order, Refusal, Refuse, SiteLimits
+from luisito.core.orders import NOTHING, Limits, Order, Refusal, Refuse
 from luisito.core.schedule import Schedule
+from luisito.core.sitefacts import SiteFacts
 from luisito.core.sites import RETRY_AFTER, Failure, Waiting
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from luisito.core.backoff import BackOff
 
 
-class Policy(Leasing):
+class Policy(SiteFacts):
     """The pool: facts come in as method calls, orders go out as their results.
 
     Always true, but for what is adopted: STARTING + READY + DRAINING <= max_servers + max_rolling,
@@ -41,7 +41,9 @@ class Policy(Leasing):
         self, limits: Limits, random: Callable[[], float], back_off: BackOff | None = None
     ) -> None:
         super().__init__(limits, random, back_off)
-        self._schedule = Schedule(self._sites, self._fleet, self._streams, self._room, self._rolls)
+        self._schedule = Schedule(
+            self._sites, self._fleet, self._streams, self._room, self._rolls, self._keeping
+        )
 
     # Facts about servers
 
@@ -94,104 +96,52 @@ class Policy(Leasing):
             if record.beside is server:  # who has the new one started otherwise?
                 self._rolls.ask(record, now, now + RETRY_AFTER)
             self._room.gone(server, State.FAILED, now)
+            self._keeping.put_off(server.site, now, now + RETRY_AFTER)
             return self._fill(now, orders)
         return self.exited(server, now, detail)
 
     def exited(
-        self, server: Server, now: float, detail: str, *, broke: bool = False
+        self,
+        server: Server,
+        now: float,
+        detail: str,
+        *,
+        broke: bool = False,
+        clean: bool = False,
     ) -> Sequence[Order]:
         """Hear that the process is reaped; before it was ready that is a failure of its site.
+
+        A site that is kept up is started anew; where its server was not ready for long, after a
+        while that grows with each time, unless somebody asks for it before.
 
         Args:
             server: that has gone.
             now: seconds.
             detail: the cause, for the operator.
             broke: it counts as a failed start although it was ready (core.ending.broke).
+            clean: it has ended by itself, with status 0 and nothing left of it.
         """
         if server.id not in self._fleet.by_id:
             return NOTHING
         orders: list[Order] = []
-        if server.state is State.STARTING or (broke and server.state is READY):
-            self._sites.fail(
-                self._sites.by_name[server.site], Refusal.START_FAILED, detail, now, orders
-            )
-            self._room.gone(server, State.FAILED, now)
-        else:
+        until = now
+        if server.state is not READY and server.state is not State.STARTING:
             self._room.gone(server, State.ABSENT, now)
+            return self._fill(now, orders)
+        if clean:
+            self._keeping.rest(server.site, ended=True)
+        record = self._sites.by_name[server.site]
+        if server.state is State.STARTING or broke:
+            self._sites.fail(record, Refusal.START_FAILED, detail, now, orders)
+            self._room.gone(server, State.FAILED, now)
+            return self._fill(now, orders)
+        if server.site in self._keeping and not self._keeping.rests(server.site):
+            until = self._sites.stumble(record, now - server.ready_at, detail, now)
+        self._room.gone(server, State.ABSENT, now)
+        self._keeping.put_off(server.site, now, until)
         return self._fill(now, orders)
 
-    # Facts about sites
-
-    def limit(self, site: str, limits: SiteLimits | None) -> None:
-        """Give a site limits of its own, or the pool's again (None); ask `deadline` again.
-
-        They count at once for its server, but who waits already waits as long as was said, and a
-        server that is on its way out has the stop_timeout that it had.
-        """
-        self._sites.limit(site, limits)
-        record = self._sites.by_name.get(site)
-        for server in () if record is None else (record.server, record.beside):
-            if server is not None:
-                self._fleet.limit(server, self._sites.limits_of(site))
-                self._streams.limit(server)
-
-    def changed(self, site: str, now: float) -> Sequence[Order]:
-        """Hear that another thing than before would be started for a site.
-
-        A server that is STARTING goes, and those who wait for it wait for a new one, as in `stop`.
-        Beside one that is READY a new one is started, as soon as the site's failures allow it and
-        less than max_rolling others roll; until that is ready the old one serves, and for good if
-        it fails. One that had been started so already is replaced. If the old one goes before, be
-        it unused, for room or because it is stopped, so does the new one; if it dies, the new one
-        goes on like one that nobody waits for.
-
-        A site that sleeps is not left alone for earlier failures any longer.
-        """
-        record = self._sites.by_name.get(site)
-        if record is None:
-            return NOTHING
-        if record.server is None:
-            record.until = min(record.until, now)
-            return NOTHING
-        if record.server.state is State.STARTING:
-            return self.stop(site, now, CHANGED)
-        orders: list[Order] = []
-        if record.beside is not None:
-            self._room.terminate(record.beside, CHANGED, now, orders)
-        self._rolls.ask(record, now, record.until)
-        return self._fill(now, orders)
-
-    def removed(self, site: str, now: float) -> Sequence[Order]:
-        """Hear that a site is no more: who waits is refused, and its server goes as in `stop`.
-
-        Its limits and failures are forgotten.
-        """
-        self._sites.limit(site, None)
-        record = self._sites.by_name.get(site)
-        if record is None:
-            return NOTHING
-        orders: list[Order] = []
-        self._sites.forgive(record)
-        self._sites.refuse_all(record, Refusal.NO_SITE, None, "", orders)
-        if record.server is not None:
-            self._room.retire(record.server, "its site is no more", now, orders)
-        return self._fill(now, orders)
-
-    # Facts about time and the operator
-
-    def stop(self, site: str, now: float, reason: str) -> Sequence[Order]:
-        """Let the server of a site go: at once, or when its last lease is released.
-
-        Requests that waited for it wait for a new one, and their queue_timeout begins anew.
-        """
-        record = self._sites.by_name.get(site)
-        if record is None or record.server is None:
-            return NOTHING
-        orders: list[Order] = []
-        for waiter in record.waiters:
-            self._sites.park(waiter, now)
-        self._room.retire(record.server, reason, now, orders)
-        return self._fill(now, orders)
+    # Facts about time
 
     def tick(self, now: float) -> Sequence[Order]:
         """Do whatever is due."""
@@ -212,6 +162,7 @@ class Policy(Leasing):
         Those that wait already are still served.
         """
         self._closing = True
+        self._keeping.close()
         orders: list[Order] = []
         for server in [*self._fleet.starting, *self._ready.values()]:
             if not self._sites.by_name[server.site].waiters:
@@ -221,6 +172,7 @@ class Policy(Leasing):
     def terminate_all(self, now: float) -> Sequence[Order]:
         """End the drain: refuse who still waits, and stop every server, busy or not."""
         self._closing = True
+        self._keeping.close()
         orders: list[Order] = []
         for record in list(self._sites.by_name.values()):
             self._sites.refuse_all(record, Refusal.SHUTTING_DOWN, RETRY_AFTER, "", orders)
@@ -239,7 +191,8 @@ class Policy(Leasing):
     ) -> tuple[Sequence[Server], Sequence[Order]]:
         """Take over what another pool had, before anybody asks for a server.
 
-        Sites that have limits of their own must have them already (`limit`).
+        Sites that have limits of their own must have them already (`limit`), and those that are to
+        be kept up are started after it (`keep`).
 
         Where there are more than max_servers, those in use stay until they are so no more; a start
         that is one too many begins anew for those who wait for it.
@@ -263,8 +216,19 @@ class Policy(Leasing):
                 self._room.terminate(server, reason, now, orders)
         for server in fleet.starting:
             self._look_after(self._sites.by_name[server.site], now)
+        self._keep_up(now)
         self._room.shrink(now, orders)
         return servers, self._fill(now, orders)
+
+    def _keep_up(self, now: float) -> None:
+        """Start what is kept up and has no server, now that it is known which ones there are."""
+        self._keeping.begin()
+        for site in self._keeping:
+            record = self._sites.by_name.get(site)
+            if record is not None and record.server is not None:
+                self._keeping.served(site)
+            else:
+                self._keeping.ask(site, now, now if record is None else record.until)
 
     def _wait(self, one: Waiting, now: float, orders: list[Order]) -> None:
         """Queue who has waited in another pool; those for whom a server starts get it later."""
@@ -286,6 +250,7 @@ class Policy(Leasing):
             Who waits: those for room first, then first come first.
         """
         self._closing = True
+        self._keeping.close()
         for server in self._fleet.by_id.values():
             self._streams.forget(server)
         self._fleet.clear()

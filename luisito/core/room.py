@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING
 
 from luisito.core.lifecycle import State
@@ -9,11 +10,12 @@ from luisito.core.orders import EndStreams, Spawn, Terminate
 
 if TYPE_CHECKING:
     from luisito.core.fleet import Fleet
+    from luisito.core.keeping import Keeping
     from luisito.core.lifecycle import Server
     from luisito.core.orders import Limits, Order
-    from luisito.core.rolling import Rolls
     from luisito.core.sites import Site, Sites
     from luisito.core.streams import Streams
+    from luisito.core.turns import Turns
 
 
 class Room:
@@ -23,20 +25,29 @@ class Room:
         stuck: nothing but the end of a stream would make the room that is waited for.
     """
 
-    __slots__ = ("_fleet", "_limits", "_parked", "_rolls", "_sites", "_streams", "stuck")
+    __slots__ = (
+        "_fleet", "_keeping", "_limits", "_parked", "_rolls", "_sites", "_streams", "stuck",
+    )  # fmt: skip
 
     def __init__(
-        self, limits: Limits, sites: Sites, fleet: Fleet, streams: Streams, rolls: Rolls
+        self,
+        limits: Limits,
+        sites: Sites,
+        fleet: Fleet,
+        streams: Streams,
+        rolls: Turns[Site],
+        keeping: Keeping,
     ) -> None:
         self._limits, self._sites, self._fleet, self._streams = limits, sites, fleet, streams
-        self._rolls = rolls
+        self._rolls, self._keeping = rolls, keeping
         self._parked = sites.parked
         self.stuck = False
 
     def fill(self, now: float, orders: list[Order]) -> list[Order]:
-        """Start servers for those who wait, first come first served, as far as there is room.
+        """Start servers of sites that are kept up, and for those who wait, as far as there is room.
 
-        Then for the sites that roll, which have room of their own.
+        First come first served, but those that are kept up before all others: nobody else may have
+        their places. Then for the sites that roll, which have room of their own.
 
         One victim makes room for one start. Without overlap the start then waits until the victim
         is reaped, and no second one goes meanwhile, as the pool is one short.
@@ -44,11 +55,14 @@ class Room:
         limits, fleet, streams = self._limits, self._fleet, self._streams
         self.stuck = False
         while self._parked:
-            full, crowded = fleet.full(), fleet.crowded()
+            first = self._first()
+            reserved = self._keeping.reserved(first)
+            full, crowded = fleet.full(reserved), fleet.crowded()
             if not fleet.fits() and (limits.overlap or not full):
                 break
-            first = self._sites.waiting[next(iter(self._parked))]
             if not full and not crowded:
+                if not fleet.fits(reserved):
+                    break
                 self._spawn(first, now, orders)
                 continue
             if streams.ending:
@@ -56,7 +70,7 @@ class Room:
             victim = None if crowded else fleet.idle.victim(now)
             victim = victim or next(iter(fleet.abandoned), None)
             if victim is not None:
-                self.terminate(victim, _wanted(first.name), now, orders)
+                self.terminate(victim, _wanted(first), now, orders)
                 continue
             if crowded:
                 break
@@ -64,7 +78,7 @@ class Room:
             if victim is None:
                 self.stuck = True
                 break
-            self._end_streams(victim, first.name, now, orders)
+            self._end_streams(victim, first, now, orders)
         while self._rolls.pending and fleet.may_roll():
             site = self._rolls.pending.popitem(last=False)[0]
             site.beside = server = fleet.launch(site.name, self._sites.limits_of(site.name), now)
@@ -73,7 +87,10 @@ class Room:
         return orders
 
     def shrink(self, now: float, orders: list[Order]) -> None:
-        """Let go what is over max_servers, the least recently used first, and of that the idle."""
+        """Let go what is over max_servers, the least recently used first, and of that the idle.
+
+        What is kept, whatever comes, goes last of all.
+        """
         limit, fleet = self._limits.max_servers, self._fleet
         reason = f"MAX_SERVERS is {limit} now"
         waiters = {
@@ -84,8 +101,16 @@ class Room:
         def in_use(server: Server) -> bool:
             return server.leases > 0 or bool(waiters[server])
 
-        for server in sorted(waiters, key=lambda each: (in_use(each), each.used_at, each.id)):
-            over = len(fleet.starting) + len(fleet.ready) if in_use(server) else fleet.alive
+        def is_kept(server: Server) -> bool:
+            return server.limits.min_alive == inf
+
+        def rank(server: Server) -> tuple[bool, bool, float, int]:
+            return is_kept(server), in_use(server), server.used_at, server.id
+
+        for server in sorted(waiters, key=rank):
+            # What is in use goes later, and has been counted by then.
+            later = is_kept(server) or in_use(server)
+            over = len(fleet.starting) + len(fleet.ready) if later else fleet.alive
             if over - fleet.surplus <= limit:
                 break
             if server.state not in (State.STARTING, State.READY):
@@ -112,7 +137,7 @@ class Room:
         self._sites.by_name[old.site].beside = None
         self._fleet.replace(old, new)
         self.retire(old, _REPLACED, now, orders)
-        self._sites.serve(new)
+        self._serve(new)
 
     def terminate(self, server: Server, reason: str, now: float, orders: list[Order]) -> None:
         """Stop a server, whatever it is doing, and one that was to replace it."""
@@ -133,17 +158,27 @@ class Room:
         self._fleet.remove(server, state)
         if beside is not None:
             self._fleet.promote(beside)
-            self._fleet.abandon(beside, now)
-            self._sites.serve(beside)
+            if beside.site not in self._keeping:
+                self._fleet.abandon(beside, now)
+            self._serve(beside)
+
+    def _serve(self, server: Server) -> None:
+        self._sites.serve(server)
+        self._keeping.served(server.site)
 
     def _end_streams(self, server: Server, wanted_by: str, now: float, orders: list[Order]) -> None:
         orders.append(EndStreams(server, self._streams.give_up(server), wanted_by))
         if server.state is State.READY:
             self.retire(server, _wanted(wanted_by), now, orders)
 
-    def _spawn(self, record: Site, now: float, orders: list[Order]) -> None:
-        limits = self._sites.limits_of(record.name)
-        record.server = server = self._fleet.launch(record.name, limits, now)
+    def _first(self) -> str:
+        """Tell which site is to be started next."""
+        return self._keeping.first() or self._sites.waiting[next(iter(self._parked))].name
+
+    def _spawn(self, site: str, now: float, orders: list[Order]) -> None:
+        record = self._sites.of(site)
+        record.server = server = self._fleet.launch(site, self._sites.limits_of(site), now)
+        self._keeping.served(site)
         for waiter in record.waiters:
             self._sites.unpark(waiter)
         orders.append(Spawn(server))
@@ -161,6 +196,7 @@ class Room:
             self._sites.served(record, now - server.ready_at)
         self._rolls.drop(record)
         beside, record.server, record.beside = record.beside, None, None
+        self._keeping.left(record.name, now, record.until)
         self._sites.forget(record)
         return beside
 

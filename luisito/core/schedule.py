@@ -9,23 +9,31 @@ from luisito.core.orders import Kill, Refusal
 
 if TYPE_CHECKING:
     from luisito.core.fleet import Fleet
+    from luisito.core.keeping import Keeping
     from luisito.core.orders import Order
-    from luisito.core.rolling import Rolls
     from luisito.core.room import Room
-    from luisito.core.sites import Sites
+    from luisito.core.sites import Site, Sites
     from luisito.core.streams import Streams
+    from luisito.core.turns import Turns
 
 
 class Schedule:
     """The timeouts of servers and of those who wait."""
 
-    __slots__ = ("_fleet", "_parked", "_rolls", "_room", "_sites", "_streams")
+    __slots__ = ("_fleet", "_keeping", "_parked", "_rolls", "_room", "_sites", "_streams")
 
     def __init__(
-        self, sites: Sites, fleet: Fleet, streams: Streams, room: Room, rolls: Rolls
+        self,
+        sites: Sites,
+        fleet: Fleet,
+        streams: Streams,
+        room: Room,
+        rolls: Turns[Site],
+        keeping: Keeping,
     ) -> None:
         self._sites, self._fleet = sites, fleet
         self._streams, self._room, self._rolls = streams, room, rolls
+        self._keeping = keeping
         self._parked = sites.parked
 
     def tick(self, now: float, orders: list[Order]) -> None:
@@ -46,13 +54,14 @@ class Schedule:
         sites.tick(now, orders)
         fleet.idle.grow(now)
         self._rolls.tick(now)
+        self._keeping.tick(now)
 
     def deadline(self) -> float | None:
         """See Policy."""
         fleet, sites = self._fleet, self._sites
         clocks = (
             sites.patience, fleet.starting, fleet.abandoned, fleet.stopping, fleet.unused,
-            self._rolls.delayed,
+            self._rolls.delayed, self._keeping.turns.delayed,
         )  # fmt: skip
         first = min(clock.first() for clock in clocks)
         first = min(first, next(iter(sites.failed.values()), inf))

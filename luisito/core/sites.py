@@ -81,7 +81,8 @@ class Sites:
         by_name: all sites that are remembered.
         waiting: the site of each waiter.
         parked: those waiters whose site waits for room, first come first, and since when; the site
-            of the first is the next to start.
+            of the first is the next to start. Before them one entry for all sites that are kept
+            up and wait for it (core.keeping).
         patience: when the queue_timeout of each of these is over.
         failed: sites that failed, and when that is to be forgotten.
     """
@@ -123,18 +124,25 @@ class Sites:
         if queue >= limit or len(self.waiting) >= self._limits.queue_total:
             return Refuse(waiter, Refusal.QUEUE_FULL, RETRY_AFTER, "")
         if site is None:
-            site = self.by_name[name] = Site(name)
+            site = self.of(name)
         site.waiters[waiter] = None
         self.waiting[waiter] = site
         return site
 
+    def of(self, name: str) -> Site:
+        """A site, remembered from now on."""
+        site = self.by_name.get(name)
+        if site is None:
+            site = self.by_name[name] = Site(name)
+        return site
+
     def serve(self, server: Server) -> None:
         """Note which server is its site's, of one that nobody here has asked for."""
-        self.by_name.setdefault(server.site, Site(server.site)).server = server
+        self.of(server.site).server = server
 
     def put_beside(self, server: Server) -> None:
         """Note that a STARTING server is to replace the READY one of its site."""
-        self.by_name.setdefault(server.site, Site(server.site)).beside = server
+        self.of(server.site).beside = server
 
     def park(self, waiter: Hashable, since: float) -> None:
         """Let a waiter wait for room; its queue_timeout begins, or has begun in another pool."""
@@ -172,13 +180,27 @@ class Sites:
         self, site: Site, refusal: Refusal, detail: str, now: float, orders: list[Order]
     ) -> None:
         """Refuse all who wait for a site whose start has failed, and leave it alone for a while."""
-        site.failures += 1
-        delay = self._back_off.delay(site.failures, self._random)
+        delay = self._count(site, detail, now)
         site.until = now + delay
+        self.refuse_all(site, refusal, delay, detail, orders)
+
+    def stumble(self, site: Site, seconds: float, detail: str, now: float) -> float:
+        """Hear that a server that was to go on has ended, `seconds` after it was ready.
+
+        Returns:
+            Before when it is not to be started anew unless somebody asks for it, in seconds.
+        """
+        if seconds >= self._back_off.steady:
+            return now
+        return now + self._count(site, detail, now)
+
+    def _count(self, site: Site, detail: str, now: float) -> float:
+        """Count a failure; returns how long to wait after it."""
+        site.failures += 1
         site.detail = detail
         self.failed[site] = now + self._back_off.forget
         self.failed.move_to_end(site)
-        self.refuse_all(site, refusal, delay, detail, orders)
+        return self._back_off.delay(site.failures, self._random)
 
     def served(self, site: Site, seconds: float) -> None:
         """Hear how long a server was ready that is so no more."""
@@ -216,7 +238,7 @@ class Sites:
     def remember(self, failures: Sequence[Failure], now: float) -> None:
         """Take over failures of another pool, the oldest in front; none lasts longer than ours."""
         for failure in failures:
-            site = self.by_name.setdefault(failure.site, Site(failure.site))
+            site = self.of(failure.site)
             site.failures, site.detail = failure.times, failure.detail
             site.until = min(failure.until, now + self._back_off.cap)
             self.failed[site] = min(failure.forget_at, now + self._back_off.forget)
@@ -226,6 +248,7 @@ class Sites:
         waiting = [
             Waiting(self.waiting[waiter].name, waiter, since)
             for waiter, since in self.parked.items()
+            if waiter in self.waiting  # else it stands for sites that are kept up
         ]
         waiting += [
             Waiting(site.name, waiter, None)

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from luisito.core.backoff import BackOff
+from luisito.core.keeping import NEVER_ENDED
 from luisito.core.lifecycle import Server, State
 from luisito.core.orders import NOTHING, EndStreams, Grant, Kill, Limits, Refuse, Spawn, Terminate
 from luisito.core.policy import Policy
@@ -72,6 +73,18 @@ class Talk:
 
     def limit(self, site, **own):
         self.policy.limit(site, self.policy.limits.of_site(**own))
+
+    def begin(self):
+        """Nothing was there before: what is kept up is started."""
+        return self.hear(self.policy.adopt([], self.now)[1])
+
+    def keep(self, site, *, on_failure=False):
+        self.limit(site, **NEVER_ENDED)
+        return self.hear(self.policy.keep(site, self.now, on_failure=on_failure))
+
+    def keep_no_longer(self, site):
+        self.policy.limit(site, None)
+        return self.hear(self.policy.keep_no_longer(site, self.now))
 
     def changed(self, site):
         return self.hear(self.policy.changed(site, self.now))

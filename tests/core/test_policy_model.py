@@ -13,6 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from luisito.core.adoption import CHANGED, Known
 from luisito.core.ending import SOON
+from luisito.core.keeping import NEVER_ENDED
 from luisito.core.lifecycle import Server, State
 from luisito.core.orders import (
     EndStreams,
@@ -123,8 +124,12 @@ class PoolMachine(RuleBasedStateMachine):
         self.limits = limits
         self.own: dict[str, dict[str, float]] = {}
         self.rolls: dict[str, float] = {}  # sites that are to roll, and not before when
+        self.pinned: set[str] = set()
+        self.kept: dict[str, bool] = {}  # sites that are kept up; whether only after failures
+        self.resting: set[str] = set()  # of these, those that have ended, or were stopped
         self.jitter = jitter
         self.policy = Policy(limits, lambda: jitter)
+        assert self.policy.adopt([], self.now) == ([], [])
 
     # The model
 
@@ -148,7 +153,8 @@ class PoolMachine(RuleBasedStateMachine):
         return self.some(State.STARTING, State.READY)
 
     def limits_of(self, site):
-        return self.limits.of_site(**self.own.get(site, {}))
+        kept = NEVER_ENDED if site in self.pinned or site in self.kept else {}
+        return self.limits.of_site(**(self.own.get(site, {}) | kept))
 
     def queue(self, site):
         return [w for w in self.waiters if w.site == site]
@@ -167,7 +173,26 @@ class PoolMachine(RuleBasedStateMachine):
 
     def abandoned(self):
         starting = [p for p in self.some(State.STARTING) if not p.beside]
-        return [p for p in starting if not p.leases and not self.queue(p.server.site)]
+        for_nobody = [p for p in starting if not p.leases and not self.queue(p.server.site)]
+        return [p for p in for_nobody if p.server.site not in self.kept]
+
+    def absent(self):
+        """Tell which sites that are kept up have no server."""
+        return [site for site in self.kept if self.current(site) is None]
+
+    def is_never_ended(self, process):
+        return process.limits.min_alive == inf
+
+    def waits_for_room(self, site):
+        """Tell whether a site may be the next to start."""
+        if site in self.kept:
+            return self.current(site) is None and site not in self.resting
+        return bool(self.parked()) and self.parked()[0].site == site
+
+    def next(self):
+        """Tell which site is the next to start, once all orders were obeyed."""
+        kept = self.policy._keeping.first()
+        return kept or (self.parked()[0].site if self.parked() else None)
 
     def ripe_at(self, process):
         """Tell when all that keeps a server will have been streams silent for long enough."""
@@ -187,14 +212,26 @@ class PoolMachine(RuleBasedStateMachine):
     def ending(self):
         return [p for p in self.some(State.DRAINING) if p.ending]
 
-    def room(self):
-        """Tell whether the pool is full, whether starts are, and whether one more fits at all."""
+    def room(self, site):
+        """Tell whether the pool is full, whether starts are, and whether one more fits at all.
+
+        Places that are held by sites that are kept up are full for all others.
+        """
         limits, alive = self.limits, len(self.some(*ALIVE))
         total, surplus = len(self.some(*HOLDING)), [p for p in self.some(*HOLDING) if p.surplus]
         fits = total - min(len(surplus), limits.max_rolling) < limits.max_servers + limits.overlap
         starting = [p for p in self.some(State.STARTING) if not p.beside]
-        full = alive - self.surplus() >= limits.max_servers
+        full = alive - self.surplus() + self.held(site) >= limits.max_servers
         return full, len(starting) >= limits.max_starting, fits
+
+    def held(self, site):
+        return 0 if site in self.kept else len(self.absent())
+
+    def would_take_a_place(self, site):
+        """Tell whether a start would take one that is held, until others are reaped."""
+        limits, living = self.limits, self.some(*HOLDING)
+        surplus = min(len([p for p in living if p.surplus]), limits.max_rolling)
+        return len(living) - surplus + self.held(site) >= limits.max_servers + limits.overlap
 
     def surplus(self):
         return min(len([p for p in self.some(*ALIVE) if p.surplus]), self.limits.max_rolling)
@@ -256,9 +293,9 @@ class PoolMachine(RuleBasedStateMachine):
             process.beside = process.surplus = True
             del self.rolls[server.site]
         else:
-            assert self.parked(), "a spawn that nobody asked for"
-            assert self.parked()[0].site == server.site, "overtaken"
-            assert self.room() == (False, False, True), "no room"
+            assert self.waits_for_room(server.site), "nobody asked for it, or others did before"
+            assert self.room(server.site) == (False, False, True), "no room"
+            assert not self.would_take_a_place(server.site), "a place that is held"
         self.processes.append(process)
 
     def obey_terminate(self, order):
@@ -272,14 +309,16 @@ class PoolMachine(RuleBasedStateMachine):
         elif process.state is State.DRAINING:
             assert not process.leases or order.reason == "shutting down", "in flight"
         elif order.reason.startswith(ROOM):
-            full, crowded, fits = self.room()
-            assert self.parked(), "evicted for nobody"
+            wanted_by = order.reason.removeprefix(ROOM)
+            full, crowded, fits = self.room(wanted_by)
+            assert self.waits_for_room(wanted_by), "evicted for nobody"
             assert full or crowded, "evicted though there was room"
             assert fits or (full and not self.limits.overlap), "evicted for no use yet"
             assert not self.ending(), "evicted though room was about to come"
             if process.state is State.READY:
                 assert not crowded, "evicted for a start that may not begin"
                 assert process in self.victims()
+                assert not self.is_never_ended(process)
                 assert process.used == self.victims()[0].used, "not the least recently used"
             else:
                 assert process in self.abandoned()
@@ -300,8 +339,12 @@ class PoolMachine(RuleBasedStateMachine):
                 process.state, process.signalled = State.STOPPING, self.now
                 return
             assert len(self.some(*ALIVE)) - self.surplus() > self.limits.max_servers
-            serving = self.serving()
-            unused = [p for p in self.unused() if not self.queue(p.server.site)]
+            never = self.is_never_ended(process)
+            others = [p for p in self.serving() if not self.is_never_ended(p)]
+            gone = [p for p in others if p.server.state is State.DRAINING]
+            assert not never or gone == others, "it goes last"
+            serving = [p for p in self.serving() if self.is_never_ended(p) == never]
+            unused = [p for p in self.unused() if not self.queue(p.server.site) and p in serving]
             assert process in unused or not unused, "somebody waits for it"
             assert process.used == min(
                 p.used for p in unused or serving if p in unused or not p.leases
@@ -314,8 +357,9 @@ class PoolMachine(RuleBasedStateMachine):
     def obey_end_streams(self, order):
         """Streams end for room alone, and only where nothing else can make it."""
         process = self.of(order.server)
-        full, crowded, fits = self.room()
-        assert self.parked()[0].site == order.wanted_by
+        full, crowded, fits = self.room(order.wanted_by)
+        assert self.waits_for_room(order.wanted_by)
+        assert not self.is_never_ended(process)
         assert full
         assert not crowded
         assert fits or not self.limits.overlap
@@ -360,10 +404,13 @@ class PoolMachine(RuleBasedStateMachine):
                 process.abandoned = None
             elif process.abandoned is None:
                 process.abandoned = self.now
-        if self.parked():
-            full, crowded, fits = self.room()
-            assert full or crowded or not fits, "a start that could begin waits"
-            if (fits or (full and not self.limits.overlap)) and not self.ending():
+        self.settle_kept()
+        site = self.next()
+        if site is not None:
+            full, crowded, fits = self.room(site)
+            blocked = full or crowded
+            assert blocked or self.would_take_a_place(site), "a start that could begin waits"
+            if blocked and (fits or (full and not self.limits.overlap)) and not self.ending():
                 assert crowded or not self.victims(), "a victim was spared"
                 assert not self.abandoned(), "an abandoned start was spared"
                 if not crowded:
@@ -374,6 +421,15 @@ class PoolMachine(RuleBasedStateMachine):
                 assert process.leases, "the early lease lies idle"
         for process in self.some(State.READY):
             assert not self.queue(process.server.site), "somebody waits for a ready server"
+
+    def settle_kept(self):
+        """What is kept up and has no server is started now, or after a while, unless it rests."""
+        turns, absent = self.policy._keeping.turns, set(self.absent())
+        self.resting &= absent
+        awaited = set() if self.closing else absent - self.resting
+        assert {*turns.pending, *turns.delayed} == awaited
+        assert self.closing or self.policy._keeping.absent == absent
+        assert turns.delayed.first() <= self.now + 60 or not len(turns.delayed)
 
     def assert_nothing_is_overdue(self):
         limits, now = self.limits, self.now
@@ -454,6 +510,7 @@ class PoolMachine(RuleBasedStateMachine):
         else:
             assert not full
             assert process or self.now >= failed_at + 0.5, "a failure without back-off"
+            self.resting.discard(site)
             self.obey(orders)
 
     def wait_since(self, waiter, since):
@@ -601,6 +658,9 @@ class PoolMachine(RuleBasedStateMachine):
         process = data.draw(st.sampled_from(pick))
         broke = data.draw(st.booleans()) and self.now - process.ready < SOON
         fails = process.state is State.STARTING or (broke and process.state is State.READY)
+        clean, site = data.draw(st.booleans()), process.server.site
+        if clean and self.kept.get(site) and process in (self.current(site), self.beside(site)):
+            self.resting.add(site)
         beside = self.beside(process.server.site)
         if beside is not None and process.state is State.READY:
             beside.beside = beside.surplus = False
@@ -609,7 +669,7 @@ class PoolMachine(RuleBasedStateMachine):
         process.streams.clear()
         if fails:
             self.failed_at[process.server.site] = self.now
-        orders = self.policy.exited(process.server, self.now, "gone", broke=broke)
+        orders = self.policy.exited(process.server, self.now, "gone", broke=broke, clean=clean)
         self.obey(orders, *([Refusal.START_FAILED] if fails else []))
         if fails:
             assert not self.queue(process.server.site)
@@ -633,6 +693,8 @@ class PoolMachine(RuleBasedStateMachine):
     @rule(site=st.sampled_from(SITES))
     def stop(self, site):
         process = self.current(site)
+        if process is not None and site in self.kept and not self.queue(site):
+            self.resting.add(site)
         self.goes(process)
         self.obey(self.policy.stop(site, self.now, "asked to"))
         assert process is None or process.state in {State.DRAINING, State.STOPPING}
@@ -647,6 +709,7 @@ class PoolMachine(RuleBasedStateMachine):
     @rule(site=st.sampled_from(SITES))
     def change(self, site):
         process, beside = self.current(site), self.beside(site)
+        self.resting.discard(site)
         if process is None:
             self.failed_at.pop(site, None)
         elif process.state is State.STARTING:
@@ -672,6 +735,8 @@ class PoolMachine(RuleBasedStateMachine):
             process.state = State.DRAINING
         self.failed_at.pop(site, None)
         self.own.pop(site, None)
+        self.kept.pop(site, None)
+        self.pinned.discard(site)
         waiters = self.queue(site)
         orders = self.policy.removed(site, self.now)
         refused = [o.waiter for o in orders if isinstance(o, Refuse)]
@@ -683,12 +748,43 @@ class PoolMachine(RuleBasedStateMachine):
     @rule(site=st.sampled_from(SITES), own=OWN)
     def limit(self, site, own):
         self.own[site] = own or {}
+        self.tell_limits(site)
+        self.pass_time(0.0)
+
+    def tell_limits(self, site):
         limits = self.limits_of(site)
         for process in (self.current(site), self.beside(site)):
             if process is not None:
                 process.limits = limits
-        self.policy.limit(site, None if own is None else limits)
-        self.pass_time(0.0)
+        self.policy.limit(site, None if limits == self.limits.of_site() else limits)
+
+    @precondition(lambda self: self.steps % 3 == 0)
+    @rule(site=st.sampled_from(SITES), how=st.sampled_from(["pinned", "always", "on-failure"]))
+    def keep(self, site, how):
+        """As many as leave a place for others."""
+        if len(self.pinned | self.kept.keys() | {site}) >= self.limits.max_servers:
+            self.keep_no_longer(site)
+            return
+        self.pinned.discard(site)
+        self.kept.pop(site, None)
+        self.resting.discard(site)
+        if how == "pinned":
+            self.pinned.add(site)
+        else:
+            self.kept[site] = how == "on-failure"
+        self.tell_limits(site)
+        if site in self.pinned:
+            self.obey(self.policy.keep_no_longer(site, self.now))
+        else:
+            self.obey(self.policy.keep(site, self.now, on_failure=self.kept[site]))
+
+    @precondition(lambda self: self.pinned or self.kept)
+    @rule(site=st.sampled_from(SITES))
+    def keep_no_longer(self, site):
+        self.pinned.discard(site)
+        self.kept.pop(site, None)
+        self.tell_limits(site)
+        self.obey(self.policy.keep_no_longer(site, self.now))
 
     @precondition(lambda self: self.steps > 200)
     @rule()
@@ -727,8 +823,15 @@ class PoolMachine(RuleBasedStateMachine):
         self.processes = data.draw(st.permutations(self.some(*HOLDING)))
         self.limits = limits = limits or self.limits
         self.policy = Policy(limits, lambda: self.jitter)
-        for site in self.own:
+        never = [*self.pinned, *self.kept]
+        for site in never[max(0, limits.max_servers - 1) :]:
+            self.pinned.discard(site)
+            self.kept.pop(site, None)
+        self.resting.clear()
+        for site in SITES:
             self.policy.limit(site, self.limits_of(site))
+        for site, on_failure in self.kept.items():
+            assert not self.policy.keep(site, self.now, on_failure=on_failure)
         known = [self.known(p, current=data.draw(st.booleans())) for p in self.processes]
         still = {p for p in self.processes if self.is_beside(p) and self.rolls_on(p, known)}
         drained = {
@@ -757,7 +860,8 @@ class PoolMachine(RuleBasedStateMachine):
         self.drain_what_is_over()
         assert not [p for p in self.some(State.DRAINING) if not p.leases]
         over = len(self.some(*ALIVE)) - self.surplus() > limits.max_servers
-        assert not over or all(self.queue(p.server.site) for p in self.unused())
+        unused = [p for p in self.unused() if not self.is_never_ended(p)]
+        assert not over or all(self.queue(p.server.site) for p in unused)
         self.over = self.excess()
         self.obey(orders)
 
@@ -811,10 +915,13 @@ class PoolMachine(RuleBasedStateMachine):
         drained = [p for p in serving if p.server.state is State.DRAINING]
         kept = [p for p in serving if p not in drained]
         assert len(drained) == max(0, len(serving) - self.surplus() - self.limits.max_servers)
-        for process in sorted(drained, key=lambda p: p.used):
+        for process in sorted(drained, key=lambda p: (self.is_never_ended(p), p.used)):
             assert process.leases
             self.park_again(process)
-            assert all(process.used <= p.used for p in kept)
+            never = self.is_never_ended(process)
+            assert all(self.is_never_ended(p) >= never for p in kept)
+            alike = [p for p in kept if self.is_never_ended(p) == never]
+            assert all(process.used <= p.used for p in alike)
             process.state = State.DRAINING
 
     def excess(self):
@@ -860,6 +967,7 @@ class PoolMachine(RuleBasedStateMachine):
             return
         self.pass_time(45.0 + 60.0)
         assert not self.waiters
+        self.closing = True
         self.obey(self.policy.terminate_all(self.now))
         for process in self.some(State.STOPPING):
             process.state, process.leases = State.ABSENT, 0

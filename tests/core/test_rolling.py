@@ -26,14 +26,14 @@ def test_the_old_one_serves_until_the_new_one_is_ready():
     t = talk("a", "b")
     assert t.changed("a") == ["spawn a3"]
     assert t.started(3, early=True) == []
-    assert [n for n, server in t.servers.items() if t.policy.is_beside(server)] == [3]
+    assert [n for n, server in t.servers.items() if t.policy.is_for_nobody(server)] == [3]
     assert t.policy.take("a") is t.servers[1]
     assert t.ask("a1") == ["grant a1 a1"]
     assert t.release(1) == []
     assert t.policy.server("a") is t.servers[1]
     assert t.ready(3) == []
     assert t.policy.server("a") is t.policy.take("a") is t.servers[3]
-    assert not t.policy.is_beside(t.servers[3])
+    assert not t.policy.is_for_nobody(t.servers[3])
     assert t.state(1) is State.DRAINING
     assert t.release(1) == ["terminate a1"]
     assert t.last[0].reason == "its site has a newer server, which is ready"

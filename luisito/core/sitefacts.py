@@ -1,0 +1,123 @@
+"""What becomes of servers when their site changes: the part of the policy that hears of sites."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from luisito.core.adoption import CHANGED
+from luisito.core.leasing import Leasing
+from luisito.core.lifecycle import State
+from luisito.core.orders import NOTHING, Order, Refusal, SiteLimits
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from luisito.core.lifecycle import Server
+
+
+class SiteFacts(Leasing):
+    """See Policy, of which this is a part."""
+
+    def limit(self, site: str, limits: SiteLimits | None) -> None:
+        """Give a site limits of its own, or the pool's again (None); ask `deadline` again.
+
+        They count at once for its server, but who waits already waits as long as was said, and a
+        server that is on its way out has the stop_timeout that it had.
+        """
+        self._sites.limit(site, limits)
+        record = self._sites.by_name.get(site)
+        for server in () if record is None else (record.server, record.beside):
+            if server is not None:
+                self._fleet.limit(server, self._sites.limits_of(site))
+                self._streams.limit(server)
+
+    def keep(self, site: str, now: float, *, on_failure: bool) -> Sequence[Order]:
+        """Hear that a site is to be kept up: it is started, and again whenever its server ends.
+
+        Nothing is started before `adopt`. A site without a server holds a place in the pool; that
+        less than max_servers are kept up is the caller's care, and so are limits by which they are
+        never ended for room (core.keeping).
+
+        Args:
+            site: its key.
+            now: seconds.
+            on_failure: one that ends by itself with status 0 is not started anew until somebody
+                asks for the site, or what it starts has changed. So is one after `stop`.
+        """
+        record = self._sites.by_name.get(site)
+        server = None if record is None else record.server
+        self._keeping.keep(site, on_failure=on_failure, absent=server is None)
+        if server is not None:
+            self._fleet.abandoned.discard(server)
+        self._keeping.ask(site, now, now if record is None else record.until)
+        return self._fill(now, [])
+
+    def keep_no_longer(self, site: str, now: float) -> Sequence[Order]:
+        """Hear that a site is not to be kept up any more: its server goes on like any other."""
+        self._keeping.forget(site)
+        record = self._sites.by_name.get(site)
+        if record is not None:
+            self._look_after(record, now)
+        return self._fill(now, [])
+
+    def changed(self, site: str, now: float) -> Sequence[Order]:
+        """Hear that another thing than before would be started for a site.
+
+        A server that is STARTING goes, and those who wait for it wait for a new one, as in `stop`.
+        Beside one that is READY a new one is started, as soon as the site's failures allow it and
+        less than max_rolling others roll; until that is ready the old one serves, and for good if
+        it fails. One that had been started so already is replaced. If the old one goes before, be
+        it unused, for room or because it is stopped, so does the new one; if it dies, the new one
+        goes on like one that nobody waits for.
+
+        A site that sleeps is not left alone for earlier failures any longer.
+        """
+        record = self._sites.by_name.get(site)
+        if record is None or record.server is None:
+            if record is not None:
+                record.until = min(record.until, now)
+            return self._fill(now, []) if self._keeping.ask(site, now, now) else NOTHING
+        if record.server.state is State.STARTING:
+            return self._stop(record.server, now, CHANGED)
+        orders: list[Order] = []
+        if record.beside is not None:
+            self._room.terminate(record.beside, CHANGED, now, orders)
+        self._rolls.ask(record, now, record.until)
+        return self._fill(now, orders)
+
+    def removed(self, site: str, now: float) -> Sequence[Order]:
+        """Hear that a site is no more: who waits is refused, and its server goes as in `stop`.
+
+        Its limits and failures are forgotten.
+        """
+        self._sites.limit(site, None)
+        self._keeping.forget(site)
+        record = self._sites.by_name.get(site)
+        if record is None:
+            return NOTHING
+        orders: list[Order] = []
+        self._sites.forgive(record)
+        self._sites.refuse_all(record, Refusal.NO_SITE, None, "", orders)
+        if record.server is not None:
+            self._room.retire(record.server, "its site is no more", now, orders)
+        return self._fill(now, orders)
+
+    def stop(self, site: str, now: float, reason: str) -> Sequence[Order]:
+        """Let the server of a site go: at once, or when its last lease is released.
+
+        Requests that waited for it wait for a new one, and their queue_timeout begins anew. Unless
+        there are any, a site that is kept up rests until somebody asks for it.
+        """
+        record = self._sites.by_name.get(site)
+        if record is None or record.server is None:
+            return NOTHING
+        if not record.waiters:
+            self._keeping.rest(site, ended=False)
+        return self._stop(record.server, now, reason)
+
+    def _stop(self, server: Server, now: float, reason: str) -> Sequence[Order]:
+        orders: list[Order] = []
+        for waiter in self._sites.by_name[server.site].waiters:
+            self._sites.park(waiter, now)
+        self._room.retire(server, reason, now, orders)
+        return self._fill(now, orders)
