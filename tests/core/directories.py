@@ -25,6 +25,8 @@ def record(site, **keys):
         "way": "fd",
         "limits": {},
         "handed_socket": None,
+        "keep": "demand",
+        "restart": "always",
         "tenant": None,
         "path": f"/sites/{site}.toml",
         "digest": "",

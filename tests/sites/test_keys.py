@@ -36,6 +36,8 @@ redirects = ["shop.example.org"]
 hosts = ["*.shop.example", "!no.shop.example", "!*.x.shop.example", "a.example"]
 default = true
 handed_socket = "tcp"
+keep = "always"
+restart = "on-failure"
 stop_signal = "QUIT"
 idle_timeout = 600
 min_alive = 0
@@ -68,6 +70,7 @@ def test_every_key():
     assert made.hosts[1] == "!no.shop.example"
     assert (made.default, made.handed_socket, made.stop_signal) == (True, "tcp", "QUIT")
     assert (made.idle_timeout, made.min_alive, made.start_timeout) == (600, 0, 2.5)
+    assert (made.keep, made.restart) == ("always", "on-failure")
     assert (made.stream_idle, made.max_body_size) == (None, None)
     assert (made.queue_limit, made.upstream_max, made.upstream_keepalive) == (10, 4, 7)
     assert made.rlimits == {"nofile": (1024, 4096), "core": (0, 0), "cpu": (None, None)}
@@ -97,6 +100,7 @@ BASE = "must be the name of a base: NAME, where NAME.base.toml is beside this fi
 HOST = "must be a host in lower case, without a port"
 PATTERN = 'must be a host in lower case without a port, with "*." or "!" before it or not'
 SIGNAL = 'must be "TERM" or "INT" or "QUIT" or "HUP" or "USR1" or "USR2"'
+KEEP = 'must be "demand" or "pinned" or "always"'
 COMMAND = "must be a command, as a string or a list of strings"
 SERVE = 'write command = "python3 -m http.server --bind 127.0.0.1 %PORT"'
 RLIMIT = 'must be a whole number, "unlimited", or [soft, hard] of these'
@@ -309,6 +313,12 @@ RLIMIT = 'must be a whole number, "unlimited", or [soft, hard] of these'
         (
             'handed_socket = "udp"',
             'handed_socket = "udp": must be "unix" or "tcp"; write handed_socket = "unix"',
+        ),
+        ("keep = true", f'keep = true: {KEEP}; write keep = "always"'),
+        ('keep = "no"', f'keep = "no": {KEEP}; write keep = "demand"'),
+        (
+            'restart = "never"',
+            ('restart = "never": must be "always" or "on-failure"; write restart = "always"'),
         ),
         # rlimits
         (

@@ -93,6 +93,8 @@ def test_what_everybody_may_know():
         "default": True,
         "way": "fd",
         "handed_socket": "tcp",
+        "keep": "always",
+        "restart": "on-failure",
         "tenant": None,
         "path": "shop.example.toml",
         "digest": digest(run_of(EVERY)),
@@ -108,6 +110,7 @@ def test_the_digest_is_of_what_a_server_needs():
     common = settings(RLIMITS={"core": 0, "nofile": 5})
     first = public_of("", common)["digest"]
     assert first == public_of('aliases = ["x.y"]\nidle_timeout = 5', common)["digest"]
+    assert first == public_of('keep = "always"\nrestart = "on-failure"', common)["digest"]
     assert first == public_of('command = "serve %PORT"', common)["digest"]
     assert first == public_of("rlimits = { nofile = 5, core = 0 }", common)["digest"]
     texts = ['env.A = "1"', 'command = "x"', "user = 5", "pids_max = 3", 'stop_signal = "INT"']

@@ -36,7 +36,8 @@ def refused(text, *, of=None, file="alice.example.toml", **more):
 def test_what_is_granted():
     read = SETTINGS["TENANTS"].read
     assert read(SETTINGS["TENANTS"].default) == {}
-    caps = {"memory_max": 2**29, "cpu_max": None, "rlimits": {"nofile": (1, 2)}, "min_alive": 5}
+    caps = {"memory_max": 2**29, "cpu_max": None, "rlimits": {"nofile": (1, 2)}, "min_alive": 5,
+            "keep": "pinned"}  # fmt: skip
     assert read({"alice": {"hosts": ["alice.example"], **caps}}) == {
         "alice": Grant(("alice.example",), caps)
     }
@@ -74,6 +75,13 @@ PATTERN = "must be a pattern of hosts as in ALLOWED_HOSTS"
             (
                 " = {'root': {}}: has \"root\", who may set anything anyway; "
                 f"write TENANTS = {{'alice': {EXAMPLE}}}"
+            ),
+        ),
+        (
+            {"a": {"hosts": ["a.b"], "keep": True}},
+            (
+                '["a"]["keep"] = True: must be "demand" or "pinned" or "always"; '
+                'write TENANTS["a"]["keep"] = "always"'
             ),
         ),
         ({"a": 3}, f'["a"] = 3: {A_DICT}; write TENANTS["a"] = {EXAMPLE}'),
@@ -295,6 +303,23 @@ def test_rlimits():
     )
 
 
+@pytest.mark.parametrize("keep", ["demand", "pinned", "always"])
+def test_how_a_tenants_server_is_kept(keep):
+    """As the grant says, or less; on demand where it says nothing."""
+    words = ["demand", "pinned", "always"]
+    for most in (None, *words):
+        of = tenant() if most is None else tenant(keep=most)
+        allowed = words[: words.index(most or "demand") + 1]
+        if keep in allowed:
+            assert made(f'keep = "{keep}"', of=of).keep == keep
+        else:
+            what = " or ".join(f'"{word}"' for word in allowed)
+            assert refused(f'keep = "{keep}"', of=of) == (
+                f':1: keep = "{keep}": must be {what}, as TENANTS grants alice;'
+                f' write keep = "{allowed[-1]}"'
+            )
+
+
 def test_what_stands_in_a_base_is_the_tenants_word_too():
     bases = {"all": '\nuser = "root"'}
     assert refusal('extends = "all"', file="alice.example.toml", tenant=tenant(), bases=bases) == (
@@ -305,8 +330,8 @@ def test_what_stands_in_a_base_is_the_tenants_word_too():
 def test_every_capped_key_is_judged():
     """One that was added to the table and forgotten here would be free for all."""
     capped = {name for name, key in KEYS.items() if key.capped}
-    assert capped == {*LIMITS, "rlimits"}
+    assert capped == {*LIMITS, "rlimits", "keep"}
     free = {"command", "env", "env_file", "virtualenv", "folder", "extends", "handed_socket",
-            "stop_signal"}  # fmt: skip
+            "stop_signal", "restart"}  # fmt: skip
     judged = {"user", "group", "default", "aliases", "redirects", "hosts"}
     assert set(KEYS) == capped | free | judged

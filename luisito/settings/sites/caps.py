@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from luisito.core.rlimits import exceeds
 from luisito.core.routing import Pattern
+from luisito.settings.sites.readers import KEEP
 from luisito.settings.sites.table import KEYS, LIMITS
 from luisito.settings.sites.toml import assignment, failed
 
@@ -29,6 +30,7 @@ def judge(draft: Draft, tenant: Tenant, settings: Settings) -> None:
     """
     _judge_user(draft, tenant)
     _judge_hosts(draft, tenant)
+    _judge_keep(draft, tenant)
     for key in LIMITS:
         _cap(draft, key, tenant, getattr(settings, key))
     _cap_rlimits(draft, tenant, settings)
@@ -45,6 +47,14 @@ def _judge_user(draft: Draft, tenant: Tenant) -> None:
             raise draft.error((key,), must, assignment((key,), allowed[0]))
     if draft.values.get("default"):
         raise draft.error(("default",), "must not be set by a tenant")
+
+
+def _judge_keep(draft: Draft, tenant: Tenant) -> None:
+    most = tenant.grant.caps.get("keep", KEEP[0])
+    if KEEP.index(draft.values.get("keep", KEEP[0])) > KEEP.index(most):
+        words = " or ".join(f'"{word}"' for word in KEEP[: KEEP.index(most) + 1])
+        must = f"must be {words}, as TENANTS grants {tenant.user}"
+        raise draft.error(("keep",), must, assignment(("keep",), most))
 
 
 def _judge_hosts(draft: Draft, tenant: Tenant) -> None:

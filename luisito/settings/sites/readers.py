@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import attrs
 
 from luisito.core.host import normalize
+from luisito.core.keeping import Keep
 from luisito.core.routing import Pattern
 from luisito.errors import BadHost
 from luisito.settings import values
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+KEEP: Final = tuple(word.value for word in Keep)
 SIGNALS: Final = ("TERM", "INT", "QUIT", "HUP", "USR1", "USR2")
 
 _BYTES: Final = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
@@ -145,6 +147,15 @@ def stop_signal(value: object) -> str:
     except Wrong as wrong:
         meant = str(value).upper().removeprefix("SIG")
         raise Wrong(wrong.must, mend=meant if meant in SIGNALS else "TERM") from None
+
+
+def keep(value: object) -> str:
+    """How a server is kept; of two words the one further back is more."""
+    try:
+        return values.choice(*KEEP)(value)
+    except Wrong as wrong:
+        meant = "always" if value in (True, "up", "on") else "demand"
+        raise Wrong(wrong.must, mend=meant) from None
 
 
 def boolean(value: object) -> bool:

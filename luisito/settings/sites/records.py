@@ -87,6 +87,7 @@ def public_record(site: Site, run: Mapping[str, Any]) -> dict[str, Any]:
     - limits: those numbers that its file, its bases or its tenant's caps set, by their keys, None
       for no limit; rlimits are not among them;
     - handed_socket: "unix" or "tcp", or None where HANDED_SOCKET says it;
+    - keep: a word of core.keeping.Keep; restart: "always" or "on-failure";
     - tenant: as in the run record, and path: of its file;
     - digest: of the run record.
 
@@ -103,6 +104,8 @@ def public_record(site: Site, run: Mapping[str, Any]) -> dict[str, Any]:
         "way": site.way,
         "limits": {key: getattr(site, key) for key in LIMITS if key in site.given},
         "handed_socket": site.handed_socket,
+        "keep": site.keep,
+        "restart": site.restart,
         "tenant": site.tenant,
         "path": site.path,
         "digest": digest(run),

@@ -53,8 +53,10 @@ def _own(
     unit: str,
     about: str,
     schema: Schema,
+    *,
+    capped: bool = False,
 ) -> Any:  # noqa: ANN401 - attrs.field() is typed so too: a field's type is its annotation
-    return attrs.field(metadata={Key: Key(read, default, "", group, unit, about, schema)})
+    return attrs.field(metadata={Key: Key(read, default, "", group, unit, about, schema, capped)})
 
 
 def _part(
@@ -92,6 +94,8 @@ _MAIN: Final = SETTINGS["CMD_TPL"].group
 _HOSTS: Final = "Hosts"
 _USERS: Final = "Users and files"
 _POOL: Final = SETTINGS["STOP_TIMEOUT"].group
+
+RESTART: Final = ("always", "on-failure")
 
 _STRING: Final[Schema] = {"type": "string", "minLength": 1}
 _NAME: Final[Schema] = {"type": "string", "pattern": r"^[A-Za-z_][A-Za-z0-9_.-]*\$?$"}
@@ -242,6 +246,26 @@ class Site:
         "The group it runs with, a name or a gid; where it is left out, those of its user.",
         {"anyOf": [_NAME, _ID]},
     )
+    keep: str = _own(
+        readers.keep,
+        "demand",
+        _POOL,
+        "word",
+        '"demand": its server is started by a request, and ended for room. "pinned": once started '
+        'it is not ended for room or because it is idle. "always": it is started with Luisito, '
+        "and kept up.",
+        {"enum": list(readers.KEEP)},
+        capped=True,
+    )
+    restart: str = _own(
+        values.choice(*RESTART),
+        "always",
+        _POOL,
+        "word",
+        'With `keep = "always"`: "always" starts a server anew however it has ended; "on-failure" '
+        "not one that has ended by itself with exit status 0.",
+        {"enum": list(RESTART)},
+    )
     stop_signal: str = _own(
         readers.stop_signal,
         "TERM",
@@ -309,5 +333,7 @@ KEYS: Final[Mapping[str, Key]] = {
     field.name: field.metadata[Key] for field in attrs.fields(Site) if Key in field.metadata
 }
 
-LIMITS: Final = tuple(name for name, key in KEYS.items() if key.capped and name != "rlimits")
+LIMITS: Final = tuple(
+    name for name, key in KEYS.items() if key.capped and name not in ("rlimits", "keep")
+)
 """Numbers of which a tenant may not have more than they are granted."""

@@ -127,7 +127,7 @@ def _cap(
             value=grant,
             mend={near if key == name else key: cap for key, cap in grant.items()},
         )
-    setting = SETTINGS[str(name).upper()]
+    setting = SETTINGS.get(str(name).upper(), KEYS[str(name)])  # `keep` is none of the settings
     try:
         return setting.read(value)
     except Wrong as wrong:
