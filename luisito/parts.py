@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import json
 import os
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-import attrs
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
 from luisito.control.control import Control
 from luisito.control.roles import Roles
 from luisito.core.directory import Directory
-from luisito.core.orders import Limits, SiteLimits
+from luisito.core.orders import Limits
 from luisito.core.routing import Routes
 from luisito.core.wire import CONTROL
 from luisito.logs import Logs
 from luisito.net.splice import close_pipes
 from luisito.passage import Passage
-from luisito.pool import Pool
+from luisito.pool import KeptSites, Pool
 from luisito.process.files import with_limits
 from luisito.process.folders import make_listen
 from luisito.process.ports import Ports
@@ -42,12 +41,9 @@ if TYPE_CHECKING:
     from luisito.core.wire import Hello
     from luisito.net.switchboard import Switchboard
     from luisito.process.client import Spawner
-    from luisito.process.sitefiles import Change
     from luisito.process.told import LogFile
     from luisito.settings import Settings
     from luisito.tenure import Tenure
-
-_OF_SITES: Final = frozenset(field.name for field in attrs.fields(SiteLimits))
 
 
 class Parts:
@@ -74,6 +70,7 @@ class Parts:
         stalls: who notices what holds the reactor.
         site_logs: the files of the sites' output, where they are kept.
         site_files: the site files; None where SITES_DIR is not set.
+        kept_sites: which of them are kept awake.
     """
 
     _log = Logger()
@@ -102,6 +99,7 @@ class Parts:
         pool.attach(spawner)
         self.logs = Logs(spawner)
         self.gateway = gateway = Gateway(board, board, with_limits(settings), directory, pool)
+        self.kept_sites = KeptSites(pool, settings.max_servers)
         self.site_files, self._watching = self._watched_files()
         self.passage = Passage(board, diag, pool, gateway, spawner, runs)
         self.control = Control(
@@ -115,6 +113,7 @@ class Parts:
             roles=Roles(started_by=os.geteuid(), serves_as=user[0], servers_as=servers),
             succession=tenure,
             site_files=self.site_files,
+            kept_sites=self.kept_sites,
             kept=kept.pop(CONTROL, None),
         )
         tenure.keep(CONTROL, self.control.fileno())
@@ -157,7 +156,13 @@ class Parts:
         path = self._settings.sites_dir
         if path is None:
             return None, None
-        files = SiteFiles(self._board, self._spawner.sites, self._directory, self._site_changed)
+        files = SiteFiles(
+            self._board,
+            self._spawner.sites,
+            self._directory,
+            self.kept_sites.change,
+            self._sites_changed,
+        )
         return files, Watching(self._board, path, files.look)  # while we may read the folder
 
     def _open_site_log(self, site: str, rotate: bool) -> Deferred[LogFile]:
@@ -188,16 +193,8 @@ class Parts:
             self.logs.add(self.site_logs.reopen)
         return asked
 
-    def _site_changed(self, change: Change) -> None:
-        site, before, now = change
-        if now is None:
-            self.pool.limit(site, None)
-            self.pool.removed(site)
-            return
-        own = {name: value for name, value in now["limits"].items() if name in _OF_SITES}
-        self.pool.limit(site, own or None)
-        if before is None or before["digest"] != now["digest"]:
-            self.pool.changed(site)
+    def _sites_changed(self) -> None:
+        self.kept_sites.settle({} if self.site_files is None else self.site_files.records)
 
     def read_sites(self) -> Deferred[None]:
         """Reads the site files, and again when they have changed from now on.

@@ -98,7 +98,8 @@ def _check_site(
     _tell(report, path, chosen, who, settings, planned)
     if settings.sites_dir is not None:
         report.facts["site_files"] = sites.described(settings.sites_dir)
-    report.add(exposed, sites.folder, *sites.broken.values(), *words.misspelt(settings))
+    report.add(exposed, sites.folder, *sites.broken.values(), sites.crowded)
+    report.add(*words.misspelt(settings))
     if not to.path and not (settings.cmd_tpl is None and report.problems):
         report.add(judged(sites, settings, chosen.host).problem)
     report.add(_nowhere(settings, chosen, planned) or planned.problem)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from luisito.checks.report import Mend, Problem
 from luisito.checks.sites import Judged, judge
 from luisito.core.directory import BROKEN, Directory
+from luisito.core.keeping import Keep, allot, complaint
 from luisito.core.routing import NO_SITE, Routes
 from luisito.errors import SettingsError
 from luisito.settings.sites.look import look
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from luisito.checks.whom import Whom
     from luisito.core.directory import Found
     from luisito.settings import Settings
+    from luisito.settings.sites.look import Seen
     from luisito.spawner.config import Config
 
 _KEYS: Final = {"": "its file's name", "default": "default = true"}
@@ -37,12 +39,14 @@ class SiteFiles(NamedTuple):
         runs: run records by the names of sites.
         broken: what is wrong with files, by their names without `.toml`.
         folder: what is wrong with the folder.
+        crowded: not all can be kept as their files say.
     """
 
     directory: Directory
     runs: Mapping[str, dict[str, Any]]
     broken: Mapping[str, Problem]
     folder: Problem | None = None
+    crowded: Problem | None = None
 
     def config_of(self, site: str, config: Config) -> Config:
         """What a site is started by: its file, else the template."""
@@ -79,7 +83,16 @@ def site_files(settings: Settings, who: Whom) -> SiteFiles:
     directory.change([of.public for of in seen.values() if of.public is not None])
     directory.withhold(name for name, of in seen.items() if of.public is None)
     broken = {name: _of_file(of.error) for name, of in seen.items() if of.error}
-    return SiteFiles(directory, runs, broken)
+    return SiteFiles(directory, runs, broken, crowded=_crowded(seen, settings))
+
+
+def _crowded(seen: Mapping[str, Seen], settings: Settings) -> Problem | None:
+    keeps = {name: Keep(of.public["keep"]) for name, of in seen.items() if of.public is not None}
+    wishes = {name: keep for name, keep in keeps.items() if keep is not Keep.DEMAND}
+    allotment = allot(wishes, settings.max_servers)
+    what = complaint(allotment, settings.max_servers)
+    mend = Mend("write", f"MAX_SERVERS = {allotment.needed}")
+    return Problem("SITES_DIR", what, mend) if what else None
 
 
 def _of_file(message: str) -> Problem:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from luisito.commands import Subparsers
 
 _HEAD: Final = (
-    "SITE", "STATE", "PID", "USER", "UP", "IDLE", "IN FLIGHT", "REQUESTS", "START", "WAY",
+    "SITE", "STATE", "KEEP", "PID", "USER", "UP", "IDLE", "IN FLIGHT", "REQUESTS", "START", "WAY",
 )  # fmt: skip
 _NUMBERS: Final = frozenset({"PID", "UP", "IDLE", "IN FLIGHT", "REQUESTS", "START"})
 _LONGEST: Final = 200  # characters of an error
@@ -43,6 +43,7 @@ def _cells(row: dict[str, Any]) -> list[str]:
     return [
         row["site"],
         row["state"],
+        row["keep"],
         _or_dash(row["pid"]),
         user(row["uid"]),
         duration(row["up_seconds"]),

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from luisito.control.roles import Roles
     from luisito.control.succession import Succession
     from luisito.net.switchboard import Switchboard
-    from luisito.pool import Pool
+    from luisito.pool import KeptSites, Pool
     from luisito.process.sitefiles import SiteFiles
     from luisito.proxy.gateway import Gateway
 
@@ -36,7 +36,8 @@ class Control:
         runtime_dir: the one in use.
         roles: who may do what.
         succession: has us replaced.
-        site_files: see Overview.
+        site_files: see Overview; likewise the next.
+        kept_sites: see there.
         kept: the listening socket, where another process has made it; None to make it.
 
     Raises:
@@ -58,6 +59,7 @@ class Control:
         roles: Roles,
         succession: Succession,
         site_files: SiteFiles | None = None,
+        kept_sites: KeptSites | None = None,
         kept: int | None = None,
     ) -> None:
         self._found = runtime_dir in (chosen, default_place(os.geteuid(), os.environ))
@@ -70,6 +72,7 @@ class Control:
             clock=reactor.seconds,
             succession=succession,
             site_files=site_files,
+            kept_sites=kept_sites,
         )
         api = Api(board, roles, overview, pool, gateway, succession)
         connections = Connections(board, api, roles)

@@ -7,6 +7,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
 from luisito import __version__
+from luisito.core.keeping import Keep
 from luisito.core.lifecycle import Server, State
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from luisito.control.roles import Roles
     from luisito.control.succession import Succession
     from luisito.core.sites import Failure
-    from luisito.pool import Pool
+    from luisito.pool import KeptSites, Pool
     from luisito.process.sitefiles import SiteFiles
     from luisito.proxy.counters import Counters
 
@@ -45,6 +46,7 @@ class Overview:
         clock: the pool's, in seconds.
         succession: whether a successor was refused.
         site_files: which are broken; None where SITES_DIR is not set.
+        kept_sites: which sites are kept awake; None for none.
 
     Attributes:
         stopping: Luisito finishes what is in flight, and ends.
@@ -61,11 +63,13 @@ class Overview:
         clock: Callable[[], float],
         succession: Succession,
         site_files: SiteFiles | None = None,
+        kept_sites: KeptSites | None = None,
     ) -> None:
         self._pool, self._counters, self._roles = pool, counters, roles
         self._max_servers, self._runtime_dir = max_servers, runtime_dir
         self._clock, self._began = clock, clock()
         self._succession, self._site_files = succession, site_files
+        self._kept_sites = kept_sites
         self.stopping = False
 
     def status(self) -> dict[str, object]:
@@ -93,8 +97,18 @@ class Overview:
         return {
             "sites": len(files.records),
             "unreadable": files.failed or None,
+            "not_kept": self._not_kept(),
             "broken": [{"path": path, "error": why} for path, why in files.broken.items()],
         }
+
+    def _not_kept(self) -> str | None:
+        """Why not all sites are kept as their files say."""
+        kept = self._kept_sites
+        return f"{kept.problem}; {kept.mend}" if kept is not None and kept.problem else None
+
+    def _keep(self, site: str) -> str:
+        kept = self._kept_sites
+        return (Keep.DEMAND if kept is None else kept[site]).value
 
     def servers(self, uid: int) -> Iterator[Row]:
         """The servers and, for operators, the sites that failed, each as it is when it is read.
@@ -124,6 +138,7 @@ class Overview:
         return {
             "site": server.site,
             "state": WORDS[server.state],
+            "keep": self._keep(server.site),
             "id": server.id,
             "pid": None if start is None else start.pid or None,
             "uid": None if start is None else start.uid,
@@ -147,6 +162,7 @@ class Overview:
             yield {
                 "site": failure.site,
                 "state": WORDS[State.FAILED],
+                "keep": self._keep(failure.site),
                 **dict.fromkeys(("id", "pid", "uid", "up_seconds", "start_seconds")),
                 "idle_seconds": None,
                 "in_flight": 0,

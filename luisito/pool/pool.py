@@ -118,6 +118,14 @@ class Pool(Processes):
         self._policy.limit(site, limits)
         self._arm()
 
+    def keep(self, site: str, up: bool, on_failure: bool = False) -> None:
+        """Keeps a site up, or no longer; see Policy.keep for the other."""
+        now = self._clock()
+        if up:
+            self._carry_out(self._policy.keep(site, now, on_failure=on_failure))
+        else:
+            self._carry_out(self._policy.keep_no_longer(site, now))
+
     def changed(self, site: str) -> None:
         """Another thing than before would be started for a site: it rolls, if it is awake."""
         self._carry_out(self._policy.changed(site, self._clock()))

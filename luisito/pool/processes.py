@@ -208,7 +208,7 @@ class Processes:
     def _started(self, start: Start) -> None:
         server, early = start.server, start.listener_fd is not None
         self._carry_out(self._policy.started(server, self._clock(), early=early))
-        if early and self._policy.is_beside(server):
+        if early and not server.leases and self._policy.is_for_nobody(server):
             start.probe()
 
     def spawner_running(self, running: wire.Running) -> None:
@@ -250,7 +250,8 @@ class Processes:
         if starting:
             self._withdraw(server, Refused(502, detail))
         self._early.pop(server, None)
-        self._gone(server, self._policy.exited(server, now, detail, broke=broken))
+        clean = exited.code == 0 and exited.left is None
+        self._gone(server, self._policy.exited(server, now, detail, broke=broken, clean=clean))
 
     def _gone(self, server: Server, orders: Sequence[Order]) -> None:
         self._carry_out(orders)

@@ -45,6 +45,7 @@ class SiteFiles:
         ask: has it looked through; answers as Questions.sites.
         directory: is told of all changes.
         changed: is told of each change after that.
+        settled: is told when all that one look has found has been told.
 
     Attributes:
         records: public records by the names of sites.
@@ -60,9 +61,10 @@ class SiteFiles:
         ask: Callable[[], Deferred[dict[str, Any]]],
         directory: Directory,
         changed: Callable[[Change], None],
+        settled: Callable[[], None],
     ) -> None:
         self._clock, self._ask = clock, ask
-        self._directory, self._changed = directory, changed
+        self._directory, self._changed, self._settled = directory, changed, settled
         self.records: dict[str, Record] = {}
         self.broken: dict[str, str] = {}
         self.failed = ""
@@ -154,6 +156,7 @@ class SiteFiles:
                 self._log.warn("{message} ({site} {then})", message=message, site=name, then=then)
         for path in before.keys() - self.broken.keys():
             self._log.info("{path}: is not wrong any more", path=path)
+        self._settled()
         if self.failed:
             self.failed = ""
             self._log.info("The site files can be read again")

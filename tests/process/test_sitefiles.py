@@ -27,9 +27,15 @@ class Asked:
     """SiteFiles, and a spawner that answers when it is told to."""
 
     def __init__(self):
-        self.clock, self.asks, self.changes = Clock(), [], []
+        self.clock, self.asks, self.changes, self.settled = Clock(), [], [], 0
         self.directory = Directory(None, USUAL, files=True)
-        self.files = SiteFiles(self.clock, self.ask, self.directory, self.changes.append)
+        self.files = SiteFiles(
+            self.clock, self.ask, self.directory, self.changes.append, self.settle
+        )
+
+    def settle(self):
+        assert len(self.files.records) == len(self.directory)
+        self.settled += 1
 
     def ask(self):
         self.asks.append(Deferred())
@@ -61,6 +67,7 @@ def test_the_first_look(asked):
     sites = [record(f"s{number}.x") for number in range(250)]
     asked.answer(sites)
     assert done == [None]
+    assert asked.settled == 1
     assert len(asked.directory) == len(asked.files.records) == 250
     assert asked.changes[0] == Change("s0.x", None, sites[0])
 

@@ -1,0 +1,120 @@
+"""Tells the pool what limits each site of a file has and how it is kept, with room for others."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import attrs
+from twisted.logger import Logger
+
+from luisito.core.keeping import NEVER_ENDED, Keep, allot, complaint
+from luisito.core.orders import SiteLimits
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from luisito.core.directory import Record
+    from luisito.pool.pool import Pool
+    from luisito.process.sitefiles import Change
+
+_OF_SITES: Final = frozenset(field.name for field in attrs.fields(SiteLimits))
+
+
+class How(NamedTuple):
+    """How a site is kept.
+
+    Attributes:
+        keep: pinned or always.
+        on_failure: it is not started anew after an end with status 0.
+    """
+
+    keep: Keep
+    on_failure: bool
+
+
+class KeptSites:
+    """Hears of changed files, and tells the pool.
+
+    Args:
+        pool: that is told.
+        max_servers: the setting.
+
+    Attributes:
+        problem: why not all are kept as their files say; "" where they are.
+        mend: of that.
+    """
+
+    _log = Logger()
+
+    def __init__(self, pool: Pool, max_servers: int) -> None:
+        self._pool, self._max_servers = pool, max_servers
+        self._wishes: dict[str, Record] = {}  # public records of those that are to be kept
+        self._told: dict[str, How] = {}
+        self._stale = False
+        self._again: set[str] = set()  # whose file has changed: they rest no longer
+        self.problem = self.mend = ""
+
+    def __getitem__(self, site: str) -> Keep:
+        """How a site is kept; always or pinned only where there is room for that."""
+        told = self._told.get(site)
+        return Keep.DEMAND if told is None else told.keep
+
+    def change(self, change: Change) -> None:
+        """Hears of a change; how sites are kept counts with the next `settle`."""
+        site, before, now = change
+        self._stale |= self._wishes.pop(site, None) is not None
+        self._again.add(site)
+        if now is None:
+            self._told.pop(site, None)
+            self._pool.limit(site, None)
+            self._pool.removed(site)
+            return
+        if Keep(now["keep"]) is not Keep.DEMAND:
+            self._wishes[site] = now
+            self._stale = True
+        self._limit(site, now)
+        if before is None or before["digest"] != now["digest"]:
+            self._pool.changed(site)
+
+    def settle(self, records: Mapping[str, Record]) -> None:
+        """Has counted all that was found in one look; sees who may be kept.
+
+        Args:
+            records: public records of all sites that have files.
+        """
+        again, self._again = self._again, set()
+        if not self._stale:
+            return
+        self._stale = False
+        wishes = {site: Keep(record["keep"]) for site, record in self._wishes.items()}
+        allotment = allot(wishes, self._max_servers)
+        now = {
+            site: How(keep, self._wishes[site]["restart"] == "on-failure")
+            for site, keep in allotment.kept.items()
+        }
+        before, self._told = self._told, now
+        for site in [*before, *(site for site in now if site not in before)]:
+            if before.get(site) != now.get(site) or site in again:
+                self._limit(site, records[site])
+                self._pool.keep(site, *self._how(site))
+        self._complain(complaint(allotment, self._max_servers), allotment.needed)
+
+    def _how(self, site: str) -> tuple[bool, bool]:
+        """Whether a site is kept up, and whether only after failures."""
+        told = self._told.get(site)
+        return told is not None and told.keep is Keep.ALWAYS, told is not None and told.on_failure
+
+    def _limit(self, site: str, record: Record) -> None:
+        own = {name: value for name, value in record["limits"].items() if name in _OF_SITES}
+        if site in self._told:
+            own |= NEVER_ENDED
+        self._pool.limit(site, own or None)
+
+    def _complain(self, problem: str, needed: int) -> None:
+        if problem == self.problem:
+            return
+        self.problem, self.mend = problem, f"raise MAX_SERVERS to {needed}" if problem else ""
+        if problem:
+            self._log.warn("{problem}; {mend}", problem=problem, mend=self.mend)
+        else:
+            self._log.info("All sites are kept as their files say")

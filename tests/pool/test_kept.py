@@ -1,0 +1,100 @@
+"""What the pool is told of sites that are kept: as their files say, where there is room."""
+
+from __future__ import annotations
+
+import pytest
+from twisted.internet.task import Clock
+from twisted.logger import LogLevel, formatEvent, globalLogPublisher
+
+from luisito.core.keeping import Keep
+from luisito.core.orders import Limits
+from luisito.pool import KeptSites, Pool
+from luisito.process.sitefiles import Change
+from tests.core.directories import record
+
+
+class Files:
+    """Site files of a pool that has no server yet, so that nothing is started."""
+
+    def __init__(self, max_servers):
+        self.pool = Pool(Clock(), Limits(max_servers=max_servers, idle_timeout=9.0), None)
+        self.kept = KeptSites(self.pool, max_servers)
+        self.records = {}
+
+    def write(self, *sites, **keys):
+        for site in sites:
+            before, self.records[site] = self.records.get(site), record(site, **keys)
+            self.kept.change(Change(site, before, self.records[site]))
+        self.kept.settle(self.records)
+
+    def remove(self, site):
+        self.kept.change(Change(site, self.records.pop(site), None))
+        self.kept.settle(self.records)
+
+    def limits(self, site):
+        limits = self.pool.policy._sites.limits_of(site)
+        return limits.min_alive, limits.idle_timeout, limits.queue_limit
+
+    def kept_up(self):
+        return self.pool.policy._keeping._on_failure
+
+
+NEVER = (float("inf"), None)
+
+
+@pytest.fixture
+def warned():
+    events = []
+    globalLogPublisher.addObserver(events.append)
+    yield lambda: [formatEvent(e) for e in events if e["log_level"] >= LogLevel.warn]
+    globalLogPublisher.removeObserver(events.append)
+
+
+def test_limits_and_how_it_is_kept_come_from_the_file(warned):
+    files = Files(9)
+    files.write("a", limits={"queue_limit": 3, "upstream_max": 5})
+    files.write("p", keep="pinned", limits={"queue_limit": 4, "idle_timeout": 5.0})
+    files.write("u", keep="always", restart="on-failure")
+    assert files.limits("a") == (0, 9.0, 3)
+    assert files.limits("p") == (*NEVER, 4)
+    assert files.limits("u") == (*NEVER, 100)
+    assert files.kept_up() == {"u": True}
+    assert [files.kept[site] for site in "apu"] == [Keep.DEMAND, Keep.PINNED, Keep.ALWAYS]
+    files.write("p", "u", keep="always")
+    assert files.kept_up() == {"u": False, "p": False}
+    files.write("u", limits={"queue_limit": 2})
+    assert files.limits("u") == (0, 9.0, 2)
+    assert files.kept_up() == {"p": False}
+    files.remove("p")
+    assert files.limits("p") == (0, 9.0, 100)
+    assert files.kept_up() == {}
+    assert warned() == []
+
+
+def test_those_that_leave_no_room_for_others_are_on_demand(warned):
+    files = Files(3)
+    files.write("c", "b", keep="pinned")
+    assert files.kept.problem == ""
+    files.write("a", keep="always")
+    assert files.limits("a")[:2] == files.limits("b")[:2] == NEVER
+    assert files.limits("c")[:2] == (0, 9.0)
+    assert files.kept["c"] is Keep.DEMAND
+    assert files.kept.mend == "raise MAX_SERVERS to 4"
+    assert warned() == [f"{files.kept.problem}; {files.kept.mend}"]
+    assert "; c is served on demand until there is" in files.kept.problem
+    files.write("x")
+    files.write("b")
+    assert (files.kept.problem, files.kept.mend) == ("", "")
+    assert files.limits("c")[:2] == NEVER
+    assert len(warned()) == 1
+
+
+def test_one_that_has_ended_is_started_again_when_its_file_changes():
+    files = Files(3)
+    files.write("a", keep="always", restart="on-failure")
+    keeping = files.pool.policy._keeping
+    keeping.rest("a", ended=True)
+    files.write("b")
+    assert keeping.rests("a")
+    files.write("a", keep="always", restart="on-failure", aliases=["x"])
+    assert not keeping.rests("a")
