@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv6Address
+from ipaddress import IPv4Address
 from typing import Final
+
+from luisito.core.addresses import address
 
 OF_A_CLIENT: Final = 4
 """Descriptors that a client takes, at most: its own, that of the connection to its app server, and
@@ -41,7 +43,10 @@ def place_of(peer: bytes) -> bytes:
     Raises:
         ValueError: it looks like an IPv6 address, and is none.
     """
-    return IPv6Address(peer.decode()).packed[:8] if b":" in peer else peer
+    if b":" not in peer:
+        return peer
+    found = address(peer.decode())
+    return str(found).encode() if isinstance(found, IPv4Address) else found.packed[:8]
 
 
 class Admission:

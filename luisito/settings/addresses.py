@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
+from luisito.core.addresses import Network, address
 from luisito.core.routing import Routes
 from luisito.settings.values import Wrong, whole
 
@@ -22,7 +23,7 @@ _ENDPOINT: Final = re.compile(r"[a-z][a-z0-9]*:.+")
 class Peers:
     """A set of peers: networks, and perhaps whoever comes through a unix socket."""
 
-    networks: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
+    networks: tuple[Network, ...]
     unix: bool
 
     def includes(self, peer: str) -> bool:
@@ -36,11 +37,8 @@ class Peers:
         """
         if peer == "unix":
             return self.unix
-        address = ipaddress.ip_address(peer)
-        # An IPv6 listener sees IPv4 clients as ::ffff:a.b.c.d (RFC 4291 section 2.5.5.2).
-        if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-            address = address.ipv4_mapped
-        return any(address in network for network in self.networks)
+        found = address(peer)
+        return any(found in network for network in self.networks)
 
 
 def endpoints(value: object) -> tuple[str, ...]:
@@ -86,19 +84,27 @@ def peers(value: object) -> Peers:
     for index, peer in enumerate(each):
         if peer == "unix":
             continue
-        mend = "127.0.0.1"
         try:
-            written = peer if isinstance(peer, str) else ""  # ipaddress would take numbers too
-            mend = str(ipaddress.ip_network(written, strict=False))
-            networks.append(ipaddress.ip_network(written))
-        except ValueError:
+            networks.append(network(peer))
+        except Wrong as wrong:
             raise Wrong(
                 'must be an address, a network without host bits, or "unix"',
                 item=f"[{index}]" if isinstance(value, list | tuple) else "",
                 value=peer,
-                mend=mend,
+                mend=wrong.mend,
             ) from None
     return Peers(networks=tuple(networks), unix="unix" in each)
+
+
+def network(value: object) -> Network:
+    """A network, or an address."""
+    mend = "127.0.0.1"
+    try:
+        written = value if isinstance(value, str) else ""  # ipaddress would take numbers too
+        mend = str(ipaddress.ip_network(written, strict=False))
+        return ipaddress.ip_network(written)
+    except ValueError:
+        raise Wrong("must be an address, or a network without host bits", mend=mend) from None
 
 
 def _several(

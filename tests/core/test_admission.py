@@ -21,6 +21,11 @@ def test_one_place(peer, same, other):
     assert place_of(peer) == place_of(same) != place_of(other)
 
 
+def test_addresses_that_are_mapped_into_ipv6_are_those_of_ipv4():
+    """Or all clients by IPv4 of a listener for both would count as one."""
+    assert place_of(b"::ffff:192.0.2.1") == b"192.0.2.1"
+
+
 def test_what_is_no_address_has_no_place():
     with pytest.raises(ValueError, match="2001:xyz"):
         place_of(b"2001:xyz")
