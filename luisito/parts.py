@@ -251,6 +251,7 @@ def _limits(settings: Settings) -> Limits:
         max_starting=settings.max_starting,
         queue_limit=settings.queue_limit,
         queue_total=settings.queue_total,
+        queue_share=settings.queue_share,
         queue_timeout=settings.queue_timeout,
         start_timeout=settings.start_timeout,
         stop_timeout=settings.stop_timeout,

@@ -628,3 +628,73 @@ def test_the_message_in_the_documentation_is_the_real_one(write):
     with pytest.raises(SettingsError) as caught:
         load(write('CMD_TPL = "serve"\n\nMAX_SERVERS = "10"\n'))
     assert str(caught.value) in (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
+
+
+# Rules for requests that wake nothing
+
+
+def test_rules():
+    made = settings(
+        WAKE=[
+            {"user_agent": "*UptimeRobot*", "answer": 200},
+            {"path": "/healthz", "methods": ["GET", "HEAD"], "answer": 200, "text": "ok"},
+            {"addresses": ["10.0.0.0/8", "::1"]},
+            {"methods": "OPTIONS", "answer": 204},
+        ]
+    ).wake
+    assert [rule.answer for rule in made] == [200, 200, None, 204]
+    assert [rule.text for rule in made] == ["asleep\n", "ok", "asleep\n", ""]
+    assert made[1].methods == ("GET", "HEAD")
+    assert [str(network) for network in made[2].addresses] == ["10.0.0.0/8", "::1/128"]
+    assert settings().wake == ()
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ({"path": "/x"}, """ = {'path': '/x'}: must be a list of dicts; write WAKE = [{'path'"""),
+        ("/x", ''' = "/x": must be a list of dicts; write WAKE = [{'''),
+        (["/x"], '''[0] = "/x": must be a dict of conditions; write WAKE[0] = {'user_agent': '''),
+        (
+            [{"path": "/"}, {"agent": "x"}],
+            "no word of a rule; the nearest is \"user_agent\"; write WAKE[1] = {'user_agent': 'x'}",
+        ),
+        (
+            [{"answer": 200}],
+            "methods, addresses; write WAKE[0] = {'path': '/healthz', 'answer': 200}",
+        ),
+        ([{"path": "healthz"}], '''[0]["path"] = "healthz": must be a path as clients send it'''),
+        ([{"path": ["/a", "/b?c"]}], """write WAKE[0]["path"] = ['/a', '/b']"""),
+        ([{"path": "?"}], """write WAKE[0]["path"] = "/healthz\""""),
+        ([{"path": []}], '''must not be empty; write WAKE[0]["path"] = "/healthz"'''),
+        ([{"user_agent": " "}], '''must be a part of User-Agent, or all of it with *'''),
+        ([{"user_agent": 3}], '''write WAKE[0]["user_agent"] = "UptimeRobot"'''),
+        ([{"methods": "get"}], '''in upper case; write WAKE[0]["methods"] = "GET"'''),
+        ([{"methods": ["HEAD", "BREW"]}], """write WAKE[0]["methods"] = ['HEAD', 'GET']"""),
+        (
+            [{"addresses": "10.0.0.1/8"}],
+            '''a network without host bits; write WAKE[0]["addresses"] = "10.0.0.0/8"''',
+        ),
+        ([{"path": "/", "answer": 302}], '''[0]["answer"] = 302: must be a status of HTTP'''),
+        ([{"path": "/", "answer": "404"}], '''write WAKE[0]["answer"] = 404'''),
+        ([{"path": "/", "answer": True}], '''write WAKE[0]["answer"] = 200'''),
+        ([{"path": "/", "text": "x"}], "must have an answer to go with text, and not 204 or 205"),
+        ([{"path": "/", "text": "x", "answer": 204}], "'text': 'x', 'answer': 200}"),
+        ([{"path": "/", "answer": 200, "text": 3}], "must be a text of at most 2000 characters"),
+        ([{"path": "/", "answer": 200, "text": "\udcff"}], "must be a text of at most 2000"),
+        ([{"path": ["/x"] * 201}], "must have at most 200 words in the conditions of all"),
+    ],
+)  # fmt: skip
+def test_rules_that_are_refused(written, said):
+    message = refusal(WAKE=written)
+    assert message.startswith("WAKE")
+    assert said in message
+
+
+def test_a_share():
+    assert settings(QUEUE_SHARE=1).queue_share == 1.0
+    assert refusal(QUEUE_SHARE=25) == (
+        "QUEUE_SHARE = 25: must be a number above 0, of at most 1; write QUEUE_SHARE = 0.25"
+    )
+    assert refusal(QUEUE_SHARE="0.5").endswith("write QUEUE_SHARE = 0.5")
+    assert refusal(QUEUE_SHARE=0).endswith("write QUEUE_SHARE = 0.25")

@@ -63,7 +63,9 @@ class Form(Protocol):
             minor: the version is HTTP/1.minor.
         """
 
-    def how(self, start: bytes, queued: float, starting: float, end: bytes) -> Any:  # noqa: ANN401
+    def how(
+        self, start: bytes, queued: float, starting: float, end: bytes, reason: bytes = b""
+    ) -> Any:  # noqa: ANN401 - as above
         """How a request was served.
 
         Args:
@@ -71,6 +73,7 @@ class Form(Protocol):
             queued: seconds in which it waited for a place in the pool.
             starting: seconds in which it waited for its server to be ready.
             end: b"" for a whole answer, else why there is none.
+            reason: why Luisito treated it otherwise than most, in a word; or b"".
         """
 
 
@@ -131,10 +134,12 @@ class Json:
             target = escaped(target)
         return b'%s","target":"%s' % (method, target)
 
-    def how(self, start: bytes, queued: float, starting: float, end: bytes) -> bytes:
+    def how(
+        self, start: bytes, queued: float, starting: float, end: bytes, reason: bytes = b""
+    ) -> bytes:
         """See Form."""
-        return b'"start":"%s","queued":%.6f,"starting":%.6f,"end":"%s"}\n' % (
-            start, queued, starting, escaped(end),
+        return b'"start":"%s","queued":%.6f,"starting":%.6f,"end":"%s","reason":"%s"}\n' % (
+            start, queued, starting, escaped(end), reason,
         )  # fmt: skip
 
 
@@ -153,7 +158,8 @@ COMBINED: Final = (
 _FORMATS: Final = {
     "time": "b", "client": "b", "site": "b", "referer": "b", "agent": "b", "method": "b",
     "target": "b", "protocol": "b", "status": "03d", "in": "d", "out": "d", "first_byte": ".6f",
-    "total": ".6f", "start": "b", "queued": ".6f", "starting": ".6f", "end": "b", "clf_time": "b",
+    "total": ".6f", "start": "b", "queued": ".6f", "starting": ".6f", "end": "b", "reason": "b",
+    "clf_time": "b",
 }  # fmt: skip
 FIELDS: Final = tuple(_FORMATS)
 """The names that a form may have; those of `Entry` in its order, and the time as Apache has it."""
@@ -220,10 +226,10 @@ class Written:
         return method, _written(_without_query(target)), b"HTTP/1.%d" % minor
 
     def how(
-        self, start: bytes, queued: float, starting: float, end: bytes
-    ) -> tuple[bytes, float, float, bytes]:
+        self, start: bytes, queued: float, starting: float, end: bytes, reason: bytes = b""
+    ) -> tuple[bytes, float, float, bytes, bytes]:
         """See Form."""
-        return start or b"-", queued, starting, _written(end)
+        return start or b"-", queued, starting, _written(end), reason or b"-"
 
     def line(self, entry: Entry) -> bytes:
         """See Form."""

@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import attrs
 
 from luisito.core.routing import CANNOT_TELL, NO_SITE, Pattern, Patterns, above_of
+from luisito.core.wakerules import rules_of
 from luisito.errors import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from luisito.core.routing import Routes
+    from luisito.core.wakerules import Rules
 
     Record = Mapping[str, Any]
     """A public record (settings.sites.records)."""
@@ -48,6 +50,8 @@ class Destination:
         tcp: the socket that is handed over is a TCP one.
         response_timeout: see the setting; likewise the others.
         limits: the numbers that the site's file sets, by their keys; None is no limit.
+        wake: which requests wake nothing; None where all do.
+        plain: all requests go to the site's server, and count as use of it.
     """
 
     site: str = ""
@@ -64,6 +68,12 @@ class Destination:
     queue_limit: int
     queue_timeout: float
     limits: Mapping[str, float | None] = attrs.Factory(dict)
+    wake: Rules | None = None
+    plain: bool = attrs.field(init=False)
+
+    @plain.default
+    def _is_plain(self) -> bool:
+        return not self.status and self.wake is None
 
 
 class Found(NamedTuple):
@@ -109,7 +119,7 @@ class _Entry:
         terms = {key: limits[key] for key in _TERMS if key in limits}
         if terms.get("upstream_max", 0) is None:
             terms["upstream_max"] = inf
-        handed = record["handed_socket"]
+        handed, wake = record["handed_socket"], record.get("wake")
         self.destination = attrs.evolve(
             usual,
             site=record["site"],
@@ -117,6 +127,7 @@ class _Entry:
             way=record["way"],
             tcp=usual.tcp if handed is None else handed == "tcp",
             limits=limits,
+            wake=usual.wake if wake is None else rules_of(wake),
             **terms,
         )
         self.moved = attrs.evolve(self.destination, status=REDIRECT)

@@ -133,6 +133,11 @@ class Fleet:
         self.idle.admit(server)
         self._watch_use(server)
 
+    def unnoticed(self, server: Server) -> None:
+        """Note that a READY server is idle again, whose last lease was no use of it."""
+        self.idle.back(server)
+        self._watch_use(server)
+
     def limit(self, server: Server, limits: SiteLimits) -> None:
         """Note that a server that is STARTING or READY has other limits from now on."""
         server.limits = limits

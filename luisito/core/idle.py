@@ -13,8 +13,8 @@ class Idle:
 
     A server that was ready for less than its site's `min_alive` is young: idle, but no victim.
     Since a dict appends only, a server that comes of age while idle cannot take its place among the
-    mature ones; it waits in a heap, which its first lease takes it out of for good. So all is O(1),
-    or O(log n) where `min_alive` is set.
+    mature ones, nor one that is idle again without having been used; it waits in a heap, which its
+    next use takes it out of for good. So all is O(1), or O(log n) for these.
 
     The pool's warm path does not call this class: while a server is READY, `server.order[server] =
     None` makes it idle and `server.order.pop(server, None)` busy. A server whose state is no longer
@@ -27,7 +27,8 @@ class Idle:
         self._mature: dict[Server, None] = {}
         self._young: dict[Server, None] = {}
         self._growing: Clock[Server] = Clock()  # young ones, busy or idle
-        self._late: list[tuple[float, int, Server]] = []  # came of age while idle, by used_at
+        # came of age while idle, or back without use, by used_at
+        self._late: list[tuple[float, int, Server]] = []
         self._late_room = 64
 
     def admit(self, server: Server) -> None:
@@ -45,6 +46,13 @@ class Idle:
             self._young[server] = None
         server.order = self._young
         self._growing.set(server, server.ready_at + server.limits.min_alive)
+
+    def back(self, server: Server) -> None:
+        """Note that a READY server is idle again, and was last used when it was so before."""
+        if server.order is self._mature:
+            self._push_late(server)
+        else:
+            self._young[server] = None
 
     def leave(self, server: Server) -> None:
         """Forget a server that is no longer READY."""
@@ -88,7 +96,8 @@ class Idle:
 
     def _push_late(self, server: Server) -> None:
         if len(self._late) >= self._late_room:  # else those that have gone could pile up
-            self._late = [entry for entry in self._late if self._waits_late(entry)]
+            # and those that come back again and again
+            self._late = [entry for entry in set(self._late) if self._waits_late(entry)]
             heapq.heapify(self._late)
             self._late_room = 2 * len(self._late) + 64
         heapq.heappush(self._late, (server.used_at, server.id, server))

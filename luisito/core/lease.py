@@ -33,17 +33,20 @@ class Refused:
         status: to answer with.
         detail: for an operator.
         retry_after: seconds; None where that is unknown.
+        reason: the same as detail for the access log, in a word; or "".
     """
 
     status: int
     detail: str
     retry_after: float | None = None
+    reason: str = ""
 
     @classmethod
     def by(cls, order: Refuse) -> Refused:
         """Say what the policy orders."""
         words = order.refusal.value + (f": {order.detail}" if order.detail else "")
-        return cls(_STATUS[order.refusal], words, order.retry_after)
+        reason = order.refusal.name.lower()
+        return cls(_STATUS[order.refusal], words, order.retry_after, reason)
 
 
 class Waiter(Protocol):

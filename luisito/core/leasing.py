@@ -68,6 +68,32 @@ class Leasing:
             return self._fill(now, []) if self._parked else NOTHING
         return self._released_last(server, now) if leases else NOTHING
 
+    def release_unnoticed(self, server: Server, now: float) -> Sequence[Order]:
+        """Give back a lease that does not count as use of the server.
+
+        It is evicted, and reaches its idle_timeout, as if the lease had never been.
+        """
+        if server.leases != 1 or server.state is not READY:
+            used_at = server.used_at
+            orders = self.release(server, now)
+            if server.state is READY:
+                server.used_at = used_at
+            return orders
+        server.released += 1
+        server.leases = 0
+        self._fleet.unnoticed(server)
+        return self._fill(now, [])
+
+    def asleep(self, site: str, now: float) -> bool:
+        """Tell whether a request would have a site's server started that nobody else has asked for.
+
+        It would not where the site is left alone for its failures.
+        """
+        record = self._sites.by_name.get(site)
+        return record is None or (
+            record.server is None and not record.waiters and now >= record.until
+        )
+
     # Facts about requests
 
     def requested(self, site: str, waiter: Hashable, now: float) -> Sequence[Order]:

@@ -6,7 +6,7 @@ import enum
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
-from attrs.validators import ge, gt, optional
+from attrs.validators import ge, gt, le, optional
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -49,6 +49,7 @@ class Limits(SiteLimits):
             new one starts.
         max_starting: servers STARTING at a time, not counting those of sites that roll.
         queue_total: requests of all sites that may wait.
+        queue_share: the part of these that may wait for one site.
         abandon_grace: a server that starts for nobody any more is stopped after so long.
     """
 
@@ -57,6 +58,7 @@ class Limits(SiteLimits):
     max_rolling: int = attrs.field(default=1, validator=ge(1))
     max_starting: int = attrs.field(default=4, validator=ge(1))
     queue_total: int = attrs.field(default=1000, validator=ge(1))
+    queue_share: float = attrs.field(default=1.0, validator=[gt(0), le(1)])
     abandon_grace: float = attrs.field(default=5.0, validator=ge(0))
 
     def of_site(self, **own: float | None) -> SiteLimits:

@@ -5,7 +5,13 @@ from __future__ import annotations
 import html
 import json
 import math
-from typing import Final
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final
+
+from luisito.core.wakerules import BARE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 REASONS: Final = {
     308: "Permanent Redirect",
@@ -14,6 +20,7 @@ REASONS: Final = {
     408: "Request Timeout",
     413: "Content Too Large",
     414: "URI Too Long",
+    429: "Too Many Requests",
     431: "Request Header Fields Too Large",
     501: "Not Implemented",
     502: "Bad Gateway",
@@ -29,6 +36,7 @@ _WORDS: Final = {
     408: "The request took too long to arrive.",
     413: "The request is larger than is accepted here.",
     414: "The address of the request is too long.",
+    429: "Too many sites were woken from your address. Please try again in a moment.",
     431: "The header of the request is too large.",
     501: "The request asks for something that is not spoken here.",
     502: "The site could not answer.",
@@ -81,17 +89,53 @@ def page(
         shown = f"<pre>{html.escape(detail)}</pre>\n" if detail else ""
         text = _HTML.format(status=status, reason=reason, words=_WORDS[status], detail=shown)
         kind = "text/html; charset=utf-8"
-    content_bytes = text.encode("utf-8", "backslashreplace")
-    head = [
-        f"HTTP/1.1 {status} {reason}",
-        f"Content-Type: {kind}",
-        f"Content-Length: {len(content_bytes)}",
-        "Cache-Control: no-store",
-    ]
+    fields = []
     if location is not None:
-        head.append(f"Location: {location}")
+        fields.append(f"Location: {location}")
     if retry_after is not None:
-        head.append(f"Retry-After: {max(1, math.ceil(retry_after))}")
+        fields.append(f"Retry-After: {max(1, math.ceil(retry_after))}")
+    content_bytes = text.encode("utf-8", "backslashreplace")
+    return response(status, reason, kind, content_bytes, fields, close=close, body=body)
+
+
+def plain(status: int, text: str, *, close: bool, body: bool = True) -> bytes:
+    """A whole response with words that somebody else has chosen.
+
+    Args:
+        status: a final one.
+        text: its content; "" where the status has none.
+        close: see `page`; likewise the next.
+        body: see there.
+    """
+    reason, kind = HTTPStatus(status).phrase, "text/plain; charset=utf-8"
+    return response(status, reason, kind, text.encode(), (), close=close, body=body)
+
+
+def response(
+    status: int,
+    reason: str,
+    kind: str,
+    content: bytes,
+    fields: Sequence[str],
+    *,
+    close: bool,
+    body: bool,
+) -> bytes:
+    """A whole response, which is not to be stored.
+
+    Args:
+        status: of it.
+        reason: its words in the status line.
+        kind: media type of its content.
+        content: of it.
+        fields: more header lines.
+        close: see `page`; likewise the next.
+        body: see there.
+    """
+    head = [f"HTTP/1.1 {status} {reason}"]
+    if status not in BARE:
+        head += [f"Content-Type: {kind}", f"Content-Length: {len(content)}"]
+    head += ["Cache-Control: no-store", *fields]
     if close:
         head.append("Connection: close")
-    return "\r\n".join([*head, "", ""]).encode() + (content_bytes if body else b"")
+    return "\r\n".join([*head, "", ""]).encode() + (content if body else b"")

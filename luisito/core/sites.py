@@ -88,12 +88,13 @@ class Sites:
     """
 
     __slots__ = (
-        "_back_off", "_limits", "_own", "_random", "by_name", "failed", "parked", "patience",
-        "waiting",
+        "_back_off", "_limits", "_most", "_own", "_random", "by_name", "failed", "parked",
+        "patience", "waiting",
     )  # fmt: skip
 
     def __init__(self, limits: Limits, random: Callable[[], float], back_off: BackOff) -> None:
         self._limits = limits
+        self._most = max(1, int(limits.queue_total * limits.queue_share))  # who wait for one site
         self._own: dict[str, SiteLimits] = {}
         self._random = random
         self._back_off = back_off
@@ -120,7 +121,7 @@ class Sites:
         if site is not None and site.server is None and now < site.until:
             return Refuse(waiter, Refusal.BACKING_OFF, site.until - now, site.detail)
         queue = 0 if site is None else len(site.waiters)
-        limit = self.limits_of(name).queue_limit
+        limit = min(self.limits_of(name).queue_limit, self._most)
         if queue >= limit or len(self.waiting) >= self._limits.queue_total:
             return Refuse(waiter, Refusal.QUEUE_FULL, RETRY_AFTER, "")
         if site is None:

@@ -25,6 +25,12 @@ class Lessor(Protocol):
     def release(self, server: Server, now: float) -> Sequence[Order]:
         """Gives a lease back; what it returns, unless that is NOTHING, is for `released`."""
 
+    def release_unnoticed(self, server: Server, now: float) -> Sequence[Order]:
+        """As `release`, of a lease that does not count as use of the server."""
+
+    def asleep(self, site: str) -> bool:
+        """Whether a request would have the site's server started, and nobody else has yet."""
+
     def released(self, server: Server, orders: Sequence[Order]) -> None:
         """Carries out what the release of a lease has led to."""
 

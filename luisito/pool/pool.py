@@ -33,6 +33,7 @@ class Pool(Processes):
         take: leases the server of a site that is awake, at once; else None (Policy.take).
         release: gives a lease back, at a time on the reactor's clock (Policy.release). What it
             returns, unless that is NOTHING, is for `released`.
+        release_unnoticed: as `release`, of one that is no use (Policy.release_unnoticed).
     """
 
     _log = Logger()
@@ -41,6 +42,7 @@ class Pool(Processes):
         policy = Policy(limits, random.random)
         super().__init__(reactor, policy, ways)
         self.take, self.release = policy.take, policy.release
+        self.release_unnoticed = policy.release_unnoticed
         self._call: IDelayedCall | None = None
         self._empty: Deferred[None] | None = None
 
@@ -49,6 +51,10 @@ class Pool(Processes):
     def request(self, site: str, waiter: Waiter) -> None:
         """See Lessor."""
         self._carry_out(self._policy.requested(site, waiter, self._clock()))
+
+    def asleep(self, site: str) -> bool:
+        """See Lessor."""
+        return self._policy.asleep(site, self._clock())
 
     def cancel(self, waiter: Waiter) -> None:
         """See Lessor."""

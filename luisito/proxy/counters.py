@@ -23,18 +23,21 @@ class Counters:
         retries: requests sent to an app server a second time.
         stalls: pieces of work that held the reactor for too long (see luisito.stalls).
         cold: requests that waited for their server to start.
+        asleep: requests that a rule of WAKE has answered, for a site that slept.
+        over_wakes: requests of addresses that had woken WAKES_PER_ADDRESS sites.
     """
 
     __slots__ = (
-        "aborts", "answers", "closed_for_room", "cold", "connections", "dropped_lines", "given",
-        "heads", "lines", "open", "refused", "retries", "stalls", "taken", "upstream_connections",
+        "aborts", "answers", "asleep", "closed_for_room", "cold", "connections", "dropped_lines",
+        "given", "heads", "lines", "open", "over_wakes", "refused", "retries", "stalls", "taken",
+        "upstream_connections",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.connections = self.open = self.heads = self.answers = self.aborts = 0
         self.refused = self.closed_for_room = self.stalls = 0
         self.lines = self.dropped_lines = self.upstream_connections = self.retries = self.cold = 0
-        self.taken = self.given = 0
+        self.taken = self.given = self.asleep = self.over_wakes = 0
 
     def as_dict(self) -> dict[str, int]:
         """All counts by name."""

@@ -10,10 +10,11 @@ from luisito.core.request import named_by, with_host
 from luisito.errors import BadMessage
 from luisito.proxy.exchange import Exchange
 from luisito.proxy.persistent import MAX_HELD, Persistent
+from luisito.proxy.unnoticed import Unnoticed
 
 if TYPE_CHECKING:
     from luisito.core.directory import Destination
-    from luisito.core.request import RequestFields
+    from luisito.core.request import RequestFields, RequestLine
     from luisito.proxy.gateway import Gateway
 
 _CR: Final = 13
@@ -154,11 +155,30 @@ class Downstream(Persistent):
         if line.authority is None and not fields.length:
             self._block = data[start : end + 4]
         self.spare = None
-        self.exchange = exchange = Exchange(self, line, fields, end + 4)
-        if destination.status:
+        if destination.plain:
+            self.exchange = exchange = Exchange(self, line, fields, end + 4)
+            exchange.start()
+        elif destination.status:
+            self.exchange = exchange = Exchange(self, line, fields, end + 4)
             exchange.turn_away()
         else:
-            exchange.start()
+            self._judged(line, fields, end + 4)
+
+    def _judged(self, line: RequestLine, fields: RequestFields, size: int) -> None:
+        """A request that a rule of WAKE may match."""
+        rules = self.destination.wake
+        assert rules is not None  # noqa: S101 - for the types
+        client = self.gateway.peers.client_of(self._peer, self.sent)
+        about = rules.about(fields.lines, client)
+        rule = None
+        if about is not None:
+            self._block = b""  # the next one with the same header lines may be another's
+            rule = about.first(line.method, line.target)
+        if rule is None:
+            self.exchange = exchange = Exchange(self, line, fields, size)
+        else:
+            self.exchange = exchange = Unnoticed(self, line, fields, size, rule)
+        exchange.start()
 
     def _again(self, first: bytes, size: int) -> None:
         """A request whose header lines are those of the one before it."""

@@ -32,6 +32,9 @@ class Exchange(Outward):
 
     __slots__ = ()
 
+    # For the access log, where nothing else is (access.Form.how).
+    reason = b""
+
     # ------------------------------------------------------------------ the request's body
 
     def received(self, data: bytes) -> None:
@@ -299,24 +302,40 @@ class Exchange(Outward):
         detail: str,
         retry_after: float | None = None,
         location: str | None = None,
+        reason: bytes = b"",
     ) -> None:
         """Answers in place of the app server."""
-        upload = self.upload
-        whole = upload is None or not upload.left
-        if not whole:
-            self.keep = False
-        self.status = status
-        self.first_byte = now = self.gateway.clock()
-        down = self.down
+        self._end_body()
         if status >= 500:
             self.gateway.reports.failed(self, status, detail)
         page = pages.page(
-            status, as_json=self.fields.json, close=not self.keep, detail=down.shown(detail),
+            status, as_json=self.fields.json, close=not self.keep, detail=self.down.shown(detail),
             retry_after=retry_after, body=not self.line.to_head, location=location,
         )  # fmt: skip
+        self.reply(status, page, reason)
+
+    def _end_body(self) -> bool:
+        """Whether the request has come in to its end; where not, the connection ends with it."""
+        whole = self.upload is None or not self.upload.left
+        if not whole:
+            self.keep = False
+        return whole
+
+    def reply(self, status: int, page: bytes, reason: bytes) -> None:
+        """Sends a whole answer of our own.
+
+        Args:
+            status: of it.
+            page: all of it; it says `Connection: close` unless `keep`.
+            reason: for the access log.
+        """
+        upload, down = self.upload, self.down
+        whole = self._end_body()
+        self.status = status
+        self.first_byte = now = self.gateway.clock()
         self.bytes_out += len(page)
         self.gateway.counters.answers += 1
-        self._close(b"", now)
+        self._close(b"", now, reason)
         down.stream.send(page)
         if upload is not None:
             down.read_on()
@@ -336,7 +355,7 @@ class Exchange(Outward):
         self._close(reason.encode(), self.gateway.clock())
         down.abort()
 
-    def _close(self, end: bytes, now: float) -> None:
+    def _close(self, end: bytes, now: float, reason: bytes = b"") -> None:
         """Gives back all that the exchange holds, and writes its access line."""
         gateway = self.gateway
         upstream = self.upstream
@@ -357,4 +376,4 @@ class Exchange(Outward):
         if self._timer is not None:
             self._timer.cancel()
         self.down.exchange = None
-        gateway.log(self, now, end)
+        gateway.log(self, now, end, reason)

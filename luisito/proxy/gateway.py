@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from functools import partial
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from twisted.internet.defer import succeed
 
@@ -18,6 +18,7 @@ from luisito.errors import SettingsError
 from luisito.net.deadlines import Deadlines
 from luisito.pool import Refused
 from luisito.proxy.counters import Counters
+from luisito.proxy.doorkeeper import Doorkeeper
 from luisito.proxy.downstream import Downstream
 from luisito.proxy.entrance import Entrance
 from luisito.proxy.folders import Folders
@@ -46,6 +47,8 @@ if TYPE_CHECKING:
     from luisito.proxy.persistent import Persistent
     from luisito.settings import Settings
 
+    T = TypeVar("T", bound=Waiter)
+
 
 class Gateway:
     """Accepts clients and connects them with the pool.
@@ -67,6 +70,9 @@ class Gateway:
         take: leases a site's server where it is awake; else None (Policy.take).
         release: gives a lease back; what it returns is for `released` (Policy.release).
         released: see Pool.
+        release_unnoticed: as `release`, of a lease that is no use (Policy.release_unnoticed).
+        asleep: whether a request would wake a site (Lessor.asleep).
+        doorkeeper: who may wake a site.
         peers: what is believed of clients.
         departure: where a successor takes the clients.
         reports: what the logs are told.
@@ -106,6 +112,7 @@ class Gateway:
         self._lingers: set[Linger] = set()
         self.departure: Departure | None = None
         self._folders = Folders(self._ask_folder, self.clock)
+        self.doorkeeper = Doorkeeper(self, settings, self._ask_pool)
 
     @property
     def access(self) -> AccessLog | None:
@@ -116,6 +123,7 @@ class Gateway:
         """See Lessee."""
         self._pool = lessor
         self.take, self.release, self.released = lessor.take, lessor.release, lessor.released
+        self.release_unnoticed, self.asleep = lessor.release_unnoticed, lessor.asleep
 
     def log_to(self, access_log: AccessLog | None) -> None:
         """Writes access lines there from now on."""
@@ -236,17 +244,27 @@ class Gateway:
 
     # -- servers
 
-    def request(self, site: str, exchange: Waiter) -> None:
-        """Asks the pool for a server; `exchange` is granted or refused one, perhaps at once."""
+    def request(self, site: str, waiter: Waiter) -> None:
+        """Asks the pool for a server; `waiter` is granted or refused one, perhaps at once."""
+        self._request(site, waiter, self._ask_pool)
+
+    def wanted(self, exchange: Exchange) -> None:
+        """As `request`, of a request that comes by the doorkeeper first."""
+        self._request(exchange.down.destination.site, exchange, self.doorkeeper.let_in)
+
+    def _request(self, site: str, waiter: T, ask: Callable[[str, T], None]) -> None:
         refused = self.refusal(site)
         if refused is not None:
-            exchange.refused(refused)
+            waiter.refused(refused)
         elif self._has_no_folder(site) or (known := self._folders.known(site)):
-            self._pool.request(site, exchange)
+            ask(site, waiter)
         elif known is not None:
-            exchange.refused(Refused(NO_SITE, f"{site} has no folder: see PROJECT_PATH"))
+            waiter.refused(Refused(NO_SITE, f"{site} has no folder: see PROJECT_PATH"))
         else:
-            self._folders.ask(site, partial(self._asked_folder, site, exchange))
+            self._folders.ask(site, partial(self._asked_folder, site, waiter, ask))
+
+    def _ask_pool(self, site: str, waiter: Waiter) -> None:
+        self._pool.request(site, waiter)
 
     def _has_no_folder(self, site: str) -> bool:
         """Whether a site needs none: it has a file, or PROJECT_PATH is not set."""
@@ -277,11 +295,11 @@ class Gateway:
     def _ask_folder(self, site: str) -> Deferred[bool]:
         return self._pool.folder_exists(site)  # of whoever gives the leases by now
 
-    def _asked_folder(self, site: str, exchange: Waiter, why: str) -> None:
-        if why and exchange.waiting:
-            exchange.refused(Refused(503, f"whether {site} has a folder: {why}", 1.0))
-        elif exchange.waiting:
-            self.request(site, exchange)
+    def _asked_folder(self, site: str, waiter: T, ask: Callable[[str, T], None], why: str) -> None:
+        if why and waiter.waiting:
+            waiter.refused(Refused(503, f"whether {site} has a folder: {why}", 1.0))
+        elif waiter.waiting:
+            self._request(site, waiter, ask)
 
     def cancel(self, exchange: Exchange) -> None:
         """`exchange` waits no longer."""

@@ -112,6 +112,7 @@ class Outward:
         detail: str,
         retry_after: float | None = None,
         location: str | None = None,
+        reason: bytes = b"",
     ) -> None:
         """Answers in place of the app server."""
         raise NotImplementedError
@@ -187,7 +188,7 @@ class Outward:
         self.cold = self.delayed = self.waiting = True
         self.usual = False
         self.down.deadline = NEVER  # the pool counts the time of those who wait
-        self.gateway.request(self.down.destination.site, self)
+        self.gateway.wanted(self)  # type: ignore[arg-type] # both halves are one
 
     def granted(self, server: Server) -> None:
         """See Waiter: the pool gives a lease."""
@@ -207,12 +208,16 @@ class Outward:
             self.queued = waited
         else:
             self.starting = waited
-        self.refuse(refused.status, refused.detail, refused.retry_after)
+        self.refuse(
+            refused.status, refused.detail, refused.retry_after, reason=refused.reason.encode()
+        )
 
     def withdrawn(self, server: Server, refused: Refused) -> None:
         """See Waiter: the server will never be ready."""
         if self.server is server and not self.status:
-            self.refuse(refused.status, refused.detail, refused.retry_after)
+            self.refuse(
+                refused.status, refused.detail, refused.retry_after, reason=refused.reason.encode()
+            )
 
     # -- the connection
 

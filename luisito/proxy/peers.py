@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from luisito.core.admission import place_of
+
 if TYPE_CHECKING:
     from luisito.core.request import RequestFields
     from luisito.settings import Settings
 
 # No request comes through so many proxies; a client may write thousands of addresses in a line.
 _MAX_HOPS: Final = 100
+_LONGEST: Final = 64  # bytes of what is no address
 
 
 class Peers:
@@ -34,6 +37,19 @@ class Peers:
             except ValueError:
                 return hop
         return hops[max(0, len(hops) - _MAX_HOPS)]
+
+    def place_of(self, client: bytes) -> bytes | None:
+        """Where the wakes of a client are counted; None for a trusted proxy, whose do not count.
+
+        Args:
+            client: as `client_of` tells it.
+        """
+        try:
+            if self._trusted.includes(client.decode("latin-1")):
+                return None
+            return place_of(client)
+        except ValueError:
+            return client[:_LONGEST]  # a proxy may tell what is no address
 
     def is_operator(self, peer: bytes, fields: RequestFields | None) -> bool:
         """Whether a client may be told what failed: it is one, and did not come through a proxy."""

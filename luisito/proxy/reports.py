@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from twisted.logger import Logger
 
@@ -16,6 +16,13 @@ if TYPE_CHECKING:
     from luisito.proxy.counters import Counters
     from luisito.proxy.downstream import Downstream
     from luisito.proxy.exchange import Exchange
+
+
+ASLEEP: Final = b"asleep"
+WAKES: Final = b"wakes"
+UNNOTICED: Final = b"unnoticed"
+UNASKED: Final = frozenset([ASLEEP, WAKES])
+"""Reasons of answers for which no server was asked for."""
 
 
 class Reports:
@@ -56,7 +63,7 @@ class Reports:
             wanted_by=wanted_by,
         )
 
-    def over(self, exchange: Exchange, now: float, end: bytes) -> None:
+    def over(self, exchange: Exchange, now: float, end: bytes, reason: bytes = b"") -> None:
         """Writes the access line of an exchange that is over."""
         self._counters.lines += 1
         log = self.access
@@ -67,9 +74,10 @@ class Reports:
         began, first_byte = exchange.began, exchange.first_byte
         if end or exchange.delayed:
             start = b"cold" if exchange.cold else b"warm"
-            if exchange.down.destination.status:
+            if exchange.down.destination.status or reason in UNASKED:
                 start = b""  # no server was asked for
-            ending = self.form.how(start, exchange.queued, exchange.starting, end)
+            reason = reason or exchange.reason
+            ending = self.form.how(start, exchange.queued, exchange.starting, end, reason)
         else:
             ending = self.form.at_once
         log.add(

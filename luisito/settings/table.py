@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
-from luisito.settings import addresses, limits, values
+from luisito.settings import addresses, limits, values, waking
 from luisito.settings.sites.tenants import Grant, tenants
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from luisito.core.rlimits import Limit
+    from luisito.core.wakerules import Rule
     from luisito.settings.addresses import Peers
 
 
@@ -45,6 +46,7 @@ _MAIN: Final = "What is run"
 _LISTEN: Final = "Where it listens and for whom"
 _POOL: Final = "The pool"
 _QUEUE: Final = "Waiting for a server"
+_WAKE: Final = "What wakes a site"
 _HTTP: Final = "Times and sizes of HTTP"
 _USERS: Final = "Users and files"
 _LIMITS: Final = "Limits of each server"
@@ -234,6 +236,13 @@ class Settings:
         "requests",
         "How many requests may wait for all sites together; then 503.",
     )
+    queue_share: float = _setting(
+        values.share,
+        0.25,
+        _QUEUE,
+        "part of 1",
+        "The part of QUEUE_TOTAL that one site may hold, whatever its QUEUE_LIMIT; then 503.",
+    )
     queue_timeout: float = _setting(
         values.seconds,
         45,
@@ -250,6 +259,24 @@ class Settings:
         "How many connections to one server there may be at a time, event streams and WebSockets "
         "too; above it requests wait, first come first served. For servers that take few at a "
         "time, as gunicorn with sync workers: its number of workers. None is no limit.",
+    )
+    wakes_per_address: int | None = _setting(
+        values.optional(values.whole(1)),
+        20,
+        _WAKE,
+        "wakes a minute",
+        "How many sleeping sites one address may wake in a minute, or one /64 of IPv6; then 429. "
+        "Requests for sites that are awake do not count, nor do those of TRUSTED_PROXIES "
+        "themselves. None is no limit.",
+    )
+    wake: tuple[Rule, ...] = _setting(
+        waking.rules,
+        [],
+        _WAKE,
+        "list of dicts",
+        "Requests that wake no site, and do not count as use of one that is awake: health checks, "
+        "monitors, bots. All conditions of one dict must hold: user_agent, path, methods, "
+        "addresses. A site that sleeps gives them 503, or the `answer` and `text` of the dict.",
     )
     head_timeout: float = _setting(
         values.seconds,

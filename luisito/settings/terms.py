@@ -6,6 +6,7 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from luisito.core.directory import Destination
+from luisito.core.wakerules import Rules
 
 if TYPE_CHECKING:
     from luisito.settings import Settings
@@ -28,4 +29,5 @@ def terms(settings: Settings, way: str = "fd") -> Destination:
         max_body_size=settings.max_body_size,
         queue_limit=settings.queue_limit,
         queue_timeout=settings.queue_timeout,
+        wake=Rules(settings.wake) if settings.wake else None,
     )

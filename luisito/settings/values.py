@@ -100,6 +100,17 @@ def starting(value: object) -> int:
     return 2 * len(os.sched_getaffinity(0)) if number is None else number
 
 
+def share(value: object) -> float:
+    """A part of a whole, more than 0 and at most 1."""
+    number = value if isinstance(value, int | float) and not isinstance(value, bool) else 0
+    if 0 < number <= 1:
+        return float(number)
+    meant = _meant(value) or (number if 1 < number <= 100 else 0)
+    mend = meant if 0 < meant <= 1 else meant / 100
+    must = "must be a number above 0, of at most 1"
+    raise Wrong(must, mend=mend if 0 < mend <= 1 else attrs.NOTHING)
+
+
 def seconds(value: object) -> float:
     """A time in seconds, more than 0."""
     return _time(value, "must be a number of seconds above 0", lambda number: number > 0)

@@ -56,17 +56,19 @@ def test_what_a_line_says():
         "queued": 0.0,
         "starting": 0.0,
         "end": "",
+        "reason": "",
     }
 
 
 def test_of_a_request_that_had_to_wait_and_failed():
-    ending = JSON.how(b"cold", 1.5, 0.25, b'the "client"\nwent away')
+    ending = JSON.how(b"cold", 1.5, 0.25, b'the "client"\nwent away', b"wakes")
     entry = (b"t", JSON.who(b"unix", b"", b""), JSON.nothing, 0, 0, 0, 0.0, 12.5, ending)
     text = JSON.line(entry)
     read = json.loads(text)
     assert (read["start"], read["queued"], read["starting"]) == ("cold", 1.5, 0.25)
     assert (read["method"], read["target"], read["total"]) == ("", "", 12.5)
     assert read["end"] == 'the "client"\nwent away'
+    assert read["reason"] == "wakes"
     assert text.count(b"\n") == 1
 
 
@@ -132,7 +134,7 @@ def test_every_field():
         "time=2024-05-01T12:00:00Z client=1.2.3.4 site=a.example referer=https://b.example/c"
         " agent=curl/8 method=GET target=/ protocol=HTTP/1.1 status=200 in=10 out=20"
         " first_byte=0.125000 total=0.250000 start=cold queued=1.000000 starting=0.500000"
-        " end=it broke off clf_time=01/May/2024:12:00:00 +0000"
+        " end=it broke off reason=- clf_time=01/May/2024:12:00:00 +0000"
     )
 
 
@@ -148,7 +150,7 @@ def test_what_was_not_sent_is_a_dash():
     entry = (b"t", form.who(b"", b"", b""), form.nothing, 0, 0, 0, 0.0, 0.0)
     with pytest.raises(ValueError, match="unpack"):  # the time is none
         form.line((*entry, form.at_once))
-    assert form.how(b"", 0.0, 0.0, b"") == (b"-", 0.0, 0.0, b"-")
+    assert form.how(b"", 0.0, 0.0, b"") == (b"-", 0.0, 0.0, b"-", b"-")
 
 
 @pytest.mark.parametrize("text", ["json", "combined", "{target} {agent} {referer} {client} {end}"])

@@ -148,5 +148,6 @@ def test_more_that_is_told():
 
 def test_a_refusal_says_why():
     refused = Refused.by(Refuse("a", Refusal.START_FAILED, 2.0, "it ended"))
-    assert refused == Refused(502, "the server ended before it was ready: it ended", 2.0)
+    words = "the server ended before it was ready: it ended"
+    assert refused == Refused(502, words, 2.0, "start_failed")
     assert Refused.by(Refuse("a", Refusal.QUEUE_FULL, None, "")).detail == "too many requests wait"

@@ -5,7 +5,7 @@ import json
 import h11
 import pytest
 
-from luisito.core.pages import REASONS, page
+from luisito.core.pages import REASONS, page, plain
 
 
 def read(data, method="GET"):
@@ -63,6 +63,22 @@ def test_when_to_come_again(seconds, shown):
     """FAULTS 44."""
     headers = read(page(503, as_json=False, close=False, retry_after=seconds))[1]
     assert headers[b"retry-after"] == shown
+
+
+def test_words_of_somebody_else():
+    event, headers, body = read(plain(200, "ä\n", close=True))
+    assert (event.status_code, body) == (200, "ä\n".encode())
+    assert headers[b"content-type"] == b"text/plain; charset=utf-8"
+    assert (headers[b"cache-control"], headers[b"connection"]) == (b"no-store", b"close")
+    assert plain(429, "", close=False).startswith(b"HTTP/1.1 429 Too Many Requests\r\n")
+    assert read(plain(200, "ok", close=False, body=False), "HEAD")[2] == b""
+
+
+def test_an_answer_without_content_says_nothing_of_it():
+    """RFC 9110 section 8.6: no Content-Length goes with 204."""
+    assert plain(204, "", close=False) == (
+        b"HTTP/1.1 204 No Content\r\nCache-Control: no-store\r\n\r\n"
+    )
 
 
 def test_where_to_ask_instead():

@@ -41,6 +41,7 @@ LIMITS = st.builds(
     max_starting=st.integers(1, 5),
     queue_limit=st.integers(1, 5),
     queue_total=st.integers(3, 12),
+    queue_share=st.sampled_from([1.0, 0.5, 0.1]),
     queue_timeout=st.sampled_from([45.0, 5.0, 0.0]),
     start_timeout=st.sampled_from([60.0, 4.0]),
     stop_timeout=st.sampled_from([10.0, 1.0]),
@@ -484,13 +485,20 @@ class PoolMachine(RuleBasedStateMachine):
     def wait(self, name, site):
         process, awake = self.current(site), self.awake(site)
         failed_at = self.failed_at.get(site, -1000.0)
+        share = max(1, int(self.limits.queue_total * self.limits.queue_share))
         full = (
-            len(self.queue(site)) >= self.limits_of(site).queue_limit
+            len(self.queue(site)) >= min(self.limits_of(site).queue_limit, share)
             or len(self.waiters) >= self.limits.queue_total
         )
+        first = process is None and not self.queue(site)
+        asleep = self.policy.asleep(site, self.now)
         self.waiters.append(Waiter(name, site, 0.0, 0.0))
         self.wait_since(self.waiters[-1], self.now)
         orders = self.policy.requested(site, name, self.now)
+        backs_off = any(
+            isinstance(o, Refuse) and o.refusal is Refusal.BACKING_OFF for o in orders[:1]
+        )
+        assert self.closing or asleep == (first and not backs_off)
         if self.closing:
             assert [o.refusal for o in orders] == [Refusal.SHUTTING_DOWN]
             self.answer(name)
@@ -563,7 +571,8 @@ class PoolMachine(RuleBasedStateMachine):
     @precondition(lambda self: any(p.leases for p in self.some(*HOLDING)))
     @rule(data=st.data())
     def release_one(self, data):
-        self.release(data.draw(st.sampled_from([p for p in self.some(*HOLDING) if p.leases])))
+        busy = [p for p in self.some(*HOLDING) if p.leases]
+        self.release(data.draw(st.sampled_from(busy)), unnoticed=data.draw(st.booleans()))
 
     @rule(data=st.data())
     @precondition(lambda self: any(p.leases > len(p.streams) for p in self.some(*HOLDING)))
@@ -619,21 +628,39 @@ class PoolMachine(RuleBasedStateMachine):
                 self.release(process)
             assert process.state is not State.DRAINING
 
-    @rule(data=st.data())
-    def release_all(self, data):
+    @rule(data=st.data(), unnoticed=st.booleans())
+    def release_all(self, data, unnoticed):
         """Nearly all: one may keep its leases."""
         busy = [p for p in self.some(*HOLDING) if p.leases]
         spared = data.draw(st.sampled_from([None, *busy]))
         for process in data.draw(st.permutations(busy)):
             while process.leases and process is not spared:
-                self.release(process)
+                self.release(process, unnoticed=unnoticed)
 
-    def release(self, process):
+    @rule(sites=st.lists(st.sampled_from(SITES), min_size=1, max_size=3), together=st.booleans())
+    def look_at(self, sites, together):
+        """Requests that are no use."""
+        found = []
+        for site in sites:
+            if self.policy.take(site) is not None:
+                found.append(self.current(site))
+                found[-1].leases += 1
+            if found and not together:
+                self.release(found.pop(), unnoticed=True)
+        for process in found:
+            self.release(process, unnoticed=True)
+
+    def release(self, process, *, unnoticed=False):
         if process.leases == len(process.streams):
             self.policy.stream_over(process.server, process.streams.pop(0), self.now)
         process.leases -= 1
-        process.used = self.now
-        self.obey(self.policy.release(process.server, self.now))
+        if unnoticed:
+            if process.state is not State.READY:
+                process.used = self.now
+            self.obey(self.policy.release_unnoticed(process.server, self.now))
+        else:
+            process.used = self.now
+            self.obey(self.policy.release(process.server, self.now))
         assert process.state is not State.DRAINING or process.leases
 
     @precondition(lambda self: self.some(State.ABSENT, State.FAILED))

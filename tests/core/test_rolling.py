@@ -360,7 +360,7 @@ def test_who_waits_for_a_removed_site_is_refused():
     t.ask("a1")
     assert t.state(1) is State.STOPPING
     assert t.removed("a") == ["refuse a1 NO_SITE", "terminate a2"]
-    assert Refused.by(t.last[0]) == Refused(404, "the site is no more")
+    assert Refused.by(t.last[0]) == Refused(404, "the site is no more", None, "no_site")
     t.ask("b1")
     t.ask("c1")
     assert t.removed("c") == ["refuse c1 NO_SITE"]

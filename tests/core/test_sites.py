@@ -33,6 +33,16 @@ def test_both_limits():
     assert set(s.by_name) == {"a", "b"}
 
 
+def test_no_site_holds_more_than_its_share_of_the_queue():
+    s = sites(queue_limit=100, queue_total=10, queue_share=0.25)
+    for waiter in (1, 2):
+        assert isinstance(s.enqueue("a", waiter, 0.0), Site)
+    assert s.enqueue("a", 3, 0.0).refusal is Refusal.QUEUE_FULL
+    assert isinstance(s.enqueue("b", 3, 0.0), Site)
+    s = sites(queue_total=3, queue_share=0.1)  # one in any case
+    assert isinstance(s.enqueue("a", 1, 0.0), Site)
+
+
 def test_a_failure_refuses_now_and_for_a_while():
     s, orders = sites(), []
     site = s.enqueue("a", 1, 0.0)

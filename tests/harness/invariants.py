@@ -18,7 +18,7 @@ _TROUBLE = re.compile(
 )
 _FIELDS = {
     "time", "client", "site", "method", "target", "status", "in", "out", "first_byte", "total",
-    "start", "queued", "starting", "end",
+    "start", "queued", "starting", "end", "reason",
 }  # fmt: skip
 
 

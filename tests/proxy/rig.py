@@ -42,7 +42,7 @@ class Pool:
         self.awake = True
         self.waiters: list[Waiter] = []
         self.leases = 0
-        self.answers = 0
+        self.answers = self.unnoticed = 0
         self.streams: list[Stream] = []
         self.folders: dict[str, bool] = {}
 
@@ -55,6 +55,13 @@ class Pool:
     def release(self, server: Server, now: float) -> Sequence[Order]:
         self.leases -= 1
         return NOTHING
+
+    def release_unnoticed(self, server: Server, now: float) -> Sequence[Order]:
+        self.unnoticed += 1
+        return self.release(server, now)
+
+    def asleep(self, site: str) -> bool:
+        return not self.awake and not self.waiters
 
     def released(self, server: Server, orders: Sequence[Order]) -> None:
         raise AssertionError("NOTHING is to be done")

@@ -44,6 +44,7 @@ min_alive = 0
 start_timeout = 2.5
 stop_timeout = 1
 stream_idle = "none"
+wake = [{ path = "/healthz" }]
 queue_limit = 10
 queue_timeout = 3
 upstream_max = 4
@@ -137,9 +138,9 @@ RLIMIT = 'must be a whole number, "unlimited", or [soft, hard] of these'
             ),
         ),
         (
-            '"\\u001b[2J" = 1',
+            '"virtual\\u001b[2J" = 1',
             (
-                '"\\u001b[2J" = 1: is no key; the nearest is virtualenv; '
+                '"virtual\\u001b[2J" = 1: is no key; the nearest is virtualenv; '
                 "write virtualenv, or remove it"
             ),
         ),
@@ -474,3 +475,19 @@ def test_bases_must_end():
     assert refusal('extends = "a"', bases={**bases, "c": '# c\nextends = "a"'}) == (
         'c.base.toml:2: extends = "a": must not come back to a.base.toml; remove extends'
     )
+
+
+def test_rules_of_a_site_and_where_they_are_wrong():
+    first = '[[wake]]\npath = "/healthz"\nmethods = ["GET", "HEAD"]\n'
+    text = first + '[[wake]]\naddresses = "10.0.0.0/8"\n'
+    assert [str(rule) for rule in site(text).wake] == [
+        "path=/healthz methods=GET|HEAD",
+        "addresses=10.0.0.0/8",
+    ]
+    assert refusal('wake = [{ path = "/" },\n  { path = "x" }]').startswith(
+        'shop.example.toml:2: wake[1].path = "x": must be a path as clients send it'
+    )
+    assert refusal("wake = 3").startswith(
+        "shop.example.toml:1: wake = 3: must be a list of tables; write wake = [{ user_agent = "
+    )
+    assert "no word of a rule" in refusal('[[wake]]\nagent = "x"')

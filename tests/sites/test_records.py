@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from luisito.core.cgroup import CPU_PERIOD
+from luisito.core.wakerules import Rule
 from luisito.settings.sites.records import digest, public_record, run_record
 from luisito.settings.sites.table import LIMITS
 from luisito.settings.sites.tenants import Grant, Tenant
@@ -95,6 +96,7 @@ def test_what_everybody_may_know():
         "handed_socket": "tcp",
         "keep": "always",
         "restart": "on-failure",
+        "wake": [Rule(path=("/healthz",)).record()],
         "tenant": None,
         "path": "shop.example.toml",
         "digest": digest(run_of(EVERY)),
@@ -103,6 +105,7 @@ def test_what_everybody_may_know():
     assert (limits["idle_timeout"], limits["stream_idle"]) == (600, None)
     assert public_of("queue_limit = 3")["limits"] == {"queue_limit": 3}
     assert public_of("")["handed_socket"] is None
+    assert (public_of("")["wake"], public_of("wake = []")["wake"]) == (None, [])
 
 
 def test_the_digest_is_of_what_a_server_needs():

@@ -78,9 +78,12 @@ def _value(text: Text, name: str, value: object) -> object:
 
 
 def _item(item: str) -> Path:
-    """The path of a `Wrong.item`, such as `["LANG"]` or `[0]`."""
+    """The path of a `Wrong.item`, such as `["LANG"]`, `[0]` or `[0]["path"]`."""
     if not item:
         return ()
+    first, _, second = item.partition("][")
+    if second and first[1:].isdecimal():
+        return (*_item(first + "]"), *_item("[" + second))
     try:
         part = ast.literal_eval(item[1:-1])
     except (ValueError, SyntaxError):  # it was cut

@@ -50,6 +50,7 @@ def toml(read: Callable[[object], T]) -> Callable[[object], T]:
             return read(value)
         except Wrong as wrong:
             must = wrong.must.removesuffix(", or None").replace("a dict", "a table")
+            must = must.replace("list of dicts", "list of tables")
             wrong.must = must.replace("(soft, hard)", "[soft, hard]")
             raise
 

@@ -88,6 +88,7 @@ def public_record(site: Site, run: Mapping[str, Any]) -> dict[str, Any]:
       for no limit; rlimits are not among them;
     - handed_socket: "unix" or "tcp", or None where HANDED_SOCKET says it;
     - keep: a word of core.keeping.Keep; restart: "always" or "on-failure";
+    - wake: rules (core.wakerules.Rule.record), or None where WAKE says them;
     - tenant: as in the run record, and path: of its file;
     - digest: of the run record.
 
@@ -106,6 +107,7 @@ def public_record(site: Site, run: Mapping[str, Any]) -> dict[str, Any]:
         "handed_socket": site.handed_socket,
         "keep": site.keep,
         "restart": site.restart,
+        "wake": None if site.wake is None else [rule.record() for rule in site.wake],
         "tenant": site.tenant,
         "path": site.path,
         "digest": digest(run),

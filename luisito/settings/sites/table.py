@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 
 from luisito.core.rlimits import LARGEST, UNITS
-from luisito.settings import limits, values
+from luisito.settings import limits, values, waking
 from luisito.settings.sites import readers
 from luisito.settings.sites.words import NONE
 from luisito.settings.table import SETTINGS
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from luisito.core.rlimits import Limit
+    from luisito.core.wakerules import Rule
 
 Schema = dict[str, Any]
 
@@ -291,6 +292,14 @@ class Site:
         "STOP_TIMEOUT",
         _SECONDS,
         about="From `stop_signal` to SIGKILL for a server that is stopped.",
+    )
+    wake: tuple[Rule, ...] | None = _part(
+        "WAKE",
+        waking.rules,
+        SETTINGS["WAKE"].group,
+        "list of tables",
+        SETTINGS["WAKE"].about.replace("dict", "table") + " It takes the place of WAKE as a whole.",
+        waking.SCHEMA,
     )
     queue_limit: int | None = _limit("QUEUE_LIMIT", _whole(1))
     queue_timeout: float | None = _limit("QUEUE_TIMEOUT", _SECONDS)

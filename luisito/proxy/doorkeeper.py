@@ -1,0 +1,79 @@
+"""Who may wake a site: judges the requests for which no server is awake, and no others."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from twisted.logger import Logger
+
+from luisito.core.bucket import Seldom
+from luisito.core.wakes import Wakes
+from luisito.pool import Refused
+from luisito.proxy.reports import WAKES
+from luisito.proxy.unnoticed import Unnoticed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from luisito.pool import Waiter
+    from luisito.proxy.exchange import Exchange
+    from luisito.proxy.gateway import Gateway
+    from luisito.settings import Settings
+
+_TOLD: Final = 10.0  # seconds between two lines that say the same
+
+
+class Doorkeeper:
+    """Lets requests wait for a server, or answers them.
+
+    Args:
+        gateway: has the clients.
+        settings: of this, wakes_per_address counts.
+        ask: asks the pool for a server.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self, gateway: Gateway, settings: Settings, ask: Callable[[str, Waiter], None]
+    ) -> None:
+        self._gateway, self._ask = gateway, ask
+        self._most = settings.wakes_per_address
+        self._wakes = None if self._most is None else Wakes(self._most)
+        self._told = Seldom(_TOLD)
+
+    def let_in(self, site: str, exchange: Exchange) -> None:
+        """A request for a site that is one, and has no server that is awake."""
+        if isinstance(exchange, Unnoticed):
+            exchange.sleeps()
+            return
+        wait = self._too_many(site, exchange)
+        if wait:
+            why = f"this address has woken {self._most} sites within a minute (WAKES_PER_ADDRESS)"
+            exchange.refused(Refused(429, why, wait, WAKES.decode()))
+        else:
+            self._ask(site, exchange)
+
+    def _too_many(self, site: str, exchange: Exchange) -> float:
+        """Counts a wake; returns the seconds until there may be another where it is too many."""
+        gateway, down = self._gateway, exchange.down
+        if self._wakes is None or not gateway.asleep(site):
+            return 0.0
+        client = gateway.peers.client_of(down.peer, down.sent)
+        place = gateway.peers.place_of(client)
+        if place is None:
+            return 0.0
+        now = gateway.clock()
+        wait = self._wakes.admit(place, now)
+        if wait:
+            gateway.counters.over_wakes += 1
+            times = self._told.happened(now)
+            if times:
+                self._log.warn(
+                    "{times} requests were answered 429, the last one from {client}, which has"
+                    " woken {most} sites within a minute: see WAKES_PER_ADDRESS",
+                    times=times,
+                    client=client.decode("ascii", "backslashreplace"),
+                    most=self._most,
+                )
+        return wait
