@@ -40,13 +40,13 @@ def taken_over(server, times=1, pattern=TAKEN, within=20):
     return server.log()
 
 
-def crash(server, pids):
-    """Kills the network process, which has told the spawner that these servers are ready.
+def crash(server, hosts):
+    """Kills the network process, which has told the spawner that the servers of these are ready.
 
     Answers may come before that; whoever follows then would find them starting.
     """
-    for pid in pids.values():
-        server.wait_for_log(f"pid {pid} ready after")
+    for host in hosts:
+        server.wait_for_log(rf"{host}: pid \d+ ready after")
     os.kill(server.network, signal.SIGKILL)
 
 
