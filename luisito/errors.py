@@ -45,3 +45,7 @@ class SpawnerLost(LuisitoError):
 
 class NotFoundOut(LuisitoError):
     """The spawner could not find out what it was asked; the message says why."""
+
+
+class ImportFailed(LuisitoError):
+    """Something that `luisito import` was to read cannot be read: one line, with the mend."""
