@@ -8,7 +8,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING, Final
 
-from luisito.commands import check_settings, restart, route, run, status, stop
+from luisito.commands import check_settings, import_sites, restart, route, run, status, stop
 from luisito.commands import list as list_servers
 from luisito.core.text import visible
 from luisito.errors import LuisitoError
@@ -24,6 +24,7 @@ _COMMANDS: Final = (
     restart,
     check_settings,
     route,
+    import_sites,
 )
 
 
