@@ -221,3 +221,9 @@ def in_short(words: Iterable[str], longest: int = 80) -> str:
     """A directive as it is shown in a list."""
     text = " ".join(words)
     return text if len(text) <= longest else f"{text[: longest - 3]}..."
+
+
+def in_list(names: list[str], most: int = 5) -> str:
+    """Names as they are shown in a list: the first few of them."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")

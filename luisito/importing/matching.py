@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
-from luisito.importing.commands import literal
+from luisito.importing.commands import literal, server_of
 from luisito.importing.files import is_there
-from luisito.importing.found import Place
+from luisito.importing.found import Place, in_list
 from luisito.importing.settling import listens, settle
 
 if TYPE_CHECKING:
     from luisito.importing.files import Files
     from luisito.importing.found import Findings, Front, Program
 
+_VASSALS: Final = (".ini", ".yaml", ".yml", ".xml")
 _WORKERS: Final = frozenset({"celery", "rq", "rqworker", "sidekiq", "dramatiq", "huey_consumer"})
 
 
@@ -60,8 +61,22 @@ def sites(found: Findings, files: Files, host: str = "") -> list[Site]:
         site = _site(program, of, found, files)
         if site is not None:
             made.append(site)
+    _others(found, [one for one, of in zip(programs, fronts, strict=True) if not of])
     _redirects(found, made)
     return made
+
+
+def _others(found: Findings, programs: list[Program]) -> None:
+    """Notes units of which nothing says that they have to do with a site, a line a folder."""
+    folders: dict[str, list[str]] = {}
+    for one in programs:
+        told = one.hosts or _serves(one) or _works(one)
+        if one.name.endswith(".service") and one.argv and not told:
+            folders.setdefault(os.path.dirname(one.place.path), []).append(one.name)
+    for folder, names in folders.items():
+        found.kept(
+            Place(folder), in_list(names), "belongs to no site that was found", "nothing to do"
+        )
 
 
 def _settled(found: Findings, files: Files) -> list[Program]:
@@ -100,6 +115,10 @@ def _site(program: Program, fronts: list[Front], found: Findings, files: Files) 
         found.note(note)
     if program.command is None or program.incomplete:
         return None
+    if "user" not in values and program.name.endswith(".service"):
+        why = "no User=, so systemd runs it as root; Luisito goes by RUN_AS"
+        mend = "write user into the site's file if that is another"
+        found.kept(program.place, program.name, why, mend)
     name = names[0] if names else f"www.{patterns[0].removeprefix('*.')}"
     for of in fronts:
         values = {**of.values, **values}
@@ -143,8 +162,9 @@ def _nobody(program: Program, fronts: list[Front], found: Findings) -> None:
 
 
 def _serves(program: Program) -> bool:
-    """Whether it is known to listen."""
-    return bool(program.command) and (bool(program.addresses) or program.name == "web:")
+    """Whether it is known to be an app server."""
+    known = server_of(program.argv) is not None or program.name.endswith((":", *_VASSALS))
+    return bool(program.command) and known and (bool(program.addresses) or program.name == "web:")
 
 
 def _works(program: Program) -> bool:

@@ -6,12 +6,13 @@ import os
 from typing import TYPE_CHECKING
 
 from luisito.errors import ImportFailed
-from luisito.importing import uwsgi, uwsgi_files
+from luisito.importing import gunicorn_conf, uwsgi, uwsgi_files
 from luisito.importing.commands import literal, replace, rewrite, server_of
 from luisito.importing.files import Source
-from luisito.importing.found import Note, in_short
+from luisito.importing.found import Note, Place, address, in_short
 
 if TYPE_CHECKING:
+    from luisito.importing.commands import Rewritten
     from luisito.importing.files import Files
     from luisito.importing.found import Address, Program
 
@@ -39,6 +40,8 @@ def settle(program: Program, files: Files) -> str:
         if handed:
             program.command = [literal(word) for word in program.argv]
         return ""
+    if found is not None and found[1] == "gunicorn":
+        rewritten = _configured(program, found[0], rewritten, files)
     program.addresses += rewritten.addresses
     for option, why in rewritten.dropped:
         program.notes.append(
@@ -49,6 +52,36 @@ def settle(program: Program, files: Files) -> str:
         program.values.setdefault("folder", rewritten.folder)
     program.command = rewritten.words
     return ""
+
+
+def _configured(program: Program, at: int, done: Rewritten, files: Files) -> Rewritten:
+    """What gunicorn's configuration file says, which its command line goes before."""
+    written = gunicorn_conf.path_of(program.argv[at + 1 :])
+    path = os.path.join(program.folder, done.folder, written)
+    try:
+        source = files.read(files.real(path))
+    except ImportFailed as error:
+        if written != gunicorn_conf.DEFAULT:
+            why, _, mend = str(error).rpartition("; ")
+            program.notes.append(Note(program.place, f"-c {written}", why, mend, kept=True))
+        return done
+    said = gunicorn_conf.settings(source.text)
+    program.sources.append(source.path)
+    program.hidden |= source.hidden
+    place = Place(source.path)
+    for name in ("daemon", "pidfile", "umask"):
+        if said.get(name):
+            why, mend = "does not go with Luisito", "remove it when the unit is stopped"
+            program.lost(place, f"{name} = {said[name]!r}", why, mend)
+    keys = {key: said[key] for key in ("user", "group") if isinstance(said.get(key), str | int)}
+    chdir = said.get("chdir")
+    folder = done.folder or (chdir if isinstance(chdir, str) else "")
+    addresses = done.addresses
+    bound = gunicorn_conf.binds(said)
+    if bound and not done.told:
+        inside = os.path.join(program.folder, folder)
+        addresses = [one for text in bound if (one := address(text, inside)) is not None]
+    return done._replace(addresses=addresses, keys={**keys, **done.keys}, folder=folder)
 
 
 def _uwsgi(program: Program, at: int, files: Files) -> str:

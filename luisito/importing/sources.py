@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from luisito.errors import ImportFailed
 from luisito.importing import nginx, procfile, puma_dev, supervisor, uwsgi, uwsgi_files
 from luisito.importing.files import TooMany, is_folder
-from luisito.importing.found import Place
+from luisito.importing.found import Place, in_list
 from luisito.importing.nginx_files import Includes
 from luisito.importing.systemd import Units
 from luisito.importing.text import sections
@@ -82,8 +82,8 @@ class Sources:
             elif not name.endswith(_OTHER_UNITS) and not self._try(each):
                 unknown.append(name)
         if unknown:
-            what = ", ".join(unknown[:5]) + (" ..." if len(unknown) > 5 else "")
-            self._found.kept(Place(path), what, "is nothing that is known", "nothing to do")
+            why, mend = "is nothing that is known", "nothing to do"
+            self._found.kept(Place(path), in_list(unknown), why, mend)
 
     def _below(self, path: str, name: str) -> None:
         """A folder in one: drop-ins of a unit, or links that enable instances."""
@@ -97,7 +97,8 @@ class Sources:
 
     def _try(self, path: str) -> bool:
         """Reads a file of a folder; what cannot be read is noted, as it was not named."""
-        if os.path.realpath(path) in self._includes.read:
+        real = os.path.realpath(path)
+        if real in self._includes.read or real == os.devnull:  # a unit that is masked
             return True
         try:
             return self._file(self._files.read(path))

@@ -6,7 +6,8 @@ import os
 import re
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from luisito.importing.found import EnvFile, Note, Place, Program, address
+from luisito.importing.commands import server_of
+from luisito.importing.found import EnvFile, Place, Program, address
 from luisito.importing.service_keys import KEYS, OWN, lost_why
 from luisito.importing.text import lines
 from luisito.importing.words import split, variables
@@ -52,6 +53,12 @@ def _specified(text: str, unit: str) -> str:
         "L": "/var/log", "E": "/etc",
     }  # fmt: skip
     return _SPECIFIER.sub(lambda match: known.get(match[1], match[0]), text)
+
+
+def _is_of_a_server(unit: Unit) -> bool:
+    """Whether a unit starts an app server that is known."""
+    starts = (line.value for _, line in unit.lines() if line.name == "ExecStart")
+    return any(server_of(text.lstrip(_PREFIXES).split()) is not None for text in starts)
 
 
 class Units:
@@ -114,7 +121,7 @@ class Units:
             names = [name]
             if stem.endswith("@"):
                 names = self._instances.get(name, [])
-                if not names and kind == "service":
+                if not names and kind == "service" and _is_of_a_server(unit):
                     why = "is a template of which no instance is enabled here"
                     mend = "name the folder too where NAME.wants/ has its links"
                     self._found.lost(Place(unit.sources[0].path), name, why, mend)
@@ -187,10 +194,6 @@ class _Service:
             )
         if unknown:
             program.incomplete = True
-        if "user" not in program.values:
-            why = "no User=, so systemd runs it as root; Luisito goes by RUN_AS"
-            mend = "write user into the site's file if that is another"
-            program.notes.append(Note(program.place, self._unit.name, why, mend, kept=True))
         self._found.programs.append(program)
 
     def _line(self, place: Place, name: str, value: str) -> None:
