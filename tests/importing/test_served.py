@@ -61,7 +61,8 @@ ExecStart=<python> -m http.server --bind 127.0.0.1 8123
 }
 
 
-def test_an_imported_folder_is_served(serve):
+def imported(serve, files, *sources):
+    """A server whose site files `luisito import` has written; with what that said."""
     owner = ordinary_user()
     user = getpass.getuser() if owner is None else owner.pw_name
     said = []
@@ -69,7 +70,7 @@ def test_an_imported_folder_is_served(serve):
     def prepare(folder):
         (folder / "venv").symlink_to(sys.prefix)
         (folder / "output").mkdir()
-        for name, text in FILES.items():
+        for name, text in files.items():
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             text = text.replace("<folder>", str(folder)).replace("<user>", user)
@@ -78,17 +79,21 @@ def test_an_imported_folder_is_served(serve):
         if owner is not None:
             who = f"{owner.pw_uid}:{owner.pw_gid}"
             subprocess.run(["chown", "-Rh", who, folder / "srv", folder / "output"], check=True)
+        words = [str(folder / one) if "/" in one else one for one in sources]
         done = subprocess.run(
-            [sys.executable, "-m", "luisito.cli", "import", folder / "nginx/sites-enabled",
-             folder / "units", "--to", folder / "sites"],
+            [sys.executable, "-m", "luisito.cli", "import", *words, "--to", folder / "sites"],
             capture_output=True, text=True, check=False, env={**os.environ, "LUISITO_SETTINGS": ""},
         )  # fmt: skip
         said.append(done.stdout + done.stderr)
         assert done.returncode == 0, said
 
     settings = {"CMD_TPL": None, "SITES_DIR": "<folder>/sites", "OUTPUT_LOG_DIR": "<folder>/output"}
-    server = serve(settings, prepare=prepare)
-    assert "3 files written, 0 not translated" in said[0]
+    return serve(settings, prepare=prepare), said[0]
+
+
+def test_an_imported_folder_is_served(serve):
+    server, said = imported(serve, FILES, "nginx/sites-enabled", "units/")
+    assert "3 files written, 0 not translated" in said
     for host, body in {
         "shop.example": "hello 100% shop.example shop",
         "www.shop.example": "hello 100% www.shop.example shop",
@@ -104,3 +109,49 @@ def test_an_imported_folder_is_served(serve):
     assert server.request("/app.py", host="files.example").body == APP.encode()
     assert server.stop() == 0
     assert "Shutting down: Master" in (server.folder / "output/shop.example.log").read_text()
+
+
+OTHERS = {
+    "nginx/all.conf": """\
+server { server_name u.example; location / { proxy_pass http://127.0.0.1:8124; } }
+server { server_name w.example; location / { proxy_pass http://127.0.0.1:8125; } }
+""",
+    "supervisor/all.conf": """\
+[program:u]
+command=<folder>/venv/bin/uvicorn --host 0.0.0.0 --port 8124 asgi:app
+directory=<folder>/srv/u
+user=<user>
+
+[program:w]
+command=<folder>/venv/bin/waitress-serve --listen=127.0.0.1:8125 app:app
+directory=<folder>/srv/w
+user=<user>
+environment=GREETING='a b'
+""",
+    "srv/u/asgi.py": """\
+async def app(scope, receive, send):
+    if scope["type"] != "http":
+        return
+    body = f"{scope['scheme']} {scope['client'][0]}".encode()
+    headers = [(b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+""",
+    "srv/w/app.py": APP,
+    "srv/p/app.py": APP,
+    "srv/p/.env": "GREETING=hi\nWORKERS=1\n",
+    "srv/p/Procfile": (
+        "web: DEBUG=1 <folder>/venv/bin/gunicorn --no-control-socket -w ${WORKERS:-2}"
+        " -b 0.0.0.0:$PORT app:app\n"
+    ),
+}
+
+
+def test_other_servers_and_a_procfile_are_served(serve):
+    sources = ("nginx/all.conf", "supervisor/", "srv/p/Procfile", "--host", "p.example")
+    server, said = imported(serve, OTHERS, *sources)
+    assert "3 files written, 0 not translated" in said
+    proto = [("X-Forwarded-Proto", "https")]
+    assert server.request(host="u.example", fields=proto).body == b"https 127.0.0.1"
+    assert server.request(host="w.example").body == b"a b w.example w"
+    assert server.request(host="p.example").body == b"hi p.example p"
