@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 from luisito.errors import SettingsError, SiteFileError, TemplateError
 from luisito.importing.files import is_folder
 from luisito.settings.sites import parts
-from luisito.settings.sites.claims import clashes
+from luisito.settings.sites.claims import CLAIMS, clashes
 from luisito.settings.sites.draft import Draft
 from luisito.settings.sites.look import look
 from luisito.settings.sites.making import SUFFIX, make, site_name
-from luisito.settings.sites.records import public_record, run_record
 from luisito.settings.sites.tenants import known
 from luisito.settings.sites.trust import Trust
 
@@ -60,7 +59,7 @@ def wrong(
         try:
             part = parts.read(path, text.encode(), os.geteuid())
             site = make(Draft(site_name(path), [part]), None, settings)
-            records[name] = public_record(site, run_record(site, settings))
+            records[name] = {key: getattr(site, key) for key in CLAIMS}
         except (SiteFileError, SettingsError, TemplateError) as error:
             found[name] = str(error).removeprefix(f"{path}:").lstrip(" 0123456789:")
     for name, clash in clashes(records).items():

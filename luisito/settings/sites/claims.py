@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from luisito.core.routing import Pattern
 
@@ -10,6 +10,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from luisito.settings.sites.lines import Path
+
+
+CLAIMS: Final = ("aliases", "redirects", "hosts", "default")
+"""What of public records is looked at."""
 
 
 class Clash(NamedTuple):
@@ -47,7 +51,7 @@ def clashes(records: Mapping[str, Mapping[str, Any]]) -> dict[str, Clash]:
 
 def _claims(site: str, record: Mapping[str, Any]) -> Iterator[tuple[Path, str, Pattern]]:
     yield (), site, Pattern(site, False)
-    for key in ("aliases", "redirects", "hosts"):
+    for key in CLAIMS[:-1]:
         for index, host in enumerate(record[key]):
             if not host.startswith("!"):
                 yield (key, index), host, Pattern.parse(host)
