@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Final
 from luisito.core.clock import Clock
 from luisito.core.idle import Idle
 from luisito.core.lifecycle import Server, State, move
+from luisito.core.wear import Wear
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from luisito.core.orders import Limits, SiteLimits
 
 READY: Final = State.READY  # a global is cheaper than an attribute of an enum
@@ -29,14 +32,15 @@ class Fleet:
         beside: of these, those that are to replace a READY server of their site.
         abandoned: those that start for nobody, with the time when they are given up.
         stopping: those that are STOPPING, with the time of the next SIGKILL.
+        wear: those that are READY and are to be replaced some time.
     """
 
     __slots__ = (
         "_gone_surplus", "_limits", "_next_id", "_surplus", "abandoned", "beside", "by_id",
-        "draining", "idle", "ready", "starting", "stopping", "unused",
+        "draining", "idle", "ready", "starting", "stopping", "unused", "wear",
     )  # fmt: skip
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, random: Callable[[], float]) -> None:
         self._limits = limits
         self._next_id = 1
         self.by_id: dict[int, Server] = {}
@@ -48,6 +52,7 @@ class Fleet:
         self.beside: set[Server] = set()
         self.abandoned: Clock[Server] = Clock()
         self.stopping: Clock[Server] = Clock()
+        self.wear = Wear(random)
         # What exists because a site rolls: the new server until it is ready, then the old one.
         self._surplus: set[Server] = set()
         self._gone_surplus: set[Server] = set()  # of what did, that which is STOPPING
@@ -132,6 +137,7 @@ class Fleet:
         self.ready[server.site] = server
         self.idle.admit(server)
         self._watch_use(server)
+        self.wear.watch(server)
 
     def unnoticed(self, server: Server) -> None:
         """Note that a READY server is idle again, whose last lease was no use of it."""
@@ -144,6 +150,7 @@ class Fleet:
         if server.state is READY:
             self.idle.limit(server)
             self._watch_use(server)
+            self.wear.watch(server)
         else:
             self.starting.set(server, server.started_at + limits.start_timeout)
 
@@ -211,6 +218,7 @@ class Fleet:
             del self.ready[server.site]
             self.idle.leave(server)
             self.unused.discard(server)
+            self.wear.forget(server)
         server.state = move(server.state, to)
         self.starting.discard(server)
         self.beside.discard(server)

@@ -29,7 +29,7 @@ class Leasing:
     ) -> None:
         self.limits = limits
         self._sites = Sites(limits, random, back_off or BackOff())
-        self._fleet = fleet = Fleet(limits)
+        self._fleet = fleet = Fleet(limits, random)
         self._streams = Streams()
         self._rolls: Turns[Site] = Turns()
         self._keeping = Keeping(self._sites.parked)

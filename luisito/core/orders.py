@@ -27,6 +27,8 @@ class SiteLimits:
         idle_timeout: a server unused for so long is stopped; None lets the pool stay full.
         min_alive: a server is not evicted before it was ready for so long.
         stream_idle: streams that were silent for so long may be ended for room; None: never.
+        max_requests: a server that has answered about so many is replaced; None: never.
+        max_age: a server that was ready for about so long is replaced; None: never.
     """
 
     queue_limit: int = attrs.field(default=100, validator=ge(1))
@@ -36,6 +38,8 @@ class SiteLimits:
     idle_timeout: float | None = attrs.field(default=None, validator=optional(gt(0)))
     min_alive: float = attrs.field(default=0.0, validator=ge(0))
     stream_idle: float | None = attrs.field(default=None, validator=optional(gt(0)))
+    max_requests: int | None = attrs.field(default=None, validator=optional(ge(1)))
+    max_age: float | None = attrs.field(default=None, validator=optional(gt(0)))
 
 
 @attrs.frozen(kw_only=True)

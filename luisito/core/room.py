@@ -135,8 +135,9 @@ class Room:
     def replace(self, old: Server, new: Server, now: float, orders: list[Order]) -> None:
         """Let a server go because the one beside it is ready."""
         self._sites.by_name[old.site].beside = None
+        why = self._fleet.wear.why(old, now)
         self._fleet.replace(old, new)
-        self.retire(old, _REPLACED, now, orders)
+        self.retire(old, f"{why}, and {_REPLACED}" if why else _REPLACED, now, orders)
         self._serve(new)
 
     def terminate(self, server: Server, reason: str, now: float, orders: list[Order]) -> None:

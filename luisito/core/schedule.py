@@ -51,6 +51,10 @@ class Schedule:
         for server in fleet.overdue(now):
             reason = f"unused for {server.limits.idle_timeout:g} s (IDLE_TIMEOUT)"
             room.terminate(server, reason, now, orders)
+        for server in fleet.wear.due(now):
+            record = sites.by_name[server.site]
+            if record.beside is None:
+                self._rolls.ask(record, now, record.until)
         sites.tick(now, orders)
         fleet.idle.grow(now)
         self._rolls.tick(now)
@@ -61,7 +65,7 @@ class Schedule:
         fleet, sites = self._fleet, self._sites
         clocks = (
             sites.patience, fleet.starting, fleet.abandoned, fleet.stopping, fleet.unused,
-            self._rolls.delayed, self._keeping.turns.delayed,
+            self._rolls.delayed, self._keeping.turns.delayed, fleet.wear.looks,
         )  # fmt: skip
         first = min(clock.first() for clock in clocks)
         first = min(first, next(iter(sites.failed.values()), inf))

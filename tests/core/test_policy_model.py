@@ -28,6 +28,7 @@ from luisito.core.orders import (
 )
 from luisito.core.policy import Policy
 from luisito.core.streams import GLANCE
+from luisito.core.wear import AGAIN, JITTER, LOOK
 
 ALIVE = {State.STARTING, State.READY, State.DRAINING}
 HOLDING = [State.STARTING, State.READY, State.DRAINING, State.STOPPING]
@@ -60,6 +61,8 @@ OWN = st.none() | st.fixed_dictionaries(
         "idle_timeout": st.sampled_from([None, 20.0, 1.0]),
         "min_alive": st.sampled_from([0.0, 1.0, 6.0]),
         "stream_idle": st.sampled_from([None, 1.0, 4.0]),
+        "max_requests": st.sampled_from([None, 1, 3]),
+        "max_age": st.sampled_from([None, 2.0, 9.0]),
     },
 )
 
@@ -91,6 +94,7 @@ class Process:
     streams: list[Stream] = attrs.Factory(list)
     ending: bool = False  # its streams are to be ended for room
     beside: bool = False  # it starts to replace a server that is ready
+    look: float = inf  # when it is seen whether it has done enough
     surplus: bool = False  # it is, or it was replaced, or it was to replace one
 
 
@@ -248,6 +252,32 @@ class PoolMachine(RuleBasedStateMachine):
     def turns(self):
         """Tell which sites may roll now."""
         return [site for site, at in self.rolls.items() if at <= self.now and self.awake(site)]
+
+    def old_at(self, process):
+        share = 1.0 - JITTER * self.jitter
+        return process.ready + share * (process.limits.max_age or inf)
+
+    def look_later(self, process, now):
+        asked = process.limits.max_requests is not None
+        process.look = min(self.old_at(process), now + LOOK if asked else inf)
+
+    def wear(self):
+        """Let those roll that have done enough."""
+        share = 1.0 - JITTER * self.jitter
+        for process in self.some(State.READY):
+            if process.look > self.now:
+                continue
+            most = share * (process.limits.max_requests or inf)
+            if self.old_at(process) > self.now and process.server.released < most:
+                self.look_later(process, self.now)
+                continue
+            process.look = self.now + AGAIN
+            site = process.server.site
+            if self.beside(site) is None:
+                self.rolls.setdefault(site, max(self.now, self.backs_off_until(site)))
+
+    def backs_off_until(self, site):
+        return max([f.until for f in self.policy.failures() if f.site == site], default=0.0)
 
     def awake(self, site):
         process = self.current(site)
@@ -439,6 +469,7 @@ class PoolMachine(RuleBasedStateMachine):
         assert all(p.abandoned + limits.abandon_grace > now for p in self.abandoned())
         assert all(p.signalled + p.limits.stop_timeout > now for p in self.some(State.STOPPING))
         assert all(p.used + (p.limits.idle_timeout or inf) > now for p in self.idle())
+        assert all(p.look > now for p in self.some(State.READY))
 
     # Facts
 
@@ -462,7 +493,9 @@ class PoolMachine(RuleBasedStateMachine):
 
     @rule()
     def tick(self):
-        self.obey(self.policy.tick(self.now), Refusal.QUEUE_TIMEOUT, Refusal.START_TIMEOUT)
+        orders = self.policy.tick(self.now)
+        self.wear()
+        self.obey(orders, Refusal.QUEUE_TIMEOUT, Refusal.START_TIMEOUT)
 
     @rule(sites=st.lists(st.sampled_from(SITES), min_size=1, max_size=6), asks_first=st.booleans())
     def request(self, sites, asks_first):
@@ -557,6 +590,7 @@ class PoolMachine(RuleBasedStateMachine):
             old.state, old.surplus = State.DRAINING, True
             process.beside = process.surplus = False
         process.state, process.ready, process.used = State.READY, self.now, self.now
+        self.look_later(process, self.now)
         orders = self.policy.ready(process.server, self.now)
         if self.closing:
             granted = [o for o in orders if isinstance(o, Grant) and o.server is process.server]
@@ -742,8 +776,7 @@ class PoolMachine(RuleBasedStateMachine):
         elif process.state is State.STARTING:
             self.goes(process)
         else:
-            until = max([f.until for f in self.policy.failures() if f.site == site], default=0.0)
-            self.rolls.setdefault(site, max(self.now, until))
+            self.rolls.setdefault(site, max(self.now, self.backs_off_until(site)))
         self.obey(self.policy.changed(site, self.now))
         assert beside is None or beside.state is State.STOPPING
         if process is not None and process.spawned < self.now:
@@ -783,6 +816,8 @@ class PoolMachine(RuleBasedStateMachine):
         for process in (self.current(site), self.beside(site)):
             if process is not None:
                 process.limits = limits
+                if process.state is State.READY:
+                    self.look_later(process, process.ready)
         self.policy.limit(site, None if limits == self.limits.of_site() else limits)
 
     @precondition(lambda self: self.steps % 3 == 0)
@@ -873,6 +908,7 @@ class PoolMachine(RuleBasedStateMachine):
             process.server, process.abandoned, process.ending = server, None, False
             process.streams.clear()
             process.limits = self.limits_of(one.site)
+            self.look_later(process, process.ready)
             process.beside = process.surplus = process in still
             if process in drained:
                 process.state = State.DRAINING

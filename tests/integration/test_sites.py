@@ -227,6 +227,31 @@ def test_limits_of_a_site_count_while_it_serves(sites):
     assert "b.example: stopping" not in served.server.log()
 
 
+def test_a_server_that_has_answered_enough_is_replaced(sites):
+    """One that is answering still is not disturbed, and nobody waits for the new one."""
+    served = sites({"a.example": "max_requests = 3\n", "b.example": ""})
+    server = served.server
+    before = server.warm("a.example", "b.example")
+    with server.client() as busy:
+        busy.ask("/sleep/3", "a.example")
+
+        def replaced():
+            assert served.status("a.example") == 200
+            return server.pid("a.example") != before["a.example"]
+
+        processes.until(replaced, 20, "another server")
+        assert busy.response().status == 200
+    server.wait_for_log(r"it has answered \d+ requests \(max_requests\)")
+    assert server.warm("b.example") == {"b.example": before["b.example"]}
+
+
+def test_a_server_that_is_old_is_replaced(sites):
+    served = sites({"a.example": "max_age = 1\n"})
+    (before,) = served.server.warm("a.example").values()
+    processes.until(lambda: served.server.pid("a.example") not in (before, None), 20, "a new one")
+    served.server.wait_for_log(r"it was ready for 1 s \(max_age\)")
+
+
 def test_a_template_beside_site_files(serve):
     made = {}
 

@@ -43,6 +43,8 @@ idle_timeout = 600
 min_alive = 0
 start_timeout = 2.5
 stop_timeout = 1
+max_requests = 5000
+max_age = 86400
 stream_idle = "none"
 wake = [{ path = "/healthz" }]
 queue_limit = 10
@@ -73,6 +75,7 @@ def test_every_key():
     assert (made.idle_timeout, made.min_alive, made.start_timeout) == (600, 0, 2.5)
     assert (made.keep, made.restart) == ("always", "on-failure")
     assert (made.stream_idle, made.max_body_size) == (None, None)
+    assert (made.max_requests, made.max_age) == (5000, 86400)
     assert (made.queue_limit, made.upstream_max, made.upstream_keepalive) == (10, 4, 7)
     assert made.rlimits == {"nofile": (1024, 4096), "core": (0, 0), "cpu": (None, None)}
     assert (made.memory_max, made.cpu_max, made.pids_max) == (1 << 29, 0.5, 100)
@@ -125,6 +128,27 @@ RLIMIT = 'must be a whole number, "unlimited", or [soft, hard] of these'
         (
             'cmd_tpl = "x"',
             'cmd_tpl = "x": is no key; the nearest is command; write command = "x", or remove it',
+        ),
+        (
+            "max_requests = 0",
+            (
+                'max_requests = 0: must be a whole number of at least 1, or "none"; '
+                'write max_requests = "none"'
+            ),
+        ),
+        (
+            "max_age = 0.5",
+            (
+                'max_age = 0.5: must be a number of seconds of at least 1, or "none"; '
+                "write max_age = 1"
+            ),
+        ),
+        (
+            'max_age = "1 day"',
+            (
+                'max_age = "1 day": must be a number of seconds above 0, or "none"; '
+                "write max_age = 86400"
+            ),
         ),
         (
             'aliasses = "x"',

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from luisito.core.cgroup import CPU_PERIOD
 from luisito.core.wakerules import Rule
 from luisito.settings.sites.records import digest, public_record, run_record
-from luisito.settings.sites.table import LIMITS
+from luisito.settings.sites.table import NUMBERS
 from luisito.settings.sites.tenants import Grant, Tenant
 from tests.sites.made import OWNER, settings, site
 from tests.sites.test_keys import EVERY
@@ -101,7 +101,7 @@ def test_what_everybody_may_know():
         "path": "shop.example.toml",
         "digest": digest(run_of(EVERY)),
     }
-    assert limits.keys() == set(LIMITS)
+    assert limits.keys() == set(NUMBERS)
     assert (limits["idle_timeout"], limits["stream_idle"]) == (600, None)
     assert public_of("queue_limit = 3")["limits"] == {"queue_limit": 3}
     assert public_of("")["handed_socket"] is None
@@ -114,6 +114,7 @@ def test_the_digest_is_of_what_a_server_needs():
     first = public_of("", common)["digest"]
     assert first == public_of('aliases = ["x.y"]\nidle_timeout = 5', common)["digest"]
     assert first == public_of('keep = "always"\nrestart = "on-failure"', common)["digest"]
+    assert first == public_of("max_requests = 5\nmax_age = 60", common)["digest"]
     assert first == public_of('command = "serve %PORT"', common)["digest"]
     assert first == public_of("rlimits = { nofile = 5, core = 0 }", common)["digest"]
     texts = ['env.A = "1"', 'command = "x"', "user = 5", "pids_max = 3", 'stop_signal = "INT"']

@@ -332,6 +332,6 @@ def test_every_capped_key_is_judged():
     capped = {name for name, key in KEYS.items() if key.capped}
     assert capped == {*LIMITS, "rlimits", "keep"}
     free = {"command", "env", "env_file", "virtualenv", "folder", "extends", "handed_socket",
-            "stop_signal", "restart", "wake"}  # fmt: skip
+            "stop_signal", "restart", "wake", "max_requests", "max_age"}  # fmt: skip
     judged = {"user", "group", "default", "aliases", "redirects", "hosts"}
     assert set(KEYS) == capped | free | judged

@@ -159,6 +159,20 @@ def keep(value: object) -> str:
         raise Wrong(wrong.must, mend=meant) from None
 
 
+def requests(value: object) -> int | None:
+    """How many requests a server answers, at most; "none" is any number."""
+    return or_none(values.optional(values.whole(1)))(value)
+
+
+def age(value: object) -> float | None:
+    """How long a server lives, in seconds; "none" is for ever."""
+    must = f'must be a number of seconds of at least 1, or "{NONE}"'
+    seconds = or_none(values.optional(values.seconds))(value)
+    if seconds is not None and seconds < 1:
+        raise Wrong(must, mend=1)
+    return seconds
+
+
 def boolean(value: object) -> bool:
     """True or false."""
     if not isinstance(value, bool):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from luisito.core.cgroup import CPU_PERIOD
 from luisito.core.template import Template
-from luisito.settings.sites.table import LIMITS
+from luisito.settings.sites.table import NUMBERS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -103,7 +103,7 @@ def public_record(site: Site, run: Mapping[str, Any]) -> dict[str, Any]:
         "hosts": list(site.hosts),
         "default": site.default,
         "way": site.way,
-        "limits": {key: getattr(site, key) for key in LIMITS if key in site.given},
+        "limits": {key: getattr(site, key) for key in NUMBERS if key in site.given},
         "handed_socket": site.handed_socket,
         "keep": site.keep,
         "restart": site.restart,

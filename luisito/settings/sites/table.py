@@ -85,7 +85,7 @@ def _limit(setting: str, schema: Schema, *, about: str = "") -> Any:  # noqa: AN
         pass
     else:
         read = readers.or_none(read)
-        schema = {"anyOf": [schema, {"const": NONE}]}
+        schema = _or_none(schema)
         about = about.replace("None", f'"{NONE}"')
     read = readers.measured(read, of.unit)
     return _part(setting, read, of.group, of.unit, about, schema, capped=True)
@@ -111,6 +111,10 @@ _RLIMIT: Final[Schema] = {
 
 def _whole(at_least: int) -> Schema:
     return {"type": "integer", "minimum": at_least}
+
+
+def _or_none(schema: Schema) -> Schema:
+    return {"anyOf": [schema, {"const": NONE}]}
 
 
 def _several(pattern: str) -> Schema:
@@ -293,6 +297,24 @@ class Site:
         _SECONDS,
         about="From `stop_signal` to SIGKILL for a server that is stopped.",
     )
+    max_requests: int | None = _own(
+        readers.requests,
+        None,
+        _POOL,
+        "requests",
+        "After about how many requests a server is replaced by a new one, up to a tenth before; "
+        '"none" is never.',
+        _or_none(_whole(1)),
+    )
+    max_age: float | None = _own(
+        readers.measured(readers.age, "seconds"),
+        None,
+        _POOL,
+        "seconds",
+        "After about what time since its readiness a server is replaced by a new one, up to a "
+        'tenth before; at least 1, "none" is never.',
+        _or_none({"type": "number", "minimum": 1}),
+    )
     wake: tuple[Rule, ...] | None = _part(
         "WAKE",
         waking.rules,
@@ -346,3 +368,6 @@ LIMITS: Final = tuple(
     name for name, key in KEYS.items() if key.capped and name not in ("rlimits", "keep")
 )
 """Numbers of which a tenant may not have more than they are granted."""
+
+NUMBERS: Final = (*LIMITS, "max_requests", "max_age")
+"""Numbers that count for a site alone."""
