@@ -120,7 +120,8 @@ def _uwsgi(program: Program, at: int, files: Files) -> str:
     program.env = {**program.env, **made.env}
     program.addresses += made.addresses
     program.hosts += made.hosts
-    program.notes += made.notes
+    if not program.incomplete:  # else they tell of what is missing anyway
+        program.notes += made.notes
     program.hidden |= made.hidden
     program.incomplete |= made.incomplete
     program.sources = [*dict.fromkeys([*program.sources, *made.sources])]
