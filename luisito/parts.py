@@ -255,6 +255,7 @@ def _limits(settings: Settings) -> Limits:
         queue_timeout=settings.queue_timeout,
         start_timeout=settings.start_timeout,
         stop_timeout=settings.stop_timeout,
+        busy_max=settings.busy_max,
         idle_timeout=settings.idle_timeout,
         min_alive=settings.min_alive,
         stream_idle=settings.stream_idle,

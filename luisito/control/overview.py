@@ -134,6 +134,8 @@ class Overview:
         """What is told of a server."""
         start, now = self._pool.start_of(server), self._clock()
         ready = server.ready_at > 0.0
+        busy = max(0.0, self._pool.policy.said(server).busy_until - now)
+        requests = server.leases - (busy > 0)  # its own lease is none
         idle = server.state is State.READY and not server.leases
         return {
             "site": server.site,
@@ -145,8 +147,9 @@ class Overview:
             "up_seconds": round(now - server.started_at, 3),
             "start_seconds": round(server.ready_at - server.started_at, 3) if ready else None,
             "idle_seconds": round(now - server.used_at, 3) if idle else None,
-            "in_flight": server.leases,
-            "requests": server.released + server.leases,
+            "in_flight": requests,
+            "busy_seconds": round(busy, 3) if busy else None,
+            "requests": server.released + requests,
             "way": None if start is None else start.way,
             "port": None if start is None else start.port,
             "retry_seconds": None,
@@ -166,6 +169,7 @@ class Overview:
                 **dict.fromkeys(("id", "pid", "uid", "up_seconds", "start_seconds")),
                 "idle_seconds": None,
                 "in_flight": 0,
+                "busy_seconds": None,
                 "requests": 0,
                 **dict.fromkeys(("way", "port")),
                 "retry_seconds": round(max(0.0, failure.until - self._clock()), 3),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from luisito.core.busy import NOTHING_SAID, Said
 from luisito.core.lifecycle import State
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class Known:
         ready_at: see there.
         used_at: see there.
         signalled_at: when it was last sent a signal to end it; counts where it is STOPPING.
+        said: of itself.
     """
 
     site: str
@@ -47,6 +49,7 @@ class Known:
     ready_at: float = 0.0
     used_at: float = 0.0
     signalled_at: float = 0.0
+    said: Said = NOTHING_SAID
 
 
 def take_in(known: Sequence[Known], fleet: Fleet, sites: Sites, now: float) -> list[Server]:

@@ -39,6 +39,11 @@ class Clock(Generic[K]):
     def __contains__(self, key: K) -> bool:
         return key in self._entries
 
+    def at(self, key: K) -> float | None:
+        """Tell when a key is due, in seconds; None for one that is not here."""
+        entry = self._entries.get(key)
+        return None if entry is None else entry[0]
+
     def set(self, key: K, at: float) -> None:
         """Let a key be due at a time, and at no other one; in seconds."""
         self._entries.pop(key, None)

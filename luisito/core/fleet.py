@@ -32,12 +32,13 @@ class Fleet:
         beside: of these, those that are to replace a READY server of their site.
         abandoned: those that start for nobody, with the time when they are given up.
         stopping: those that are STOPPING, with the time of the next SIGKILL.
+        extended: those that start or stop and have asked for more time, with when it is over.
         wear: those that are READY and are to be replaced some time.
     """
 
     __slots__ = (
-        "_gone_surplus", "_limits", "_next_id", "_surplus", "abandoned", "beside", "by_id",
-        "draining", "idle", "ready", "starting", "stopping", "unused", "wear",
+        "_gone_surplus", "_limits", "_next_id", "_surplus", "_told", "abandoned", "beside",
+        "by_id", "draining", "extended", "idle", "ready", "starting", "stopping", "unused", "wear",
     )  # fmt: skip
 
     def __init__(self, limits: Limits, random: Callable[[], float]) -> None:
@@ -53,6 +54,10 @@ class Fleet:
         self.abandoned: Clock[Server] = Clock()
         self.stopping: Clock[Server] = Clock()
         self.wear = Wear(random)
+        self._told: dict[
+            Server, float
+        ] = {}  # those that are STOPPING, before a SIGKILL: since when
+        self.extended: dict[Server, float] = {}
         # What exists because a site rolls: the new server until it is ready, then the old one.
         self._surplus: set[Server] = set()
         self._gone_surplus: set[Server] = set()  # of what did, that which is STOPPING
@@ -133,6 +138,7 @@ class Fleet:
         """
         self.starting.discard(server)
         self.abandoned.discard(server)
+        self.extended.pop(server, None)
         server.state = move(server.state, READY)
         self.ready[server.site] = server
         self.idle.admit(server)
@@ -152,7 +158,20 @@ class Fleet:
             self._watch_use(server)
             self.wear.watch(server)
         else:
-            self.starting.set(server, server.started_at + limits.start_timeout)
+            due = server.started_at + limits.start_timeout
+            self.starting.set(server, max(due, self.extended.get(server, 0.0)))
+
+    def extend(self, server: Server, until: float) -> None:
+        """Put off the end of a start, or the SIGKILL of a server that is STOPPING, if it may be."""
+        limits, clock, due = server.limits, self.stopping, 0.0
+        if server in self.starting:
+            clock, due = self.starting, server.started_at + limits.start_timeout
+        elif server in self._told:
+            due = self._told[server] + limits.stop_timeout
+        else:
+            return
+        self.extended[server] = due = min(max(due, until), due + limits.busy_max)
+        clock.set(server, due)
 
     def abandon(self, server: Server, now: float) -> None:
         """Note that a server starts for nobody any more."""
@@ -170,10 +189,13 @@ class Fleet:
         if surplus:
             self._surplus.discard(server)
             self._gone_surplus.add(server)
-        self.kill_later(server, now)
+        self._told[server] = now
+        self.stopping.set(server, now + server.limits.stop_timeout)
 
     def kill_later(self, server: Server, now: float) -> None:
-        """Put off the next SIGKILL of a STOPPING server."""
+        """Put off the next SIGKILL of a STOPPING server that has been sent one."""
+        self._told.pop(server, None)
+        self.extended.pop(server, None)
         self.stopping.set(server, now + server.limits.stop_timeout)
 
     def remove(self, server: Server, state: State) -> None:
@@ -189,6 +211,7 @@ class Fleet:
             self.drain(server, "")
         for memory in (
             self.by_id, self.draining, self.stopping, self._surplus, self._gone_surplus,
+            self._told, self.extended,
         ):  # fmt: skip
             memory.clear()
 
@@ -225,6 +248,8 @@ class Fleet:
         self.abandoned.discard(server)
         self.draining.pop(server, None)
         self.stopping.discard(server)
+        self._told.pop(server, None)
+        self.extended.pop(server, None)
         self._gone_surplus.discard(server)
 
     def _watch_use(self, server: Server) -> None:

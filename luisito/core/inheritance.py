@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from luisito.core.adoption import Known
+from luisito.core.busy import Said
 from luisito.core.handover import seconds
 from luisito.core.lifecycle import State
 
@@ -79,6 +80,11 @@ def inherited(
         ready_at=started if ready else 0.0,
         used_at=started,
         signalled_at=now,
+        said=Said(
+            seconds(_number(row, "busy_until")),
+            _number(row, "busy") > 0,
+            seconds(_number(row, "extended")),
+        ),
     )
     if held is not None:
         known = attrs.evolve(

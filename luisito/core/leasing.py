@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from luisito.core.backoff import BackOff
+from luisito.core.busy import Busy
 from luisito.core.fleet import READY, Fleet
 from luisito.core.keeping import Keeping
 from luisito.core.lifecycle import Server, State
@@ -33,8 +34,9 @@ class Leasing:
         self._streams = Streams()
         self._rolls: Turns[Site] = Turns()
         self._keeping = Keeping(self._sites.parked)
+        self._busy = Busy()
         self._room = room = Room(
-            limits, self._sites, fleet, self._streams, self._rolls, self._keeping
+            limits, self._sites, fleet, self._streams, self._rolls, self._keeping, self._busy
         )
         self._fill = room.fill
         self._closing = False

@@ -29,6 +29,7 @@ class SiteLimits:
         stream_idle: streams that were silent for so long may be ended for room; None: never.
         max_requests: a server that has answered about so many is replaced; None: never.
         max_age: a server that was ready for about so long is replaced; None: never.
+        busy_max: for how long a server may keep itself, and put off its start or its end; 0: never.
     """
 
     queue_limit: int = attrs.field(default=100, validator=ge(1))
@@ -40,6 +41,7 @@ class SiteLimits:
     stream_idle: float | None = attrs.field(default=None, validator=optional(gt(0)))
     max_requests: int | None = attrs.field(default=None, validator=optional(ge(1)))
     max_age: float | None = attrs.field(default=None, validator=optional(gt(0)))
+    busy_max: float = attrs.field(default=600.0, validator=ge(0))
 
 
 @attrs.frozen(kw_only=True)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from luisito.core.adoption import take_in
+from luisito.core.busyfacts import BusyFacts
 from luisito.core.fleet import READY
 from luisito.core.lifecycle import Server, State
 from luisito.core.orders import NOTHING, Limits, Order, Refusal, Refuse
 from luisito.core.schedule import Schedule
-from luisito.core.sitefacts import SiteFacts
 from luisito.core.sites import RETRY_AFTER, Failure, Waiting
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from luisito.core.backoff import BackOff
 
 
-class Policy(SiteFacts):
+class Policy(BusyFacts):
     """The pool: facts come in as method calls, orders go out as their results.
 
     Always true, but for what is adopted: STARTING + READY + DRAINING <= max_servers + max_rolling,
@@ -42,7 +42,13 @@ class Policy(SiteFacts):
     ) -> None:
         super().__init__(limits, random, back_off)
         self._schedule = Schedule(
-            self._sites, self._fleet, self._streams, self._room, self._rolls, self._keeping
+            self._sites,
+            self._fleet,
+            self._streams,
+            self._room,
+            self._rolls,
+            self._keeping,
+            self._busy,
         )
 
     # Facts about servers
@@ -72,6 +78,8 @@ class Policy(SiteFacts):
         self._fleet.admit(server)
         for waiter in list(record.waiters):
             self._grant(waiter, server, now, orders)
+        if server in self._busy.told:
+            self._hold(server, now)
         if not server.leases:
             server.order[server] = None
         if self._closing:
@@ -146,6 +154,7 @@ class Policy(SiteFacts):
     def tick(self, now: float) -> Sequence[Order]:
         """Do whatever is due."""
         orders: list[Order] = []
+        self._work_is_over(now, orders)
         self._schedule.tick(now, orders)
         return self._fill(now, orders)
 
@@ -208,6 +217,8 @@ class Policy(SiteFacts):
         """
         fleet, orders = self._fleet, list[Order]()
         servers = take_in(known, fleet, self._sites, now)
+        for server, each in zip(servers, known, strict=True):
+            self._resume(server, each.said, now)
         self._sites.remember(failures, now)
         for one in waiting:
             self._wait(one, now, orders)
@@ -253,6 +264,7 @@ class Policy(SiteFacts):
         self._keeping.close()
         for server in self._fleet.by_id.values():
             self._streams.forget(server)
+            self._busy.forget(server)
         self._fleet.clear()
         self._rolls.clear()
         return self._sites.clear()

@@ -9,6 +9,7 @@ from luisito.core.lifecycle import State
 from luisito.core.orders import EndStreams, Spawn, Terminate
 
 if TYPE_CHECKING:
+    from luisito.core.busy import Busy
     from luisito.core.fleet import Fleet
     from luisito.core.keeping import Keeping
     from luisito.core.lifecycle import Server
@@ -26,7 +27,8 @@ class Room:
     """
 
     __slots__ = (
-        "_fleet", "_keeping", "_limits", "_parked", "_rolls", "_sites", "_streams", "stuck",
+        "_busy", "_fleet", "_keeping", "_limits", "_parked", "_rolls", "_sites", "_streams",
+        "stuck",
     )  # fmt: skip
 
     def __init__(
@@ -37,9 +39,10 @@ class Room:
         streams: Streams,
         rolls: Turns[Site],
         keeping: Keeping,
+        busy: Busy,
     ) -> None:
         self._limits, self._sites, self._fleet, self._streams = limits, sites, fleet, streams
-        self._rolls, self._keeping = rolls, keeping
+        self._rolls, self._keeping, self._busy = rolls, keeping, busy
         self._parked = sites.parked
         self.stuck = False
 
@@ -144,6 +147,7 @@ class Room:
         """Stop a server, whatever it is doing, and one that was to replace it."""
         beside = self._leave(server, now)
         self._streams.forget(server)
+        self._busy.forget(server)
         self._fleet.stop(server, now)
         orders.append(Terminate(server, reason))
         if beside is not None:
@@ -156,6 +160,7 @@ class Room:
         """
         beside = self._leave(server, now)
         self._streams.forget(server)
+        self._busy.forget(server)
         self._fleet.remove(server, state)
         if beside is not None:
             self._fleet.promote(beside)

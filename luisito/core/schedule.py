@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from luisito.core.orders import Kill, Refusal
 
 if TYPE_CHECKING:
+    from luisito.core.busy import Busy
     from luisito.core.fleet import Fleet
     from luisito.core.keeping import Keeping
     from luisito.core.orders import Order
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 class Schedule:
     """The timeouts of servers and of those who wait."""
 
-    __slots__ = ("_fleet", "_keeping", "_parked", "_rolls", "_room", "_sites", "_streams")
+    __slots__ = ("_busy", "_fleet", "_keeping", "_parked", "_rolls", "_room", "_sites", "_streams")
 
     def __init__(
         self,
@@ -30,10 +31,11 @@ class Schedule:
         room: Room,
         rolls: Turns[Site],
         keeping: Keeping,
+        busy: Busy,
     ) -> None:
         self._sites, self._fleet = sites, fleet
         self._streams, self._room, self._rolls = streams, room, rolls
-        self._keeping = keeping
+        self._keeping, self._busy = keeping, busy
         self._parked = sites.parked
 
     def tick(self, now: float, orders: list[Order]) -> None:
@@ -46,6 +48,9 @@ class Schedule:
             room.terminate(server, "nobody waits for it any more", now, orders)
         for server in fleet.starting.due(now):
             detail = f"not ready after {server.limits.start_timeout:g} s"
+            if server in fleet.extended:
+                more = fleet.extended[server] - server.started_at - server.limits.start_timeout
+                detail += f" and {more:.3g} s more (EXTEND_TIMEOUT_USEC)"
             sites.fail(sites.by_name[server.site], Refusal.START_TIMEOUT, detail, now, orders)
             room.terminate(server, detail, now, orders)
         for server in fleet.overdue(now):
@@ -65,7 +70,7 @@ class Schedule:
         fleet, sites = self._fleet, self._sites
         clocks = (
             sites.patience, fleet.starting, fleet.abandoned, fleet.stopping, fleet.unused,
-            self._rolls.delayed, self._keeping.turns.delayed, fleet.wear.looks,
+            self._rolls.delayed, self._keeping.turns.delayed, fleet.wear.looks, self._busy.until,
         )  # fmt: skip
         first = min(clock.first() for clock in clocks)
         first = min(first, next(iter(sites.failed.values()), inf))

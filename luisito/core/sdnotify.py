@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 MAX_WORDS: Final = 8  # in one message
+_USEC: Final = re.compile(r"[0-9]{1,18}", re.ASCII)
 _WORD: Final = re.compile(
     r"READY=1|STOPPING=1|RELOADING=1|WATCHDOG=1|MONOTONIC_USEC=[0-9]{1,20}|STATUS=[ -~]{0,200}"
 )
@@ -31,6 +35,24 @@ def may_be_said(words: list[str]) -> bool:
     It may not name another main process, nor ask for the watchdog to bite.
     """
     return len(words) <= MAX_WORDS and all(map(_WORD.fullmatch, words))
+
+
+def more_time(state: Mapping[str, str]) -> float | None:
+    """Read how much time a server asks for (EXTEND_TIMEOUT_USEC=).
+
+    Args:
+        state: the assignments of its message.
+
+    Returns:
+        Seconds from now on; None where it asks for none, or for what is no number.
+    """
+    asked = state.get("EXTEND_TIMEOUT_USEC", "")
+    return int(asked) / 1e6 if _USEC.fullmatch(asked) else None
+
+
+def has_work(state: Mapping[str, str]) -> bool | None:
+    """Read whether a server has work beside requests (X_LUISITO_BUSY=1 or 0); None: no word."""
+    return {"1": True, "0": False}.get(state.get("X_LUISITO_BUSY", ""))
 
 
 def reloading(now: float) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from luisito.core import codec
 from luisito.errors import WireError
 
-VERSION = 3
+VERSION = 4
 MAX_MESSAGE = codec.MAX_MESSAGE
 MAX_DESCRIPTORS = 4
 MAX_TEXT = 4096  # characters of an error message
@@ -130,6 +130,18 @@ class IsReady(NamedTuple):
 
     server: int
     ipv6: bool
+
+
+class Said(NamedTuple):
+    """Note what a server has said of itself (core.busy.Said), for whoever adopts it.
+
+    Times are in microseconds of the monotonic clock.
+    """
+
+    server: int
+    busy_until: int
+    busy: bool
+    extended: int
 
 
 class Start(NamedTuple):
@@ -395,6 +407,7 @@ Order = (
     | Stopping
     | Notify
     | IsReady
+    | Said
     | Start
     | Signal
     | AskFolder
@@ -438,6 +451,7 @@ _ORDERS: dict[str, type[Order]] = {
     "stopping": Stopping,
     "notify": Notify,
     "ready": IsReady,
+    "said": Said,
     "start": Start,
     "signal": Signal,
     "folder": AskFolder,

@@ -147,6 +147,7 @@ class Pool(Processes):
         too_soon = list(self._too_soon.items())
         for _, server in too_soon:
             server.leases -= 1
+        self._policy.resign_busy()
         for start in self._of.values():
             heir.hold(start, self._early.get(start.server))
         for failure in self._policy.failures():

@@ -10,6 +10,7 @@ from luisito.core.ending import broke
 from luisito.core.lease import Refused
 from luisito.core.lifecycle import Server, State
 from luisito.core.orders import Grant
+from luisito.core.sdnotify import has_work, more_time
 from luisito.core.sites import RETRY_AFTER
 from luisito.errors import LuisitoError, SpawnerLost
 from luisito.process.adopted import AdoptedStart
@@ -18,7 +19,7 @@ from luisito.process.start import Start
 from luisito.spawner import channel
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from twisted.internet.interfaces import IReactorTime
     from twisted.python.failure import Failure
@@ -57,6 +58,7 @@ class Processes:
         self._too_soon: dict[Waiter, Server] = {}
         self._last = 0
         self.lost: Deferred[str] = Deferred()
+        ways.heard = self._heard
 
     def attach(self, spawner: Spawner) -> None:
         """Gives the spawner, whose facts come here."""
@@ -284,6 +286,26 @@ class Processes:
         # Said when the first request has gone on its way, which has waited long enough.
         self._reactor.callLater(0, self._journal.ready, start, now - server.started_at)
         self._carry_out(self._policy.ready(server, now))
+        self._note_said(server)
+
+    def _heard(self, server: Server, state: Mapping[str, str]) -> None:
+        """A server says something of itself; that it is ready, its Readiness tells."""
+        now, policy = self._clock(), self._policy
+        time, work = more_time(state), has_work(state)
+        if time is not None:
+            policy.extend(server, time, now)
+        if work is not None:
+            self._carry_out(policy.busy(server, now) if work else policy.busy_no_more(server, now))
+        elif time is not None:
+            self._carry_out(())  # which looks at the deadline
+        self._note_said(server)
+
+    def _note_said(self, server: Server) -> None:
+        """Tells the spawner what is new of that, for whoever adopts the server."""
+        start = self._of.get(server)
+        if start is not None and start.said != (said := self._policy.said(server)):
+            start.said = said
+            self._spawner.has_said(start.number, said)
 
     def _foreign(self, server: Server, who: str) -> None:
         """Somebody else listens on the port that was chosen: on to the next one."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 from typing import TYPE_CHECKING
 
@@ -34,7 +33,7 @@ class AdoptedStart(Start):
         self.pid, self.uid = one.pid, one.uid
         self.ready = one.known.ready_at > 0
         self.was_connected, self.killed = one.connected, one.killed
-        self._heard = one.heard
+        self._heard, self.said = one.heard, one.known.said
         self.unreachable = False
         if one.port is not None:
             ways.ports.hold(one.port)
@@ -68,7 +67,7 @@ class AdoptedStart(Start):
             if self.was_connected:
                 self.connected()
         else:
-            os.close(notify)
+            self._hear(notify)
             self._close_listener()
         if self.uid is not None:
             self.running(self.uid, self.argv)

@@ -13,6 +13,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from luisito.core import wire
+from luisito.core.handover import micros
 from luisito.errors import WireError
 from luisito.process.outgoing import Outgoing
 from luisito.process.questions import Questions
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorFDSet
     from twisted.python.failure import Failure
 
+    from luisito.core.busy import Said
     from luisito.core.wire import Fact, Order
     from luisito.process.launch import Launched
     from luisito.process.told import Listener, Office
@@ -92,6 +94,11 @@ class Spawner(Questions):
     def is_ready(self, server: int, *, ipv6: bool) -> None:
         """Tell that a server is ready, perhaps on ::1, for whoever adopts it."""
         self._order(wire.IsReady(server, ipv6))
+
+    def has_said(self, server: int, said: Said) -> None:
+        """Tell what a server has said of itself, likewise."""
+        until, extended = micros(said.busy_until), micros(said.extended)
+        self._order(wire.Said(server, until, said.busy, extended))
 
     # -- succession
     def serve(self) -> None:

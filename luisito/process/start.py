@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from luisito.core import wire
+from luisito.core.busy import NOTHING_SAID
 from luisito.errors import LuisitoError
 from luisito.net.output import Output
 from luisito.process.listener import ListeningSocket
@@ -15,7 +16,7 @@ from luisito.process.reach import reach
 from luisito.readiness.diag import DiagError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from twisted.internet.interfaces import IReactorTime
 
@@ -46,6 +47,7 @@ class Ways:
         runtime_dir: the folder of the servers' folders.
         logs: the files of the sites' output; None where there are none.
         log_rate: bytes of output that are read of each server in a second.
+        heard: is called with what a server says on its NOTIFY_SOCKET (sd_notify(3)).
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class Ways:
         self._template, self._of_file = (way, tcp), of_file
         self.listen_dir, self.runtime_dir = listen_dir, runtime_dir
         self.logs, self.log_rate = logs, log_rate
+        self.heard: Callable[[Server, Mapping[str, str]], None] = lambda _server, _state: None
 
     def way_of(self, site: str) -> tuple[str, bool]:
         """How a site's server is reached, as its file or the template says.
@@ -103,6 +106,7 @@ class Start:
         argv: its command, once that was executed.
         killed: it was sent SIGKILL.
         signalled_at: when it was last told to stop, in seconds of the reactor's clock.
+        said: what it has said of itself, as the spawner was told.
         was_connected: a connection to the socket that was handed over has been made.
         log: where its output and what is said of it go; None where they go nowhere. To be released
             when the last was said.
@@ -124,6 +128,7 @@ class Start:
         self._listener: ListeningSocket | None = None
         self._output: Output | None = None
         self._probe = Probe()
+        self.said = NOTHING_SAID
 
     def prepare(self) -> None:
         """Chooses the port, or makes the listening socket.
@@ -223,8 +228,12 @@ class Start:
         else:
             path = wire.socket_path(self._ways.runtime_dir, number)
             readiness.watch_socket(number, path, None, partial(self._found_socket, path, ready))
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM, fileno=notify)
-        readiness.notify(number, sock, None, lambda _state: None)
+        self._hear(notify)
+
+    def _hear(self, notify: int) -> None:
+        """Listens to what it says of itself, until its end."""
+        ways, sock = self._ways, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM, fileno=notify)
+        ways.readiness.notify(self.number, sock, None, partial(ways.heard, self.server))
 
     def _found_port(self, ready: Callable[[], None], address: tuple[str, int]) -> None:
         self.backend = self._reach(address)
@@ -258,7 +267,7 @@ class Start:
         """It is ready: nothing is watched any more."""
         self.ready = True
         self._probe.end()
-        self._ways.readiness.forget(self.number)
+        self._ways.readiness.settle(self.number)
         self._close_listener()
 
     def forget(self) -> str:
@@ -269,7 +278,7 @@ class Start:
             detail = ""
         if detail and self.uid is None:
             detail = _NOT_EXECUTED  # so that it could not do what it is waited for
-        self._ways.readiness.forget(self.number)
+        self._ways.readiness.settle(self.number)
         self._probe.end()
         return detail
 

@@ -162,6 +162,12 @@ class Readiness:
         assert way is not None  # noqa: S101 - what is in _starting has one
         return way.describe()
 
+    def settle(self, server_id: int) -> None:
+        """Stops watching a server, but for its NOTIFY_SOCKET; of an unknown one, nothing."""
+        server = self._servers.get(server_id)
+        if server is not None:
+            self._end(server_id, server)
+
     def forget(self, server_id: int) -> None:
         """Stops watching a server and closes its NOTIFY_SOCKET; of an unknown one, nothing."""
         server = self._servers.pop(server_id, None)

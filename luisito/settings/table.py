@@ -192,6 +192,15 @@ class Settings:
         "seconds",
         "From SIGTERM to SIGKILL for a server that is stopped.",
     )
+    busy_max: float = _setting(
+        values.seconds_or_zero,
+        600,
+        _POOL,
+        "seconds",
+        "How long a server that says it is busy may keep itself from being stopped for room or "
+        "for IDLE_TIMEOUT, and how long it may put off START_TIMEOUT and STOP_TIMEOUT "
+        "(docs/waking.md); 0 is never.",
+    )
     drain_timeout: float = _setting(
         values.seconds,
         3600,

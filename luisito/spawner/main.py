@@ -229,6 +229,8 @@ class Loop:
             servers.signal(order)
         elif isinstance(order, wire.IsReady):
             servers.is_ready(order)
+        elif isinstance(order, wire.Said):
+            servers.has_said(order)
         elif isinstance(order, wire.AskList):
             servers.listing(order)
         elif isinstance(order, wire.Adopt):

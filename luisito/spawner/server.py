@@ -6,10 +6,10 @@ import json
 import os
 from typing import TYPE_CHECKING, Any
 
+from luisito.core import wire
 from luisito.spawner.checks import BAD_START
 
 if TYPE_CHECKING:
-    from luisito.core import wire
     from luisito.core.siteindex import Row
     from luisito.spawner.config import Config
     from luisito.spawner.spare import Spare
@@ -48,6 +48,7 @@ class Server:
         ready: it has been found to be ready.
         ipv6: and to listen on ::1.
         stopping: it was told to stop.
+        said: what it has said of itself last, as far as we were told.
     """
 
     __slots__ = (
@@ -69,6 +70,7 @@ class Server:
         "ready",
         "reaped_at",
         "row",
+        "said",
         "site",
         "started",
         "status",
@@ -92,6 +94,7 @@ class Server:
         self.config, self.started, self.row = config, started, row
         self.way = config.way if row is None else row.way
         self.ready = self.ipv6 = self.stopping = False
+        self.said = wire.Said(order.server, 0, busy=False, extended=0)
         self.id, self.site, self.port = order.server, order.site, order.port
         self.pid, self.status = spare.pid, spare.status
         self.output, self.notify = spare.output, spare.notify
@@ -140,6 +143,9 @@ class Server:
             "ipv6": int(self.ipv6),
             "stopping": int(self.stopping),
             "current": int(current),
+            "busy_until": self.said.busy_until,
+            "busy": int(self.said.busy),
+            "extended": self.said.extended,
         }
 
     def hurry(self) -> None:

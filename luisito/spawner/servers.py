@@ -203,6 +203,12 @@ class Servers:
         if server is not None:
             server.ready, server.ipv6 = True, order.ipv6
 
+    def has_said(self, order: wire.Said) -> None:
+        """Note what a server has said of itself, likewise."""
+        server = self._by_id.get(order.server)
+        if server is not None:
+            server.said = order
+
     def listing(self, order: wire.AskList) -> None:
         """Tell which servers there are."""
         rows: list[dict[str, wire.Scalar]] = [

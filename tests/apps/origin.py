@@ -14,6 +14,8 @@ The JSON is an object of the options below, by site, or by "*" for all sites:
     term_delay      seconds that SIGTERM takes
     orphans         how many sleepers are left that have left the session and ignore SIGTERM
     notify          true: sends READY=1 when it listens
+    say_first       is sent to $NOTIFY_SOCKET before boot_delay
+    say_last        likewise at SIGTERM, before term_delay
     backlog         of the listening socket; 128
     idle            seconds after which an idle connection is closed; 60
     serial          true: one connection at a time, and one request on each
@@ -252,6 +254,22 @@ class Connection:
         """Reads the body, however long, and answers with its length."""
         size = sum(map(len, self.pieces(request)))
         self.answer(request, b"%d" % size)
+
+    def do_notify(self, request, words):
+        """Says something to $NOTIFY_SOCKET."""
+        say(words)
+        self.answer(request, b"said\n")
+
+    def do_work(self, request, seconds):
+        """Is busy for so long after the answer."""
+
+        def work():
+            time.sleep(float(seconds))
+            say("X_LUISITO_BUSY=0")
+
+        say("X_LUISITO_BUSY=1")
+        threading.Thread(target=work).start()
+        self.answer(request, b"begun\n")
 
     def do_sleep(self, request, seconds="1"):
         self.body(request)
@@ -505,6 +523,8 @@ class App:
             signal.signal(signal.SIGTERM, self.end_slowly)
         for _ in range(options.get("orphans", 0)):
             leave_an_orphan()
+        if "say_first" in options:
+            say(options["say_first"])
         time.sleep(options.get("boot_delay", 0))
         if "exit_early" in options:
             os._exit(options["exit_early"])
@@ -513,8 +533,7 @@ class App:
         listener = self.listen()
         listener.setblocking(True)
         if options.get("notify"):
-            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
-                notify.sendto(b"READY=1", os.environ["NOTIFY_SOCKET"])
+            say("READY=1")
         time.sleep(options.get("accept_delay", 0))
         while True:
             sock, _peer = listener.accept()
@@ -527,8 +546,16 @@ class App:
                 threading.Thread(target=connection.serve, daemon=True).start()
 
     def end_slowly(self, number, frame):
+        if "say_last" in self.options:
+            say(self.options["say_last"])
         time.sleep(self.options["term_delay"])
         os._exit(0)
+
+
+def say(words):
+    """Says something to $NOTIFY_SOCKET (sd_notify(3))."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+        notify.sendto(words.encode(), os.environ["NOTIFY_SOCKET"])
 
 
 def leave_an_orphan():

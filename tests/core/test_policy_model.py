@@ -50,6 +50,7 @@ LIMITS = st.builds(
     min_alive=st.sampled_from([0.0, 2.0, 8.0]),
     stream_idle=st.sampled_from([2.0, 1.0, 6.0, None]),
     abandon_grace=st.sampled_from([5.0, 0.0]),
+    busy_max=st.sampled_from([600.0, 3.0, 0.0]),
 )
 OWN = st.none() | st.fixed_dictionaries(
     {},
@@ -63,6 +64,7 @@ OWN = st.none() | st.fixed_dictionaries(
         "stream_idle": st.sampled_from([None, 1.0, 4.0]),
         "max_requests": st.sampled_from([None, 1, 3]),
         "max_age": st.sampled_from([None, 2.0, 9.0]),
+        "busy_max": st.sampled_from([2.0, 50.0]),
     },
 )
 
@@ -95,6 +97,10 @@ class Process:
     ending: bool = False  # its streams are to be ended for room
     beside: bool = False  # it starts to replace a server that is ready
     look: float = inf  # when it is seen whether it has done enough
+    told: bool = False  # it has said that it is busy, and not that it is no more
+    own: float | None = None  # it holds a lease on itself until then
+    extended: float = 0.0  # until when it has put off its timeout
+    killed: bool = False
     surplus: bool = False  # it is, or it was replaced, or it was to replace one
 
 
@@ -301,8 +307,8 @@ class PoolMachine(RuleBasedStateMachine):
             case Kill():
                 process = self.of(order.server)
                 assert process.state is State.STOPPING
-                assert process.signalled + process.limits.stop_timeout <= self.now
-                process.signalled = self.now
+                assert self.times_out(process) <= self.now
+                process.signalled, process.killed, process.extended = self.now, True, 0.0
             case Grant():
                 self.obey_grant(order)
             case Refuse():
@@ -356,7 +362,7 @@ class PoolMachine(RuleBasedStateMachine):
                 assert crowded or not self.victims()
         elif order.reason.startswith("not ready"):
             assert process.state is State.STARTING
-            assert process.spawned + process.limits.start_timeout <= self.now
+            assert self.times_out(process) <= self.now
             assert not self.queue(site)
             self.failed_at[site] = self.now
         elif order.reason.startswith("nobody"):
@@ -367,7 +373,7 @@ class PoolMachine(RuleBasedStateMachine):
             assert process.used + process.limits.idle_timeout <= self.now
         elif order.reason.startswith("MAX_SERVERS"):
             if process.beside and not self.awake(site):
-                process.state, process.signalled = State.STOPPING, self.now
+                self.is_told_to_stop(process)
                 return
             assert len(self.some(*ALIVE)) - self.surplus() > self.limits.max_servers
             never = self.is_never_ended(process)
@@ -381,9 +387,37 @@ class PoolMachine(RuleBasedStateMachine):
                 p.used for p in unused or serving if p in unused or not p.leases
             ), "not the least recently used"
             self.park_again(process)
-        process.state = State.STOPPING
-        process.signalled = self.now
+        self.is_told_to_stop(process)
         process.ending = False
+
+    def is_told_to_stop(self, process):
+        process.state, process.signalled = State.STOPPING, self.now
+        process.extended, process.killed = 0.0, False
+        self.let_go(process)
+        process.told = False
+
+    def times_out(self, process):
+        """Tell when a server that starts is given up, or one that stops is killed."""
+        if process.state is State.STARTING:
+            usual = process.spawned + process.limits.start_timeout
+        else:
+            usual = process.signalled + process.limits.stop_timeout
+        return max(usual, process.extended)
+
+    def extend(self, process, until):
+        process.extended = 0.0
+        usual = self.times_out(process)
+        process.extended = min(max(usual, until), usual + process.limits.busy_max)
+
+    def hold(self, process, until):
+        if until > self.now:
+            process.own = until
+            process.leases += 1
+
+    def let_go(self, process):
+        if process.own is not None:
+            process.own = None
+            process.leases -= 1
 
     def obey_end_streams(self, order):
         """Streams end for room alone, and only where nothing else can make it."""
@@ -465,9 +499,9 @@ class PoolMachine(RuleBasedStateMachine):
     def assert_nothing_is_overdue(self):
         limits, now = self.limits, self.now
         assert all(w.until > now for w in self.parked())
-        assert all(p.spawned + p.limits.start_timeout > now for p in self.some(State.STARTING))
+        assert all(self.times_out(p) > now for p in self.some(State.STARTING, State.STOPPING))
+        assert all(p.own is None or p.own > now for p in self.processes)
         assert all(p.abandoned + limits.abandon_grace > now for p in self.abandoned())
-        assert all(p.signalled + p.limits.stop_timeout > now for p in self.some(State.STOPPING))
         assert all(p.used + (p.limits.idle_timeout or inf) > now for p in self.idle())
         assert all(p.look > now for p in self.some(State.READY))
 
@@ -477,7 +511,7 @@ class PoolMachine(RuleBasedStateMachine):
     def pass_time(self, seconds):
         """Tick when the deadline says so, and only then: it must never be late."""
         until = self.now + seconds
-        for _ in range(1000):
+        for _ in range(5000):
             due = self.policy.deadline()
             if due is None or due > until:
                 break
@@ -493,6 +527,9 @@ class PoolMachine(RuleBasedStateMachine):
 
     @rule()
     def tick(self):
+        for process in self.some(*HOLDING):
+            if process.own is not None and process.own <= self.now:
+                self.let_go(process)
         orders = self.policy.tick(self.now)
         self.wear()
         self.obey(orders, Refusal.QUEUE_TIMEOUT, Refusal.START_TIMEOUT)
@@ -591,6 +628,9 @@ class PoolMachine(RuleBasedStateMachine):
             process.beside = process.surplus = False
         process.state, process.ready, process.used = State.READY, self.now, self.now
         self.look_later(process, self.now)
+        process.extended = 0.0
+        if process.told:
+            self.hold(process, self.now + process.limits.busy_max)
         orders = self.policy.ready(process.server, self.now)
         if self.closing:
             granted = [o for o in orders if isinstance(o, Grant) and o.server is process.server]
@@ -602,24 +642,68 @@ class PoolMachine(RuleBasedStateMachine):
             orders = [o for o in orders if o not in granted]
         self.obey(orders)
 
-    @precondition(lambda self: any(p.leases for p in self.some(*HOLDING)))
+    @precondition(lambda self: self.some(*HOLDING))
+    @rule(data=st.data())
+    def says_that_it_is_busy(self, data):
+        process = data.draw(st.sampled_from(self.some(*HOLDING)))
+        new = process.state is not State.STOPPING and not process.told
+        if new and process.state is not State.STARTING:
+            self.hold(process, self.now + process.limits.busy_max)
+        process.told |= new
+        self.obey(self.policy.busy(process.server, self.now))
+
+    @rule()
+    def all_are_busy(self):
+        for process in self.some(State.READY):
+            if not process.told:
+                self.hold(process, self.now + process.limits.busy_max)
+                process.told = True
+            self.policy.busy(process.server, self.now)
+
+    @precondition(lambda self: any(p.told for p in self.processes))
+    @rule(data=st.data())
+    def is_busy_no_more(self, data):
+        process = data.draw(st.sampled_from([p for p in self.processes if p.told]))
+        process.told = False
+        self.let_go(process)
+        self.obey(self.policy.busy_no_more(process.server, self.now))
+        assert process.state is not State.DRAINING or process.leases
+
+    @precondition(lambda self: self.some(*HOLDING))
+    @rule(data=st.data(), seconds=st.sampled_from([0.0, 1.0, 5.0, 100.0]))
+    def wants_more_time(self, data, seconds):
+        process = data.draw(st.sampled_from(self.some(*HOLDING)))
+        stops = process.state is State.STOPPING and not process.killed
+        if stops or process.state is State.STARTING:
+            self.extend(process, self.now + seconds)
+        self.policy.extend(process.server, seconds, self.now)
+        assert self.policy.said(process.server).extended == process.extended
+
+    @precondition(lambda self: any(self.requests(p) for p in self.some(*HOLDING)))
     @rule(data=st.data())
     def release_one(self, data):
-        busy = [p for p in self.some(*HOLDING) if p.leases]
+        busy = [p for p in self.some(*HOLDING) if self.requests(p)]
         self.release(data.draw(st.sampled_from(busy)), unnoticed=data.draw(st.booleans()))
 
+    @staticmethod
+    def requests(process):
+        """Leases that are not its own."""
+        return process.leases - (process.own is not None)
+
     @rule(data=st.data())
-    @precondition(lambda self: any(p.leases > len(p.streams) for p in self.some(*HOLDING)))
+    @precondition(lambda self: any(self.requests(p) > len(p.streams) for p in self.some(*HOLDING)))
     def streams(self, data):
         """A lease turns out to be of a stream; that of a server that starts, or ends, is none."""
-        busy = [p for p in self.some(*HOLDING) if p.leases > len(p.streams) and not p.ending]
+        busy = [
+            p for p in self.some(*HOLDING) if self.requests(p) > len(p.streams) and not p.ending
+        ]
         if busy:
             self.begin_stream(data.draw(st.sampled_from(busy)))
 
     @rule()
     def all_stream(self):
         for process in self.some(State.READY, State.DRAINING):
-            while process.leases > len(process.streams) and not process.ending:
+            while self.requests(process) > len(process.streams) and not process.ending:
                 self.begin_stream(process)
 
     @rule(
@@ -658,17 +742,17 @@ class PoolMachine(RuleBasedStateMachine):
     def end_streams(self):
         """The order is carried out, perhaps not at once."""
         for process in self.ending():
-            while process.leases:
+            while self.requests(process):
                 self.release(process)
-            assert process.state is not State.DRAINING
+            assert process.state is not State.DRAINING or process.own
 
     @rule(data=st.data(), unnoticed=st.booleans())
     def release_all(self, data, unnoticed):
         """Nearly all: one may keep its leases."""
-        busy = [p for p in self.some(*HOLDING) if p.leases]
+        busy = [p for p in self.some(*HOLDING) if self.requests(p)]
         spared = data.draw(st.sampled_from([None, *busy]))
         for process in data.draw(st.permutations(busy)):
-            while process.leases and process is not spared:
+            while self.requests(process) and process is not spared:
                 self.release(process, unnoticed=unnoticed)
 
     @rule(sites=st.lists(st.sampled_from(SITES), min_size=1, max_size=3), together=st.booleans())
@@ -685,7 +769,7 @@ class PoolMachine(RuleBasedStateMachine):
             self.release(process, unnoticed=True)
 
     def release(self, process, *, unnoticed=False):
-        if process.leases == len(process.streams):
+        if self.requests(process) == len(process.streams):
             self.policy.stream_over(process.server, process.streams.pop(0), self.now)
         process.leases -= 1
         if unnoticed:
@@ -706,6 +790,9 @@ class PoolMachine(RuleBasedStateMachine):
         self.policy.stream_over(server, stream, self.now)
         assert not self.policy.release(server, self.now)
         assert not self.policy.exited(server, self.now, "again")
+        assert not self.policy.busy(server, self.now)
+        self.policy.extend(server, 5.0, self.now)
+        assert not self.policy.busy_no_more(server, self.now)
         assert not self.policy.ready(server, self.now)
         assert not self.policy.started(server, self.now, early=True)
 
@@ -726,7 +813,7 @@ class PoolMachine(RuleBasedStateMachine):
         if beside is not None and process.state is State.READY:
             beside.beside = beside.surplus = False
         process.state = State.FAILED if fails else State.ABSENT
-        process.leases = 0
+        process.leases, process.own, process.told = 0, None, False
         process.streams.clear()
         if fails:
             self.failed_at[process.server.site] = self.now
@@ -741,7 +828,7 @@ class PoolMachine(RuleBasedStateMachine):
         process = data.draw(st.sampled_from(self.some(State.STARTING)))
         site = process.server.site
         process.state = State.FAILED
-        process.leases = 0
+        process.leases, process.told = 0, False
         if not overloaded:
             self.failed_at[site] = self.now
         elif process.beside:
@@ -874,6 +961,10 @@ class PoolMachine(RuleBasedStateMachine):
         """
         parked = self.parked()
         failures = self.policy.failures()
+        said = {p: self.policy.said(p.server) for p in self.processes}
+        self.policy.resign_busy()
+        for process in self.processes:
+            self.let_go(process)
         told = self.policy.resign()
         # Those whose servers start are told in the order in which they came, whatever the site.
         turns = [one.waiter for one in told]
@@ -894,7 +985,7 @@ class PoolMachine(RuleBasedStateMachine):
             self.policy.limit(site, self.limits_of(site))
         for site, on_failure in self.kept.items():
             assert not self.policy.keep(site, self.now, on_failure=on_failure)
-        known = [self.known(p, current=data.draw(st.booleans())) for p in self.processes]
+        known = [self.known(p, said[p], current=data.draw(st.booleans())) for p in self.processes]
         still = {p for p in self.processes if self.is_beside(p) and self.rolls_on(p, known)}
         drained = {
             p
@@ -912,6 +1003,11 @@ class PoolMachine(RuleBasedStateMachine):
             process.beside = process.surplus = process in still
             if process in drained:
                 process.state = State.DRAINING
+            process.extended, process.killed = 0.0, False
+            if process.state in {State.STARTING, State.STOPPING} and one.said.extended > self.now:
+                self.extend(process, one.said.extended)
+            if process.state in {State.READY, State.DRAINING}:
+                self.hold(process, min(one.said.busy_until, self.now + process.limits.busy_max))
         self.waiters = waiting
         for waiter in self.parked():
             self.wait_since(waiter, waiter.since if waiter in parked else self.now)
@@ -957,7 +1053,7 @@ class PoolMachine(RuleBasedStateMachine):
             self.wait_since(waiter, self.now)
         self.waiters = [w for w in self.waiters if w not in moved] + moved
 
-    def known(self, process, *, current):
+    def known(self, process, said, *, current):
         server = process.server
         return Known(
             server.site,
@@ -970,6 +1066,7 @@ class PoolMachine(RuleBasedStateMachine):
             process.ready,
             process.used,
             process.signalled,
+            said,
         )
 
     def drain_what_is_over(self):
@@ -1028,7 +1125,7 @@ class PoolMachine(RuleBasedStateMachine):
         """See that nobody waits longer than the timeouts, and that nothing stays behind."""
         if not hasattr(self, "limits"):
             return
-        self.pass_time(45.0 + 60.0)
+        self.pass_time(45.0 + 60.0 + 600.0)
         assert not self.waiters
         self.closing = True
         self.obey(self.policy.terminate_all(self.now))

@@ -46,6 +46,7 @@ stop_timeout = 1
 max_requests = 5000
 max_age = 86400
 stream_idle = "none"
+busy_max = 60
 wake = [{ path = "/healthz" }]
 queue_limit = 10
 queue_timeout = 3

@@ -315,6 +315,7 @@ class Site:
         'tenth before; at least 1, "none" is never.',
         _or_none({"type": "number", "minimum": 1}),
     )
+    busy_max: float | None = _limit("BUSY_MAX", {"type": "number", "minimum": 0})
     wake: tuple[Rule, ...] | None = _part(
         "WAKE",
         waking.rules,
