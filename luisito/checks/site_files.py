@@ -76,7 +76,7 @@ def site_files(settings: Settings, who: Whom) -> SiteFiles:
         return SiteFiles(directory, {}, {})
     trust = Trust(who.starter.uid, known(settings.tenants))
     try:
-        seen, runs = look(settings.sites_dir, {}, settings, trust)
+        seen, runs, _ = look(settings.sites_dir, {}, settings, trust)
     except SettingsError as error:
         where, _, what = str(error).partition(" = ")
         return SiteFiles(directory, {}, {}, _problem(where, what))

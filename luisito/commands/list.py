@@ -34,14 +34,14 @@ def run(options: argparse.Namespace) -> int:
 
 def _text(found: dict[str, Any]) -> str:
     rows = found["servers"]
-    errors = [f"{row['site']}: {_in_short(row['error'])}" for row in rows if row["error"]]
+    errors = [f"{_named(row)}: {_in_short(row['error'])}" for row in rows if row["error"]]
     return "\n".join([table(_HEAD, [_cells(row) for row in rows], _NUMBERS), *errors])
 
 
 def _cells(row: dict[str, Any]) -> list[str]:
     port = row["port"]
     return [
-        row["site"],
+        _named(row),
         row["state"],
         row["keep"],
         _or_dash(row["pid"]),
@@ -53,6 +53,11 @@ def _cells(row: dict[str, Any]) -> list[str]:
         duration(row["start_seconds"]),
         _or_dash(row["way"]) if port is None else f"port {port}",
     ]
+
+
+def _named(row: dict[str, Any]) -> str:
+    """What a row is of: a site's server, or a worker of it."""
+    return row["site"] if row["worker"] is None else f"{row['site']} ({row['worker']})"
 
 
 def _in_short(error: str) -> str:

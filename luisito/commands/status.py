@@ -45,6 +45,7 @@ def _text(found: dict[str, Any]) -> str:
         ("up", duration(found["uptime_seconds"])),
         ("runtime dir", found["runtime_dir"]),
         ("servers", f"{states} (MAX_SERVERS = {found['max_servers']})"),
+        *_of_workers(found["workers"]),
         ("waiting", f"{found['waiting']} for a server"),
         ("connections", connections),
         ("requests", requests),
@@ -53,6 +54,12 @@ def _text(found: dict[str, Any]) -> str:
     return "\n".join(
         f"{name:11}  {visible(str(value))}" for name, value in (*lines, *_of_files(found))
     )
+
+
+def _of_workers(workers: dict[str, int]) -> list[tuple[str, str]]:
+    """How many workers are in which state, where there are any."""
+    counts = ", ".join(f"{count} {state}" for state, count in workers.items())
+    return [("workers", counts)] if any(workers.values()) else []
 
 
 def _of_files(found: dict[str, Any]) -> list[tuple[str, str]]:

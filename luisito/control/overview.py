@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from luisito.control.roles import Roles
     from luisito.control.succession import Succession
     from luisito.core.sites import Failure
+    from luisito.core.worker import Worker
     from luisito.pool import KeptSites, Pool
     from luisito.process.sitefiles import SiteFiles
     from luisito.proxy.counters import Counters
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     Row: TypeAlias = dict[str, str | int | float | None]
 
 ASLEEP: Final = "asleep"
+_OF_WORKERS: Final = (State.STARTING, State.READY, State.STOPPING, State.FAILED)
 WORDS: Final[Mapping[State, str]] = {
     State.STARTING: "waking",
     State.READY: "awake",
@@ -85,6 +87,7 @@ class Overview:
             "runtime_dir": self._runtime_dir,
             "max_servers": self._max_servers,
             "servers": {**servers, WORDS[State.FAILED]: len(self._failed())},
+            "workers": self._count_workers(),
             "waiting": policy.waiting,
             "site_files": self._of_files(),
             "counters": self._counters.as_dict(),
@@ -117,8 +120,9 @@ class Overview:
             uid: who asks.
         """
         held = sorted(self._pool.policy.servers.values(), key=attrgetter("site", "id"))
+        workers = sorted(self._pool.crew, key=attrgetter("site", "name"))
         failed = self._failed() if self._roles.is_operator(uid) else ()
-        return self._rows(uid, held, failed)
+        return self._rows(uid, held, workers, failed)
 
     def of(self, uid: int, site: str) -> list[Server]:
         """The servers of a site that a user may see, the newest at the end."""
@@ -139,6 +143,7 @@ class Overview:
         idle = server.state is State.READY and not server.leases
         return {
             "site": server.site,
+            "worker": None,
             "state": WORDS[server.state],
             "keep": self._keep(server.site),
             "id": server.id,
@@ -156,14 +161,63 @@ class Overview:
             "error": None,
         }
 
-    def _rows(self, uid: int, held: Sequence[Server], failed: Sequence[Failure]) -> Iterator[Row]:
+    def _count_workers(self) -> dict[str, int]:
+        counts = dict.fromkeys((WORDS[state] for state in _OF_WORKERS), 0)
+        for worker in self._pool.crew:
+            state = self._state_of(worker)
+            if state is not None:
+                counts[WORDS[state]] += 1
+        return counts
+
+    def _state_of(self, worker: Worker) -> State | None:
+        """What a worker does, in a server's terms; None for nothing."""
+        process = self._pool.crew.process_of(worker)
+        if process is None:
+            return State.FAILED if worker.failures and worker.spec is not None else None
+        if worker.stopping:
+            return State.STOPPING
+        return State.STARTING if process.uid is None else State.READY
+
+    def _row_of(self, worker: Worker, state: State) -> Row:
+        process, now = self._pool.crew.process_of(worker), self._clock()
+        failed = state is State.FAILED
+        return {
+            "site": worker.site,
+            "worker": worker.name,
+            "state": WORDS[state],
+            "keep": "always" if worker.spec is not None and worker.spec.always else "site",
+            "id": None if process is None else process.number,
+            "pid": None if process is None else process.pid or None,
+            "uid": None if process is None else process.uid,
+            "up_seconds": None if process is None else round(now - worker.since, 3),
+            **dict.fromkeys(("start_seconds", "idle_seconds")),
+            "in_flight": 0,
+            "requests": 0,
+            **dict.fromkeys(("way", "port")),
+            "retry_seconds": round(max(0.0, worker.until - now), 3) if failed else None,
+            "error": worker.detail if failed else None,
+        }
+
+    def _rows(
+        self,
+        uid: int,
+        held: Sequence[Server],
+        workers: Sequence[Worker],
+        failed: Sequence[Failure],
+    ) -> Iterator[Row]:
         for server in held:
             # some may have gone since
             if server.state in WORDS and self.sees(uid, server):
                 yield self.row(server)
+        for worker in workers:
+            state, process = self._state_of(worker), self._pool.crew.process_of(worker)
+            runs_as = None if process is None else process.uid
+            if state is not None and self._roles.sees(uid, runs_as):
+                yield self._row_of(worker, state)
         for failure in failed:
             yield {
                 "site": failure.site,
+                "worker": None,
                 "state": WORDS[State.FAILED],
                 "keep": self._keep(failure.site),
                 **dict.fromkeys(("id", "pid", "uid", "up_seconds", "start_seconds")),

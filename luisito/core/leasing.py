@@ -165,6 +165,10 @@ class Leasing:
         record = self._sites.by_name.get(site)
         return None if record is None else record.server
 
+    def is_ready(self, site: str) -> bool:
+        """Tell whether a site has a server that takes leases."""
+        return site in self._ready
+
     def is_for_nobody(self, server: Server) -> bool:
         """Tell whether a server starts although nobody waits: to replace one, or it is kept up."""
         return server in self._fleet.beside or server.site in self._keeping

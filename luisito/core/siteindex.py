@@ -17,19 +17,27 @@ if TYPE_CHECKING:
     """Reads from an offset at most so many bytes of the file, as pread(2) does."""
 
 _HEAD: Final = struct.Struct(">8sIQQ")  # magic, number of rows, offset and size of the state
-_MAGIC: Final = b"luisite1"
-_ROW: Final = struct.Struct(">255sQI32s6s8s?qqq")
-_NAME: Final = 255  # bytes; the name of a file is no longer
+_MAGIC: Final = b"luisite2"
+_ROW: Final = struct.Struct(">288sQI32s6s8s?qqq")
+_NAME: Final = 288  # bytes: the name of a file, which is a site and .toml, and one of a worker
 _NONE: Final = -1  # no limit
+
+NO_WAY: Final = "none"
+"""Instead of a way to reach a server: nobody reaches a worker."""
+
+
+def worker_key(site: str, name: str) -> str:
+    """What stands for a site in the row of a worker; no site has such a name."""
+    return f"{name}@{site}"
 
 
 class Row(NamedTuple):
-    """What is known of a site without reading its record.
+    """What is known of a site, or of a worker of it, without reading its record.
 
     Attributes:
-        site: its name.
+        site: its name, or `worker_key`.
         digest: of the record, in hexadecimal.
-        way: "port", "socket" or "fd" (core.template.way).
+        way: "port", "socket" or "fd" (core.template.way); NO_WAY of a worker.
         stop_signal: without SIG.
         root: its server may be root's.
         limits: of its cgroup.

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 NAMES = ("HOST", "PORT", "SOCKET", "FD", "UID", "GID", "PATH")  # of words, without the sign
 _WORD = re.compile(f"%({'|'.join(NAMES)}|%)")
-_WAYS = {"PORT": "port", "SOCKET": "socket", "FD": "fd"}
+WAYS = {"PORT": "port", "SOCKET": "socket", "FD": "fd"}  # how a server is reached, by the words
 
 
 class Template:
@@ -93,8 +93,8 @@ def way(words: Iterable[str]) -> str:
     Raises:
         TemplateError: two of them are used.
     """
-    found = sorted(_WAYS.keys() & set(words))
+    found = sorted(WAYS.keys() & set(words))
     if len(found) > 1:
         named = " and ".join(f"%{name}" for name in found)
         raise TemplateError(f"{named} exclude each other; keep one of them")
-    return _WAYS[found[0]] if found else "fd"
+    return WAYS[found[0]] if found else "fd"

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from luisito.core import codec
 from luisito.errors import WireError
 
-VERSION = 4
+VERSION = 5
 MAX_MESSAGE = codec.MAX_MESSAGE
 MAX_DESCRIPTORS = 4
 MAX_TEXT = 4096  # characters of an error message
@@ -145,11 +145,15 @@ class Said(NamedTuple):
 
 
 class Start(NamedTuple):
-    """Start a server of a site; the listening socket travels beside it when the way is "fd"."""
+    """Start a server of a site; the listening socket travels beside it when the way is "fd".
+
+    `worker`: not the server, but the worker of that name, which has no way in.
+    """
 
     server: int
     site: str
     port: int | None
+    worker: str | None = None
 
 
 class Signal(NamedTuple):

@@ -93,12 +93,16 @@ def take_over(
         yield predecessor.told
     rows = yield spawner.servers()
     now = board.seconds()
-    servers = [_inherited(row, now, predecessors) for row in rows]
+    servers = [_inherited(row, now, predecessors) for row in rows if row["worker"] is None]
     waiting = [one for each in predecessors for one in each.waiting()]
     failures = [one for each in predecessors for one in each.failures]
     yield pool.adopt(servers, last, waiting, failures)
     if servers:
         _log.info("Took over {count} app servers", count=len(servers))
+    workers = [row for row in rows if row["worker"] is not None]
+    yield pool.crew.adopt(workers)
+    if workers:
+        _log.info("Took over {count} workers", count=len(workers))
     for predecessor in predecessors:
         predecessor.go_on({one.number for one in servers})
 

@@ -64,6 +64,7 @@ class KeptSites:
         site, before, now = change
         self._stale |= self._wishes.pop(site, None) is not None
         self._again.add(site)
+        self._pool.crew.files(site, now, self._stop_timeout(now))
         if now is None:
             self._told.pop(site, None)
             self._pool.limit(site, None)
@@ -75,6 +76,11 @@ class KeptSites:
         self._limit(site, now)
         if before is None or before["digest"] != now["digest"]:
             self._pool.changed(site)
+
+    def _stop_timeout(self, record: Record | None) -> float:
+        own = {} if record is None else record["limits"]
+        seconds: float = own.get("stop_timeout", self._pool.policy.limits.stop_timeout)
+        return seconds
 
     def settle(self, records: Mapping[str, Record]) -> None:
         """Has counted all that was found in one look; sees who may be kept.

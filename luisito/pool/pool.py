@@ -155,6 +155,7 @@ class Pool(Processes):
         waiting = self._policy.resign()
         for start in self._starts.values():
             start.let_go()
+        self.crew.resign()
         self._forget_all()
         for waiter, server in too_soon:
             heir.waits(server.site, waiter, None)
@@ -169,6 +170,7 @@ class Pool(Processes):
         empty: Deferred[None] = Deferred()
         self._empty = empty
         self._carry_out(self._policy.shutdown(self._clock()))
+        self.crew.shutdown()
         self._check_empty()
         return empty
 
@@ -182,6 +184,7 @@ class Pool(Processes):
         for start in list(self._starts.values()):
             start.close()
             self._journal.lost(start)
+        self.crew.resign()
         if self._ways.logs is not None:
             self._ways.logs.close()
         self._forget_all()
@@ -199,7 +202,8 @@ class Pool(Processes):
         return self._policy
 
     def _check_empty(self) -> None:
-        if self._empty is not None and not self._policy.servers and not self._policy.waiting:
+        policy = self._policy
+        if self._empty is not None and not (policy.servers or policy.waiting or len(self.crew)):
             empty, self._empty = self._empty, None
             logs = self._ways.logs
             settled = succeed(None) if logs is None else logs.settle()

@@ -14,6 +14,7 @@ from luisito.core.sdnotify import has_work, more_time
 from luisito.core.sites import RETRY_AFTER
 from luisito.errors import LuisitoError, SpawnerLost
 from luisito.process.adopted import AdoptedStart
+from luisito.process.crew import Crew
 from luisito.process.journal import Journal
 from luisito.process.start import Start
 from luisito.spawner import channel
@@ -42,6 +43,7 @@ class Processes:
     """The half of the pool that speaks with the spawner; the other half, Pool, with who asks.
 
     Attributes:
+        crew: the workers of sites.
         lost: is called with the reason when the spawner has gone.
     """
 
@@ -57,12 +59,19 @@ class Processes:
         # who was granted a server that is still being adopted, so that nobody can connect to it
         self._too_soon: dict[Waiter, Server] = {}
         self._last = 0
+        self.crew = Crew(reactor, ways, self._next_number, policy.is_ready, self._check_empty)
         self.lost: Deferred[str] = Deferred()
         ways.heard = self._heard
 
     def attach(self, spawner: Spawner) -> None:
         """Gives the spawner, whose facts come here."""
         self._spawner = spawner
+        self.crew.attach(spawner)
+
+    def _next_number(self) -> int:
+        """The number of the next process, which no other one has or had."""
+        self._last += 1
+        return self._last
 
     def start_of(self, server: Server) -> Start | None:
         """The process of a server, once it was ordered."""
@@ -81,8 +90,7 @@ class Processes:
     # -- orders
 
     def _spawn(self, server: Server, tries: int = 1) -> None:
-        self._last += 1
-        start = Start(self._ways, self._last, server, tries)
+        start = Start(self._ways, self._next_number(), server, tries)
         try:
             start.prepare()
         except LuisitoError as error:
@@ -110,6 +118,7 @@ class Processes:
         start.signalled_at = self._clock()
         self._journal.stopping(start, order.reason, detail)
         self._spawner.signal(start.number, "TERM")
+        self.crew.moved(server.site)
 
     def _kill(self, server: Server) -> None:
         start = self._of.get(server)
@@ -200,6 +209,9 @@ class Processes:
 
     def spawner_started(self, server: int, pid: int, output: int, notify: int) -> None:
         """See process.client.Listener."""
+        if server in self.crew:
+            self.crew.started(server, pid, output, notify)
+            return
         start = self._starts.get(server)
         if start is None:
             channel.close([output, notify])
@@ -215,6 +227,9 @@ class Processes:
 
     def spawner_running(self, running: wire.Running) -> None:
         """See process.client.Listener."""
+        if running.server in self.crew:
+            self.crew.running(running)
+            return
         start = self._starts.get(running.server)
         if start is None:
             return
@@ -224,6 +239,9 @@ class Processes:
 
     def spawner_failed(self, server: int, message: str, overloaded: bool) -> None:
         """See process.client.Listener."""
+        if server in self.crew:
+            self.crew.failed(server, message, overloaded)
+            return
         start = self._ended(server)
         if start is None:
             return
@@ -236,6 +254,9 @@ class Processes:
 
     def spawner_exited(self, exited: wire.Exited) -> None:
         """See process.client.Listener."""
+        if exited.server in self.crew:
+            self.crew.exited(exited)
+            return
         start = self._starts.get(exited.server)
         if start is None:
             return
@@ -259,6 +280,7 @@ class Processes:
         self._carry_out(orders)
         for waiter in self._take_too_soon(server):  # which asks again
             self._carry_out(self._policy.requested(server.site, waiter, self._clock()))
+        self.crew.moved(server.site)
         self._check_empty()
 
     def spawner_lost(self, reason: str) -> None:
@@ -286,6 +308,7 @@ class Processes:
         # Said when the first request has gone on its way, which has waited long enough.
         self._reactor.callLater(0, self._journal.ready, start, now - server.started_at)
         self._carry_out(self._policy.ready(server, now))
+        self.crew.moved(server.site)
         self._note_said(server)
 
     def _heard(self, server: Server, state: Mapping[str, str]) -> None:

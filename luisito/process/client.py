@@ -75,9 +75,16 @@ class Spawner(Questions):
         reactor.addReader(self)
 
     # -- orders ----------------------------------------------------------------------------------
-    def start(self, server: int, site: str, port: int | None, listener_fd: int | None) -> None:
-        """Order a server; the descriptor stays the caller's."""
-        order = wire.Start(server, site, port)
+    def start(
+        self,
+        server: int,
+        site: str,
+        port: int | None,
+        listener_fd: int | None,
+        worker: str | None = None,
+    ) -> None:
+        """Order a server, or a worker of a site; the descriptor stays the caller's."""
+        order = wire.Start(server, site, port, worker)
         descriptors = () if listener_fd is None else (listener_fd,)
         # The child that waits is told at once, which spares it the way through the spawner; what
         # the spawner sends it then is left unread.

@@ -6,6 +6,7 @@ import socket
 from typing import TYPE_CHECKING
 
 from luisito.core.host import normalize
+from luisito.core.siteindex import NO_WAY
 from luisito.errors import BadHost
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ def wrong_start(way: str, order: wire.Start, descriptors: list[int]) -> str | No
     wrong = wrong_site(order.site)
     if wrong is not None:
         return wrong
+    if order.worker is not None and way != NO_WAY:
+        return f"{order.worker!r:.100} is no worker of {order.site}"
     if (way == "port") != (port is not None):
         return f"port {port} does not fit a command that is reached by {way}"
     if port is not None and not 1024 <= port <= 65535:

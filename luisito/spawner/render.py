@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from luisito.core import wire
+from luisito.core.siteindex import NO_WAY
 from luisito.spawner import tree
 from luisito.spawner.config import LISTENER
 
@@ -53,7 +54,7 @@ def command_values(
         values["PORT"] = str(order.port)
     elif config.way == "socket":
         values["SOCKET"] = wire.socket_path(runtime_dir, order.server)
-    else:
+    elif config.way == "fd":
         values["FD"] = str(LISTENER)
     return values
 
@@ -68,8 +69,9 @@ def _environ(
         "LOGNAME": user.name,
         "PYTHONUNBUFFERED": "1",  # or the last words of a crash would never reach the log
         **config.variables,
-        "NOTIFY_SOCKET": wire.notify_path(runtime_dir, order.server),
     }
+    if config.way != NO_WAY:  # nobody listens to a worker
+        environ["NOTIFY_SOCKET"] = wire.notify_path(runtime_dir, order.server)
     if config.way == "port":
         environ["PORT"] = str(order.port)
     elif config.way == "fd" and "FD" not in config.command.words:

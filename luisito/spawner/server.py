@@ -7,6 +7,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from luisito.core import wire
+from luisito.core.siteindex import worker_key
 from luisito.spawner.checks import BAD_START
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ class Server:
     Attributes:
         id: as the network process numbers it.
         site: the site it serves.
+        worker: the name of a worker that it is, beside the site's server; None for a server.
         port: that stands for %PORT; None for the other ways.
         pid: of its first process.
         status: the read end of the pipe on which its child reports; -1 once the report has ended.
@@ -80,6 +82,7 @@ class Server:
         "uid",
         "user",
         "way",
+        "worker",
     )  # fmt: skip
 
     def __init__(
@@ -96,6 +99,7 @@ class Server:
         self.ready = self.ipv6 = self.stopping = False
         self.said = wire.Said(order.server, 0, busy=False, extended=0)
         self.id, self.site, self.port = order.server, order.site, order.port
+        self.worker = order.worker
         self.pid, self.status = spare.pid, spare.status
         self.output, self.notify = spare.output, spare.notify
         self.listener = listener
@@ -133,6 +137,7 @@ class Server:
         return {
             "server": self.id,
             "site": self.site,
+            "worker": self.worker,
             "pid": self.pid,
             "port": self.port,
             "way": self.way,
@@ -147,6 +152,11 @@ class Server:
             "busy": int(self.said.busy),
             "extended": self.said.extended,
         }
+
+    @property
+    def key(self) -> str:
+        """By which its record is found (core.siteindex)."""
+        return self.site if self.worker is None else worker_key(self.site, self.worker)
 
     def hurry(self) -> None:
         """What is left of it is killed at short intervals, which grow again."""

@@ -7,10 +7,12 @@ import resource
 import select
 import signal
 import socket
+import sys
 import time
 from typing import TYPE_CHECKING
 
 from luisito.core import wire
+from luisito.core.siteindex import worker_key
 from luisito.errors import SettingsError
 from luisito.spawner import channel, rlimits, tree
 from luisito.spawner.checks import BAD_START, wrong_start
@@ -80,8 +82,10 @@ class Servers:
         self._by_id: dict[int, Server] = {}
         self._by_pid: dict[int, Server] = {}
         self._by_status: dict[int, Server] = {}
+        self._workers: set[tuple[str, str]] = set()  # by site and name, of those that live
         self._reserve = Reserve(runtime, containment, cgroups)
         self._files = _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self._files_most = sys.maxsize if hard == resource.RLIM_INFINITY else hard
         self._limits: rlimits.Limits = {}
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # several for each server
 
@@ -114,7 +118,7 @@ class Servers:
     # -- orders ----------------------------------------------------------------------------------
     def start(self, order: wire.Start, descriptors: list[int]) -> None:
         """Fork a server; the descriptors are closed here in any case."""
-        row = None if self._sites is None else self._sites.find(order.site)
+        row = self._row(order)
         way = self._config.way if row is None else row.way
         wrong = wrong_start(way, order, descriptors) or no_site(self._sites, row, self._config)
         if order.server in self._by_id:
@@ -123,12 +127,29 @@ class Servers:
         elif wrong is not None:
             channel.close(descriptors)
             self.outbox.send(wire.Failed(order.server, False, BAD_START + wrong))
-        elif len(self._by_id) >= self._config.max_alive:
+        elif message := self._no_room(order):
             channel.close(descriptors)
-            message = f"{len(self._by_id)} servers live, more than MAX_SERVERS + OVERLAP"
             self.outbox.send(wire.Failed(order.server, True, BAD_START + message))
         else:
             self._start(order, descriptors, row)
+
+    def _row(self, order: wire.Start) -> Row | None:
+        if self._sites is None:
+            return None
+        if order.worker is None:
+            return self._sites.find(order.site)
+        return self._sites.find(worker_key(order.site, order.worker))
+
+    def _no_room(self, order: wire.Start) -> str:
+        """Say why no more may live; "" where one more may."""
+        if order.worker is not None:
+            if (order.site, order.worker) in self._workers:
+                return "that worker lives already"
+            if files_needed(len(self._by_id) + 1) > self._files_most:
+                return "too many workers live; raise the limit on open files (LimitNOFILE=)"
+        elif not self._has_room():
+            return f"{self._servers} servers live, more than MAX_SERVERS + OVERLAP"
+        return ""
 
     def _start(self, order: wire.Start, descriptors: list[int], row: Row | None) -> None:
         try:
@@ -157,6 +178,8 @@ class Servers:
         server = Server(order, waiting, listener, self._config, time.monotonic(), row)
         self._by_id[server.id] = self._by_pid[server.pid] = server
         self._by_status[server.status] = server
+        if order.worker is not None:
+            self._workers.add((order.site, order.worker))
         self._poller.register(server.status, select.POLLIN)
         self.outbox.send(wire.Started(server.id, server.pid), (server.output, server.notify))
 
@@ -223,7 +246,7 @@ class Servers:
 
     def _is_current(self, server: Server) -> bool:
         """Tell whether a start would make the same server as it is."""
-        row = None if self._sites is None else self._sites.find(server.site)
+        row = None if self._sites is None else self._sites.find(server.key)
         if row is None or server.row is None:
             return row is server.row and server.config.runs == self._config.runs
         alike = server.config.runs_sites == self._config.runs_sites
@@ -338,8 +361,13 @@ class Servers:
             due.append(at)
         return min(due, default=None)
 
+    @property
+    def _servers(self) -> int:
+        """How many live, not counting workers."""
+        return len(self._by_id) - len(self._workers)
+
     def _has_room(self) -> bool:
-        return len(self._by_id) < self._config.max_alive
+        return self._servers < self._config.max_alive
 
     def _sweep(self, server: Server, now: float) -> None:
         pids = self.tree(server)
@@ -373,6 +401,8 @@ class Servers:
     def _forget(self, server: Server) -> None:
         del self._by_id[server.id]
         del self._by_pid[server.pid]
+        if server.worker is not None:
+            self._workers.discard((server.site, server.worker))
         channel.close([server.output, server.notify])
         if server.listener is not None:
             os.close(server.listener)

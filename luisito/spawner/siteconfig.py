@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from luisito.core import envfile
 from luisito.core.cgroup import Limits
+from luisito.core.siteindex import NO_WAY
 from luisito.core.template import Template, way
 from luisito.spawner.config import Config
 from luisito.spawner.users import Identity, StartRefusedError, group, resolve
@@ -40,6 +41,8 @@ class SiteConfig(Config):
         self.way = way(
             self.command.words.union(*(template.words for template in self.env.values()))
         )
+        if said.get("worker") is not None:
+            self.way = NO_WAY
         self.umask = self.umask_of(self.way)
         self._folder: str | None = said["folder"]
         self.fixed = said["fixed"]

@@ -27,6 +27,7 @@ def record(site, **keys):
         "handed_socket": None,
         "keep": "demand",
         "restart": "always",
+        "processes": [],
         "tenant": None,
         "path": f"/sites/{site}.toml",
         "digest": "",

@@ -141,8 +141,10 @@ def test_it_tells_the_server_of_a_site_and_what_that_has_served():
     assert t.policy.server("a") is None
     t.ask("a1")
     server = t.servers[1]
+    assert not t.policy.is_ready("a")
     assert t.policy.server("a") is server
     t.ready(1)
+    assert t.policy.is_ready("a")
     t.policy.take("a")
     assert (server.leases, server.released) == (2, 0)
     t.release(1)

@@ -56,6 +56,19 @@ def test_a_name_that_is_none():
         assert siteindex.find(read, name) is None
 
 
+def test_a_worker_has_a_row_of_its_own():
+    """Of the longest site that a file can be named for, too."""
+    site, name = "a" * 250, "w" * 32
+    rows = [Row(key, "00" * 32, "none", "INT", False, Limits())
+            for key in (site, siteindex.worker_key(site, name))]  # fmt: skip
+    read = reader(siteindex.write([(row, row.site.encode()) for row in rows], b""))
+    for row in rows:
+        found = siteindex.find(read, row.site)
+        assert (found.site, found.way) == (row.site, "none")
+        assert read(found.offset, found.size) == row.site.encode()
+    assert siteindex.find(read, siteindex.worker_key(site, "v")) is None
+
+
 def test_other_files_are_none():
     assert not siteindex.good(reader(b""))
     assert not siteindex.good(reader(b"luisite1"))

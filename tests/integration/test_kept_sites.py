@@ -6,6 +6,7 @@ import signal
 
 import pytest
 
+from luisito.control.client import ControlError, ask
 from tests.harness import processes
 from tests.harness.server import PYTHON
 from tests.integration.test_control import luisito
@@ -23,17 +24,22 @@ def sites(serve):
 
 
 def rows(server):
-    listed = luisito(server, "list", "--json")
-    assert listed.returncode == 0, listed.stderr
-    return {row["site"]: row for row in json.loads(listed.stdout)["servers"]}
+    """What `luisito list` is told, by site and worker."""
+    server.wait_for_log("Control socket: ")
+    try:
+        status, found = ask(str(server.runtime / "control.sock"), "GET", "/servers")
+    except ControlError:  # between two network processes
+        return {}
+    assert status == 200
+    return {(row["site"], row["worker"]): row for row in found["servers"]}
 
 
-def up(served, site, other_than=None):
-    """Waits until a site has a server that is ready, without asking for it; returns its pid."""
+def up(served, site, worker=None, other_than=None):
+    """Waits until a site's server, or worker, runs, without asking for it; returns its pid."""
     found = []
 
     def ready():
-        row = rows(served.server).get(site, {"state": ""})
+        row = rows(served.server).get((site, worker), {"state": ""})
         found[:] = [row.get("pid")]
         return row["state"] == "awake" and row["pid"] != other_than
 
@@ -47,12 +53,12 @@ def test_always_on(sites):
     first = up(served, "a.example")
     served.write("c.example", ALWAYS, command=served.command("port"))
     up(served, "c.example")
-    assert {site: row["keep"] for site, row in rows(served.server).items()} == {
+    assert {row["site"]: row["keep"] for row in rows(served.server).values()} == {
         "a.example": "always", "c.example": "always",
     }  # fmt: skip
     assert "always" in luisito(served.server, "list").stdout
     os.kill(served.server.pid("a.example"), signal.SIGKILL)
-    up(served, "a.example", first)
+    up(served, "a.example", other_than=first)
     assert served.site("a.example") == "a.example"
 
 
@@ -64,7 +70,7 @@ def test_one_that_ends_again_and_again_is_left_alone_longer_each_time(sites):
     failed = "a.example: the command exited with code 3"
     processes.until(lambda: log.log().count(failed) >= 2, 20, "two starts")
     assert served.site("b.example") == "b.example"
-    row = rows(log)["a.example"]
+    row = rows(log)["a.example", None]
     assert (row["state"], row["keep"]) == ("failed", "always")
     served.write("a.example", ALWAYS)
     up(served, "a.example")
@@ -108,7 +114,9 @@ def test_pinned_is_never_ended_for_room(sites):
 
 
 def kept(served, site, how):
-    processes.until(lambda: rows(served.server)[site]["keep"] == how, 20, f"{site} to be {how}")
+    processes.until(
+        lambda: rows(served.server)[site, None]["keep"] == how, 20, f"{site} to be {how}"
+    )
 
 
 def test_those_that_leave_no_room_are_named(sites):

@@ -59,6 +59,15 @@ rlimits = { nofile = [1024, 4096], core = 0, cpu = "unlimited" }
 memory_max = 536870912
 cpu_max = 0.5
 pids_max = 100
+
+[[process]]
+name = "mail"
+command = "mail --for %HOST"
+env = { C = "2" }
+with = "always"
+restart = "on-failure"
+stop_signal = "INT"
+stop_timeout = 30
 """
 
 
@@ -74,6 +83,10 @@ def test_every_key():
     assert made.hosts[1] == "!no.shop.example"
     assert (made.default, made.handed_socket, made.stop_signal) == (True, "tcp", "QUIT")
     assert (made.idle_timeout, made.min_alive, made.start_timeout) == (600, 0, 2.5)
+    (mail,) = made.process
+    assert (mail.name, mail.command, mail.env) == ("mail", "mail --for %HOST", {"C": "2"})
+    assert (mail.lives_with, mail.restart, mail.stop_signal) == ("always", "on-failure", "INT")
+    assert mail.stop_timeout == 30
     assert (made.keep, made.restart) == ("always", "on-failure")
     assert (made.stream_idle, made.max_body_size) == (None, None)
     assert (made.max_requests, made.max_age) == (5000, 86400)

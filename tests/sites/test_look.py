@@ -53,6 +53,7 @@ class Sites:
         }
         assert all(seen.error.isprintable() for seen in found.seen.values())
         self.runs = json.loads(json.dumps(found.runs))
+        assert found.workers.keys() == self.runs.keys()
         return sorted(self.runs)
 
     def error(self, name):

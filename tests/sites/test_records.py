@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from luisito.core.cgroup import CPU_PERIOD
 from luisito.core.wakerules import Rule
-from luisito.settings.sites.records import digest, public_record, run_record
+from luisito.settings.sites.records import digest, public_record, run_record, worker_records
 from luisito.settings.sites.table import NUMBERS
 from luisito.settings.sites.tenants import Grant, Tenant
 from tests.sites.made import OWNER, settings, site
@@ -23,7 +23,14 @@ def run_of(text, common=None, **more):
 def public_of(text, common=None, **more):
     common = common or settings()
     made = site(text, common=common, **more)
-    return public_record(made, run_record(made, common))
+    run = run_record(made, common)
+    return public_record(made, run, worker_records(made, run))
+
+
+def workers_of(text, common=None):
+    common = common or settings()
+    made = site(text, common=common)
+    return worker_records(made, run_record(made, common))
 
 
 def test_what_a_start_needs():
@@ -97,6 +104,15 @@ def test_what_everybody_may_know():
         "keep": "always",
         "restart": "on-failure",
         "wake": [Rule(path=("/healthz",)).record()],
+        "processes": [
+            {
+                "name": "mail",
+                "digest": digest(workers_of(EVERY)["mail"]),
+                "with": "always",
+                "restart": "on-failure",
+                "stop_timeout": 30,
+            }
+        ],
         "tenant": None,
         "path": "shop.example.toml",
         "digest": digest(run_of(EVERY)),
@@ -106,6 +122,36 @@ def test_what_everybody_may_know():
     assert public_of("queue_limit = 3")["limits"] == {"queue_limit": 3}
     assert public_of("")["handed_socket"] is None
     assert (public_of("")["wake"], public_of("wake = []")["wake"]) == (None, [])
+
+
+WORKERS = """
+env = { A = "1", B = "%PORT", D = "%HOST" }
+process = [{ name = "w", command = "work %HOST" }, { name = "v", command = ["work"], env.A = "2" }]
+"""
+
+
+def test_what_a_worker_needs():
+    common = settings(ENV={"C": "3", "E": "%PORT"})
+    run = run_of(WORKERS, common)
+    workers = workers_of(WORKERS, common)
+    own = {"stop_signal": "TERM", "worker": "w", "env": {"A": "1", "C": "3", "D": "%HOST"}}
+    assert workers == {
+        "w": {**run, **own, "command": "work %HOST"},
+        "v": {**run, **own, "worker": "v", "command": ("work",), "env": {**own["env"], "A": "2"}},
+    }
+    (one, _) = public_of(WORKERS, common)["processes"]
+    assert one == {
+        "name": "w", "digest": digest(workers["w"]), "with": "site", "restart": "always",
+        "stop_timeout": None,
+    }  # fmt: skip
+
+
+def test_a_worker_that_changes_restarts_nothing_else():
+    first, other = public_of(WORKERS), public_of(WORKERS.replace("work %HOST", "work2"))
+    without = public_of(WORKERS.partition("process")[0])
+    assert first["digest"] == other["digest"] == without["digest"]
+    changed = [a != b for a, b in zip(first["processes"], other["processes"], strict=True)]
+    assert changed == [True, False]
 
 
 def test_the_digest_is_of_what_a_server_needs():

@@ -320,6 +320,23 @@ def test_how_a_tenants_server_is_kept(keep):
             )
 
 
+@pytest.mark.parametrize(
+    ("grant", "word"), [({}, None), ({"keep": "pinned"}, None), ({"keep": "always"}, "always")]
+)
+def test_how_long_a_tenants_worker_lives(grant, word):
+    text = '[[process]]\nname = "w"\ncommand = "x"\n'
+    of = tenant(**grant)
+    assert made(text, of=of).process[0].lives_with == "site"
+    assert made(f'{text}with = "site"', of=of).process[0].lives_with == "site"
+    if word is not None:
+        assert made(f'{text}with = "always"', of=of).process[0].lives_with == word
+        return
+    assert refused(f'{text}with = "always"', of=of) == (
+        ':4: process[0].with = "always": must be "site", as TENANTS grants alice no'
+        ' keep = "always"; write process[0].with = "site"'
+    )
+
+
 def test_what_stands_in_a_base_is_the_tenants_word_too():
     bases = {"all": '\nuser = "root"'}
     assert refusal('extends = "all"', file="alice.example.toml", tenant=tenant(), bases=bases) == (
@@ -333,5 +350,6 @@ def test_every_capped_key_is_judged():
     assert capped == {*LIMITS, "rlimits", "keep"}
     free = {"command", "env", "env_file", "virtualenv", "folder", "extends", "handed_socket",
             "stop_signal", "restart", "wake", "max_requests", "max_age"}  # fmt: skip
+    free |= {"process"}  # but for how long one lives, which is judged
     judged = {"user", "group", "default", "aliases", "redirects", "hosts"}
     assert set(KEYS) == capped | free | judged

@@ -152,9 +152,18 @@ def test_lines_of_keys_and_elements():
         ("env", "x", "y"): [15],
         ("env", "x", "y", 0): [15],
         ("env", "x", "y", 1): [16],
-        ("t",): [17, 19],
-        ("t", "e"): [18, 20],
+        ("t",): [17],
+        ("t", 0): [17],
+        ("t", 0, "e"): [18],
+        ("t", 1): [19],
+        ("t", 1, "e"): [20],
     }
+
+
+def test_tables_of_an_array_are_not_what_is_set_twice():
+    text = b"[[t]]\ne = 1\n[[t]]\ne = 1\n[a]\nx = 1\nx = 2\n"
+    with pytest.raises(SiteFileError, match=r"a.toml:7: a.x is set in line 6, too"):
+        parse("a.toml", text)
 
 
 VALUES = st.recursive(

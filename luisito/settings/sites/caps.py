@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from luisito.core.rlimits import exceeds
 from luisito.core.routing import Pattern
+from luisito.settings.sites.processes import WITH
 from luisito.settings.sites.readers import KEEP
 from luisito.settings.sites.table import KEYS, LIMITS
 from luisito.settings.sites.toml import assignment, failed
@@ -31,6 +32,7 @@ def judge(draft: Draft, tenant: Tenant, settings: Settings) -> None:
     _judge_user(draft, tenant)
     _judge_hosts(draft, tenant)
     _judge_keep(draft, tenant)
+    _judge_workers(draft, tenant)
     for key in LIMITS:
         _cap(draft, key, tenant, getattr(settings, key))
     _cap_rlimits(draft, tenant, settings)
@@ -47,6 +49,16 @@ def _judge_user(draft: Draft, tenant: Tenant) -> None:
             raise draft.error((key,), must, assignment((key,), allowed[0]))
     if draft.values.get("default"):
         raise draft.error(("default",), "must not be set by a tenant")
+
+
+def _judge_workers(draft: Draft, tenant: Tenant) -> None:
+    if tenant.grant.caps.get("keep") == KEEP[-1]:
+        return
+    for index, one in enumerate(draft.values.get("process", ())):
+        if one.lives_with != WITH[0]:
+            must = f'must be "{WITH[0]}", as TENANTS grants {tenant.user} no keep = "{KEEP[-1]}"'
+            path = ("process", index, "with")
+            raise draft.error(path, must, assignment(path, WITH[0]))
 
 
 def _judge_keep(draft: Draft, tenant: Tenant) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections import Counter
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
@@ -41,10 +42,11 @@ def lines(text: str) -> dict[Path, list[int]]:
         text: TOML, which may set a key twice; of any other text not all is found.
 
     Returns:
-        For each path the lines where it is set, from 1; for tables in arrays (`[[...]]`) those of
-        all of them.
+        For each path the lines where it is set, from 1; of an array of tables (`[[...]]`) that of
+        the first one.
     """
     found: dict[Path, list[int]] = {}
+    sizes: Counter[Path] = Counter()  # of arrays of tables
     table: Path = ()
     statement: list[_Token] = []
     depth = 0
@@ -55,14 +57,25 @@ def lines(text: str) -> dict[Path, list[int]]:
             continue
         depth = 0  # where it was less, it is no TOML
         if statement and statement[0].text == "[":
-            table = tuple(_key(statement))
-            found.setdefault(table, []).append(statement[0].line)
+            table = _table(statement, found, sizes)
         elif statement:
             _note(statement, table, found)
         statement = []
     if statement:  # it is not closed
         _note(statement, table, found)
     return found
+
+
+def _table(statement: list[_Token], found: dict[Path, list[int]], sizes: Counter[Path]) -> Path:
+    """The path of a table, which it notes; one of an array has its index at the end."""
+    table: Path = tuple(_key(statement))
+    at = statement[0].line
+    if [token.text for token in statement[:2]] == ["[", "["]:
+        found.setdefault(table, [at])
+        sizes[table] += 1
+        table = (*table, sizes[table] - 1)
+    found.setdefault(table, []).append(at)
+    return table
 
 
 def long_key(text: str, parts: int) -> int | None:

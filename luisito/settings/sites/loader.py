@@ -99,26 +99,35 @@ def run(
 
 
 def _entries(found: Found, before: Read | None) -> Iterator[tuple[Row, bytes]]:
-    """The rows and records of all sites, those of last good versions too."""
+    """The rows and records of all sites and their workers, those of last good versions too."""
     for name, of in found.seen.items():
         if of.public is None:
             continue
-        run = found.runs.get(name)
-        if run is not None:
-            yield _row(name, of.public, run), json.dumps(run).encode("ascii")
-            continue
-        # What was not read now, or is broken now, was good when it was read before.
-        row = None if before is None else siteindex.find(before, name)
-        if row is None or before is None or row.digest != of.public["digest"]:
-            raise LuisitoError(f"SITES_DIR: the record of {name} was lost; send SIGHUP to Luisito")
-        yield row, before(row.offset, row.size)
+        way, digest = of.public["way"], of.public["digest"]
+        yield _entry(name, way, digest, found.runs.get(name), before)
+        for one in of.public["processes"]:
+            run = found.workers.get(name, {}).get(one["name"])
+            key = siteindex.worker_key(name, one["name"])
+            yield _entry(key, siteindex.NO_WAY, one["digest"], run, before)
 
 
-def _row(name: str, public: Mapping[str, Any], run: Mapping[str, Any]) -> Row:
+def _entry(
+    key: str, way: str, digest: str, run: Mapping[str, Any] | None, before: Read | None
+) -> tuple[Row, bytes]:
+    if run is not None:
+        return _row(key, way, digest, run), json.dumps(run).encode("ascii")
+    # What was not read now, or is broken now, was good when it was read before.
+    row = None if before is None else siteindex.find(before, key)
+    if row is None or before is None or row.digest != digest:
+        raise LuisitoError(f"SITES_DIR: the record of {key} was lost; send SIGHUP to Luisito")
+    return row, before(row.offset, row.size)
+
+
+def _row(key: str, way: str, digest: str, run: Mapping[str, Any]) -> Row:
     return siteindex.Row(
-        site=name,
-        digest=public["digest"],
-        way=public["way"],
+        site=key,
+        digest=digest,
+        way=way,
         stop_signal=run["stop_signal"],
         root=run["user"] in ("root", 0),
         limits=Limits(run["memory_max"], run["cpu_max"], run["pids_max"]),

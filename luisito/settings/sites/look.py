@@ -11,7 +11,7 @@ from luisito.settings.sites.claims import clashes
 from luisito.settings.sites.draft import Draft, chain
 from luisito.settings.sites.folder import BASE, Folder, stamp
 from luisito.settings.sites.making import SUFFIX, make, site_name
-from luisito.settings.sites.records import public_record, run_record
+from luisito.settings.sites.records import public_record, run_record, worker_records
 from luisito.settings.sites.toml import Text, failed, parse
 
 if TYPE_CHECKING:
@@ -50,10 +50,12 @@ class Found(NamedTuple):
     Attributes:
         seen: by the names of files without `.toml`, in order; give it to the next look.
         runs: the run records of those files that were read and are good, by the same names.
+        workers: those of their workers, by the same names and the workers'.
     """
 
     seen: dict[str, Seen]
     runs: dict[str, dict[str, Any]]
+    workers: dict[str, dict[str, dict[str, Any]]]
 
 
 def look(path: str, known: Mapping[str, Seen], settings: Settings, trust: Trust) -> Found:
@@ -99,6 +101,7 @@ class _Look:
         self._stamps: dict[str, Stamp | None] = {}
         self._bases: dict[str, _Base] = {}
         self._runs: dict[str, dict[str, Any]] = {}
+        self._workers: dict[str, dict[str, dict[str, Any]]] = {}
         self._lately = time.time_ns() - _TICK
 
     def changed(self, last: Seen) -> bool:
@@ -145,8 +148,9 @@ class _Look:
 
         site = make(Draft(name, chain(part, base)), tenant, self._settings)
         run = run_record(site, self._settings)
-        public = public_record(site, run)
-        self._runs[name] = run
+        workers = worker_records(site, run)
+        public = public_record(site, run, workers)
+        self._runs[name], self._workers[name] = run, workers
         return public
 
     def _base(self, file: Part, of: Part, name: str) -> Part:
@@ -182,9 +186,10 @@ class _Look:
         for name, clash in clashes(records).items():
             last = known.get(name, Seen({}, None))
             self._runs.pop(name, None)
+            self._workers.pop(name, None)
             # What has to change is another file: this one is read again until that has happened.
             seen[name] = Seen({}, last.public, seen[name].error or self._clash(name, clash))
-        return Found(seen, self._runs)
+        return Found(seen, self._runs, self._workers)
 
     def _clash(self, name: str, clash: Clash) -> str:
         path = self._folder.of(name + SUFFIX)

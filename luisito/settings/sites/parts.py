@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import difflib
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
@@ -18,6 +19,8 @@ from luisito.settings.values import Wrong
 if TYPE_CHECKING:
     from luisito.settings.sites.lines import Path
     from luisito.settings.sites.table import Key
+
+_STEP: Final = re.compile(r"""\[(?:\d+|"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')\]""")
 
 # Settings whose keys have another name.
 _RENAMED: Final = {
@@ -78,12 +81,12 @@ def _value(text: Text, name: str, value: object) -> object:
 
 
 def _item(item: str) -> Path:
-    """The path of a `Wrong.item`, such as `["LANG"]`, `[0]` or `[0]["path"]`."""
+    """The path of a `Wrong.item`, such as `["LANG"]`, `[0]` or `[0]["env"]["A"]`."""
     if not item:
         return ()
-    first, _, second = item.partition("][")
-    if second and first[1:].isdecimal():
-        return (*_item(first + "]"), *_item("[" + second))
+    steps = _STEP.findall(item)
+    if "".join(steps) == item:
+        return tuple(ast.literal_eval(step[1:-1]) for step in steps)
     try:
         part = ast.literal_eval(item[1:-1])
     except (ValueError, SyntaxError):  # it was cut

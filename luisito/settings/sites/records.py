@@ -8,7 +8,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from luisito.core.cgroup import CPU_PERIOD
-from luisito.core.template import Template
+from luisito.core.template import WAYS, Template
 from luisito.settings.sites.table import NUMBERS
 
 if TYPE_CHECKING:
@@ -71,13 +71,42 @@ def run_record(site: Site, settings: Settings) -> dict[str, Any]:
     }
 
 
+def worker_records(site: Site, run: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """What starts of a site's workers need, by their names.
+
+    Each is as the site's own, but for its command, its stop signal and more variables; those that
+    tell a server where to listen it does not get. `worker` is its name.
+
+    Args:
+        site: that is meant.
+        run: its run record.
+    """
+    env = {
+        name: text
+        for name, text in run["env"].items()
+        if not Template.text(text).words & WAYS.keys()
+    }
+    return {
+        one.name: {
+            **run,
+            "command": one.command,
+            "env": {**env, **one.env},
+            "stop_signal": one.stop_signal,
+            "worker": one.name,
+        }
+        for one in site.process
+    }
+
+
 def digest(run: Mapping[str, Any]) -> str:
     """SHA-256 of a run record, in hexadecimal: it differs where a server has to be another."""
     canonical = json.dumps(run, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode("ascii")).hexdigest()
 
 
-def public_record(site: Site, run: Mapping[str, Any]) -> dict[str, Any]:
+def public_record(
+    site: Site, run: Mapping[str, Any], workers: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Any]:
     """What the network process knows of a site: no command, no environment.
 
     Its values are those of JSON:
@@ -89,12 +118,15 @@ def public_record(site: Site, run: Mapping[str, Any]) -> dict[str, Any]:
     - handed_socket: "unix" or "tcp", or None where HANDED_SOCKET says it;
     - keep: a word of core.keeping.Keep; restart: "always" or "on-failure";
     - wake: rules (core.wakerules.Rule.record), or None where WAKE says them;
+    - processes: of each worker its name, the digest of its own record, with: "site" or "always",
+      restart: as above, and stop_timeout in seconds, or None for that of the site;
     - tenant: as in the run record, and path: of its file;
     - digest: of the run record.
 
     Args:
         site: that is meant.
         run: its run record.
+        workers: those of its workers.
     """
     return {
         "site": site.name,
@@ -108,6 +140,16 @@ def public_record(site: Site, run: Mapping[str, Any]) -> dict[str, Any]:
         "keep": site.keep,
         "restart": site.restart,
         "wake": None if site.wake is None else [rule.record() for rule in site.wake],
+        "processes": [
+            {
+                "name": one.name,
+                "digest": digest(workers[one.name]),
+                "with": one.lives_with,
+                "restart": one.restart,
+                "stop_timeout": one.stop_timeout,
+            }
+            for one in site.process
+        ],
         "tenant": site.tenant,
         "path": site.path,
         "digest": digest(run),

@@ -9,6 +9,7 @@ import attrs
 from luisito.core.rlimits import LARGEST, UNITS
 from luisito.settings import limits, values, waking
 from luisito.settings.sites import readers
+from luisito.settings.sites.processes import MOST, RESTART, WITH, Process, processes
 from luisito.settings.sites.words import NONE
 from luisito.settings.table import SETTINGS
 from luisito.settings.values import Wrong
@@ -96,8 +97,6 @@ _HOSTS: Final = "Hosts"
 _USERS: Final = "Users and files"
 _POOL: Final = SETTINGS["STOP_TIMEOUT"].group
 
-RESTART: Final = ("always", "on-failure")
-
 _STRING: Final[Schema] = {"type": "string", "minLength": 1}
 _NAME: Final[Schema] = {"type": "string", "pattern": r"^[A-Za-z_][A-Za-z0-9_.-]*\$?$"}
 _ID: Final[Schema] = {"type": "integer", "minimum": 1, "maximum": 2**32 - 2}
@@ -106,6 +105,50 @@ _LABEL: Final = "[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
 _HOST: Final = rf"({_LABEL}(\.{_LABEL})*|\[[0-9a-f:.]+\])"
 _RLIMIT: Final[Schema] = {
     "anyOf": [{"type": "integer", "minimum": 0, "maximum": LARGEST}, {"const": "unlimited"}]
+}
+
+
+_PROCESS: Final[Schema] = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["name", "command"],
+    "properties": {
+        "name": {
+            "description": "Of the process, in the log and in `luisito list`.",
+            "type": "string",
+            "pattern": "^[a-z0-9]([a-z0-9_-]{0,30}[a-z0-9])?$",
+        },
+        "command": {
+            "description": "A string or a list, with %HOST, %UID, %GID and %PATH.",
+            "anyOf": [_STRING, {"type": "array", "items": {"type": "string"}, "minItems": 1}],
+        },
+        "env": {
+            "description": "Environment variables beside those of the site.",
+            "type": "object",
+            "additionalProperties": {"type": "string"},
+        },
+        "with": {
+            "description": '"site": it lives while the site\'s server does; "always": as long as '
+            "its file.",
+            "enum": list(WITH),
+            "default": WITH[0],
+        },
+        "restart": {
+            "description": 'Whether it is started anew: "always", or "on-failure": not after an '
+            "end with exit status 0.",
+            "enum": list(RESTART),
+            "default": RESTART[0],
+        },
+        "stop_signal": {
+            "description": "What it is stopped with.",
+            "enum": list(readers.SIGNALS),
+            "default": "TERM",
+        },
+        "stop_timeout": {
+            "description": "From that to SIGKILL (seconds); left out: the site's.",
+            **_SECONDS,
+        },
+    },
 }
 
 
@@ -270,6 +313,16 @@ class Site:
         'With `keep = "always"`: "always" starts a server anew however it has ended; "on-failure" '
         "not one that has ended by itself with exit status 0.",
         {"enum": list(RESTART)},
+    )
+    process: tuple[Process, ...] = _own(
+        processes,
+        [],
+        "Workers",
+        "tables",
+        "Processes beside its server that have no socket, such as Celery's; each has a `name`, a "
+        f"`command`, and if need be `env`, `with`, `restart`, `stop_signal` and `stop_timeout`. "
+        f"{MOST} at most.",
+        {"type": "array", "maxItems": MOST, "items": _PROCESS},
     )
     stop_signal: str = _own(
         readers.stop_signal,
