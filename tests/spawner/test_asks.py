@@ -137,6 +137,7 @@ def test_list(network):
         {
             "server": server,
             "site": f"s{server}.example",
+            "worker": None,
             "pid": started[server],
             "port": 20000 + server,
             "way": "port",

@@ -14,7 +14,7 @@ from luisito.core import wire
 from luisito.spawner import channel, config, loading, tree
 from luisito.spawner.loading import Loading
 from luisito.spawner.sites import Sites
-from tests.harness import cgroups
+from tests.harness import cgroups, processes
 from tests.harness.orders import configure
 
 from .conftest import read_all, wait_until
@@ -147,6 +147,68 @@ def sites(told):
 
 
 # -- starts
+
+
+WORKER = """
+[[process]]
+name = "w"
+command = ["sh", "-c", "exec sleep 1000"]
+stop_signal = "INT"
+"""
+
+
+def start_worker(place, server, name, site="a.example"):
+    """Starts a worker; returns its pid once its command was executed."""
+    place.network.order(wire.Start(server, site, None, name))
+    pid = place.network.wait(wire.Started).pid
+    assert place.network.wait(wire.Running).server == server
+    return pid
+
+
+def test_a_worker_has_no_way_in_and_a_signal_of_its_own(one):
+    one.launch()
+    one.write("a.example", 'command = "sleep %PORT"\nenv = { A = "1", B = "%PORT" }\n' + WORKER)
+    told = one.look()
+    assert [each["name"] for each in told["sites"][0]["processes"]] == ["w"]
+    pid = start_worker(one, 1, "w")
+    assert wait_until(lambda: processes.command(pid).startswith("sleep"))
+    environ = processes.environ(pid)
+    assert environ["A"] == "1"
+    assert not environ.keys() & {"B", "PORT", "NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID"}
+    (row,) = one.network.silent()
+    assert (row["site"], row["worker"], row["way"]) == ("a.example", "w", "none")
+    assert (row["port"], row["current"]) == (None, 1)
+    one.write("a.example", WAIT + WORKER.replace("1000", "999"))
+    one.look()
+    (row,) = one.network.silent()
+    assert row["current"] == 0
+    one.network.order(wire.Signal(1, "TERM"))
+    assert one.network.wait(wire.Exited).signal == signal.SIGINT
+
+
+def test_workers_that_are_refused(one):
+    """Those that no file names, and a second one; they do not take the places of servers."""
+    one.launch(max_servers=1, overlap=0)
+    one.write("a.example", WAIT + WORKER + WORKER.replace('"w"', '"v"'))
+    one.write("b.example", WAIT)
+    one.look()
+    for name, site in (("x", "a.example"), ("w", "b.example"), ("\0", "a.example"), ("w", "c.d")):
+        one.network.order(wire.Start(9, site, None, name))
+        failed = one.network.wait(wire.Failed)
+        assert f"is no worker of {site}" in failed.message
+        assert not failed.overloaded
+    one.network.order(wire.Start(9, "w@a.example", None))
+    assert "start refused: site" in one.network.wait(wire.Failed).message
+    one.network.order(wire.Start(9, "a.example", None, "w"), one.network.listener.fileno())
+    assert "1 descriptors do not fit" in one.network.wait(wire.Failed).message
+    start_worker(one, 1, "w")
+    start_worker(one, 2, "v")
+    one.network.order(wire.Start(3, "a.example", None, "w"))
+    failed = one.network.wait(wire.Failed)
+    assert "that worker lives already" in failed.message
+    assert failed.overloaded
+    one.network.start(4, "a.example")
+    one.network.wait(wire.Started)
 
 
 def test_a_site_runs_as_its_file_says(place):
