@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 from twisted.internet.task import Clock
 from twisted.logger import LogLevel, formatEvent, globalLogPublisher
@@ -17,7 +19,8 @@ class Files:
     """Site files of a pool that has no server yet, so that nothing is started."""
 
     def __init__(self, max_servers):
-        self.pool = Pool(Clock(), Limits(max_servers=max_servers, idle_timeout=9.0), None)
+        limits = Limits(max_servers=max_servers, idle_timeout=9.0)
+        self.pool = Pool(Clock(), limits, SimpleNamespace())
         self.kept = KeptSites(self.pool, max_servers)
         self.records = {}
 
