@@ -51,6 +51,7 @@ class Destination:
         response_timeout: see the setting; likewise the others.
         limits: the numbers that the site's file sets, by their keys; None is no limit.
         wake: which requests wake nothing; None where all do.
+        waiting_page: browsers are shown a page while the site wakes.
         plain: all requests go to the site's server, and count as use of it.
     """
 
@@ -69,6 +70,7 @@ class Destination:
     queue_timeout: float
     limits: Mapping[str, float | None] = attrs.Factory(dict)
     wake: Rules | None = None
+    waiting_page: bool = False
     plain: bool = attrs.field(init=False)
 
     @plain.default
@@ -127,6 +129,7 @@ class _Entry:
             way=record["way"],
             tcp=usual.tcp if handed is None else handed == "tcp",
             limits=limits,
+            waiting_page=record.get("waiting_page", False),
             wake=usual.wake if wake is None else rules_of(wake),
             **terms,
         )

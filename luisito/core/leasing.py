@@ -96,6 +96,11 @@ class Leasing:
             record.server is None and not record.waiters and now >= record.until
         )
 
+    def has_failed(self, site: str) -> bool:
+        """Tell whether a site's last start has failed, as far as that is remembered."""
+        record = self._sites.by_name.get(site)
+        return record is not None and record.failures > 0
+
     # Facts about requests
 
     def requested(self, site: str, waiter: Hashable, now: float) -> Sequence[Order]:

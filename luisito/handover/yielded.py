@@ -221,6 +221,14 @@ class Yielded:
         del site
         return False
 
+    def has_failed(self, site: str) -> bool:
+        """See Lessor: the successor knows."""
+        del site
+        return True
+
+    def probe(self, server: Server) -> None:
+        """See Lessor: a successor connects to servers that it adopts."""
+
     def released(self, server: Server, orders: Sequence[Order]) -> None:
         """See Lessor: there are no orders."""
 

@@ -31,6 +31,12 @@ class Lessor(Protocol):
     def asleep(self, site: str) -> bool:
         """Whether a request would have the site's server started, and nobody else has yet."""
 
+    def has_failed(self, site: str) -> bool:
+        """Whether the site's last start has failed."""
+
+    def probe(self, server: Server) -> None:
+        """Who has the lease on a server that counts as starting will not connect to it."""
+
     def released(self, server: Server, orders: Sequence[Order]) -> None:
         """Carries out what the release of a lease has led to."""
 

@@ -56,6 +56,16 @@ class Pool(Processes):
         """See Lessor."""
         return self._policy.asleep(site, self._clock())
 
+    def has_failed(self, site: str) -> bool:
+        """See Lessor."""
+        return self._policy.has_failed(site)
+
+    def probe(self, server: Server) -> None:
+        """See Lessor."""
+        start = self._of.get(server)
+        if start is not None:
+            start.probe()
+
     def cancel(self, waiter: Waiter) -> None:
         """See Lessor."""
         server, now = self._too_soon.pop(waiter, None), self._clock()

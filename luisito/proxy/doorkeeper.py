@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from twisted.logger import Logger
 
+from luisito.core import waiting
 from luisito.core.bucket import Seldom
 from luisito.core.wakes import Wakes
 from luisito.pool import Refused
 from luisito.proxy.reports import WAKES
 from luisito.proxy.unnoticed import Unnoticed
+from luisito.proxy.waker import Waker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,6 +44,7 @@ class Doorkeeper:
         self._most = settings.wakes_per_address
         self._wakes = None if self._most is None else Wakes(self._most)
         self._told = Seldom(_TOLD)
+        self._wakers: set[str] = set()
 
     def let_in(self, site: str, exchange: Exchange) -> None:
         """A request for a site that is one, and has no server that is awake."""
@@ -51,8 +55,27 @@ class Doorkeeper:
         if wait:
             why = f"this address has woken {self._most} sites within a minute (WAKES_PER_ADDRESS)"
             exchange.refused(Refused(429, why, wait, WAKES.decode()))
+        elif self._is_shown_a_page(site, exchange):
+            self._wake(site)
+            exchange.waits_elsewhere(waiting.page(site, close=not exchange.keep))
         else:
             self._ask(site, exchange)
+
+    def _is_shown_a_page(self, site: str, exchange: Exchange) -> bool:
+        """Whether it is a browser's, and the site is about to wake, as far as can be known."""
+        return (
+            exchange.down.destination.waiting_page
+            and exchange.upload is None
+            and waiting.is_navigation(exchange.line.method, exchange.fields.lines)
+            # who waits for one that has failed is told why, when it fails again
+            and not self._gateway.has_failed(site)
+        )
+
+    def _wake(self, site: str) -> None:
+        """Sees to it that a site wakes although nobody waits for it here."""
+        if site not in self._wakers:
+            self._wakers.add(site)
+            self._ask(site, Waker(self._gateway, partial(self._wakers.discard, site)))
 
     def _too_many(self, site: str, exchange: Exchange) -> float:
         """Counts a wake; returns the seconds until there may be another where it is too many."""

@@ -10,10 +10,12 @@ from luisito.core.http1 import TO_EOF
 from luisito.core.orders import NOTHING
 from luisito.core.response import without_coding
 from luisito.core.sites import RETRY_AFTER
+from luisito.core.waiting import STATUS
 from luisito.errors import BadMessage
 from luisito.net.deadlines import NEVER
 from luisito.proxy.activity import Activity
 from luisito.proxy.outward import Outward
+from luisito.proxy.reports import WAITING
 from luisito.proxy.tunnel import Tunnel
 
 if TYPE_CHECKING:
@@ -313,6 +315,11 @@ class Exchange(Outward):
             retry_after=retry_after, body=not self.line.to_head, location=location,
         )  # fmt: skip
         self.reply(status, page, reason)
+
+    def waits_elsewhere(self, page: bytes) -> None:
+        """Its site wakes, and the client comes back by itself (see core.waiting)."""
+        self.waiting = False
+        self.reply(STATUS, page, WAITING)
 
     def _end_body(self) -> bool:
         """Whether the request has come in to its end; where not, the connection ends with it."""

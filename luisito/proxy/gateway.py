@@ -72,6 +72,8 @@ class Gateway:
         released: see Pool.
         release_unnoticed: as `release`, of a lease that is no use (Policy.release_unnoticed).
         asleep: whether a request would wake a site (Lessor.asleep).
+        has_failed: whether a site's last start has failed (Lessor.has_failed).
+        probe: see Lessor.
         doorkeeper: who may wake a site.
         peers: what is believed of clients.
         departure: where a successor takes the clients.
@@ -124,6 +126,7 @@ class Gateway:
         self._pool = lessor
         self.take, self.release, self.released = lessor.take, lessor.release, lessor.released
         self.release_unnoticed, self.asleep = lessor.release_unnoticed, lessor.asleep
+        self.has_failed, self.probe = lessor.has_failed, lessor.probe
 
     def log_to(self, access_log: AccessLog | None) -> None:
         """Writes access lines there from now on."""

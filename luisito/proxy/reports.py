@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
 ASLEEP: Final = b"asleep"
 WAKES: Final = b"wakes"
+WAITING: Final = b"waiting"
 UNNOTICED: Final = b"unnoticed"
-UNASKED: Final = frozenset([ASLEEP, WAKES])
+UNASKED: Final = frozenset([ASLEEP, WAKES, WAITING])
 """Reasons of answers for which no server was asked for."""
 
 

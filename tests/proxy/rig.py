@@ -42,7 +42,8 @@ class Pool:
         self.awake = True
         self.waiters: list[Waiter] = []
         self.leases = 0
-        self.answers = self.unnoticed = 0
+        self.answers = self.unnoticed = self.probed = 0
+        self.failed = False
         self.streams: list[Stream] = []
         self.folders: dict[str, bool] = {}
 
@@ -59,6 +60,12 @@ class Pool:
     def release_unnoticed(self, server: Server, now: float) -> Sequence[Order]:
         self.unnoticed += 1
         return self.release(server, now)
+
+    def has_failed(self, site: str) -> bool:
+        return self.failed
+
+    def probe(self, server: Server) -> None:
+        self.probed += 1
 
     def asleep(self, site: str) -> bool:
         return not self.awake and not self.waiters

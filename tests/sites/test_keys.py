@@ -48,6 +48,7 @@ max_age = 86400
 stream_idle = "none"
 busy_max = 60
 wake = [{ path = "/healthz" }]
+waiting_page = true
 queue_limit = 10
 queue_timeout = 3
 upstream_max = 4

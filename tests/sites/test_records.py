@@ -103,6 +103,7 @@ def test_what_everybody_may_know():
         "handed_socket": "tcp",
         "keep": "always",
         "restart": "on-failure",
+        "waiting_page": True,
         "wake": [Rule(path=("/healthz",)).record()],
         "processes": [
             {

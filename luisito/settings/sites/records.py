@@ -120,6 +120,7 @@ def public_record(
     - wake: rules (core.wakerules.Rule.record), or None where WAKE says them;
     - processes: of each worker its name, the digest of its own record, with: "site" or "always",
       restart: as above, and stop_timeout in seconds, or None for that of the site;
+    - waiting_page: whether browsers are shown a page while it wakes;
     - tenant: as in the run record, and path: of its file;
     - digest: of the run record.
 
@@ -150,6 +151,7 @@ def public_record(
             }
             for one in site.process
         ],
+        "waiting_page": site.waiting_page,
         "tenant": site.tenant,
         "path": site.path,
         "digest": digest(run),

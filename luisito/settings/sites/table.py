@@ -377,6 +377,15 @@ class Site:
         SETTINGS["WAKE"].about.replace("dict", "table") + " It takes the place of WAKE as a whole.",
         waking.SCHEMA,
     )
+    waiting_page: bool = _own(
+        readers.boolean,
+        False,
+        SETTINGS["WAKE"].group,
+        "true or false",
+        "Browsers are shown a page while the site wakes, which goes there by itself; all others "
+        "wait.",
+        {"type": "boolean"},
+    )
     queue_limit: int | None = _limit("QUEUE_LIMIT", _whole(1))
     queue_timeout: float | None = _limit("QUEUE_TIMEOUT", _SECONDS)
     upstream_max: int | None = _limit("UPSTREAM_MAX", _whole(1))
