@@ -157,6 +157,11 @@ class Program:
         """That it runs in."""
         return str(self.values.get("folder", "/"))
 
+    @property
+    def places(self) -> list[Place]:
+        """The files that say it."""
+        return [*map(Place, self.sources)]
+
     def lost(self, place: Place, what: str, why: str, mend: str) -> None:
         """Notes what somebody has to see to, where this becomes a site."""
         self.notes.append(Note(place, what, why, mend))

@@ -11,13 +11,13 @@ from luisito.importing.commands import literal, server_of
 from luisito.importing.files import is_there
 from luisito.importing.found import Place, in_list
 from luisito.importing.settling import listens, settle
+from luisito.importing.workers import give, is_worker
 
 if TYPE_CHECKING:
     from luisito.importing.files import Files
     from luisito.importing.found import Findings, Front, Program
 
 _VASSALS: Final = (".ini", ".yaml", ".yml", ".xml")
-_WORKERS: Final = frozenset({"celery", "rq", "rqworker", "sidekiq", "dramatiq", "huey_consumer"})
 
 
 @attrs.define
@@ -61,6 +61,10 @@ def sites(found: Findings, files: Files, host: str = "") -> list[Site]:
         site = _site(program, of, found, files)
         if site is not None:
             made.append(site)
+    for program, of in zip(programs, fronts, strict=True):
+        alone = program.argv and not of and not program.hosts and not _serves(program)
+        if alone and is_worker(program):
+            give(program, made, found)
     _others(found, [one for one, of in zip(programs, fronts, strict=True) if not of])
     _redirects(found, made)
     return made
@@ -70,7 +74,7 @@ def _others(found: Findings, programs: list[Program]) -> None:
     """Notes units of which nothing says that they have to do with a site, a line a folder."""
     folders: dict[str, list[str]] = {}
     for one in programs:
-        told = one.hosts or _serves(one) or _works(one)
+        told = one.hosts or _serves(one) or is_worker(one)
         if one.name.endswith(".service") and one.argv and not told:
             folders.setdefault(os.path.dirname(one.place.path), []).append(one.name)
     for folder, names in folders.items():
@@ -131,7 +135,7 @@ def _site(program: Program, fronts: list[Front], found: Findings, files: Files) 
     for key in ("folder", "virtualenv"):
         if key in values:
             values[key] = literal(values[key])
-    places = [*(of.place for of in fronts), *map(Place, program.sources)]
+    places = [*(of.place for of in fronts), *program.places]
     return Site(name, values, places, program.hidden, fronts)
 
 
@@ -156,22 +160,12 @@ def _nobody(program: Program, fronts: list[Front], found: Findings) -> None:
     if fronts or _serves(program):
         why, mend = "no host is known of it", "give --host HOST, or name nginx's folder, too"
         found.lost(program.place, program.name.rstrip(":"), why, mend)
-    elif _works(program):
-        why, mend = "has no socket, so no request wakes it", "leave it to what starts it now"
-        found.lost(program.place, program.name.rstrip(":"), why, mend)
 
 
 def _serves(program: Program) -> bool:
     """Whether it is known to be an app server."""
     known = server_of(program.argv) is not None or program.name.endswith((":", *_VASSALS))
     return bool(program.command) and known and (bool(program.addresses) or program.name == "web:")
-
-
-def _works(program: Program) -> bool:
-    """Whether it is likely to be a worker of a site."""
-    if program.name.endswith(":") or program.name.startswith("program:"):
-        return True
-    return any(os.path.basename(word) in _WORKERS for word in program.argv[:4])
 
 
 def _redirects(found: Findings, made: list[Site]) -> None:

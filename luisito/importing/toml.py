@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 import sys
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from luisito.core.text import visible
 from luisito.settings.sites.table import KEYS
 from luisito.settings.sites.words import key, shown
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from luisito.importing.matching import Site
 
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_@%+=:,./-]+")
@@ -19,15 +21,23 @@ _PLAIN: Final = re.compile(r"[A-Za-z0-9_@%+=:,./-]+")
 def written(site: Site) -> str:
     """The text of a site's file."""
     lines = [f"# From {visible(str(place))}" for place in site.places]
-    values = {
-        name: site.values[name] for name in KEYS if site.values.get(name) not in (None, [], {})
-    }
+    values = {name: site.values[name] for name in KEYS if name in site.values}
     env = values.pop("env", None)
-    for name, value in values.items():
-        lines.append(f"{name} = {_command(value) if name == 'command' else _value(value)}")
+    workers = values.pop("process", [])
+    lines += _assignments(values)
     if env:
         lines += ["", "[env]", *(f"{key(name)} = {_value(value)}" for name, value in env.items())]
+    for worker in workers:
+        lines += ["", "[[process]]", *_assignments(worker)]
     return "\n".join(lines) + "\n"
+
+
+def _assignments(values: Mapping[str, Any]) -> list[str]:
+    return [
+        f"{name} = {_command(value) if name == 'command' else _value(value)}"
+        for name, value in values.items()
+        if value not in (None, [], {})
+    ]
 
 
 def _value(value: object) -> str:

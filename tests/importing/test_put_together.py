@@ -127,6 +127,24 @@ def test_a_unit_that_is_masked_is_none(bring, tmp_path):
     assert "b.service" not in said.out
 
 
+@pytest.mark.parametrize("user", ["a", "b"])
+def test_a_worker_belongs_to_the_site_of_its_folder_and_user(become, user):
+    worker = unit("celery -A a worker").replace("User=a", f"User={user}")
+    found, said = become(a_conf=A, a_service=unit(START), w_service=worker)
+    assert ("process" in found["a.example"]) == (user == "a") == (said.status == 0)
+
+
+def test_what_a_worker_has_otherwise_than_its_site_is_told(become):
+    worker = unit("celery -A a worker", "MemoryMax=1G\nEnvironmentFile=/etc/w\nTimeoutStopSec=9\n")
+    found, said = become(a_conf=A, a_service=unit(START), w_service=worker)
+    (process,) = found["a.example"]["process"]
+    assert process["stop_timeout"] == 9
+    assert [line.split(": ", 1)[1] for line in said.part("not translated")] == [
+        "w.service: memory_max of a worker is that of its site; see that it may be so",
+        "/etc/w: env_file of a worker is that of its site; put both together",
+    ]
+
+
 def test_a_host_for_the_one_site_without(become):
     found, _ = become("--host", "b.example", a_service=unit(START))
     assert list(found) == ["b.example"]
