@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import attrs
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from luisito.core.lifecycle import Server
     from luisito.core.sites import Sites
 
+UNSEEN: Final = 5.0
+"""Seconds that one which is not known to be ready has at least, to be seen to be."""
 CHANGED = "the settings it was started by have changed"
 _SUPERSEDED = "its site has a newer server"
 _ON_ITS_WAY = "it was on its way out already"
@@ -72,7 +74,7 @@ def take_in(known: Sequence[Known], fleet: Fleet, sites: Sites, now: float) -> l
     awake: dict[str, int] = {}
     for number, one in sorted(enumerate(known), key=lambda each: each[1].started_at):
         taken[number] = server = fleet.launch(
-            one.site, sites.limits_of(one.site), min(one.started_at, now)
+            one.site, sites.limits_of(one.site), min(one.started_at, now), now + UNSEEN
         )
         server.leases, server.released, server.early = one.leases, one.released, one.early
         server.ready_at, server.used_at = min(one.ready_at, now), min(one.used_at, now)

@@ -106,14 +106,14 @@ class Fleet:
 
     # Moves
 
-    def launch(self, site: str, limits: SiteLimits, now: float) -> Server:
-        """A new server, STARTING."""
+    def launch(self, site: str, limits: SiteLimits, now: float, due_at: float = 0.0) -> Server:
+        """A new server, STARTING; not overdue before `due_at`."""
         server = Server(self._next_id, site, now)
         self._next_id += 1
-        server.limits = limits
+        server.limits, server.due_at = limits, due_at
         server.state = move(server.state, State.STARTING)
         self.by_id[server.id] = server
-        self.starting.set(server, now + limits.start_timeout)
+        self._watch_start(server)
         return server
 
     def put_beside(self, server: Server) -> None:
@@ -158,8 +158,7 @@ class Fleet:
             self._watch_use(server)
             self.wear.watch(server)
         else:
-            due = server.started_at + limits.start_timeout
-            self.starting.set(server, max(due, self.extended.get(server, 0.0)))
+            self._watch_start(server)
 
     def extend(self, server: Server, until: float) -> None:
         """Put off the end of a start, or the SIGKILL of a server that is STOPPING, if it may be."""
@@ -171,7 +170,7 @@ class Fleet:
         else:
             return
         self.extended[server] = due = min(max(due, until), due + limits.busy_max)
-        clock.set(server, due)
+        clock.set(server, max(due, server.due_at) if clock is self.starting else due)
 
     def abandon(self, server: Server, now: float) -> None:
         """Note that a server starts for nobody any more."""
@@ -251,6 +250,10 @@ class Fleet:
         self._told.pop(server, None)
         self.extended.pop(server, None)
         self._gone_surplus.discard(server)
+
+    def _watch_start(self, server: Server) -> None:
+        due = server.started_at + server.limits.start_timeout
+        self.starting.set(server, max(due, server.due_at, self.extended.get(server, 0.0)))
 
     def _watch_use(self, server: Server) -> None:
         if server.limits.idle_timeout is None:

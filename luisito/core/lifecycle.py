@@ -70,11 +70,13 @@ class Server:
         used_at: the latest of ready, last queued grant and last release, likewise.
         limits: of its site, as they were when it was last its site's server.
         order: the order of idle servers that it stands in while it has no lease.
+        due_at: while STARTING, it is not overdue before this, likewise.
         data: whatever the shell wants to keep beside it; the policy never looks.
     """
 
     __slots__ = (
         "data",
+        "due_at",
         "early",
         "id",
         "leases",
@@ -101,6 +103,7 @@ class Server:
         self.started_at = now
         self.ready_at = 0.0
         self.used_at = now
+        self.due_at = 0.0
         self.data: Any = None
 
     def __repr__(self) -> str:

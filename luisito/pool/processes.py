@@ -186,7 +186,8 @@ class Processes:
         server.data = start.backend
         if not start.unreachable:  # else they ask again once it has gone
             self._carry_out([Grant(waiter, server) for waiter in self._take_too_soon(server)])
-        self._started(start)
+        # it may have accepted all that came before, of which nothing is left to see
+        self._started(start, probe=not start.was_connected)
 
     def _take_too_soon(self, server: Server) -> list[Waiter]:
         waiters = [waiter for waiter, its in self._too_soon.items() if its is server]
@@ -219,10 +220,10 @@ class Processes:
         start.started(pid, output, notify, self._now_ready, self._foreign)
         self._started(start)
 
-    def _started(self, start: Start) -> None:
+    def _started(self, start: Start, *, probe: bool = False) -> None:
         server, early = start.server, start.listener_fd is not None
         self._carry_out(self._policy.started(server, self._clock(), early=early))
-        if early and not server.leases and self._policy.is_for_nobody(server):
+        if early and not server.leases and (probe or self._policy.is_for_nobody(server)):
             start.probe()
 
     def spawner_running(self, running: wire.Running) -> None:

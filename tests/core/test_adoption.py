@@ -104,6 +104,17 @@ def test_a_start_goes_on_and_has_the_rest_of_its_time():
     assert t.ready(2) == ["grant b1 b2"]
 
 
+def test_a_start_that_is_overdue_is_looked_at_first():
+    """It may have been ready for long, which whoever started it had no time to tell."""
+    t = talk(start_timeout=60)
+    adopt(t, Known("a", started_at=20), Known("b", started_at=43))
+    assert t.ask("a1") == []
+    assert t.ask("b1") == []
+    assert t.at(104.9) == []
+    assert t.ready(2) == ["grant b1 b2"]
+    assert t.at(105) == ["refuse a1 START_TIMEOUT", "terminate a1"]
+
+
 def test_a_start_that_nobody_waits_for_is_abandoned():
     t = talk(abandon_grace=5)
     adopt(t, Known("a", started_at=99), Known("b", started_at=99))

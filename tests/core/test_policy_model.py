@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from luisito.core.adoption import CHANGED, Known
+from luisito.core.adoption import CHANGED, UNSEEN, Known
 from luisito.core.ending import SOON
 from luisito.core.keeping import NEVER_ENDED
 from luisito.core.lifecycle import Server, State
@@ -86,6 +86,7 @@ class Process:
     server: Server
     spawned: float
     limits: SiteLimits
+    looked_at: float = 0.0  # until then it is not overdue, having been adopted
     state: State = State.STARTING
     leases: int = 0
     used: float = 0.0
@@ -398,15 +399,17 @@ class PoolMachine(RuleBasedStateMachine):
 
     def times_out(self, process):
         """Tell when a server that starts is given up, or one that stops is killed."""
+        looked_at = process.looked_at if process.state is State.STARTING else 0.0
+        return max(self.usually(process), process.extended, looked_at)
+
+    @staticmethod
+    def usually(process):
         if process.state is State.STARTING:
-            usual = process.spawned + process.limits.start_timeout
-        else:
-            usual = process.signalled + process.limits.stop_timeout
-        return max(usual, process.extended)
+            return process.spawned + process.limits.start_timeout
+        return process.signalled + process.limits.stop_timeout
 
     def extend(self, process, until):
-        process.extended = 0.0
-        usual = self.times_out(process)
+        usual = self.usually(process)
         process.extended = min(max(usual, until), usual + process.limits.busy_max)
 
     def hold(self, process, until):
@@ -1000,6 +1003,7 @@ class PoolMachine(RuleBasedStateMachine):
             process.streams.clear()
             process.limits = self.limits_of(one.site)
             self.look_later(process, process.ready)
+            process.looked_at = self.now + UNSEEN
             process.beside = process.surplus = process in still
             if process in drained:
                 process.state = State.DRAINING

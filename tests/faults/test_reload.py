@@ -571,7 +571,7 @@ def test_30_what_one_has_goes_on_where_the_next_crashes_after_it_has_made_way(se
     server.unchecked |= {"conservation", "access lines"}
     pids = server.warm("a.localhost")
     with server.client() as busy, server.client() as lost:
-        busy.ask("/sleep/6")
+        busy.ask("/sleep/8")
         processes.until(lambda: len(server.seen("head")) == 2, 5, "the request")
         reload(server)
         lost.ask("/sleep/20")
