@@ -808,8 +808,21 @@ class PoolMachine(RuleBasedStateMachine):
         pick = stopping if stopping and data.draw(st.integers(0, 3)) else self.some(*HOLDING)
         process = data.draw(st.sampled_from(pick))
         broke = data.draw(st.booleans()) and self.now - process.ready < SOON
+        self.exit_one(process, broke=broke, clean=data.draw(st.booleans()))
+
+    @precondition(lambda self: self.kept and self.steps % 2 == 0)
+    @rule(sites=st.lists(st.sampled_from(SITES), max_size=6), broke=st.booleans())
+    def what_is_kept_up_dies(self, sites, broke):
+        """And others ask for room while its place is empty."""
+        for site in self.kept:
+            process = self.current(site)
+            if process is not None:
+                self.exit_one(process, broke=broke and self.now - process.ready < SOON)
+        self.request(sites, asks_first=True)
+
+    def exit_one(self, process, *, broke, clean=False):
         fails = process.state is State.STARTING or (broke and process.state is State.READY)
-        clean, site = data.draw(st.booleans()), process.server.site
+        site = process.server.site
         if clean and self.kept.get(site) and process in (self.current(site), self.beside(site)):
             self.resting.add(site)
         beside = self.beside(process.server.site)
