@@ -679,6 +679,8 @@ class PoolMachine(RuleBasedStateMachine):
         stops = process.state is State.STOPPING and not process.killed
         if stops or process.state is State.STARTING:
             self.extend(process, self.now + seconds)
+        elif process.state is State.DRAINING:  # what it was given for its start is over
+            process.extended = 0.0
         self.policy.extend(process.server, seconds, self.now)
         assert self.policy.said(process.server).extended == process.extended
 
