@@ -331,6 +331,16 @@ class Exited(NamedTuple):
     over_memory: bool = False
 
 
+class Touched(NamedTuple):
+    """In the folder of a server's site something says that another server is to take its place.
+
+    `what`: the path of a file below that folder.
+    """
+
+    server: int
+    what: str
+
+
 class Folder(NamedTuple):
     """Answers AskFolder; message says why when it does not exist or may not be used.
 
@@ -435,6 +445,7 @@ Fact = (
     | Running
     | Failed
     | Exited
+    | Touched
     | Folder
     | Owns
     | Log
@@ -479,6 +490,7 @@ _FACTS: dict[str, type[Fact]] = {
     "running": Running,
     "failed": Failed,
     "exited": Exited,
+    "touched": Touched,
     "folder": Folder,
     "owns": Owns,
     "log": Log,

@@ -277,6 +277,14 @@ class Processes:
         clean = exited.code == 0 and exited.left is None
         self._gone(server, self._policy.exited(server, now, detail, broke=broken, clean=clean))
 
+    def spawner_touched(self, touched: wire.Touched) -> None:
+        """See process.client.Listener."""
+        start = self._starts.get(touched.server)
+        # Of one that is on its way out, or only comes, the folder is another's to look at.
+        if start is not None and self._policy.server(start.server.site) is start.server:
+            self._journal.touched(start, touched.what)
+            self._carry_out(self._policy.changed(start.server.site, self._clock()))
+
     def _gone(self, server: Server, orders: Sequence[Order]) -> None:
         self._carry_out(orders)
         for waiter in self._take_too_soon(server):  # which asks again

@@ -223,6 +223,8 @@ class Spawner(Questions):
             self._listener.spawner_failed(fact.server, fact.message, fact.overloaded)
         elif isinstance(fact, wire.Exited):
             self._listener.spawner_exited(fact)
+        elif isinstance(fact, wire.Touched):
+            self._listener.spawner_touched(fact)
         elif isinstance(fact, wire.Yield | wire.Take | wire.NotReplaced | wire.Signalled):
             self._hear(fact, descriptors)
         elif isinstance(fact, wire.Refused):

@@ -40,6 +40,10 @@ class Journal:
         """It is ready, so many seconds after it was asked for."""
         self._say(start, f"pid {start.pid} ready after {seconds:.3f} s")
 
+    def touched(self, start: Start, what: str) -> None:
+        """A file in its site's folder says that another one is to take its place."""
+        self._say(start, f"{visible(what)} has changed: another server takes its place")
+
     def stopping(self, start: Start, reason: str, waited_for: str) -> None:
         """It is sent SIGTERM.
 

@@ -40,6 +40,9 @@ class Listener(Protocol):
     def spawner_exited(self, exited: wire.Exited) -> None:
         """The server and all its descendants have gone."""
 
+    def spawner_touched(self, touched: wire.Touched) -> None:
+        """Another server is to take the place of one that runs."""
+
     def spawner_lost(self, reason: str) -> None:
         """The spawner has gone, and every server with it."""
 

@@ -21,6 +21,7 @@ from luisito.spawner.render import command_values
 from luisito.spawner.reserve import Reserve
 from luisito.spawner.server import Server
 from luisito.spawner.sites import encode_record, no_site
+from luisito.spawner.watchers import Watchers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from luisito.spawner.sites import Sites
 
 _TELL_AFTER = 2.0  # seconds after its end that an exit is told although something cannot die
-_FILES_EACH, _FILES_BESIDE = 5, 64  # descriptors for a server, and for all the rest
+_FILES_EACH, _FILES_BESIDE = 6, 64  # descriptors for a server, and for all the rest
 
 
 def files_needed(servers: int) -> int:
@@ -83,6 +84,7 @@ class Servers:
         self._by_pid: dict[int, Server] = {}
         self._by_status: dict[int, Server] = {}
         self._workers: set[tuple[str, str]] = set()  # by site and name, of those that live
+        self._watchers = Watchers(containment, poller)
         self._reserve = Reserve(runtime, containment, cgroups)
         self._files = _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         self._files_most = sys.maxsize if hard == resource.RLIM_INFINITY else hard
@@ -197,6 +199,8 @@ class Servers:
         if server is None:
             return  # it has gone meanwhile, which is told
         server.stopping = server.stopping or order.signal in ("TERM", "KILL")
+        if server.stopping:
+            self._watchers.stop(server.id)
         if order.signal == "KILL":
             server.hurry()
             self._sweep(server, 0.0)
@@ -259,6 +263,7 @@ class Servers:
             return listed
         pids = [server.pid, *tree.descendants(server.pid)] if server.code is None else []
         known = self._by_pid.keys() | self._helpers.pids() | self._others()
+        known |= self._watchers.pids()
         known.add(self._reserve.pid)
         if self._chooser is not None:
             known.add(self._chooser.pid)
@@ -289,10 +294,12 @@ class Servers:
 
     # -- events ----------------------------------------------------------------------------------
     def readable(self, status: int) -> None:
-        """Read what a child reports."""
+        """Read what a child reports, or what is told of a site's folder."""
         server = self._by_status.get(status)
         if server is not None:
             self._read_report(server)
+        elif (touched := self._watchers.readable(status)) is not None:
+            self.outbox.send(touched)
 
     def _read_report(self, server: Server) -> None:
         while (status := server.status) >= 0:
@@ -311,6 +318,18 @@ class Servers:
                     self._sweep(server, 0.0)
                 else:
                     self.outbox.send(self._running(server, server.uid, server.gid))
+                    self._watch(server, server.uid)
+
+    def _watch(self, server: Server, uid: int) -> None:
+        """Have its site's folder looked at; not by a record that is another one by now."""
+        if server.worker is not None:
+            return
+        row = None if self._sites is None else self._sites.find(server.site)
+        if server.row is None or row is None or row.digest != server.row.digest:
+            return
+        if self._sites is not None and not server.stopping and server.code is None:
+            record = self._sites.record(row)
+            self._watchers.start(server.id, server.site, uid, server.config, record)
 
     def _running(self, server: Server, uid: int, gid: int) -> wire.Running:
         if server.row is not None:
@@ -329,9 +348,11 @@ class Servers:
         if unused is not None:
             self._clean_up(unused)
         if server is None:
+            self._watchers.reaped(pid)
             return
         self._read_report(server)
         server.code = code
+        self._watchers.stop(server.id)
         server.reaped_at = now
         if self._cgroups is not None and code == -signal.SIGKILL:
             server.over_memory = self._cgroups.over_memory(server.id)

@@ -27,9 +27,12 @@ class SiteConfig(Config):
     Args:
         config: of the network process.
         record: in JSON, as the loader has written it.
+
+    Attributes:
+        reload_on: patterns of files a change of which restarts the site.
     """
 
-    __slots__ = ("_env_file", "_folder", "_group", "_owner")
+    __slots__ = ("_env_file", "_folder", "_group", "_owner", "reload_on")
 
     def __init__(self, config: Config, record: bytes) -> None:
         for name in Config.__slots__:
@@ -46,6 +49,7 @@ class SiteConfig(Config):
         self.umask = self.umask_of(self.way)
         self._folder: str | None = said["folder"]
         self.fixed = said["fixed"]
+        self.reload_on: list[str] = said["reload_on"]
         self._env_file: str | None = said["env_file"]
         self.virtualenv = said["virtualenv"]
         self.rlimits = {name: (soft, hard) for name, (soft, hard) in said["rlimits"].items()}

@@ -44,6 +44,9 @@ class Notes:
     def spawner_failed(self, server, message, overloaded):
         self.note("failed", server, message, overloaded)
 
+    def spawner_touched(self, touched):
+        self.facts.append(touched)
+
     def spawner_exited(self, exited):
         self.note("exited", *exited)
 

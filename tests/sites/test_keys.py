@@ -28,6 +28,7 @@ command = ["serve", "%FD"]
 env = { A = "1", B = "%HOST" }
 env_file = "/etc/shop.env"
 virtualenv = "venv/%HOST"
+reload_on = ["*.py"]
 folder = "/srv/%HOST"
 user = 1000
 group = "www-data"
@@ -79,6 +80,7 @@ def test_every_key():
     assert made.env == {"A": "1", "B": "%HOST"}
     assert (made.env_file, made.virtualenv) == ("/etc/shop.env", "venv/%HOST")
     assert (made.folder, made.user, made.group) == ("/srv/%HOST", 1000, "www-data")
+    assert made.reload_on == ("*.py",)
     assert made.aliases == ("www.shop.example", "[::1]", "127.0.0.1")
     assert made.redirects == ("shop.example.org",)
     assert made.hosts[1] == "!no.shop.example"
@@ -143,6 +145,17 @@ RLIMIT = 'must be a whole number, "unlimited", or [soft, hard] of these'
         (
             'cmd_tpl = "x"',
             'cmd_tpl = "x": is no key; the nearest is command; write command = "x", or remove it',
+        ),
+        (
+            'reload_on = "*.py"',
+            'reload_on = "*.py": must be a list of patterns of files; write reload_on = ["*.py"]',
+        ),
+        (
+            'reload_on = ["/srv/x.py"]',
+            (
+                'reload_on[0] = "/srv/x.py": must be a pattern of names, or of paths below '
+                '`folder`; write reload_on[0] = "srv/x.py"'
+            ),
         ),
         (
             "max_requests = 0",

@@ -37,6 +37,7 @@ def site(*, root=True, common=None, **changes):
         "cpu_max": None,
         "pids_max": None,
         "stop_signal": "TERM",
+        "reload_on": [],
         **changes,
     }
     order = configure(sites_dir="/etc/sites", settings_file="/etc/settings.py", **(common or {}))

@@ -159,6 +159,19 @@ def keep(value: object) -> str:
         raise Wrong(wrong.must, mend=meant) from None
 
 
+def files(value: object) -> tuple[str, ...]:
+    """Patterns of files below a folder."""
+    must = "must be a list of patterns of files"
+    if not isinstance(value, list):
+        raise Wrong(must, mend=_list_meant(value))
+    for index, pattern in enumerate(value):
+        if not isinstance(pattern, str) or not pattern or pattern.startswith("/"):
+            meant = str(pattern).lstrip("/") or "*.py"
+            must = "must be a pattern of names, or of paths below `folder`"
+            raise Wrong(must, item=f"[{index}]", value=pattern, mend=meant)
+    return tuple(value)
+
+
 def requests(value: object) -> int | None:
     """How many requests a server answers, at most; "none" is any number."""
     return or_none(values.optional(values.whole(1)))(value)

@@ -32,7 +32,8 @@ def run_record(site: Site, settings: Settings) -> dict[str, Any]:
     - rlimits: [soft, hard] by their names, None for no limit;
     - memory_max in bytes, cpu_max in microseconds in each core.cgroup.CPU_PERIOD, pids_max; None
       for no limit;
-    - stop_signal: a signal's name without SIG.
+    - stop_signal: a signal's name without SIG;
+    - reload_on: a list of patterns (core.reloads.is_code).
     """
 
     def said(key: str, setting: object) -> Any:  # noqa: ANN401 - of a key, whose type the table has
@@ -68,6 +69,7 @@ def run_record(site: Site, settings: Settings) -> dict[str, Any]:
         "cpu_max": None if cpu_max is None else round(cpu_max * CPU_PERIOD),
         "pids_max": said("pids_max", settings.pids_max),
         "stop_signal": site.stop_signal,
+        "reload_on": list(site.reload_on),
     }
 
 

@@ -244,6 +244,15 @@ class Site:
         "are put together key by key. Bases may extend others, five at most.",
         {"type": "string", "pattern": "^[A-Za-z0-9_-][A-Za-z0-9_.-]*$"},
     )
+    reload_on: tuple[str, ...] = _own(
+        readers.files,
+        [],
+        _MAIN,
+        "list of patterns",
+        "Files in `folder`, of which a change restarts the site, beside restart.txt and "
+        'tmp/restart.txt: "*.py" is all such names in all folders below, "conf/*.ini" such paths.',
+        {"type": "array", "items": {"type": "string", "pattern": "^[^/]"}},
+    )
     aliases: tuple[str, ...] = _own(
         readers.host_names,
         [],
