@@ -160,6 +160,7 @@ def test_the_folder_of_a_spawner_that_was_killed_is_taken_over(network, folder):
 
 def test_both_are_killed_30(network):
     busy(network)
+    os.kill(network.spawner, signal.SIGSTOP)  # so that it does not end by itself
     network.sock.close()
     os.kill(network.spawner, signal.SIGKILL)
     assert network.gone(2)
