@@ -194,7 +194,7 @@ class Parts:
         return asked
 
     def _sites_changed(self) -> None:
-        self.kept_sites.settle({} if self.site_files is None else self.site_files.records)
+        self.kept_sites.settle({} if self.site_files is None else self.site_files.by_key)
 
     def read_sites(self) -> Deferred[None]:
         """Reads the site files, and again when they have changed from now on.

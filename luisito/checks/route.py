@@ -92,6 +92,16 @@ def route(url: str, path: str, text: bytes | None = None) -> Report:
         if verdict.problem is not None:
             return _refused(report, verdict.status, verdict.problem)
         facts["allowed"] = verdict.why
+    if to.mounts is not None:
+        try:
+            mounted = to.mounts.find(asked.target)
+        except BadMessage as error:
+            mend = Mend("do", "ask for the path that is meant, without '..'")
+            return _refused(report, error.status, Problem("path", str(error), mend))
+        if mounted is not None:
+            mount, target = mounted
+            to, facts["site"] = mount.to, mount.to.site
+            facts["mount"] = f"{mount.path.decode()}: its server is asked for {target.decode()}"
     site = to.site
     config = files.config_of(site, configured(settings, who))
     planned = plan(settings, config, site, who, to.path)

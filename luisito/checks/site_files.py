@@ -10,6 +10,7 @@ from luisito.checks.report import Mend, Problem
 from luisito.checks.sites import Judged, judge
 from luisito.core.directory import BROKEN, Directory
 from luisito.core.keeping import Keep, allot, complaint
+from luisito.core.mounts import site_of
 from luisito.core.routing import NO_SITE, Routes
 from luisito.errors import SettingsError
 from luisito.settings.sites.look import look
@@ -36,7 +37,7 @@ class SiteFiles(NamedTuple):
 
     Attributes:
         directory: all sites, with those of the template.
-        runs: run records by the names of sites.
+        runs: run records by the keys of sites and mounts.
         broken: what is wrong with files, by their names without `.toml`.
         folder: what is wrong with the folder.
         crowded: not all can be kept as their files say.
@@ -57,7 +58,7 @@ class SiteFiles(NamedTuple):
         """How many there are, for people."""
         wrong = len(self.broken)
         files = f"{wrong} file{'' if wrong == 1 else 's'}"
-        count = len(self.runs)
+        count = sum(key == site_of(key) for key in self.runs)
         return f"{count} site{'' if count == 1 else 's'} in {path}; {files} with an error"
 
 
@@ -87,7 +88,8 @@ def site_files(settings: Settings, who: Whom) -> SiteFiles:
 
 
 def _crowded(seen: Mapping[str, Seen], settings: Settings) -> Problem | None:
-    keeps = {name: Keep(of.public["keep"]) for name, of in seen.items() if of.public is not None}
+    good = [of.public for of in seen.values() if of.public is not None]
+    keeps = {of["site"]: Keep(of["keep"]) for one in good for of in (one, *one["mounts"])}
     wishes = {name: keep for name, keep in keeps.items() if keep is not Keep.DEMAND}
     allotment = allot(wishes, settings.max_servers)
     what = complaint(allotment, settings.max_servers)

@@ -17,6 +17,7 @@ from twisted.web.server import NOT_DONE_YET
 from luisito.control.overview import ASLEEP, WORDS
 from luisito.core.host import normalize
 from luisito.core.lifecycle import State
+from luisito.core.mounts import key_of
 from luisito.errors import BadHost, LuisitoError
 
 if TYPE_CHECKING:
@@ -113,8 +114,9 @@ class Api(Resource):
     async def _stop(self, request: ControlRequest, host: bytes) -> None:
         uid, overview = request.uid, self._overview
         is_operator = self._roles.is_operator(uid)
+        name, slash, path = host.partition(b"/")
         try:
-            site = normalize(host)
+            site = normalize(name)
         except BadHost as error:
             if is_operator:
                 _refuse(request, 400, str(error))
@@ -122,7 +124,7 @@ class Api(Resource):
                 _deny(request)
             return
         # The name of a site whose file has this host; any other stays as it is.
-        site = self._gateway.find(site).site
+        site = key_of(self._gateway.find(site).site, (slash + path).decode("latin-1"))
         seen = overview.of(uid, site)
         if self._pool.policy.server(site) in seen:
             self._log.info("{site}: uid {uid} asks it to stop", site=site, uid=uid)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import attrs
 
+from luisito.core.mounts import Mount, Mounts, site_of
 from luisito.core.routing import CANNOT_TELL, NO_SITE, Pattern, Patterns, above_of
 from luisito.core.wakerules import rules_of
 from luisito.errors import SettingsError
@@ -52,6 +53,7 @@ class Destination:
         limits: the numbers that the site's file sets, by their keys; None is no limit.
         wake: which requests wake nothing; None where all do.
         waiting_page: browsers are shown a page while the site wakes.
+        mounts: other servers of the site, below paths; None where it has none.
         plain: all requests go to the site's server, and count as use of it.
     """
 
@@ -71,11 +73,12 @@ class Destination:
     limits: Mapping[str, float | None] = attrs.Factory(dict)
     wake: Rules | None = None
     waiting_page: bool = False
+    mounts: Mounts[Destination] | None = None
     plain: bool = attrs.field(init=False)
 
     @plain.default
     def _is_plain(self) -> bool:
-        return not self.status and self.wake is None
+        return not self.status and self.wake is None and self.mounts is None
 
 
 class Found(NamedTuple):
@@ -112,27 +115,42 @@ class _Claim(NamedTuple):
     entry: _Entry
 
 
+def _destination(
+    record: Record, usual: Destination, mounts: Mounts[Destination] | None = None
+) -> Destination:
+    """The terms of a site or a mount."""
+    limits = dict(record["limits"])
+    terms = {key: limits[key] for key in _TERMS if key in limits}
+    if terms.get("upstream_max", 0) is None:
+        terms["upstream_max"] = inf
+    handed, wake = record["handed_socket"], record.get("wake")
+    return attrs.evolve(
+        usual,
+        site=record["site"],
+        path=record["path"],
+        way=record["way"],
+        tcp=usual.tcp if handed is None else handed == "tcp",
+        limits=limits,
+        waiting_page=record.get("waiting_page", False),
+        wake=usual.wake if wake is None else rules_of(wake),
+        mounts=mounts,
+        **terms,
+    )
+
+
 class _Entry:
     """A site of a file: where its hosts go, and what they are."""
 
     def __init__(self, record: Record, usual: Destination) -> None:
         self.record = record
-        limits = dict(record["limits"])
-        terms = {key: limits[key] for key in _TERMS if key in limits}
-        if terms.get("upstream_max", 0) is None:
-            terms["upstream_max"] = inf
-        handed, wake = record["handed_socket"], record.get("wake")
-        self.destination = attrs.evolve(
-            usual,
-            site=record["site"],
-            path=record["path"],
-            way=record["way"],
-            tcp=usual.tcp if handed is None else handed == "tcp",
-            limits=limits,
-            waiting_page=record.get("waiting_page", False),
-            wake=usual.wake if wake is None else rules_of(wake),
-            **terms,
-        )
+        self.mounted = {
+            mount["site"]: _destination(mount, usual) for mount in record.get("mounts", ())
+        }
+        mounts = [
+            Mount(mount["mounted"], self.mounted[mount["site"]], strip=mount["strip"])
+            for mount in record.get("mounts", ())
+        ]
+        self.destination = _destination(record, usual, Mounts(mounts) if mounts else None)
         self.moved = attrs.evolve(self.destination, status=REDIRECT)
         self.excepted = Patterns()
         for host in record["hosts"]:
@@ -229,9 +247,11 @@ class Directory:
     # -- look-ups
 
     def of(self, site: str) -> Destination | None:
-        """The terms of a site that has a file, by its key; None for any other."""
-        entry = self._entries.get(site)
-        return None if entry is None else entry.destination
+        """The terms of a site that has a file, or of a mount, by its key; None for any other."""
+        entry = self._entries.get(site) or self._entries.get(site_of(site))
+        if entry is None:
+            return None
+        return entry.destination if entry.record["site"] == site else entry.mounted.get(site)
 
     def find(self, host: str) -> Destination:
         """Where requests for a host go, given as `normalize` returns it; `known` may tell at once.

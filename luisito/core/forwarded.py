@@ -24,6 +24,7 @@ def forwarded_lines(
     host: bytes,
     port: int,
     sent: tuple[tuple[bytes, bytes], ...] = (),
+    prefix: bytes = b"",
 ) -> bytes:
     """The header lines to add to a request, each ended by CRLF.
 
@@ -37,6 +38,7 @@ def forwarded_lines(
             are left out. One who speaks in X-Forwarded-* alone is not answered in Forwarded: its
             last element, about the way from that peer to us, would contradict what it said of the
             client to apps that read Forwarded first.
+        prefix: the line of mounts.prefix_line; where it is empty, a prefix that was sent stands.
     """
     known: list[bytes] = []
     elements: list[bytes] = []
@@ -50,11 +52,13 @@ def forwarded_lines(
             known.append(value)
         else:
             theirs[name] = value
+    in_forwarded = bool(elements) or not (known or theirs)
+    if prefix:
+        theirs.pop(b"x-forwarded-prefix", None)
     chain = b", ".join([*known, peer] if peer else known)
     node = _quoted(b"[%s]" % peer if b":" in peer else peer or b"unknown")
     element = b"for=%s;host=%s;proto=%s" % (node, _quoted(host), scheme)
     earlier = b", ".join(elements)
-    in_forwarded = bool(elements) or not (known or theirs)
     lines = [
         b"X-Forwarded-For: " + chain if chain else b"",
         b"X-Forwarded-Proto: " + theirs.pop(b"x-forwarded-proto", scheme),
@@ -65,4 +69,4 @@ def forwarded_lines(
         else b"",
         *(name.title() + b": " + value for name, value in theirs.items()),
     ]
-    return b"".join(line + b"\r\n" for line in lines if line)
+    return b"".join(line + b"\r\n" for line in lines if line) + prefix

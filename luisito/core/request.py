@@ -63,6 +63,9 @@ _ONE_HOP: Final = frozenset(
     [b"keep-alive", b"te", b"proxy-connection", b"proxy-authorization", b"proxy", b"http2-settings"]
 )
 _FORWARDED: Final = frozenset([b"forwarded", b"x-real-ip"])
+# What an app server believes of a proxy that has taken a prefix off the path: gunicorn takes
+# SCRIPT_NAME and PATH_INFO from header lines, and apps X-Script-Name. Nobody but us takes one off.
+_MOUNTED: Final = frozenset([b"script-name", b"path-info", b"x-script-name"])
 
 
 MAX_FIELDS: Final = 1000
@@ -95,6 +98,12 @@ class RequestLine:
         self.to_head = method == b"HEAD"
         self.passed = b"%s %s HTTP/1.1" % (method, target)
         self.logged: Any = None
+
+    def asking_for(self, target: bytes) -> RequestLine:
+        """The same line, which is passed on with another target."""
+        line = copy.copy(self)
+        line.passed = b"%s %s HTTP/1.1" % (self.method, target)
+        return line
 
 
 def request_line(line: bytes) -> RequestLine:
@@ -190,7 +199,7 @@ def _is_forwarded(name: bytes) -> bool:
 def _collides(name: bytes) -> bool:
     """Whether a name with underscores reads, to a CGI-like app server, as one that is ours."""
     dashed = name.replace(b"_", b"-")
-    return dashed in ONCE or dashed in _ONE_HOP or _is_forwarded(dashed)
+    return dashed in ONCE or dashed in _ONE_HOP or dashed in _MOUNTED or _is_forwarded(dashed)
 
 
 def request_fields(block: bytes) -> RequestFields:
@@ -217,7 +226,7 @@ def request_fields(block: bytes) -> RequestFields:
     for line in block[2:-2].split(b"\r\n"):
         raw_name, _, raw_value = line.partition(b":")
         name, value = raw_name.lower(), raw_value.strip(b" \t")
-        if name in _ONE_HOP or (b"_" in name and _collides(name)):
+        if name in _ONE_HOP or name in _MOUNTED or (b"_" in name and _collides(name)):
             continue
         if name in ONCE:
             line = keep_once(once, name, value, 400)

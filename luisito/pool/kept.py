@@ -86,7 +86,7 @@ class KeptSites:
         """Has counted all that was found in one look; sees who may be kept.
 
         Args:
-            records: public records of all sites that have files.
+            records: public records of all sites that have files, and of their mounts.
         """
         again, self._again = self._again, set()
         if not self._stale:

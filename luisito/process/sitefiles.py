@@ -11,7 +11,7 @@ from twisted.logger import Logger
 from luisito.errors import SettingsError, SpawnerLost
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
     from twisted.python.failure import Failure
@@ -24,10 +24,10 @@ _NAMED: Final = 10  # sites of which each change is logged
 
 
 class Change(NamedTuple):
-    """What has become of a site's file.
+    """What has become of a site's file, or of one of its mounts.
 
     Attributes:
-        site: its name.
+        site: its key.
         before: its public record before; None where it is new.
         now: the same now; None where it has gone.
     """
@@ -35,6 +35,17 @@ class Change(NamedTuple):
     site: str
     before: Record | None
     now: Record | None
+
+
+def _each(change: Change) -> Iterator[Change]:
+    """A change, and those of the mounts of the site."""
+    yield change
+    before, now = (
+        {} if record is None else {mount["site"]: mount for mount in record.get("mounts", ())}
+        for record in (change.before, change.now)
+    )
+    for key in before | now:
+        yield Change(key, before.get(key), now.get(key))
 
 
 class SiteFiles:
@@ -49,6 +60,7 @@ class SiteFiles:
 
     Attributes:
         records: public records by the names of sites.
+        by_key: the same, and those of their mounts, by their keys.
         broken: what is wrong with files, by their paths.
         failed: why the last look was none; "" where it was one.
     """
@@ -66,6 +78,7 @@ class SiteFiles:
         self._clock, self._ask = clock, ask
         self._directory, self._changed, self._settled = directory, changed, settled
         self.records: dict[str, Record] = {}
+        self.by_key: dict[str, Record] = {}
         self.broken: dict[str, str] = {}
         self.failed = ""
         self._looking = self._once_more = self._closed = self._begun = False
@@ -142,7 +155,12 @@ class SiteFiles:
             [change.site for change in changes if change.now is None],
         )
         for change in changes:
-            self._changed(change)
+            for one in _each(change):
+                if one.now is None:
+                    self.by_key.pop(one.site, None)
+                else:
+                    self.by_key[one.site] = one.now
+                self._changed(one)
 
     def _taken(self, broken: Sequence[list[str]]) -> None:
         before, self.broken = self.broken, dict(broken)

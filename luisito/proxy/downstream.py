@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from luisito.core import pages
 from luisito.core.forwarded import forwarded_lines
+from luisito.core.mounts import prefix_line
 from luisito.core.request import named_by, with_host
 from luisito.errors import BadMessage
 from luisito.proxy.exchange import Exchange
@@ -14,6 +15,7 @@ from luisito.proxy.unnoticed import Unnoticed
 
 if TYPE_CHECKING:
     from luisito.core.directory import Destination
+    from luisito.core.mounts import Mount, Mounts
     from luisito.core.request import RequestFields, RequestLine
     from luisito.proxy.gateway import Gateway
 
@@ -59,11 +61,17 @@ class Downstream(Persistent):
         """The forwarded fields of the request read last, where they are believed."""
         return self.fields.forwarded if self._trusted and self.fields is not None else ()
 
-    def _tell(self, fields: RequestFields, destination: Destination) -> None:
+    def _tell(
+        self,
+        fields: RequestFields,
+        destination: Destination,
+        mount: Mount[Destination] | None = None,
+    ) -> None:
         """Composes what the app server is told, and the access log, of this client."""
         self.fields, self.destination = fields, destination
         sent = self.sent
-        told = forwarded_lines(self._peer, b"http", fields.host, self.port, sent)
+        prefix = b"" if mount is None else prefix_line(mount, sent)
+        told = forwarded_lines(self._peer, b"http", fields.host, self.port, sent, prefix)
         self.passed = b"%s%s\r\n" % (fields.lines, told)
         client, form = self.gateway.peers.client_of(self._peer, sent), self.gateway.form
         lines = fields.lines if form.of_agents else b""
@@ -161,8 +169,34 @@ class Downstream(Persistent):
         elif destination.status:
             self.exchange = exchange = Exchange(self, line, fields, end + 4)
             exchange.turn_away()
+        elif destination.mounts is not None:
+            self._mounted(line, fields, end + 4, destination.mounts)
         else:
             self._judged(line, fields, end + 4)
+
+    def _mounted(
+        self,
+        line: RequestLine,
+        fields: RequestFields,
+        size: int,
+        mounts: Mounts[Destination],
+    ) -> None:
+        """A request for a site with mounts: the path says whose it is."""
+        self._block = b""  # the next one with the same header lines may be another's
+        try:
+            found = mounts.find(line.target)
+        except BadMessage as error:
+            self._bad(error.status, str(error))
+            return
+        if found is not None:
+            mount, target = found
+            line = line.asking_for(target)
+            self._tell(fields, mount.to, mount)
+        if self.destination.wake is not None:
+            self._judged(line, fields, size)
+            return
+        self.exchange = exchange = Exchange(self, line, fields, size)
+        exchange.start()
 
     def _judged(self, line: RequestLine, fields: RequestFields, size: int) -> None:
         """A request that a rule of WAKE may match."""

@@ -11,6 +11,7 @@ from twisted.internet.defer import succeed
 from luisito.core import access
 from luisito.core.directory import REDIRECT
 from luisito.core.memo import Memo
+from luisito.core.mounts import site_of
 from luisito.core.request import request_fields, request_line
 from luisito.core.response import LinesMemo
 from luisito.core.routing import CANNOT_TELL, NO_SITE
@@ -277,6 +278,8 @@ class Gateway:
         """Why a site may have no server here; None where it may, as far as its key tells."""
         if self.directory.of(site) is not None:
             return None
+        if site_of(site) != site:
+            return Refused(NO_SITE, f"{site} is no mount of {site_of(site)}")
         to = self.directory.explain(site).destination
         if to.status in (0, REDIRECT) and to.site != site:
             return Refused(NO_SITE, f"{site} is {to.site} here: see {to.path}")

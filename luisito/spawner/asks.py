@@ -72,7 +72,7 @@ def ask_log(link: Link, order: wire.AskLog | wire.AskOwnLog, config: Config, wor
         link.send(wire.Log(order.ask, message))
 
     site = order.site if isinstance(order, wire.AskLog) else None
-    wrong = None if site is None else wrong_site(site)
+    wrong = None if site is None else wrong_site(site, mounted=True)
     if wrong is not None:
         failed(wrong)
         return

@@ -6,6 +6,7 @@ import socket
 from typing import TYPE_CHECKING
 
 from luisito.core.host import normalize
+from luisito.core.mounts import is_path, site_of
 from luisito.core.siteindex import NO_WAY
 from luisito.errors import BadHost
 
@@ -16,18 +17,21 @@ BAD_START = "start refused: "  # before what wrong_start says
 _MAX_SERVER = 2**31 - 1
 
 
-def wrong_start(way: str, order: wire.Start, descriptors: list[int]) -> str | None:
+def wrong_start(
+    way: str, order: wire.Start, descriptors: list[int], *, mounted: bool = False
+) -> str | None:
     """Say what is wrong with an order to start a server; None when it is right.
 
     Args:
         way: how connections reach the server (core.template.way).
         order: that is not believed.
         descriptors: beside it.
+        mounted: its site may be a mount of one.
     """
     if not 0 < order.server <= _MAX_SERVER:
         return f"server id {order.server} is not in 1..{_MAX_SERVER}"
     port = order.port
-    wrong = wrong_site(order.site)
+    wrong = wrong_site(order.site, mounted=mounted)
     if wrong is not None:
         return wrong
     if order.worker is not None and way != NO_WAY:
@@ -43,13 +47,21 @@ def wrong_start(way: str, order: wire.Start, descriptors: list[int]) -> str | No
     return None
 
 
-def wrong_site(site: str) -> str | None:
-    """Say what is wrong with a site's name; None when it is one in its normal form."""
+def wrong_site(site: str, *, mounted: bool = False) -> str | None:
+    """Say what is wrong with a site's key; None when it is one in its normal form.
+
+    Args:
+        site: the key.
+        mounted: it may be that of a mount.
+    """
+    name = site_of(site) if mounted else site
     try:
-        normal = normalize(site.encode("utf-8", "replace"))
+        normal = normalize(name.encode("utf-8", "replace"))
     except BadHost as error:
         return f"site {site!r:.100}: {error}"
-    return None if normal == site else f"site {site!r:.100} is not in normal form"
+    path = site[len(name) :]
+    right = normal == name and (not path or is_path(path))
+    return None if right else f"site {site!r:.100} is not in normal form"
 
 
 def _listens(descriptor: int) -> bool:

@@ -12,6 +12,7 @@ import socket
 from typing import TYPE_CHECKING, NamedTuple
 
 from luisito.core import wire
+from luisito.core.mounts import site_of
 from luisito.core.program import HEAD, shebang
 from luisito.errors import LuisitoError
 from luisito.spawner import cgroupfs, channel, chooser, privileges, rlimits, sites, users
@@ -109,7 +110,7 @@ def run(
             _make_way(descriptors)
             if user is None:
                 asked = pipes.questions
-                named = order.server, order.site
+                named = order.server, site_of(order.site)
                 user = _settle(config, runtime, *named, notify, parent, asked, limits)
         _become_server(config, runtime, order, user, pipes.status, limits)
     except BaseException as error:  # noqa: BLE001 - whatever it is, this process must end here

@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 from luisito.core import sitelog, wire
+from luisito.core.mounts import file_of
 from luisito.errors import LuisitoError
 from luisito.spawner.users import StartRefusedError, open_folder
 
@@ -43,7 +44,7 @@ def open_log(
     if isinstance(order, wire.AskOwnLog):
         path = config.log
     elif order.site is not None:
-        path = config.output_log_dir and f"{config.output_log_dir}/{order.site}.log"
+        path = config.output_log_dir and f"{config.output_log_dir}/{file_of(order.site)}.log"
     if path is None:
         return wire.Log(order.ask, "no such log is configured"), ()
     place, _, name = path.rpartition("/")

@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from luisito.core import wire
+from luisito.core.mounts import site_of
 from luisito.core.siteindex import NO_WAY
 from luisito.spawner import tree
 from luisito.spawner.config import LISTENER
@@ -49,7 +50,7 @@ def command_values(
 ) -> dict[str, str]:
     """Tell what the words of templates stand for in one start."""
     path = config.folder(order.site) or config.cwd
-    values = {"HOST": order.site, "UID": str(uid), "GID": str(gid), "PATH": path}
+    values = {"HOST": site_of(order.site), "UID": str(uid), "GID": str(gid), "PATH": path}
     if config.way == "port":
         values["PORT"] = str(order.port)
     elif config.way == "socket":

@@ -122,7 +122,10 @@ class Servers:
         """Fork a server; the descriptors are closed here in any case."""
         row = self._row(order)
         way = self._config.way if row is None else row.way
-        wrong = wrong_start(way, order, descriptors) or no_site(self._sites, row, self._config)
+        # What has no record is no mount.
+        wrong = wrong_start(way, order, descriptors, mounted=row is not None) or no_site(
+            self._sites, row, self._config
+        )
         if order.server in self._by_id:
             channel.close(descriptors)
             self.outbox.send(wire.Refused(f"start: server {order.server} lives already"))

@@ -247,3 +247,23 @@ def test_as_by_looking_through_all(before, now, host, data):
     made.change([], list(now))
     assert made.find(host).status == NO_SITE
     assert made._claims == {}
+
+
+def test_mounts():
+    mounts = [
+        record("shop.x/api", mounted="/api", strip=True, way="port", limits={"queue_limit": 3}),
+        record("shop.x/old", mounted="/old", strip=False),
+    ]
+    made = of(record("shop.x", redirects=["old.x"], mounts=mounts))
+    shop = made.find("shop.x")
+    assert not shop.plain
+    (api, passed) = shop.mounts.find(b"/api/x")
+    assert (api.to.site, api.to.way, api.to.queue_limit, passed) == ("shop.x/api", "port", 3, b"/x")
+    assert api.to.plain
+    assert made.of("shop.x/api") is api.to
+    assert made.of("shop.x") is shop
+    assert made.of("shop.x/else") is made.of("a.x/api") is None
+    assert made.find("old.x").status == REDIRECT
+    made.change([record("shop.x")])
+    assert made.of("shop.x/api") is None
+    assert made.find("shop.x").plain

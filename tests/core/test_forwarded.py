@@ -24,6 +24,19 @@ def test_a_plain_client():
     ]
 
 
+def test_a_prefix_takes_the_place_of_the_one_that_was_sent():
+    told = b"X-Forwarded-Prefix: /out/api\r\n"
+    sent = ((b"x-forwarded-prefix", b"/out"),)
+    ours = lines(b"1.2.3.4", b"http", b"a", 0, sent, told)
+    assert [line for line in ours if b"Prefix" in line] == [told.rstrip()]
+    assert not any(line.startswith(b"Forwarded: ") for line in ours)
+    kept = lines(b"1.2.3.4", b"http", b"a", 0, sent)
+    assert [line for line in kept if b"Prefix" in line] == [b"X-Forwarded-Prefix: /out"]
+    assert b"Forwarded: for=1.2.3.4;host=a;proto=http" in lines(
+        b"1.2.3.4", b"http", b"a", 0, (), told
+    )
+
+
 def test_an_address_in_brackets_and_a_host_with_a_port():
     """RFC 7239 sections 4 and 6: what holds a colon is quoted."""
     assert lines(b"2001:db8::1", b"https", b"[::1]:443", 443) == [

@@ -320,6 +320,25 @@ def test_forwarded_fields_are_taken_out():
     assert read.lines == b"\r\nHost: a\r\nX-Forwarded: 5\r\n"
 
 
+def test_what_would_set_a_prefix_is_taken_out():
+    """Also as CGI-like app servers read it: gunicorn takes SCRIPT_NAME and PATH_INFO."""
+    read = fields(
+        b"SCRIPT_NAME: /x", b"Script-Name: /x", b"script_name: /x", b"PATH_INFO: /x",
+        b"Path-Info: /x", b"X-Script-Name: /x", b"X_Script-Name: /x", b"X_Forwarded_Prefix: /x",
+        b"X-Forwarded-Prefix: /y", b"Script-Names: /z",
+    )  # fmt: skip
+    assert read.forwarded == ((b"x-forwarded-prefix", b"/y"),)
+    assert read.lines == b"\r\nHost: a\r\nScript-Names: /z\r\n"
+
+
+def test_a_line_that_asks_for_something_else():
+    """It is a line of its own: others share the one that was read."""
+    line = request_line(b"GET /api/x HTTP/1.0")
+    other = line.asking_for(b"/x")
+    assert (line.passed, other.passed) == (b"GET /api/x HTTP/1.1", b"GET /x HTTP/1.1")
+    assert (other.target, other.minor, other.idempotent) == (b"/api/x", 0, True)
+
+
 @pytest.mark.parametrize(
     ("lines", "protocols"),
     [

@@ -70,6 +70,9 @@ with = "always"
 restart = "on-failure"
 stop_signal = "INT"
 stop_timeout = 30
+[[mount]]
+path = "/api"
+command = "serve api"
 """
 
 

@@ -94,6 +94,7 @@ def test_a_tenants_server_runs_as_the_tenant_whatever_run_as_says():
 def test_what_everybody_may_know():
     public = public_of(EVERY)
     limits = public.pop("limits")
+    assert public.pop("mounts") == []
     assert public == {
         "site": "shop.example",
         "aliases": ["www.shop.example", "[::1]", "127.0.0.1"],
@@ -118,6 +119,8 @@ def test_what_everybody_may_know():
         "tenant": None,
         "path": "shop.example.toml",
         "digest": digest(run_of(EVERY)),
+        "mounted": "",
+        "strip": True,
     }
     assert limits.keys() == set(NUMBERS)
     assert (limits["idle_timeout"], limits["stream_idle"]) == (600, None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from luisito.settings.sites.table import OF_SITES
 from luisito.settings.sites.toml import failed
 from luisito.settings.sites.words import dotted
 
@@ -27,7 +28,11 @@ class Draft:
 
     Attributes:
         values: by key; what a file sets, its bases cannot.
+        mounted: see table.Site; likewise the next.
     """
+
+    mounted = ""
+    strip = True
 
     def __init__(self, name: str, parts: list[Part]) -> None:
         self.name = name
@@ -75,6 +80,41 @@ class Draft:
         for step in path:
             value = value[step]
         return part.text.error(path, value, must, mend or f"remove {dotted(path)}")
+
+
+class MountDraft(Draft):
+    """The values of one of a site's mounts.
+
+    Args:
+        draft: of the site, which has what the mount leaves out.
+        index: of the mount.
+    """
+
+    def __init__(self, draft: Draft, index: int) -> None:
+        self.name, self._parts, self._index = draft.name, draft._parts, index  # noqa: SLF001 - its own
+        self.mounted, self.strip, self._own = draft.values["mount"][index]
+        self.values = {key: of for key, of in draft.values.items() if key not in OF_SITES}
+        for key, value in self._own.items():
+            merged = key in TABLES and key in self.values
+            self.values[key] = {**self.values[key], **value} if merged else value
+
+    def _place(self, path: Path) -> Path:
+        """Where it stands in the file what a key of the mount is."""
+        found: Any = self._own
+        for step in path:
+            try:
+                found = found[step]
+            except (KeyError, IndexError, TypeError):
+                return path
+        return ("mount", self._index, *path)
+
+    def origin(self, *path: str | int) -> Part | None:
+        """See Draft."""
+        return super().origin(*self._place(path))
+
+    def error(self, path: Path, must: str, mend: str = "") -> SiteFileError:
+        """See Draft."""
+        return super().error(self._place(path), must, mend)
 
 
 def chain(part: Part, base: Callable[[str, Part], Part]) -> list[Part]:

@@ -68,7 +68,9 @@ def lines(text: str) -> dict[Path, list[int]]:
 
 def _table(statement: list[_Token], found: dict[Path, list[int]], sizes: Counter[Path]) -> Path:
     """The path of a table, which it notes; one of an array has its index at the end."""
-    table: Path = tuple(_key(statement))
+    table: Path = ()
+    for key in _key(statement):  # what is below an array is in the last table of it so far
+        table = (*table, sizes[table] - 1, key) if table in sizes else (*table, key)
     at = statement[0].line
     if [token.text for token in statement[:2]] == ["[", "["]:
         found.setdefault(table, [at])

@@ -99,16 +99,15 @@ def run(
 
 
 def _entries(found: Found, before: Read | None) -> Iterator[tuple[Row, bytes]]:
-    """The rows and records of all sites and their workers, those of last good versions too."""
-    for name, of in found.seen.items():
-        if of.public is None:
-            continue
-        way, digest = of.public["way"], of.public["digest"]
-        yield _entry(name, way, digest, found.runs.get(name), before)
-        for one in of.public["processes"]:
-            run = found.workers.get(name, {}).get(one["name"])
-            key = siteindex.worker_key(name, one["name"])
-            yield _entry(key, siteindex.NO_WAY, one["digest"], run, before)
+    """The rows and records of all sites, their mounts and workers, last good versions too."""
+    good = [of.public for of in found.seen.values() if of.public is not None]
+    for public in [each for one in good for each in (one, *one.get("mounts", ()))]:
+        key = public["site"]
+        yield _entry(key, public["way"], public["digest"], found.runs.get(key), before)
+        for one in public["processes"]:
+            run = found.workers.get(key, {}).get(one["name"])
+            worker = siteindex.worker_key(key, one["name"])
+            yield _entry(worker, siteindex.NO_WAY, one["digest"], run, before)
 
 
 def _entry(

@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from luisito.core.mounts import site_of
 from luisito.errors import SiteFileError
 from luisito.settings.sites import parts
 from luisito.settings.sites.claims import clashes
 from luisito.settings.sites.draft import Draft, chain
 from luisito.settings.sites.folder import BASE, Folder, stamp
-from luisito.settings.sites.making import SUFFIX, make, site_name
+from luisito.settings.sites.making import SUFFIX, make, make_mounts, site_name
 from luisito.settings.sites.records import public_record, run_record, worker_records
 from luisito.settings.sites.toml import Text, failed, parse
 
@@ -49,8 +50,9 @@ class Found(NamedTuple):
 
     Attributes:
         seen: by the names of files without `.toml`, in order; give it to the next look.
-        runs: the run records of those files that were read and are good, by the same names.
-        workers: those of their workers, by the same names and the workers'.
+        runs: the run records of those files that were read and are good, and of their mounts, by
+            their keys.
+        workers: those of their workers, by the same keys and the workers' names.
     """
 
     seen: dict[str, Seen]
@@ -146,12 +148,15 @@ class _Look:
             stamps[name + BASE] = self._stamp(name + BASE)
             return self._base(part, of, name)
 
-        site = make(Draft(name, chain(part, base)), tenant, self._settings)
-        run = run_record(site, self._settings)
-        workers = worker_records(site, run)
-        public = public_record(site, run, workers)
-        self._runs[name], self._workers[name] = run, workers
-        return public
+        draft = Draft(name, chain(part, base))
+        site = make(draft, tenant, self._settings)
+        mounts = make_mounts(draft, tenant, self._settings)
+        runs = {one.key: run_record(one, self._settings) for one in (site, *mounts)}
+        workers = worker_records(site, runs[name])
+        below = [public_record(one, runs[one.key], {}) for one in mounts]
+        self._runs |= runs
+        self._workers[name] = workers
+        return public_record(site, runs[name], workers, below)
 
     def _base(self, file: Part, of: Part, name: str) -> Part:
         """Finds what `of` extends, for a site's file."""
@@ -185,7 +190,8 @@ class _Look:
         records = {name: of.public for name, of in seen.items() if of.public is not None}
         for name, clash in clashes(records).items():
             last = known.get(name, Seen({}, None))
-            self._runs.pop(name, None)
+            for key in [key for key in self._runs if site_of(key) == name]:
+                del self._runs[key]
             self._workers.pop(name, None)
             # What has to change is another file: this one is read again until that has happened.
             seen[name] = Seen({}, last.public, seen[name].error or self._clash(name, clash))

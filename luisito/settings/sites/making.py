@@ -11,7 +11,7 @@ from luisito.core.host import normalize
 from luisito.core.template import Template, way
 from luisito.errors import BadHost, TemplateError
 from luisito.settings.sites import caps
-from luisito.settings.sites.draft import TABLES
+from luisito.settings.sites.draft import TABLES, MountDraft
 from luisito.settings.sites.table import KEYS, Site
 from luisito.settings.sites.toml import assignment, failed
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from luisito.settings.sites.tenants import Tenant
 
 SUFFIX = ".toml"
+_LONGEST_KEY = 240  # bytes; of NAME_MAX, that files of output have
 
 
 def site_name(path: str) -> str:
@@ -68,8 +69,31 @@ def make(draft: Draft, tenant: Tenant | None, settings: Settings) -> Site:
         given=frozenset(draft.values),
         way=how,
         fixed=_fixed(draft, tenant, settings),
+        mounted=draft.mounted,
+        strip=draft.strip,
         **fields,
     )
+
+
+def make_mounts(draft: Draft, tenant: Tenant | None, settings: Settings) -> list[Site]:
+    """Makes what a site has below paths.
+
+    Args:
+        draft: of the site, once that is made.
+        tenant: see `make`; likewise the next.
+        settings: what is true of all sites.
+
+    Raises:
+        SiteFileError: as `make`.
+    """
+    mounts = []
+    for index in range(len(draft.values.get("mount", ()))):
+        mount = make(MountDraft(draft, index), tenant, settings)
+        if len(mount.key) > _LONGEST_KEY:
+            must = f"must be shorter, as {mount.name} and it are over {_LONGEST_KEY} bytes"
+            raise draft.error(("mount", index, "path"), must, assignment(("path",), "/api"))
+        mounts.append(mount)
+    return mounts
 
 
 def _left_out(name: str) -> object:
@@ -135,7 +159,7 @@ def _fixed(draft: Draft, tenant: Tenant | None, settings: Settings) -> str:
     if origin is None:
         return (settings.project_path or "").partition("%")[0]
     if tenant is None:
-        return str(Template.text(origin.values["folder"]).render({"HOST": draft.name})[0]) + "/"
+        return str(Template.text(draft.values["folder"]).render({"HOST": draft.name})[0]) + "/"
     if origin.owner == tenant.uid:
         return "/"
-    return str(origin.values["folder"]).partition("%")[0]
+    return str(draft.values["folder"]).partition("%")[0]

@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 
 from luisito.errors import SiteFileError, TemplateError
-from luisito.settings.sites.table import KEYS
+from luisito.settings.sites.table import KEYS, MOST_MOUNTS, MOUNT_KEYS, OF_SITES, Mounting
 from luisito.settings.sites.toml import Text, assignment, parse
 from luisito.settings.sites.words import shown
 from luisito.settings.table import SETTINGS
 from luisito.settings.values import Wrong
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from luisito.settings.sites.lines import Path
     from luisito.settings.sites.table import Key
 
@@ -58,26 +60,49 @@ def read(path: str, data: bytes, owner: int) -> Part:
         SiteFileError: it is no TOML, a key is unknown or a value is wrong.
     """
     text = parse(path, data)
-    values = {name: _value(text, name, value) for name, value in text.table.items()}
+    values = {name: _value(text, (name,), value, KEYS) for name, value in text.table.items()}
     return Part(text, values, owner)
 
 
-def _value(text: Text, name: str, value: object) -> object:
-    key = KEYS.get(name)
+def _value(text: Text, at: Path, value: object, keys: Mapping[str, Key]) -> object:
+    """What a key says, that stands at a path."""
+    key = keys.get(str(at[-1]))
     if key is None:
-        raise _unknown(text, name, value)
+        raise _unknown(text, at, value, keys)
     try:
-        return key.read(value)
+        read = key.read(value)
     except Wrong as wrong:
-        path: Path = (name, *_item(wrong.item))
+        path: Path = (*at, *_item(wrong.item))
         mend = assignment(path, wrong.mend)
         if wrong.mend is attrs.NOTHING:
-            mend = assignment((name,), _default(key))
+            mend = assignment(at, _default(key))
         raise text.error(path, wrong.value if wrong.item else value, wrong.must, mend) from None
     except TemplateError as error:  # of `command`, and it begins with the command
         why = str(error).removeprefix(f"command {value!r}").lstrip(": ")
         must, _, mend = why.partition("; ")
-        raise text.error((name,), value, must, mend) from None
+        raise text.error(at, value, must, mend) from None
+    return tuple(_mounts(text, read)) if at == ("mount",) else read
+
+
+def _mounts(text: Text, tables: Any) -> Iterator[Mounting]:  # noqa: ANN401 - as readers.tables has them
+    paths: dict[str, int] = {}
+    for index, table in enumerate(tables):
+        at: Path = ("mount", index)
+        if index >= MOST_MOUNTS:
+            must = f"must not be more than {MOST_MOUNTS} mounts"
+            raise text.error(at, table, must, "give some a site of their own")
+        values: dict[str, Any] = {
+            name: _value(text, (*at, name), value, MOUNT_KEYS) for name, value in table.items()
+        }
+        if "path" not in values:
+            raise text.error(at, table, "must have a path", 'write path = "/api" there')
+        path, strip = values.pop("path"), values.pop("strip", True)
+        other = paths.setdefault(path, index)
+        if other != index:
+            raise text.error(
+                (*at, "path"), path, f"is the path of mount[{other}], too", "write another"
+            )
+        yield Mounting(path, strip, values)
 
 
 def _item(item: str) -> Path:
@@ -98,16 +123,21 @@ def _default(key: Key) -> object:
     return SETTINGS[key.setting].default if key.default is attrs.NOTHING else key.default
 
 
-def _unknown(text: Text, name: str, value: object) -> SiteFileError:
-    written = name.lower()
+def _unknown(text: Text, at: Path, value: object, keys: Mapping[str, Key]) -> SiteFileError:
+    written = str(at[-1]).lower()
     if written.upper() in SETTINGS and written not in KEYS and written not in _RENAMED:
         must = "is a setting of Luisito as a whole, and no key of a site"
-        return text.error((name,), value, must, f"write {written.upper()} in settings.py")
-    near = _RENAMED.get(written) or difflib.get_close_matches(written, KEYS, n=1, cutoff=0.0)[0]
+        return text.error(at, value, must, f"write {written.upper()} in settings.py")
+    near = _RENAMED.get(written, written)
+    if near in OF_SITES and near not in keys:
+        must = "is a key of a site, and of no mount"
+        return text.error(at, value, must, f"write {near} above all mounts, or remove it")
+    if near not in keys:
+        near = difflib.get_close_matches(written, keys, n=1, cutoff=0.0)[0]
     mend = f"write {near}, or remove it"
     try:
-        KEYS[near].read(value)
+        keys[near].read(value)
         mend = f"write {near} = {shown(value)}, or remove it"
     except (Wrong, TemplateError):
         pass
-    return text.error((name,), value, f"is no key; the nearest is {near}", mend)
+    return text.error(at, value, f"is no key; the nearest is {near}", mend)

@@ -12,6 +12,7 @@ import attrs
 
 from luisito.core.host import normalize
 from luisito.core.keeping import Keep
+from luisito.core.mounts import is_path
 from luisito.core.routing import Pattern
 from luisito.errors import BadHost
 from luisito.settings import values
@@ -184,6 +185,25 @@ def age(value: object) -> float | None:
     if seconds is not None and seconds < 1:
         raise Wrong(must, mend=1)
     return seconds
+
+
+def tables(value: object) -> tuple[dict[str, Any], ...]:
+    """Tables, each of which is read by itself."""
+    if isinstance(value, dict):
+        raise Wrong("must be a list of tables; write [[ ]] around its name", mend=[value])
+    if not isinstance(value, list) or not all(isinstance(one, dict) for one in value):
+        raise Wrong("must be a list of tables")
+    return tuple(value)
+
+
+def mount_path(value: object) -> str:
+    """The path prefix of a mount."""
+    if isinstance(value, str) and is_path(value):
+        return value
+    must = "must be a path like /api: letters, digits and - . _ after each slash, none at the end"
+    parts = re.sub(r"[^A-Za-z0-9._/-]", "", str(value)).split("/")
+    meant = "".join(f"/{part}" for part in parts if part.strip("."))
+    raise Wrong(must, mend=meant if is_path(meant) else "/api")
 
 
 def boolean(value: object) -> bool:

@@ -12,7 +12,7 @@ from luisito.core.template import WAYS, Template
 from luisito.settings.sites.table import NUMBERS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from luisito.settings import Settings
     from luisito.settings.sites.table import Site
@@ -107,13 +107,16 @@ def digest(run: Mapping[str, Any]) -> str:
 
 
 def public_record(
-    site: Site, run: Mapping[str, Any], workers: Mapping[str, Mapping[str, Any]]
+    site: Site,
+    run: Mapping[str, Any],
+    workers: Mapping[str, Mapping[str, Any]],
+    mounts: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """What the network process knows of a site: no command, no environment.
 
     Its values are those of JSON:
 
-    - site: its name; aliases, redirects, hosts: lists as in the file; default: whether it is that;
+    - site: its key; aliases, redirects, hosts: lists as in the file; default: whether it is that;
     - way: "port", "socket" or "fd" (core.template.way);
     - limits: those numbers that its file, its bases or its tenant's caps set, by their keys, None
       for no limit; rlimits are not among them;
@@ -124,15 +127,18 @@ def public_record(
       restart: as above, and stop_timeout in seconds, or None for that of the site;
     - waiting_page: whether browsers are shown a page while it wakes;
     - tenant: as in the run record, and path: of its file;
-    - digest: of the run record.
+    - digest: of the run record;
+    - mounts: the public records of its mounts; mounted: the path of one, or ""; strip: whether that
+      is taken off what is passed on.
 
     Args:
         site: that is meant.
         run: its run record.
         workers: those of its workers.
+        mounts: see above.
     """
     return {
-        "site": site.name,
+        "site": site.key,
         "aliases": list(site.aliases),
         "redirects": list(site.redirects),
         "hosts": list(site.hosts),
@@ -157,4 +163,7 @@ def public_record(
         "tenant": site.tenant,
         "path": site.path,
         "digest": digest(run),
+        "mounted": site.mounted,
+        "strip": site.strip,
+        "mounts": list(mounts),
     }

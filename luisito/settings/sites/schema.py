@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import attrs
 
-from luisito.settings.sites.table import KEYS, Key
+from luisito.settings.sites.table import KEYS, MOUNT_KEYS, Key
 from luisito.settings.sites.words import NONE, shown
 from luisito.settings.table import SETTINGS
 
@@ -24,7 +24,10 @@ def schema() -> dict[str, Any]:
         "title": "A site file of Luisito",
         "type": "object",
         "additionalProperties": False,
-        "properties": {name: _property(key) for name, key in KEYS.items()},
+        "properties": {
+            name: {**_property(key), "items": _MOUNTS} if name == "mount" else _property(key)
+            for name, key in KEYS.items()
+        },
     }
 
 
@@ -34,6 +37,14 @@ def _property(key: Key) -> dict[str, Any]:
     if key.default is not attrs.NOTHING and key.default is not None:
         found["default"] = key.default
     return found
+
+
+_MOUNTS: Final = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["path"],
+    "properties": {name: _property(key) for name, key in MOUNT_KEYS.items()},
+}
 
 
 def tables() -> str:

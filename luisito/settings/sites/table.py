@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import attrs
 
+from luisito.core.mounts import PATH, key_of
 from luisito.core.rlimits import LARGEST, UNITS
 from luisito.settings import limits, values, waking
 from luisito.settings.sites import readers
@@ -97,6 +98,8 @@ _HOSTS: Final = "Hosts"
 _USERS: Final = "Users and files"
 _POOL: Final = SETTINGS["STOP_TIMEOUT"].group
 
+MOST_MOUNTS: Final = 20
+
 _STRING: Final[Schema] = {"type": "string", "minLength": 1}
 _NAME: Final[Schema] = {"type": "string", "pattern": r"^[A-Za-z_][A-Za-z0-9_.-]*\$?$"}
 _ID: Final[Schema] = {"type": "integer", "minimum": 1, "maximum": 2**32 - 2}
@@ -164,9 +167,25 @@ def _several(pattern: str) -> Schema:
     return {"type": "array", "items": {"type": "string", "pattern": f"^{pattern}$"}}
 
 
+class Mounting(NamedTuple):
+    """A table in `mount`, checked.
+
+    Attributes:
+        path: the prefix.
+        strip: it is taken off what is passed on.
+        values: its other keys.
+    """
+
+    path: str
+    strip: bool
+    values: dict[str, Any]
+
+
 @attrs.frozen(kw_only=True)
 class Site:
-    """A site file with its bases, checked; made by `making.make` only. Times are in seconds.
+    """A site file with its bases, or one of its mounts, checked; made by `making.make` only.
+
+    Times are in seconds.
 
     What a setting says where the file does not is None here, and not in `given`; `records` puts
     both together.
@@ -179,6 +198,8 @@ class Site:
         given: the keys that the file or its bases set, or to which a tenant's caps give a value.
         way: "port", "socket" or "fd" (core.template.way).
         fixed: the beginning of `folder`, or of PROJECT_PATH, that the operator wrote.
+        mounted: the path that this is below, where it is one of the site's mounts; else "".
+        strip: that path is taken off what is passed on.
     """
 
     name: str
@@ -188,6 +209,8 @@ class Site:
     given: frozenset[str]
     way: str
     fixed: str
+    mounted: str = ""
+    strip: bool = True
 
     command: str | tuple[str, ...] | None = _part(
         "CMD_TPL",
@@ -252,6 +275,15 @@ class Site:
         "Files in `folder`, of which a change restarts the site, beside restart.txt and "
         'tmp/restart.txt: "*.py" is all such names in all folders below, "conf/*.ini" such paths.',
         {"type": "array", "items": {"type": "string", "pattern": "^[^/]"}},
+    )
+    mount: tuple[Mounting, ...] = _own(
+        readers.tables,
+        [],
+        _MAIN,
+        "list of tables",
+        "Other servers of the site, below paths: `path`, `strip`, and what is run there. Where one "
+        "says nothing else, it is as its site.",
+        {"type": "array", "maxItems": MOST_MOUNTS},
     )
     aliases: tuple[str, ...] = _own(
         readers.host_names,
@@ -431,10 +463,41 @@ class Site:
     )
     pids_max: int | None = _limit("PIDS_MAX", _whole(1))
 
+    @property
+    def key(self) -> str:
+        """What it is known by: the site's name, and the path of the mount."""
+        return key_of(self.name, self.mounted)
+
 
 KEYS: Final[Mapping[str, Key]] = {
     field.name: field.metadata[Key] for field in attrs.fields(Site) if Key in field.metadata
 }
+
+OF_SITES: Final = ("extends", "mount", "process", "aliases", "redirects", "hosts", "default")
+"""Keys that say nothing of a server."""
+
+MOUNT_KEYS: Final[Mapping[str, Key]] = {
+    "path": Key(
+        readers.mount_path,
+        None,
+        "",
+        _MAIN,
+        "path",
+        "The prefix of the paths that it answers for.",
+        {"type": "string", "pattern": f"^{PATH}$"},
+    ),
+    "strip": Key(
+        readers.boolean,
+        True,
+        "",
+        _MAIN,
+        "true or false",
+        "Whether that is taken off what its server is asked for, and told in X-Forwarded-Prefix.",
+        {"type": "boolean"},
+    ),
+    **{name: key for name, key in KEYS.items() if name not in OF_SITES},
+}
+"""The keys of a table in `mount`."""
 
 LIMITS: Final = tuple(
     name for name, key in KEYS.items() if key.capped and name not in ("rlimits", "keep")
