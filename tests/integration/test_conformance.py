@@ -21,7 +21,6 @@ import pytest
 from tests.harness import client, processes
 from tests.harness.http import BadResponse, BrokenOff, reader
 from tests.harness.server import PYTHON
-from tests.integration.test_sites import Sites
 
 CONFORMANCE = Path(__file__).parents[3] / "shared" / "conformance"
 FILES = ("llhttp", "gunicorn", "smuggler-default")
@@ -261,18 +260,9 @@ def check(each, heads):
     return [status for status, _from_origin, _nonce in answers], missing, faults
 
 
-@pytest.mark.parametrize("mounted", [False, True], ids=["one server", "mounts"])
-def test_requests(serve, mounted):
-    """FAULTS 11, 57: nothing malformed and no other number of requests reaches an origin.
-
-    With mounts, that of all sentinels is another one than that of the messages before them.
-    """
-    if mounted:
-        rest = 'default = true\n[[mount]]\npath = "/after"\n'
-        names = {**SETTINGS, "CMD_TPL": None, "ALLOWED_HOSTS": None}
-        server = Sites(serve, {"rest.example": rest}, names).server
-    else:
-        server = serve(SETTINGS)
+def test_requests(serve):
+    """FAULTS 11, 57: nothing malformed and no other number of requests reaches an origin."""
+    server = serve(SETTINGS)
     server.unchecked.add("malformed")  # judged below, with one exception
     todo = replays()
     faults, missing, sent, known = [], 0, 0, set()

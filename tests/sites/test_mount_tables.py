@@ -70,8 +70,8 @@ def test_what_it_leaves_out_is_as_its_site_says():
 def test_what_others_get_to_know():
     site, api, v1 = mounts(SITE)
     runs = [run_record(one, settings()) for one in (site, api, v1)]
-    told = [public_record(one, run) for one, run in zip((api, v1), runs[1:], strict=True)]
-    public = public_record(site, runs[0], told)
+    told = [public_record(one, run, {}) for one, run in zip((api, v1), runs[1:], strict=True)]
+    public = public_record(site, runs[0], {}, told)
     assert (public["site"], public["mounted"]) == ("shop.example", "")
     assert public["mounts"] == told
     assert [(one["site"], one["mounted"], one["strip"]) for one in told] == [
