@@ -247,6 +247,7 @@ def _directory(settings: Settings, hello: Hello) -> Directory:
 def _limits(settings: Settings) -> Limits:
     return Limits(
         max_servers=settings.max_servers,
+        max_memory=settings.max_memory,
         overlap=settings.overlap,
         max_starting=settings.max_starting,
         queue_limit=settings.queue_limit,

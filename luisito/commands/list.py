@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from luisito.commands.asking import add_command, tell
 from luisito.commands.common import add_json
 from luisito.commands.text import duration, table, user
-from luisito.core.text import visible
+from luisito.core.text import mebibytes, visible
 
 if TYPE_CHECKING:
     import argparse
@@ -15,9 +15,10 @@ if TYPE_CHECKING:
     from luisito.commands import Subparsers
 
 _HEAD: Final = (
-    "SITE", "STATE", "KEEP", "PID", "USER", "UP", "IDLE", "IN FLIGHT", "REQUESTS", "START", "WAY",
+    "SITE", "STATE", "KEEP", "PID", "USER", "UP", "IDLE", "IN FLIGHT", "REQUESTS", "MEMORY",
+    "START", "WAY",
 )  # fmt: skip
-_NUMBERS: Final = frozenset({"PID", "UP", "IDLE", "IN FLIGHT", "REQUESTS", "START"})
+_NUMBERS: Final = frozenset({"PID", "UP", "IDLE", "IN FLIGHT", "REQUESTS", "MEMORY", "START"})
 _LONGEST: Final = 200  # characters of an error
 
 
@@ -50,6 +51,7 @@ def _cells(row: dict[str, Any]) -> list[str]:
         duration(row["idle_seconds"]),
         str(row["in_flight"]),
         str(row["requests"]),
+        _memory(row.get("memory_bytes")),
         duration(row["start_seconds"]),
         _or_dash(row["way"]) if port is None else f"port {port}",
     ]
@@ -64,6 +66,10 @@ def _in_short(error: str) -> str:
     """An error in one line: of a server's output, the last one that says something."""
     first, *output = [line.strip() for line in error.split("\n") if line.strip()]
     return visible(" ".join([first, *output[-1:]]))[:_LONGEST]
+
+
+def _memory(size: int | None) -> str:
+    return "-" if size is None else mebibytes(size)
 
 
 def _or_dash(value: object) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from luisito.commands.asking import add_command, tell
 from luisito.commands.common import add_json
 from luisito.commands.text import duration
-from luisito.core.text import visible
+from luisito.core.text import mebibytes, visible
 
 if TYPE_CHECKING:
     import argparse
@@ -46,6 +46,7 @@ def _text(found: dict[str, Any]) -> str:
         ("runtime dir", found["runtime_dir"]),
         ("servers", f"{states} (MAX_SERVERS = {found['max_servers']})"),
         *_of_workers(found["workers"]),
+        ("memory", _memory(found)),
         ("waiting", f"{found['waiting']} for a server"),
         ("connections", connections),
         ("requests", requests),
@@ -60,6 +61,12 @@ def _of_workers(workers: dict[str, int]) -> list[tuple[str, str]]:
     """How many workers are in which state, where there are any."""
     counts = ", ".join(f"{count} {state}" for state, count in workers.items())
     return [("workers", counts)] if any(workers.values()) else []
+
+
+def _memory(found: dict[str, Any]) -> str:
+    limit = found.get("max_memory")
+    of = "" if limit is None else f" of {mebibytes(limit)} (MAX_MEMORY = {limit})"
+    return f"about {mebibytes(found.get('memory_bytes', 0))}{of}"
 
 
 def _of_files(found: dict[str, Any]) -> list[tuple[str, str]]:

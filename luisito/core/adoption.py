@@ -39,6 +39,7 @@ class Known:
         used_at: see there.
         signalled_at: when it was last sent a signal to end it; counts where it is STOPPING.
         said: of itself.
+        memory: as in Server.
     """
 
     site: str
@@ -52,6 +53,7 @@ class Known:
     used_at: float = 0.0
     signalled_at: float = 0.0
     said: Said = NOTHING_SAID
+    memory: int | None = None
 
 
 def take_in(known: Sequence[Known], fleet: Fleet, sites: Sites, now: float) -> list[Server]:
@@ -78,6 +80,8 @@ def take_in(known: Sequence[Known], fleet: Fleet, sites: Sites, now: float) -> l
         )
         server.leases, server.released, server.early = one.leases, one.released, one.early
         server.ready_at, server.used_at = min(one.ready_at, now), min(one.used_at, now)
+        serves = one.state in (State.READY, State.DRAINING)
+        fleet.memory.take_in(server, one.memory, ready=serves)
         if one.state is State.READY:
             awake[one.site] = number
         if one.current and one.state in (State.STARTING, State.READY):

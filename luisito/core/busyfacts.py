@@ -72,6 +72,7 @@ class BusyFacts(SiteFacts):
     def _take_back(self, server: Server, now: float, orders: list[Order]) -> None:
         server.leases -= 1
         if server.leases:
+            self._streams.limit(server)  # silent ones may be all that is left
             return
         if server.state is State.READY:
             self._fleet.unnoticed(server)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from luisito.core.clock import Clock
 from luisito.core.idle import Idle
 from luisito.core.lifecycle import Server, State, move
+from luisito.core.memory import Memory
 from luisito.core.wear import Wear
 
 if TYPE_CHECKING:
@@ -34,16 +35,19 @@ class Fleet:
         stopping: those that are STOPPING, with the time of the next SIGKILL.
         extended: those that start or stop and have asked for more time, with when it is over.
         wear: those that are READY and are to be replaced some time.
+        memory: what all of them take.
     """
 
     __slots__ = (
         "_gone_surplus", "_limits", "_next_id", "_surplus", "_told", "abandoned", "beside",
-        "by_id", "draining", "extended", "idle", "ready", "starting", "stopping", "unused", "wear",
+        "by_id", "draining", "extended", "idle", "memory", "ready", "starting", "stopping", "unused",
+        "wear",
     )  # fmt: skip
 
     def __init__(self, limits: Limits, random: Callable[[], float]) -> None:
         self._limits = limits
         self._next_id = 1
+        self.memory = Memory(limits.max_memory)
         self.by_id: dict[int, Server] = {}
         self.ready: dict[str, Server] = {}
         self.idle = Idle()
@@ -113,6 +117,7 @@ class Fleet:
         server.limits, server.due_at = limits, due_at
         server.state = move(server.state, State.STARTING)
         self.by_id[server.id] = server
+        self.memory.launch(server)
         self._watch_start(server)
         return server
 
@@ -185,6 +190,7 @@ class Fleet:
         """Make a server STOPPING."""
         surplus = server in self._surplus
         self._leave(server, State.STOPPING)
+        self.memory.stop(server)
         if surplus:
             self._surplus.discard(server)
             self._gone_surplus.add(server)
@@ -199,6 +205,7 @@ class Fleet:
 
     def remove(self, server: Server, state: State) -> None:
         """Forget a server, which is ABSENT or FAILED from now on."""
+        self.memory.remove(server, stopping=server.state is State.STOPPING)
         self._leave(server, state)
         self._surplus.discard(server)
         del self.by_id[server.id]
@@ -213,6 +220,14 @@ class Fleet:
             self._told, self.extended,
         ):  # fmt: skip
             memory.clear()
+        self.memory.clear()
+
+    def weigh(self, server: Server, size: int) -> bool:
+        """Note what a server takes, in bytes; tell once whether all may not take as much."""
+        if server.id not in self.by_id or server.state is State.STOPPING:
+            return False  # what it gives back soon, nobody need know
+        self.memory.weigh(server, size, ready=server.state is not State.STARTING)
+        return self.memory.outgrown(server)
 
     def overdue(self, now: float) -> list[Server]:
         """Tell which servers have reached their idle_timeout, the one that did first in front."""

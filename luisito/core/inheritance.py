@@ -68,6 +68,7 @@ def inherited(
         early: it was not ready yet when the lease was given, where `held` does not tell.
     """
     started = seconds(_number(row, "started")) or now
+    memory = row.get("memory")
     port, uid, way = row["port"], row["uid"], str(row["way"])
     ready = _number(row, "ready") > 0 or (bool(holders) and not early)
     known = Known(
@@ -85,6 +86,7 @@ def inherited(
             _number(row, "busy") > 0,
             seconds(_number(row, "extended")),
         ),
+        memory=memory if isinstance(memory, int) else None,
     )
     if held is not None:
         known = attrs.evolve(

@@ -165,6 +165,15 @@ class Leasing:
         """Tell how many servers are in each state that holds a slot."""
         return self._fleet.counts()
 
+    @property
+    def memory(self) -> int:
+        """Bytes that all servers take but for STOPPING ones, as measured or else expected."""
+        return self._fleet.memory.alive
+
+    def took(self) -> list[tuple[str, int]]:
+        """Tell what each site's server took when it was weighed last, for another pool."""
+        return self._fleet.memory.took()
+
     def server(self, site: str) -> Server | None:
         """Tell which server of a site is STARTING or READY."""
         record = self._sites.by_name.get(site)

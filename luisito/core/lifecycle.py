@@ -69,6 +69,7 @@ class Server:
         ready_at: when it became ready, likewise; 0.0 before.
         used_at: the latest of ready, last queued grant and last release, likewise.
         limits: of its site, as they were when it was last its site's server.
+        memory: bytes it took when that was last measured; None before.
         order: the order of idle servers that it stands in while it has no lease.
         due_at: while STARTING, it is not overdue before this, likewise.
         data: whatever the shell wants to keep beside it; the policy never looks.
@@ -81,6 +82,7 @@ class Server:
         "id",
         "leases",
         "limits",
+        "memory",
         "order",
         "ready_at",
         "released",
@@ -104,6 +106,7 @@ class Server:
         self.ready_at = 0.0
         self.used_at = now
         self.due_at = 0.0
+        self.memory: int | None = None
         self.data: Any = None
 
     def __repr__(self) -> str:

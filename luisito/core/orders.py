@@ -50,6 +50,7 @@ class Limits(SiteLimits):
 
     Attributes:
         max_servers: servers STARTING, READY or DRAINING at any time.
+        max_memory: bytes that these may take together, before another one is started; None is any.
         overlap: how many more may exist while others are STOPPING.
         max_rolling: how many more may exist for sites that roll, whose old server serves while the
             new one starts.
@@ -60,6 +61,7 @@ class Limits(SiteLimits):
     """
 
     max_servers: int = attrs.field(default=10, validator=ge(1))
+    max_memory: int | None = attrs.field(default=None, validator=optional(ge(1)))
     overlap: int = attrs.field(default=1, validator=ge(0))
     max_rolling: int = attrs.field(default=1, validator=ge(1))
     max_starting: int = attrs.field(default=4, validator=ge(1))
@@ -130,6 +132,13 @@ class EndStreams:
 
 
 @attrs.frozen
+class Exceeds:
+    """Say, once for each server, that `server` takes more than max_memory by itself."""
+
+    server: Server
+
+
+@attrs.frozen
 class Grant:
     """Give `waiter` a lease on `server`; it is counted already."""
 
@@ -154,7 +163,7 @@ class Refuse:
     detail: str
 
 
-Order = Spawn | Terminate | EndStreams | Kill | Grant | Refuse
+Order = Spawn | Terminate | EndStreams | Kill | Exceeds | Grant | Refuse
 
 NOTHING: Final[tuple[Order, ...]] = ()
 """What is to be done where nothing is; known by its identity."""

@@ -8,12 +8,12 @@ from luisito.core.adoption import take_in
 from luisito.core.busyfacts import BusyFacts
 from luisito.core.fleet import READY
 from luisito.core.lifecycle import Server, State
-from luisito.core.orders import NOTHING, Limits, Order, Refusal, Refuse
+from luisito.core.orders import NOTHING, Exceeds, Limits, Order, Refusal, Refuse
 from luisito.core.schedule import Schedule
 from luisito.core.sites import RETRY_AFTER, Failure, Waiting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from luisito.core.adoption import Known
     from luisito.core.backoff import BackOff
@@ -24,7 +24,9 @@ class Policy(BusyFacts):
 
     Always true, but for what is adopted: STARTING + READY + DRAINING <= max_servers + max_rolling,
     and with STOPPING <= max_servers + overlap + max_rolling. What goes beyond the sums without
-    max_rolling are new servers of sites that roll, and the old ones that go for them.
+    max_rolling are new servers of sites that roll, and the old ones that go for them. And none is
+    started for somebody who waits where, with it, those alive would take more than max_memory, or,
+    with all but `overlap` of those that are STOPPING, too; unless it is the only one.
 
     Facts about a server that has gone meanwhile are harmless. `now` is in seconds of a monotonic
     clock and never goes back. No operation grows with the number of servers, but for `adopt` and
@@ -149,6 +151,19 @@ class Policy(BusyFacts):
         self._keeping.put_off(server.site, now, until)
         return self._fill(now, orders)
 
+    def weighed(self, sizes: Mapping[Server, int], now: float) -> Sequence[Order]:
+        """Hear how many bytes of memory servers take.
+
+        Idle ones go as long as all together take more than max_memory, the least recently used
+        first, but not the last one. Busy ones are not ended for their memory.
+        """
+        orders: list[Order] = []
+        for server, size in sizes.items():
+            if self._fleet.weigh(server, size):
+                orders.append(Exceeds(server))
+        self._room.relieve(now, orders)
+        return self._fill(now, orders)
+
     # Facts about time
 
     def tick(self, now: float) -> Sequence[Order]:
@@ -197,6 +212,7 @@ class Policy(BusyFacts):
         now: float,
         waiting: Sequence[Waiting] = (),
         failures: Sequence[Failure] = (),
+        took: Sequence[tuple[str, int]] = (),
     ) -> tuple[Sequence[Server], Sequence[Order]]:
         """Take over what another pool had, before anybody asks for a server.
 
@@ -211,11 +227,13 @@ class Policy(BusyFacts):
             now: seconds.
             waiting: who waits, as `resign` told. All of them count before it is decided who goes.
             failures: what failed there (`failures`).
+            took: what sites took there (`took`).
 
         Returns:
             The servers in the same order; and what is to be done.
         """
         fleet, orders = self._fleet, list[Order]()
+        fleet.memory.remember(took)
         servers = take_in(known, fleet, self._sites, now)
         for server, each in zip(servers, known, strict=True):
             self._resume(server, each.said, now)
@@ -229,6 +247,7 @@ class Policy(BusyFacts):
             self._look_after(self._sites.by_name[server.site], now)
         self._keep_up(now)
         self._room.shrink(now, orders)
+        self._room.relieve(now, orders)
         return servers, self._fill(now, orders)
 
     def _keep_up(self, now: float) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from luisito.core.lifecycle import State
 from luisito.core.orders import EndStreams, Spawn, Terminate
+from luisito.core.text import mebibytes
 
 if TYPE_CHECKING:
     from luisito.core.busy import Busy
@@ -53,9 +54,12 @@ class Room:
         their places. Then for the sites that roll, which have room of their own.
 
         One victim makes room for one start. Without overlap the start then waits until the victim
-        is reaped, and no second one goes meanwhile, as the pool is one short.
+        is reaped, and no second one goes meanwhile, as the pool is one short. Where memory is
+        short it may take several victims, which go at once; where not all can be had yet, those
+        that can go first. All that are STOPPING, but for `overlap` of them, count in memory.
         """
         limits, fleet, streams = self._limits, self._fleet, self._streams
+        memory = fleet.memory
         self.stuck = False
         while self._parked:
             first = self._first()
@@ -63,8 +67,9 @@ class Room:
             full, crowded = fleet.full(reserved), fleet.crowded()
             if not fleet.fits() and (limits.overlap or not full):
                 break
-            if not full and not crowded:
-                if not fleet.fits(reserved):
+            if not full and not crowded and not memory.lacks(first):
+                waits = len(fleet.stopping) > limits.overlap and memory.awaits(first)
+                if waits or not fleet.fits(reserved):
                     break
                 self._spawn(first, now, orders)
                 continue
@@ -121,6 +126,19 @@ class Room:
             for waiter in waiters[server]:
                 self._sites.park(waiter, now)
             self.retire(server, reason, now, orders)
+
+    def relieve(self, now: float, orders: list[Order]) -> None:
+        """Let idle servers go until max_memory is kept, the least recently used first.
+
+        One stays, however much it takes.
+        """
+        memory, fleet = self._fleet.memory, self._fleet
+        while memory.over and fleet.alive > 1:
+            victim = fleet.idle.victim(now)
+            if victim is None:
+                break
+            reason = f"all take {mebibytes(memory.alive)}, and MAX_MEMORY is {memory.limit}"
+            self.terminate(victim, reason, now, orders)
 
     def retire(self, server: Server, reason: str, now: float, orders: list[Order]) -> None:
         """Let a server go: at once, or when its last lease is released.

@@ -88,9 +88,10 @@ class SiteFacts(Leasing):
     def removed(self, site: str, now: float) -> Sequence[Order]:
         """Hear that a site is no more: who waits is refused, and its server goes as in `stop`.
 
-        Its limits and failures are forgotten.
+        Its limits and failures are forgotten, and what its servers took.
         """
         self._sites.limit(site, None)
+        self._fleet.memory.forget(site)
         self._keeping.forget(site)
         record = self._sites.by_name.get(site)
         if record is None:

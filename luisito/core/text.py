@@ -1,4 +1,4 @@
-"""Text of whatever origin, made safe to show."""
+"""Text and figures for people: text of whatever origin made safe to show, amounts of memory."""
 
 from __future__ import annotations
 
@@ -11,3 +11,8 @@ def visible(text: str, kept: str = "") -> str:
         kept: characters that stay as they are.
     """
     return "".join(c if c.isprintable() or c in kept else ascii(c)[1:-1] for c in text)
+
+
+def mebibytes(size: int) -> str:
+    """Tell an amount of memory in bytes to a person."""
+    return f"{size / 2**20:,.0f} MiB"

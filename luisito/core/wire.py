@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from luisito.core import codec
 from luisito.errors import WireError
 
-VERSION = 5
+VERSION = 6
 MAX_MESSAGE = codec.MAX_MESSAGE
 MAX_DESCRIPTORS = 4
 MAX_TEXT = 4096  # characters of an error message
@@ -82,6 +82,7 @@ class Configure(NamedTuple):
     network_uid: int | None = None
     sites_dir: str | None = None
     settings_file: str | None = None  # where the text beside it was read, for messages
+    max_memory: int | None = None  # bytes of all servers; it says how often they are measured
 
 
 RUNS: Final = (
@@ -341,6 +342,12 @@ class Touched(NamedTuple):
     what: str
 
 
+class Memory(NamedTuple):
+    """What servers take: rows of `server` and `memory` in bytes."""
+
+    servers: list[dict[str, Scalar]]
+
+
 class Folder(NamedTuple):
     """Answers AskFolder; message says why when it does not exist or may not be used.
 
@@ -446,6 +453,7 @@ Fact = (
     | Failed
     | Exited
     | Touched
+    | Memory
     | Folder
     | Owns
     | Log
@@ -491,6 +499,7 @@ _FACTS: dict[str, type[Fact]] = {
     "failed": Failed,
     "exited": Exited,
     "touched": Touched,
+    "memory": Memory,
     "folder": Folder,
     "owns": Owns,
     "log": Log,

@@ -10,7 +10,7 @@ from twisted.logger import Logger
 
 from luisito.core.lease import Refused, Stream, Waiter
 from luisito.core.lifecycle import Server, State
-from luisito.core.orders import EndStreams, Grant, Kill, Refuse, Spawn, Terminate
+from luisito.core.orders import EndStreams, Exceeds, Grant, Kill, Refuse, Spawn, Terminate
 from luisito.core.policy import Policy
 from luisito.errors import NotFoundOut
 from luisito.pool.processes import Processes
@@ -244,6 +244,8 @@ class Pool(Processes):
                 stream.end_for_room(order.wanted_by)  # type: ignore[attr-defined]
         elif isinstance(order, Kill):
             self._kill(order.server)
+        elif isinstance(order, Exceeds):
+            self._exceeds(order.server)
 
     def _arm(self) -> None:
         due = self._policy.deadline()

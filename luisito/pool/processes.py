@@ -127,6 +127,11 @@ class Processes:
             self._journal.killing(start)
             self._spawner.signal(start.number, "KILL")
 
+    def _exceeds(self, server: Server) -> None:
+        start = self._of.get(server)
+        if start is not None:
+            self._journal.exceeds(start, self._policy.limits.max_memory)
+
     def _withdraw(self, server: Server, refused: Refused) -> None:
         waiter = self._early.pop(server, None)
         if waiter is not None:
@@ -284,6 +289,15 @@ class Processes:
         if start is not None and self._policy.server(start.server.site) is start.server:
             self._journal.touched(start, touched.what)
             self._carry_out(self._policy.changed(start.server.site, self._clock()))
+
+    def spawner_weighed(self, sizes: Mapping[int, int]) -> None:
+        """See process.client.Listener."""
+        known = {
+            start.server: size
+            for number, size in sizes.items()
+            if (start := self._starts.get(number)) is not None
+        }
+        self._carry_out(self._policy.weighed(known, self._clock()))
 
     def _gone(self, server: Server, orders: Sequence[Order]) -> None:
         self._carry_out(orders)

@@ -225,6 +225,8 @@ class Spawner(Questions):
             self._listener.spawner_exited(fact)
         elif isinstance(fact, wire.Touched):
             self._listener.spawner_touched(fact)
+        elif isinstance(fact, wire.Memory):
+            self._listener.spawner_weighed(_sizes(fact))
         elif isinstance(fact, wire.Yield | wire.Take | wire.NotReplaced | wire.Signalled):
             self._hear(fact, descriptors)
         elif isinstance(fact, wire.Refused):
@@ -316,3 +318,13 @@ class Spawner(Questions):
         self._reactor.removeWriter(self)
         self._drop_spare()
         self._outgoing.clear()
+
+
+def _sizes(fact: wire.Memory) -> dict[int, int]:
+    sizes: dict[int, int] = {}
+    for row in fact.servers:
+        server, size = row.get("server"), row.get("memory")
+        if not isinstance(server, int) or not isinstance(size, int):
+            raise WireError(f"memory: {row!r:.100} names no server and its bytes")
+        sizes[server] = size
+    return sizes

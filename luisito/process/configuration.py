@@ -75,6 +75,7 @@ def configuration(
         network_uid=network_user[0],
         sites_dir=settings.sites_dir,
         settings_file=file,
+        max_memory=settings.max_memory,
     )
 
 

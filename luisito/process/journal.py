@@ -10,7 +10,7 @@ from twisted.logger import Logger, LogLevel
 from luisito.core.background import went
 from luisito.core.ending import SOON, ending, suspicion
 from luisito.core.lifecycle import State
-from luisito.core.text import visible
+from luisito.core.text import mebibytes, visible
 
 if TYPE_CHECKING:
     from constantly import NamedConstant  # type: ignore[import-untyped]
@@ -57,6 +57,17 @@ class Journal:
             self._say(start, words, LogLevel.warn)
         else:
             self._say(start, f"stopping pid {start.pid}: {reason}")
+
+    def exceeds(self, start: Start, limit: int | None) -> None:
+        """It takes more than MAX_MEMORY by itself."""
+        memory = mebibytes(start.server.memory or 0)
+        self._say(
+            start,
+            f"pid {start.pid} takes {memory} by itself, more than MAX_MEMORY = {limit}: it runs"
+            " alone, and while it is busy other sites wait; raise MAX_MEMORY, or bound each server"
+            " by MEMORY_MAX",
+            LogLevel.warn,
+        )
 
     def killing(self, start: Start) -> None:
         """It is sent SIGKILL."""

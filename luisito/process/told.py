@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from luisito.core import wire
 
@@ -42,6 +42,9 @@ class Listener(Protocol):
 
     def spawner_touched(self, touched: wire.Touched) -> None:
         """Another server is to take the place of one that runs."""
+
+    def spawner_weighed(self, sizes: Mapping[int, int]) -> None:
+        """What servers take, in bytes, by their numbers."""
 
     def spawner_lost(self, reason: str) -> None:
         """The spawner has gone, and every server with it."""

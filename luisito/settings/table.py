@@ -141,6 +141,15 @@ class Settings:
         "servers",
         "How many servers may be starting or awake; the least recently used one goes first.",
     )
+    max_memory: int | None = _setting(
+        values.optional(limits.memory),
+        None,
+        _POOL,
+        "bytes",
+        "How much memory these may take together (docs/limits.md); above it idle ones go, the "
+        "least recently used first, and a request that would wake another site waits. None is no "
+        "limit.",
+    )
     overlap: int = _setting(
         values.whole(0),
         1,

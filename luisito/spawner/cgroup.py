@@ -124,9 +124,14 @@ class Cgroups:
 
     def pids(self, server: int) -> list[int] | None:
         """List all processes of a server; None where they have to be searched for."""
+        folder = self.closed(server)
+        return None if folder is None else cgroupfs.pids(folder)
+
+    def closed(self, server: int) -> str | None:
+        """Name the folder of a cgroup that no process can leave; None where there is none."""
         if server not in self._made or not self._exclusive or server in self._loose:
             return None
-        return cgroupfs.pids(self._path(server))
+        return self._path(server)
 
     def kill(self, server: int) -> None:
         """Kill all that is in a server's cgroup."""

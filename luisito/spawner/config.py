@@ -68,6 +68,7 @@ class Config:
         "log_keep",
         "log_max_size",
         "max_alive",
+        "max_memory",
         "min_uid",
         "network_gid",
         "network_uid",
@@ -154,6 +155,7 @@ class Config:
         self.runs = tuple(getattr(order, name) for name in wire.RUNS)
         self.runs_sites = tuple(getattr(order, name) for name in wire.RUNS_SITES)
         self.max_alive = order.max_servers + order.overlap + _ALIVE_TO_SPARE
+        self.max_memory = order.max_memory
         self.user = self._one_user()
         # Nobody but us may tell a child of a record: with site files none is given away.
         self.alike = self.user is not None and self.project_path is None and self.sites_dir is None

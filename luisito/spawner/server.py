@@ -49,6 +49,8 @@ class Server:
         started: when that was, in seconds of the monotonic clock.
         ready: it has been found to be ready.
         ipv6: and to listen on ::1.
+        memory: what it took when it was last weighed, in bytes; None before.
+        weighed_at: when that was, in seconds of the monotonic clock.
         stopping: it was told to stop.
         said: what it has said of itself last, as far as we were told.
     """
@@ -64,6 +66,7 @@ class Server:
         "ipv6",
         "left",
         "listener",
+        "memory",
         "notify",
         "output",
         "over_memory",
@@ -82,6 +85,7 @@ class Server:
         "uid",
         "user",
         "way",
+        "weighed_at",
         "worker",
     )  # fmt: skip
 
@@ -113,6 +117,8 @@ class Server:
         self.sweep_at: float | None = None
         self.told = False
         self.over_memory = False
+        self.memory: int | None = None
+        self.weighed_at = 0.0
         self._report = b""
         self._pause = FIRST_PAUSE
 
@@ -151,6 +157,7 @@ class Server:
             "busy_until": self.said.busy_until,
             "busy": int(self.said.busy),
             "extended": self.said.extended,
+            "memory": self.memory,
         }
 
     @property

@@ -22,9 +22,10 @@ from luisito.spawner.reserve import Reserve
 from luisito.spawner.server import Server
 from luisito.spawner.sites import encode_record, no_site
 from luisito.spawner.watchers import Watchers
+from luisito.spawner.weighing import Weighing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from luisito.core.siteindex import Row
     from luisito.spawner.cgroup import Cgroups
@@ -86,6 +87,7 @@ class Servers:
         self._workers: set[tuple[str, str]] = set()  # by site and name, of those that live
         self._watchers = Watchers(containment, poller)
         self._reserve = Reserve(runtime, containment, cgroups)
+        self._weighing = Weighing(self, helpers, poller)
         self._files = _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         self._files_most = sys.maxsize if hard == resource.RLIM_INFINITY else hard
         self._limits: rlimits.Limits = {}
@@ -115,6 +117,7 @@ class Servers:
         self._limits = {resource.RLIMIT_NOFILE: self._files, **rlimits.claim(config.rlimits)}
         if self._cgroups is not None:
             self._cgroups.limit(config.limits, exclusive=config.exclusive)
+        self._weighing.serve(config.max_memory)
         return self._reserve.serve(config, self._limits, outbox, chooser)
 
     # -- orders ----------------------------------------------------------------------------------
@@ -265,12 +268,7 @@ class Servers:
         if listed is not None:
             return listed
         pids = [server.pid, *tree.descendants(server.pid)] if server.code is None else []
-        known = self._by_pid.keys() | self._helpers.pids() | self._others()
-        known |= self._watchers.pids()
-        known.add(self._reserve.pid)
-        if self._chooser is not None:
-            known.add(self._chooser.pid)
-        orphans = [pid for pid in tree.children(self._containment.reaper) if pid not in known]
+        orphans = self.orphans()
         # One that hides its origin is still known by its user, where no other server has that.
         alone = server.uid is not None and all(
             other is server or other.uid not in (server.uid, None) for other in self._by_id.values()
@@ -280,6 +278,15 @@ class Servers:
             if theirs or tree.belongs(orphan, server.id, server.pid):
                 pids += [orphan, *tree.descendants(orphan)]
         return pids
+
+    def orphans(self) -> list[int]:
+        """List processes that are some server's though their parents have gone."""
+        known = self._by_pid.keys() | self._helpers.pids() | self._others()
+        known |= self._watchers.pids()
+        known.add(self._reserve.pid)
+        if self._chooser is not None:
+            known.add(self._chooser.pid)
+        return [pid for pid in tree.children(self._containment.reaper) if pid not in known]
 
     def listed(self, server: Server) -> list[int] | None:
         """List the processes of a server by its cgroup; None where they must be searched for.
@@ -295,14 +302,26 @@ class Servers:
         """Look a server up."""
         return self._by_id.get(server)
 
+    # -- for Weighing ----------------------------------------------------------------------------
+    @property
+    def living(self) -> Collection[Server]:
+        """All of them."""
+        return self._by_id.values()
+
+    def cgroup_of(self, server: Server) -> str | None:
+        """Name the folder of the cgroup that none of its processes can leave."""
+        return None if self._cgroups is None else self._cgroups.closed(server.id)
+
     # -- events ----------------------------------------------------------------------------------
     def readable(self, status: int) -> None:
-        """Read what a child reports, or what is told of a site's folder."""
+        """Read what a child reports, what is told of a site's folder, or what one weighs."""
         server = self._by_status.get(status)
         if server is not None:
             self._read_report(server)
         elif (touched := self._watchers.readable(status)) is not None:
             self.outbox.send(touched)
+        else:
+            self._weighing.readable(status)
 
     def _read_report(self, server: Server) -> None:
         while (status := server.status) >= 0:
@@ -367,7 +386,7 @@ class Servers:
         self._sweep(server, now)
 
     def tick(self, now: float) -> None:
-        """Go on killing where something was left; fork a spare when its time has come."""
+        """Go on killing where something was left; fork a spare, or weigh, when it is time."""
         for server in list(self._by_id.values()):
             if server.sweep_at is not None and now >= server.sweep_at:
                 self._sweep(server, now)
@@ -375,6 +394,7 @@ class Servers:
             self._cgroups.tick(now)
         if self._has_room():
             self._reserve.tick(now)
+        self._weighing.tick(now)
 
     def deadline(self) -> float | None:
         """Tell when tick is worth calling next."""
@@ -382,6 +402,8 @@ class Servers:
         if self._has_room() and (at := self._reserve.deadline()) is not None:
             due.append(at)
         if self._cgroups is not None and (at := self._cgroups.deadline()) is not None:
+            due.append(at)
+        if (at := self._weighing.deadline()) is not None:
             due.append(at)
         return min(due, default=None)
 

@@ -80,8 +80,15 @@ def belongs(pid: int, server: int, leader: int) -> bool:
         return False
     if state.session == leader:
         return True
+    return marked(pid) == server
+
+
+def marked(pid: int) -> int | None:
+    """Tell the server whose mark a process has inherited; None where there is none."""
     environ = b"\0" + read(f"/proc/{pid}/environ", _MAX_ENVIRON)
-    return f"\0{MARK}={server}\0".encode() in environ
+    _, found, rest = environ.partition(f"\0{MARK}=".encode())
+    number = rest.partition(b"\0")[0]
+    return int(number) if found and number.isdigit() else None
 
 
 def living(pids: list[int]) -> list[int]:

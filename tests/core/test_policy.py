@@ -10,7 +10,17 @@ import pytest
 from luisito.core.backoff import BackOff
 from luisito.core.keeping import NEVER_ENDED
 from luisito.core.lifecycle import Server, State
-from luisito.core.orders import NOTHING, EndStreams, Grant, Kill, Limits, Refuse, Spawn, Terminate
+from luisito.core.orders import (
+    NOTHING,
+    EndStreams,
+    Exceeds,
+    Grant,
+    Kill,
+    Limits,
+    Refuse,
+    Spawn,
+    Terminate,
+)
 from luisito.core.policy import Policy
 
 
@@ -24,6 +34,8 @@ def words(order):
             return f"end {len(streams)} of {server.site}{server.id} for {wanted_by}"
         case Kill(server):
             return f"kill {server.site}{server.id}"
+        case Exceeds(server):
+            return f"{server.site}{server.id} exceeds"
         case Grant(waiter, server):
             return f"grant {waiter} {server.site}{server.id}"
         case Refuse(waiter, refusal):
@@ -67,6 +79,11 @@ class Talk:
 
     def release(self, number):
         return self.hear(self.policy.release(self.servers[number], self.now))
+
+    def weighed(self, *sizes):
+        """Tell what servers take, by their numbers from 1; None of one that was not weighed."""
+        found = {self.servers[n]: size for n, size in enumerate(sizes, 1) if size is not None}
+        return self.hear(self.policy.weighed(found, self.now))
 
     def stop(self, site):
         return self.hear(self.policy.stop(site, self.now, "asked to"))

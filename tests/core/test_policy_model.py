@@ -15,8 +15,10 @@ from luisito.core.adoption import CHANGED, UNSEEN, Known
 from luisito.core.ending import SOON
 from luisito.core.keeping import NEVER_ENDED
 from luisito.core.lifecycle import Server, State
+from luisito.core.memory import FIRST_GUESS
 from luisito.core.orders import (
     EndStreams,
+    Exceeds,
     Grant,
     Kill,
     Limits,
@@ -37,6 +39,7 @@ SITES = [f"s{n}" for n in range(6)]
 LIMITS = st.builds(
     Limits,
     max_servers=st.integers(1, 5),
+    max_memory=st.sampled_from([None, None, 20, 100, 300]),
     overlap=st.integers(0, 3),
     max_rolling=st.integers(1, 2),
     max_starting=st.integers(1, 5),
@@ -102,6 +105,8 @@ class Process:
     own: float | None = None  # it holds a lease on itself until then
     extended: float = 0.0  # until when it has put off its timeout
     killed: bool = False
+    memory: int | None = None  # bytes, as measured last
+    charge: int = 0  # bytes that it counts with
     surplus: bool = False  # it is, or it was replaced, or it was to replace one
 
 
@@ -129,6 +134,8 @@ class PoolMachine(RuleBasedStateMachine):
         self.failed_at: dict[str, float] = {}
         self.closing = False
         self.steps = 0
+        self.took: dict[str, int] = {}  # what each site's server took when it was measured last
+        self.outgrown: set[Server] = set()
         self.over = (0, 0, 0, 0, 0)  # servers that were adopted beyond the bounds
 
     @initialize(limits=LIMITS, jitter=st.floats(0, 1))
@@ -245,6 +252,36 @@ class PoolMachine(RuleBasedStateMachine):
         surplus = min(len([p for p in living if p.surplus]), limits.max_rolling)
         return len(living) - surplus + self.held(site) >= limits.max_servers + limits.overlap
 
+    def memory(self, *states):
+        return sum(process.charge for process in self.some(*states))
+
+    def weigh(self, process, size):
+        process.memory = size
+        if process.state in {State.READY, State.DRAINING}:
+            process.charge = self.took[process.server.site] = size
+        else:
+            process.charge = max(process.charge, size)
+
+    def expected(self, site):
+        sizes = sorted(self.took.values())
+        return self.took.get(site, sizes[len(sizes) // 2] if sizes else FIRST_GUESS)
+
+    def short(self, site, *states):
+        """Tell whether a start would be too much for max_memory, beside those in some states."""
+        limit = self.limits.max_memory
+        if limit is None:
+            return False
+        return self.memory(*states) + min(self.expected(site), limit) > limit
+
+    def lacks(self, site):
+        """Tell whether a site needs memory that others must give up."""
+        return self.short(site, *ALIVE)
+
+    def awaits(self, site):
+        """Tell whether it needs some of those that are on their way out."""
+        several = len(self.some(State.STOPPING)) > self.limits.overlap
+        return several and self.short(site, *HOLDING)
+
     def surplus(self):
         return min(len([p for p in self.some(*ALIVE) if p.surplus]), self.limits.max_rolling)
 
@@ -310,6 +347,10 @@ class PoolMachine(RuleBasedStateMachine):
                 assert process.state is State.STOPPING
                 assert self.times_out(process) <= self.now
                 process.signalled, process.killed, process.extended = self.now, True, 0.0
+            case Exceeds():
+                assert self.of(order.server).memory > self.limits.max_memory
+                assert order.server not in self.outgrown, "said before"
+                self.outgrown.add(order.server)
             case Grant():
                 self.obey_grant(order)
             case Refuse():
@@ -323,6 +364,7 @@ class PoolMachine(RuleBasedStateMachine):
 
     def obey_spawn(self, server):
         process = Process(server, self.now, self.limits_of(server.site))
+        process.charge = self.expected(server.site)
         if self.awake(server.site):
             assert server.site in self.turns(), "nothing has changed"
             assert self.beside(server.site) is None
@@ -334,6 +376,8 @@ class PoolMachine(RuleBasedStateMachine):
             assert self.waits_for_room(server.site), "nobody asked for it, or others did before"
             assert self.room(server.site) == (False, False, True), "no room"
             assert not self.would_take_a_place(server.site), "a place that is held"
+            assert not self.lacks(server.site), "no memory"
+            assert not self.awaits(server.site), "no memory yet"
         self.processes.append(process)
 
     def obey_terminate(self, order):
@@ -350,7 +394,7 @@ class PoolMachine(RuleBasedStateMachine):
             wanted_by = order.reason.removeprefix(ROOM)
             full, crowded, fits = self.room(wanted_by)
             assert self.waits_for_room(wanted_by), "evicted for nobody"
-            assert full or crowded, "evicted though there was room"
+            assert full or crowded or self.lacks(wanted_by), "evicted though there was room"
             assert fits or (full and not self.limits.overlap), "evicted for no use yet"
             assert not self.ending(), "evicted though room was about to come"
             if process.state is State.READY:
@@ -372,6 +416,11 @@ class PoolMachine(RuleBasedStateMachine):
         elif order.reason.startswith("unused"):
             assert process in self.idle()
             assert process.used + process.limits.idle_timeout <= self.now
+        elif order.reason.startswith("all take"):
+            assert self.memory(*ALIVE) > self.limits.max_memory
+            assert len(self.some(*ALIVE)) > 1, "the last one"
+            assert process in self.victims()
+            assert process.used == self.victims()[0].used, "not the least recently used"
         elif order.reason.startswith("MAX_SERVERS"):
             if process.beside and not self.awake(site):
                 self.is_told_to_stop(process)
@@ -428,9 +477,9 @@ class PoolMachine(RuleBasedStateMachine):
         full, crowded, fits = self.room(order.wanted_by)
         assert self.waits_for_room(order.wanted_by)
         assert not self.is_never_ended(process)
-        assert full
+        assert full or self.lacks(order.wanted_by)
         assert not crowded
-        assert fits or not self.limits.overlap
+        assert fits or (full and not self.limits.overlap)
         assert not self.victims(), "an idle server would do"
         assert not self.abandoned(), "an abandoned start would do"
         assert not self.ending(), "one at a time"
@@ -476,8 +525,9 @@ class PoolMachine(RuleBasedStateMachine):
         site = self.next()
         if site is not None:
             full, crowded, fits = self.room(site)
-            blocked = full or crowded
-            assert blocked or self.would_take_a_place(site), "a start that could begin waits"
+            blocked = full or crowded or self.lacks(site)
+            waits = self.would_take_a_place(site) or self.awaits(site)
+            assert blocked or waits, "a start that could begin waits"
             if blocked and (fits or (full and not self.limits.overlap)) and not self.ending():
                 assert crowded or not self.victims(), "a victim was spared"
                 assert not self.abandoned(), "an abandoned start was spared"
@@ -604,6 +654,31 @@ class PoolMachine(RuleBasedStateMachine):
         self.waiters.remove(waiter)
         self.cancelled.add(waiter.name)
         self.obey(self.policy.cancelled(waiter.name, self.now))
+
+    @precondition(lambda self: self.some(*HOLDING))
+    @rule(data=st.data())
+    def weighed(self, data):
+        """Some are measured, those that have gone by now among them."""
+        sizes = data.draw(
+            st.dictionaries(
+                st.sampled_from(self.processes), st.sampled_from([1, 5, 30, 90, 150, 400])
+            )
+        )
+        for process, size in sizes.items():
+            if process.state in ALIVE:
+                self.weigh(process, size)
+        told = {process.server: size for process, size in sizes.items()}
+        self.obey(self.policy.weighed(told, self.now))
+        limit = self.limits.max_memory
+        for process in sizes:
+            if limit is not None and process.state in ALIVE and process.memory > limit:
+                assert process.server in self.outgrown
+        self.assert_memory_is_kept()
+
+    def assert_memory_is_kept(self):
+        limit = self.limits.max_memory
+        if limit is not None and self.memory(*ALIVE) > limit and len(self.some(*ALIVE)) > 1:
+            assert not self.victims(), "more than max_memory, and a victim was spared"
 
     @precondition(lambda self: self.some(State.STARTING))
     @rule(data=st.data(), early=st.booleans())
@@ -902,6 +977,7 @@ class PoolMachine(RuleBasedStateMachine):
         self.own.pop(site, None)
         self.kept.pop(site, None)
         self.pinned.discard(site)
+        self.took.pop(site, None)
         waiters = self.queue(site)
         orders = self.policy.removed(site, self.now)
         refused = [o.waiter for o in orders if isinstance(o, Refuse)]
@@ -993,6 +1069,8 @@ class PoolMachine(RuleBasedStateMachine):
         assert [one.since for one in told] == [w.since if w in parked else None for w in waiting]
         self.processes = data.draw(st.permutations(self.some(*HOLDING)))
         self.limits = limits = limits or self.limits
+        took = self.policy.took()
+        assert dict(took) == self.took
         self.policy = Policy(limits, lambda: self.jitter)
         never = [*self.pinned, *self.kept]
         for site in never[max(0, limits.max_servers - 1) :]:
@@ -1010,8 +1088,12 @@ class PoolMachine(RuleBasedStateMachine):
             for p, one in zip(self.processes, known, strict=True)
             if p.state in ALIVE and p not in still and not self.stays(p, one, known, still)
         }
+        for process in sorted(self.processes, key=lambda p: p.spawned):
+            process.charge = self.expected(process.server.site)
+            if process.memory is not None:
+                self.weigh(process, process.memory)
         self.rolls.clear()
-        servers, orders = self.policy.adopt(known, self.now, told, failures)
+        servers, orders = self.policy.adopt(known, self.now, told, failures, took)
         for process, one, server in zip(self.processes, known, servers, strict=True):
             assert server.site == process.server.site
             process.server, process.abandoned, process.ending = server, None, False
@@ -1042,6 +1124,7 @@ class PoolMachine(RuleBasedStateMachine):
         assert not over or all(self.queue(p.server.site) for p in unused)
         self.over = self.excess()
         self.obey(orders)
+        self.assert_memory_is_kept()
 
     def is_beside(self, process):
         return process is self.beside(process.server.site)
@@ -1086,6 +1169,7 @@ class PoolMachine(RuleBasedStateMachine):
             process.used,
             process.signalled,
             said,
+            process.memory,
         )
 
     def drain_what_is_over(self):
@@ -1128,6 +1212,7 @@ class PoolMachine(RuleBasedStateMachine):
         assert counts == {state: len(self.some(state)) for state in HOLDING}
         assert [p.server.state for p in self.processes] == [p.state for p in self.processes]
         assert [p.server.leases for p in self.processes] == [p.leases for p in self.processes]
+        assert self.policy.memory == self.memory(*ALIVE)
         assert self.policy.waiting == len(self.waiters)
         assert len(self.waiters) <= self.limits.queue_total
         ready = Counter(p.server.site for p in self.some(State.READY))

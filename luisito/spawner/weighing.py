@@ -1,0 +1,114 @@
+"""When servers are weighed: now and then, by a helper, whose answer is passed on."""
+
+from __future__ import annotations
+
+import os
+import select
+import time
+from typing import TYPE_CHECKING
+
+from luisito.core import wire
+from luisito.spawner.scales import Load, weigh
+
+if TYPE_CHECKING:
+    from luisito.spawner.helpers import Helpers
+    from luisito.spawner.servers import Servers
+
+_PAUSE = 3.0  # seconds from one time to the next, where MAX_MEMORY is to be kept
+_LONG_PAUSE = 60.0  # the same where it only shows
+_SHARE = 20  # a pause is at least so many times as long as what it follows: 5 % of a core
+_AT_WORK = 3.0  # seconds after which a helper leaves the rest to the next one
+_NICE = 19  # the kernel lets everybody else go first (setpriority(2))
+
+
+class Weighing:
+    """Has the memory of all servers measured; nothing in it waits.
+
+    Args:
+        servers: that are weighed.
+        helpers: who do it.
+        poller: where their answers are waited for.
+    """
+
+    __slots__ = ("_at", "_began", "_helpers", "_pause", "_poller", "_read", "_rest", "_servers")
+
+    def __init__(self, servers: Servers, helpers: Helpers, poller: select.poll) -> None:
+        self._servers, self._helpers, self._poller = servers, helpers, poller
+        self._pause = _LONG_PAUSE
+        self._at: float | None = None  # None: there is nothing to weigh
+        self._began = 0.0
+        self._read = -1  # the end of the pipe that the helper writes to
+        self._rest = b""
+
+    def serve(self, max_memory: int | None) -> None:
+        """Take the pace that a setting asks for."""
+        self._pause = _LONG_PAUSE if max_memory is None else _PAUSE
+        if self._at is not None:
+            self._at = min(self._at, time.monotonic() + self._pause)
+
+    def tick(self, now: float) -> None:
+        """Begin when it is time."""
+        if self._read >= 0:
+            return
+        if not self._servers.living:
+            self._at = None
+        elif self._at is None:
+            self._at = now + self._pause
+        elif now >= self._at:
+            self._begin(now)
+
+    def deadline(self) -> float | None:
+        """Tell when tick is worth calling next."""
+        return None if self._read >= 0 else self._at
+
+    def readable(self, descriptor: int) -> None:
+        """Read what the helper writes, where the descriptor is its."""
+        if descriptor != self._read:
+            return
+        data = os.read(descriptor, 1 << 16)
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        self._note(lines)
+        if not data:
+            self._end()
+
+    def _note(self, lines: list[bytes]) -> None:
+        now, rows = time.monotonic(), list[dict[str, wire.Scalar]]()
+        for line in lines:
+            number, size = map(int, line.split())
+            server = self._servers.get(number)
+            if server is not None:
+                server.memory, server.weighed_at = size, now
+                rows.append({"server": number, "memory": size})
+        most = wire.SERVERS_IN_A_MESSAGE
+        for at in range(0, len(rows), most):
+            self._servers.outbox.send(wire.Memory(rows[at : at + most]))
+
+    def _begin(self, now: float) -> None:
+        servers = self._servers
+        waiting = [each for each in servers.living if each.code is None and not each.stopping]
+        waiting.sort(key=lambda each: each.weighed_at)  # first who has waited longest
+        loads = [Load(each.id, each.pid, each.uid, servers.cgroup_of(each)) for each in waiting]
+        # Asked of the kernel by the helper, but it is for us to say which children are no orphans.
+        orphans = servers.orphans
+        read, write = os.pipe2(os.O_CLOEXEC)
+
+        def work() -> None:
+            os.nice(_NICE)
+            for number, size in weigh(loads, orphans()):
+                os.write(write, b"%d %d\n" % (number, size))
+                if time.monotonic() > now + _AT_WORK:
+                    break
+
+        self._began, self._read, self._rest = now, read, b""
+        self._poller.register(read, select.POLLIN)
+        try:
+            self._helpers.run(work, failed=lambda _message: None)
+        finally:
+            os.close(write)
+
+    def _end(self) -> None:
+        self._poller.unregister(self._read)
+        os.close(self._read)
+        self._read = -1
+        now = time.monotonic()
+        self._at = now + max(self._pause, _SHARE * (now - self._began))
