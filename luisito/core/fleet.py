@@ -40,8 +40,8 @@ class Fleet:
 
     __slots__ = (
         "_gone_surplus", "_limits", "_next_id", "_surplus", "_told", "abandoned", "beside",
-        "by_id", "draining", "extended", "idle", "memory", "ready", "starting", "stopping", "unused",
-        "wear",
+        "by_id", "draining", "extended", "idle", "memory", "ready", "starting", "stopping",
+        "unused", "wear",
     )  # fmt: skip
 
     def __init__(self, limits: Limits, random: Callable[[], float]) -> None:

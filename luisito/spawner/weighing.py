@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from luisito.spawner.helpers import Helpers
     from luisito.spawner.servers import Servers
 
+_FIRST = 1.0  # seconds from the first start to the first time, where MAX_MEMORY is to be kept
 _PAUSE = 3.0  # seconds from one time to the next, where MAX_MEMORY is to be kept
 _LONG_PAUSE = 60.0  # the same where it only shows
 _SHARE = 20  # a pause is at least so many times as long as what it follows: 5 % of a core
@@ -53,7 +54,7 @@ class Weighing:
         if not self._servers.living:
             self._at = None
         elif self._at is None:
-            self._at = now + self._pause
+            self._at = now + (self._pause if self._pause > _PAUSE else _FIRST)
         elif now >= self._at:
             self._begin(now)
 

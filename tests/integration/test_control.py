@@ -149,7 +149,10 @@ def test_list_is_a_table_for_people(serve):
         busy.reset()
     assert (done.returncode, done.stderr) == (0, "")
     head, first, second = done.stdout.splitlines()
-    assert " ".join(head.split()) == "SITE STATE KEEP PID USER UP IDLE IN FLIGHT REQUESTS START WAY"
+    assert (
+        " ".join(head.split())
+        == "SITE STATE KEEP PID USER UP IDLE IN FLIGHT REQUESTS MEMORY START WAY"
+    )
     assert first.split()[:2] == ["a.localhost", "awake"]
     assert " port 2" in first
     assert head.index("STATE") == first.index("awake") == second.index("awake")
