@@ -11,7 +11,8 @@ from luisito.core import codec
 from luisito.core.lifecycle import State
 from luisito.errors import WireError
 
-VERSION = 2
+VERSION = 3
+SITES_IN_A_MESSAGE = 200
 MAX_TEXT = 4096  # characters of a reason, or of a server's last output
 
 _STATES = tuple(
@@ -81,6 +82,12 @@ class Failed(NamedTuple):
     until: int
     times: int
     forget_at: int
+
+
+class Took(NamedTuple):
+    """What sites took when they were weighed last: rows of `site` and `memory` in bytes."""
+
+    sites: list[dict[str, codec.Scalar]]
 
 
 class Handed(NamedTuple):
@@ -154,7 +161,18 @@ class Withdrawn(NamedTuple):
 
 
 Told = (
-    Begin | Held | Lent | Failed | Want | Handed | Unwant | Connected | Answered | Released | Client
+    Begin
+    | Held
+    | Lent
+    | Failed
+    | Took
+    | Want
+    | Handed
+    | Unwant
+    | Connected
+    | Answered
+    | Released
+    | Client
 )
 Reply = Granted | Refused | Withdrawn
 
@@ -163,6 +181,7 @@ _TOLD: dict[str, type[Told]] = {
     "held": Held,
     "lent": Lent,
     "failed": Failed,
+    "took": Took,
     "want": Want,
     "handed": Handed,
     "unwant": Unwant,
@@ -217,3 +236,18 @@ def micros(seconds: float) -> int:
 def seconds(micros: int) -> float:
     """Tell a time of a message in seconds."""
     return micros / 1e6
+
+
+def sizes(told: Took) -> list[tuple[str, int]]:
+    """Read the rows of a message.
+
+    Raises:
+        WireError: one of them is no site with its bytes.
+    """
+    found = []
+    for row in told.sites:
+        site, size = row.get("site"), row.get("memory")
+        if not isinstance(site, str) or not isinstance(size, int):
+            raise WireError(f"took: {row!r:.100} names no site and its bytes")
+        found.append((site, size))
+    return found

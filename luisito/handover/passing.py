@@ -96,7 +96,8 @@ def take_over(
     servers = [_inherited(row, now, predecessors) for row in rows if row["worker"] is None]
     waiting = [one for each in predecessors for one in each.waiting()]
     failures = [one for each in predecessors for one in each.failures]
-    yield pool.adopt(servers, last, waiting, failures)
+    took = [one for each in predecessors for one in each.took]
+    yield pool.adopt(servers, last, waiting, failures, took)
     if servers:
         _log.info("Took over {count} app servers", count=len(servers))
     workers = [row for row in rows if row["worker"] is not None]

@@ -93,6 +93,7 @@ class Predecessor:
     Attributes:
         held: what it has told of servers, by number.
         lent: the leases that it holds on servers of which it knows no more, likewise.
+        took: what its sites took when they were weighed last, in bytes.
         failures: the sites that it had left alone for a while, and still would be.
         told: is called back when that is all of it, as far as it could be told. After that nothing
             more is heard until `go_on`.
@@ -116,6 +117,7 @@ class Predecessor:
         self._ask, self._refusal, self._client = ask, refusal, client
         self._runs = runs
         self.failures: list[Failure] = []
+        self.took: list[tuple[str, int]] = []
         self.held: dict[int, Held] = {}
         self.lent: dict[int, list[Lent]] = {}
         self.told: Deferred[None] = Deferred()
@@ -229,6 +231,8 @@ class Predecessor:
             self.lent.setdefault(told.server, []).append(told)
         elif isinstance(told, handover.Failed):
             self._failed(told)
+        elif isinstance(told, handover.Took):
+            self.took += handover.sizes(told)
         elif isinstance(told, handover.Want):
             self._is_new(told, self._wanted)
             self._wanted[told.waiter] = told

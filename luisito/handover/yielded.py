@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from twisted.internet.interfaces import IDelayedCall
 
+    from luisito.core.codec import Scalar
     from luisito.core.lease import Stream, Waiter
     from luisito.core.orders import Order
     from luisito.core.sites import Failure
@@ -160,6 +161,13 @@ class Yielded:
         self._pair.send(
             handover.Failed(failure.site, self._runs, detail, until, failure.times, forget_at)
         )
+
+    def took(self, sizes: Sequence[tuple[str, int]]) -> None:
+        """See Heir."""
+        rows: list[dict[str, Scalar]] = [{"site": site, "memory": size} for site, size in sizes]
+        most = handover.SITES_IN_A_MESSAGE
+        for at in range(0, len(rows), most):
+            self._pair.send(handover.Took(rows[at : at + most]))
 
     def waits(self, site: str, waiter: Waiter, since: float | None) -> None:
         """See Heir."""

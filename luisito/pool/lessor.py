@@ -85,5 +85,8 @@ class Heir(Protocol):
     def failed(self, failure: Failure) -> None:
         """A site whose starts have failed."""
 
+    def took(self, sizes: Sequence[tuple[str, int]]) -> None:
+        """What sites took when they were weighed last, in bytes; that of the last one last."""
+
     def waits(self, site: str, waiter: Waiter, since: float | None) -> None:
         """Somebody waits for a lease on a site's server; see core.sites.Waiting."""

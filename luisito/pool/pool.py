@@ -162,6 +162,7 @@ class Pool(Processes):
             heir.hold(start, self._early.get(start.server))
         for failure in self._policy.failures():
             heir.failed(failure)
+        heir.took(self._policy.took())
         waiting = self._policy.resign()
         for start in self._starts.values():
             start.let_go()

@@ -145,6 +145,7 @@ class Processes:
         last: int,
         waiting: Sequence[Waiting] = (),
         failures: Sequence[SiteFailure] = (),
+        took: Sequence[tuple[str, int]] = (),
     ) -> Deferred[None]:
         """Takes over what another process had, before anybody asks for a server.
 
@@ -153,13 +154,14 @@ class Processes:
             last: the highest number that a server has had.
             waiting: who waits for one.
             failures: the sites whose starts have failed.
+            took: what sites took when they were weighed last.
 
         Returns:
             Is called back once they are as if we had started them.
         """
         self._last = last
         adopted, orders = self._policy.adopt(
-            [one.known for one in servers], self._clock(), waiting, failures
+            [one.known for one in servers], self._clock(), waiting, failures, took
         )
         waited_for: list[Deferred[None]] = []
         for one, server in zip(servers, adopted, strict=True):

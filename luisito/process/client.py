@@ -226,7 +226,7 @@ class Spawner(Questions):
         elif isinstance(fact, wire.Touched):
             self._listener.spawner_touched(fact)
         elif isinstance(fact, wire.Memory):
-            self._listener.spawner_weighed(_sizes(fact))
+            self._listener.spawner_weighed(sizes_of(fact))
         elif isinstance(fact, wire.Yield | wire.Take | wire.NotReplaced | wire.Signalled):
             self._hear(fact, descriptors)
         elif isinstance(fact, wire.Refused):
@@ -320,7 +320,12 @@ class Spawner(Questions):
         self._outgoing.clear()
 
 
-def _sizes(fact: wire.Memory) -> dict[int, int]:
+def sizes_of(fact: wire.Memory) -> dict[int, int]:
+    """Tell the bytes that each server takes, by its number.
+
+    Raises:
+        WireError: a row names no server and its bytes.
+    """
     sizes: dict[int, int] = {}
     for row in fact.servers:
         server, size = row.get("server"), row.get("memory")

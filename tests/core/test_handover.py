@@ -18,6 +18,7 @@ TOLD = [
     handover.Want(1, "a.example", None),
     handover.Want(1, "a.example", 5),
     handover.Failed("a.example", "digest", "it ended", 5, 1, 9),
+    handover.Took([{"site": "a.example", "memory": 5}]),
     handover.Handed(),
     handover.Unwant(1),
     handover.Connected(1),
@@ -87,3 +88,14 @@ def test_times_are_kept_to_the_microsecond(time):
 
 def test_no_time_is_before_the_clock_began():
     assert handover.micros(-1.0) == 0
+
+
+def test_what_sites_took_is_read():
+    rows = [{"site": "a", "memory": 5}, {"site": "b", "memory": 0}]
+    assert handover.sizes(handover.Took(rows)) == [("a", 5), ("b", 0)]
+
+
+@pytest.mark.parametrize("row", [{}, {"site": "a"}, {"site": "a", "memory": None}, {"memory": 1}])
+def test_a_row_without_a_site_and_its_bytes_is_refused(row):
+    with pytest.raises(WireError, match="names no site and its bytes"):
+        handover.sizes(handover.Took([row]))

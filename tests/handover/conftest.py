@@ -224,6 +224,9 @@ class Nobody:
     def failed(self, failure):
         pass
 
+    def took(self, sizes):
+        pass
+
     def waits(self, site, waiter, since):
         pass
 

@@ -317,6 +317,19 @@ def test_a_site_that_has_failed_is_left_alone_as_long_as_the_same_would_be_run(w
     assert (after.until, after.forget_at) == pytest.approx(times, abs=1e-5)
 
 
+def test_the_next_knows_what_sites_took_that_sleep_by_now(world):
+    one = world()
+    first = one.net()
+    for number, site in enumerate(["a.test", "b.test"], 1):
+        lease = first.lease(site)
+        first.pool.spawner_weighed({first.pool.number(lease): 5000 * number, 999: 1})
+        first.release(lease)
+        first.pool.stop(site, "asked to")
+    one.until(lambda: not first.policy.servers)
+    second = one.succeed(first)
+    assert second.policy.took() == [("a.test", 5000), ("b.test", 10000)]
+
+
 # Servers that stop
 
 

@@ -11,8 +11,8 @@ from twisted.internet.task import deferLater
 from twisted.logger import capturedLogs
 
 from luisito.core import wire
-from luisito.errors import SettingsError, SpawnerLost
-from luisito.process.client import Spawner
+from luisito.errors import SettingsError, SpawnerLost, WireError
+from luisito.process.client import Spawner, sizes_of
 from luisito.process.handshake import how_started
 from luisito.process.launch import Launched, launch
 from luisito.spawner import channel
@@ -49,6 +49,9 @@ class Notes:
 
     def spawner_exited(self, exited):
         self.note("exited", *exited)
+
+    def spawner_weighed(self, sizes):
+        self.note("weighed", sizes)
 
     def spawner_lost(self, reason):
         self.note("lost", reason)
@@ -143,6 +146,21 @@ def test_a_life(world):
     one.until(lambda: len(one.notes.facts) == 3)
     assert one.notes.facts[2] == ("exited", 1, None, 15, None, False)
     os.fstat(one.listener.fileno())  # is still ours
+
+
+def test_what_servers_take(world):
+    one = world(max_memory=1 << 30)
+    one.spawner.start(1, "a.example", None, one.listener.fileno())
+    one.until(lambda: "weighed" in one.notes.names(), 20.0)
+    (sizes,) = one.notes.facts[-1][1:]
+    assert list(sizes) == [1]
+    assert 10_000 < sizes[1] < 10 << 20
+
+
+@pytest.mark.parametrize("row", [{}, {"server": 1}, {"server": 1, "memory": "x"}])
+def test_a_row_of_no_servers_memory_is_refused(row):
+    with pytest.raises(WireError, match="names no server and its bytes"):
+        sizes_of(wire.Memory([row]))
 
 
 def readable(descriptor):

@@ -150,6 +150,7 @@ def test_list(network):
             "busy_until": 0 if server == 1 else 5_000_000,
             "busy": int(server == 2),
             "extended": 0 if server == 1 else 7_000_000,
+            "memory": None,
         }
         for server in (1, 2)
     ]

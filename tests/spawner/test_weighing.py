@@ -2,7 +2,10 @@
 
 import mmap
 import os
+import subprocess
 import time
+
+import pytest
 
 from luisito.core import wire
 from luisito.spawner import scales, tree
@@ -46,6 +49,15 @@ for _ in range(2):
         time.sleep(1000)
 time.sleep(1000)
 """
+
+
+@pytest.fixture
+def child():
+    """The pid of a process that has taken 30 MB."""
+    with subprocess.Popen([*PYTHON, TAKES, "30"], stdout=subprocess.PIPE) as process:
+        process.stdout.readline()
+        yield process.pid
+        process.kill()
 
 
 def weighed(network, server):
@@ -118,11 +130,10 @@ def test_a_cgroup_without_what_can_be_given_back(tmp_path):
     assert list(scales.weigh([load], [])) == [(7, 6000)]
 
 
-def test_a_cgroup_that_does_not_count_memory(tmp_path):
-    load = Load(7, os.getpid(), None, str(tmp_path))
-    ((number, size),) = scales.weigh([load], [])
+def test_a_cgroup_that_does_not_count_memory(tmp_path, child):
+    ((number, size),) = scales.weigh([Load(7, child, None, str(tmp_path))], [])
     assert number == 7
-    assert size > 5 * MB
+    assert size > 30 * MB
 
 
 def test_what_has_gone_takes_nothing():
@@ -137,13 +148,13 @@ def test_what_has_gone_takes_nothing():
     assert list(scales.weigh([Load(7, child, None, None)], [child])) == [(7, 0)]
 
 
-def test_what_may_not_be_read_counts_with_all_that_it_has_mapped(monkeypatch):
+def test_what_may_not_be_read_counts_with_all_that_it_has_mapped(monkeypatch, child):
     real = tree.read
 
     def read(path, limit=1 << 16):
         return b"" if path.endswith("/smaps_rollup") else real(path, limit)
 
+    ((_, share),) = scales.weigh([Load(7, child, None, None)], [])
     monkeypatch.setattr(scales.tree, "read", read)
-    ((_, size),) = scales.weigh([Load(7, os.getpid(), None, None)], [])
-    resident = int(real("/proc/self/statm").split()[1]) * mmap.PAGESIZE
-    assert abs(size - resident) < 4 * MB
+    ((_, size),) = scales.weigh([Load(7, child, None, None)], [])
+    assert size == int(real(f"/proc/{child}/statm").split()[1]) * mmap.PAGESIZE > share
