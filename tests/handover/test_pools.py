@@ -322,7 +322,8 @@ def test_the_next_knows_what_sites_took_that_sleep_by_now(world):
     first = one.net()
     for number, site in enumerate(["a.test", "b.test"], 1):
         lease = first.lease(site)
-        first.pool.spawner_weighed({first.pool.number(lease): 5000 * number, 999: 1})
+        started = first.pool.start_of(first.server(site))
+        first.pool.spawner_weighed({started.number: 5000 * number, 999: 1})
         first.release(lease)
         first.pool.stop(site, "asked to")
     one.until(lambda: not first.policy.servers)
