@@ -93,6 +93,7 @@ class Process:
     state: State = State.STARTING
     leases: int = 0
     used: float = 0.0
+    touched: float = 0.0  # the last release, of a lease that was no use too
     ready: float = 0.0
     early: bool = False
     signalled: float = 0.0  # the last TERM or KILL
@@ -509,6 +510,11 @@ class PoolMachine(RuleBasedStateMachine):
         self.answers[name] += 1
         self.waiters = [w for w in self.waiters if w.name != name]
 
+    @staticmethod
+    def seen_at(process):
+        """Tell when it is looked at again that had other leases than of streams a moment ago."""
+        return max(process.used, process.touched) + GLANCE
+
     def settle(self):
         """Hold what must be true after each fact."""
         self.steps += 1
@@ -532,7 +538,7 @@ class PoolMachine(RuleBasedStateMachine):
                 assert crowded or not self.victims(), "a victim was spared"
                 assert not self.abandoned(), "an abandoned start was spared"
                 if not crowded:
-                    ripe = [max(self.ripe_at(p), p.used + GLANCE) for p in self.ripe()]
+                    ripe = [max(self.ripe_at(p), self.seen_at(p)) for p in self.ripe()]
                     assert all(at > self.now for at in ripe), "silent streams were spared"
         for process in self.some(State.STARTING):
             if process.early and self.queue(process.server.site):
@@ -852,6 +858,7 @@ class PoolMachine(RuleBasedStateMachine):
         if self.requests(process) == len(process.streams):
             self.policy.stream_over(process.server, process.streams.pop(0), self.now)
         process.leases -= 1
+        process.touched = self.now
         if unnoticed:
             if process.state is not State.READY:
                 process.used = self.now

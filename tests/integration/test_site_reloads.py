@@ -38,9 +38,13 @@ class Folders(Sites):
     def watched(self):
         """Starts both; returns their pids once both folders are looked at."""
         pids = self.server.warm("a.example", "b.example")
-        processes.until(lambda: len(self.watchers()) == 2, 20, "those who look")
-        time.sleep(0.2)  # so that they have looked once
+        processes.until(lambda: self.asleep() == 2, 20, "those who look")
         return pids
+
+    def asleep(self):
+        """How many have looked once, after which they sleep for the first time."""
+        states = [processes.status(pid).get("State", "") for pid in self.watchers()]
+        return sum(state.startswith("S") for state in states)
 
     def watchers(self):
         """The pids of those who look, which have the spawner's own command and a user's rights."""
