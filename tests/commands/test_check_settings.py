@@ -803,10 +803,10 @@ def test_ports_that_are_listened_on(good):
 def test_more_servers_than_open_files(good):
     good.write(**good.names, MAX_SERVERS=500)
     limit = {"limit": 1024}
-    after = mended(good, "MAX_SERVERS: its servers need 2649 open files, and .* is 1024", **limit)
+    after = mended(good, "MAX_SERVERS: its servers need 3166 open files, and .* is 1024", **limit)
     all_is_well(after)
     good.write(**good.names, MAX_SERVERS=500)
-    told(good.check(limit=100), "raise that limit to 2649")
+    told(good.check(limit=100), "raise that limit to 3166")
 
 
 def test_more_clients_than_open_files(good):
