@@ -512,7 +512,7 @@ def test_it_answers_while_luisito_drains(serve):
     server = serve({"DRAIN_TIMEOUT": 20})
     server.warm("a.localhost")
     with server.client() as busy:
-        busy.ask("/sleep/2")
+        busy.ask("/sleep/5")
         processes.until(lambda: len(server.seen("head")) == 2, 5, "the request")
         server.send_signal(signal.SIGTERM)
         server.wait_for_log("finishing what is in flight")
