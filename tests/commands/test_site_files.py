@@ -54,6 +54,7 @@ def test_each_error_and_a_count(sites):
     assert any(line.startswith(f"{path}/b.example.toml:3: memory_max = ") for line in lines)
 
 
+@pytest.mark.root
 def test_no_error(sites):
     machine = sites({"a.example": COMMAND + 'user = "games"\nfolder = "/"\n'})
     found = machine.check()
@@ -76,6 +77,7 @@ def test_no_site_at_all(sites):
     assert problem["mend"]["do"].startswith(f"write {machine.folder}/sites/a.localhost.toml")
 
 
+@pytest.mark.root
 def test_the_way_of_a_request(sites):
     files = {
         "a.example": COMMAND + 'user = "games"\nfolder = "/"\naliases = ["www.example"]\n'

@@ -693,6 +693,7 @@ def test_restart_says_why_there_was_none(serve):
     assert server.request().status == 200
 
 
+@pytest.mark.root
 def test_restart_is_for_operators(tenants):
     done = luisito(tenants, "restart", user="games")
     assert (done.returncode, done.stdout) == (1, "")

@@ -23,7 +23,8 @@ class Folders(Sites):
         for name, user in (("a.example", "games"), ("b.example", "backup")):
             path = folder / name
             path.mkdir(mode=0o750)
-            owner = self.owner.st_uid if self.ordinary else pwd.getpwnam(user).pw_uid
+            own = self.ordinary or os.geteuid() != 0
+            owner = self.owner.st_uid if own else pwd.getpwnam(user).pw_uid
             os.chown(path, owner, owner if self.owner.st_uid != owner else self.owner.st_gid)
             self.write(name, f'folder = "{path}"\n{self.text}')
         self.of_a = folder / "a.example"
