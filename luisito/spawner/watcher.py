@@ -108,15 +108,16 @@ class Folder:
         while folders:
             inside = folders.pop()
             below: list[str] = []
+            files: dict[str, Stamp] = {}
             try:
                 with os.scandir(f"{self._path}/{inside}") as entries:
                     for entry in entries:
                         left -= 1
                         if left < 0:
-                            return found, False
+                            return found | files, False
                         path = f"{inside}{entry.name}"
                         if entry.name == reloads.VIRTUALENV and inside:
-                            below.clear()
+                            below, files = [], {}
                             break
                         if entry.is_dir(follow_symlinks=False):
                             if reloads.is_entered(entry.name):
@@ -124,9 +125,10 @@ class Folder:
                         elif reloads.is_code(path, self._patterns):
                             status = entry.stat(follow_symlinks=False)
                             if stat.S_ISREG(status.st_mode):
-                                found[path] = _stamp(status)
+                                files[path] = _stamp(status)
             except OSError:
                 continue
+            found |= files
             folders += below
         return found, True
 

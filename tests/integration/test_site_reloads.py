@@ -150,3 +150,14 @@ def test_a_hostile_folder_harms_only_itself(tmp_path):
     gone = Folder(str(tmp_path / "gone"), ["*.py"])
     (tmp_path / "gone").rmdir()
     assert gone.look() == ""
+
+
+def test_a_virtual_environment_is_ignored_in_whatever_order_its_files_come(tmp_path):
+    folder = Folder(str(tmp_path), ["*.py"])
+    venv = tmp_path / "venv"
+    venv.mkdir()
+    names = [f"{number}.py" for number in range(20)]
+    for name in [*names[:10], "pyvenv.cfg", *names[10:]]:
+        (venv / name).touch()
+    assert folder.look() == ""
+    assert folder._code == {}
