@@ -1,5 +1,6 @@
 """A process follows another one while servers run, start and stop, and requests are in flight."""
 
+import contextlib
 import errno
 import os
 import signal
@@ -16,6 +17,7 @@ from luisito.errors import SpawnerLost
 from luisito.handover import predecessor as predecessors
 from luisito.net.handed import Handed
 from luisito.process import outgoing
+from luisito.spawner import tree
 from tests.handover.conftest import WAYS, Asker, Logged, Nobody, waits
 from tests.harness import processes
 from tests.net.turns import tcp_pair
@@ -776,7 +778,10 @@ def test_the_spawner_is_lost_meanwhile(world):
     first = one.net()
     busy = first.lease("a.test")
     theirs = one.make_way(first)
-    os.kill(one.spawner._process.pid, signal.SIGKILL)
+    top = one.spawner._process.pid
+    for pid in (top, *tree.children(top)):  # the guardian, too, where there is one
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
     second = one.net()
     done = one.take(second, theirs)
     one.until(lambda: done)
