@@ -167,15 +167,12 @@ class Fleet:
 
     def extend(self, server: Server, until: float) -> None:
         """Put off the end of a start, or the SIGKILL of a server that is STOPPING, if it may be."""
-        limits, clock, due = server.limits, self.stopping, 0.0
         if server in self.starting:
-            clock, due = self.starting, server.started_at + limits.start_timeout
+            self._extend(server, _start_due(server), until)
+            self._watch_start(server)
         elif server in self._told:
-            due = self._told[server] + limits.stop_timeout
-        else:
-            return
-        self.extended[server] = due = min(max(due, until), due + limits.busy_max)
-        clock.set(server, max(due, server.due_at) if clock is self.starting else due)
+            self._extend(server, self._told[server] + server.limits.stop_timeout, until)
+            self.stopping.set(server, self.extended[server])
 
     def abandon(self, server: Server, now: float) -> None:
         """Note that a server starts for nobody any more."""
@@ -267,11 +264,18 @@ class Fleet:
         self._gone_surplus.discard(server)
 
     def _watch_start(self, server: Server) -> None:
-        due = server.started_at + server.limits.start_timeout
-        self.starting.set(server, max(due, server.due_at, self.extended.get(server, 0.0)))
+        extended = self.extended.get(server, 0.0)
+        self.starting.set(server, max(_start_due(server), server.due_at, extended))
+
+    def _extend(self, server: Server, due: float, until: float) -> None:
+        self.extended[server] = min(max(due, until), due + server.limits.busy_max)
 
     def _watch_use(self, server: Server) -> None:
         if server.limits.idle_timeout is None:
             self.unused.discard(server)
         else:
             self.unused.set(server, server.used_at + server.limits.idle_timeout)
+
+
+def _start_due(server: Server) -> float:
+    return server.started_at + server.limits.start_timeout

@@ -12,6 +12,7 @@ from luisito.core import access
 from luisito.core.directory import REDIRECT
 from luisito.core.memo import Memo
 from luisito.core.mounts import site_of
+from luisito.core.orders import NOTHING
 from luisito.core.request import request_fields, request_line
 from luisito.core.response import LinesMemo
 from luisito.core.routing import CANNOT_TELL, NO_SITE
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
 
     from luisito.core.directory import Directory
+    from luisito.core.lifecycle import Server
     from luisito.core.request import RequestLine
     from luisito.net.backend import Backend
     from luisito.net.handed import Handed
@@ -71,7 +73,6 @@ class Gateway:
         take: leases a site's server where it is awake; else None (Policy.take).
         release: gives a lease back; what it returns is for `released` (Policy.release).
         released: see Pool.
-        release_unnoticed: as `release`, of a lease that is no use (Policy.release_unnoticed).
         asleep: whether a request would wake a site (Lessor.asleep).
         has_failed: whether a site's last start has failed (Lessor.has_failed).
         probe: see Lessor.
@@ -126,8 +127,7 @@ class Gateway:
         """See Lessee."""
         self._pool = lessor
         self.take, self.release, self.released = lessor.take, lessor.release, lessor.released
-        self.release_unnoticed, self.asleep = lessor.release_unnoticed, lessor.asleep
-        self.has_failed, self.probe = lessor.has_failed, lessor.probe
+        self.asleep, self.has_failed, self.probe = lessor.asleep, lessor.has_failed, lessor.probe
 
     def log_to(self, access_log: AccessLog | None) -> None:
         """Writes access lines there from now on."""
@@ -266,6 +266,12 @@ class Gateway:
             waiter.refused(Refused(NO_SITE, f"{site} has no folder: see PROJECT_PATH"))
         else:
             self._folders.ask(site, partial(self._asked_folder, site, waiter, ask))
+
+    def release_unnoticed(self, server: Server, now: float) -> None:
+        """Gives back a lease that was no use (Policy.release_unnoticed)."""
+        orders = self._pool.release_unnoticed(server, now)
+        if orders is not NOTHING:
+            self.released(server, orders)
 
     def _ask_pool(self, site: str, waiter: Waiter) -> None:
         self._pool.request(site, waiter)

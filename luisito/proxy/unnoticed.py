@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from luisito.core import pages
-from luisito.core.orders import NOTHING
 from luisito.core.wakerules import RETRY_AFTER, SLEEPS
 from luisito.proxy.exchange import Exchange
 from luisito.proxy.reports import ASLEEP, UNNOTICED
@@ -63,6 +62,4 @@ class Unnoticed(Exchange):
         super()._answered(now)
 
     def _release(self, server: Server, now: float) -> None:
-        orders = self.gateway.release_unnoticed(server, now)
-        if orders is not NOTHING:
-            self.gateway.released(server, orders)
+        self.gateway.release_unnoticed(server, now)

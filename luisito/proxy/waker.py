@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from luisito.core.lifecycle import State
-from luisito.core.orders import NOTHING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,7 +54,5 @@ class Waker:
         if server.state is State.STARTING and server.leases:
             gateway.reactor.callLater(_LOOK, self._look)
             return
-        orders = gateway.release_unnoticed(server, gateway.clock())
-        if orders is not NOTHING:
-            gateway.released(server, orders)
+        gateway.release_unnoticed(server, gateway.clock())
         self._over()
