@@ -32,9 +32,11 @@ def test_idle_ones_go_when_others_grow_the_least_recently_used_first(serve):
     assert re.search(rf"all take 4\d\d MiB, and MAX_MEMORY is {400 * MB}", server.log())
     processes.until(lambda: list(listed(server)) == ["b.localhost", "c.localhost"], 20, "the end")
     assert 120 * MB < memory(server, "b.localhost") < 150 * MB
-    found = status_of(server)
-    assert found["max_memory"] == 400 * MB
-    assert 270 * MB < found["memory_bytes"] < 330 * MB
+    assert status_of(server)["max_memory"] == 400 * MB
+    # The last look at c may have been one at which it was still taking its memory.
+    processes.until(
+        lambda: 270 * MB < status_of(server)["memory_bytes"] < 330 * MB, 20, "the rest's figure"
+    )
     assert "MiB" in luisito(server, "list").stdout
     assert f"MAX_MEMORY = {400 * MB}" in luisito(server, "status").stdout
 
