@@ -102,6 +102,9 @@ def route(url: str, path: str, text: bytes | None = None) -> Report:
             mount, target = mounted
             to, facts["site"] = mount.to, mount.to.site
             facts["mount"] = f"{mount.path.decode()}: its server is asked for {target.decode()}"
+    if to.closed is not None:
+        report.summary = f"is answered {to.status}: {to.site} is down for maintenance"
+        return report
     site = to.site
     config = files.config_of(site, configured(settings, who))
     planned = plan(settings, config, site, who, to.path)

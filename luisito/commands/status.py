@@ -78,6 +78,8 @@ def _of_files(found: dict[str, Any]) -> list[tuple[str, str]]:
     lines = [("site files", f"{files['sites']} sites; {len(broken)} files are wrong")]
     if files["unreadable"] is not None:
         lines.append(("", files["unreadable"]))
+    if files.get("maintenance"):
+        lines.append(("", f"down for maintenance: {', '.join(files['maintenance'])}"))
     if files["not_kept"] is not None:
         lines.append(("", files["not_kept"]))
     return lines + [("", one["error"]) for one in broken]

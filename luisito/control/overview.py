@@ -102,6 +102,7 @@ class Overview:
         return {
             "sites": len(files.records),
             "unreadable": files.failed or None,
+            "maintenance": [key for key, one in files.by_key.items() if one["maintenance"]],
             "not_kept": self._not_kept(),
             "broken": [{"path": path, "error": why} for path, why in files.broken.items()],
         }

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import attrs
 
+from luisito.core.maintenance import STATUS, Closed, closed
 from luisito.core.mounts import Mount, Mounts, site_of
 from luisito.core.routing import CANNOT_TELL, NO_SITE, Pattern, Patterns, above_of
 from luisito.core.wakerules import rules_of
@@ -46,6 +47,7 @@ class Destination:
         path: of the site's file; "" without one.
         status: 0 where the site answers, REDIRECT where its canonical host is to be asked, else
             what is answered in its place.
+        closed: what is said where the site is down for maintenance, and only there.
         why: it is no site; else "".
         way: "port", "socket" or "fd": how its server is reached.
         tcp: the socket that is handed over is a TCP one.
@@ -60,6 +62,7 @@ class Destination:
     site: str = ""
     path: str = ""
     status: int = 0
+    closed: Closed | None = None
     why: str = ""
     way: str = "fd"
     tcp: bool = False
@@ -124,10 +127,13 @@ def _destination(
     if terms.get("upstream_max", 0) is None:
         terms["upstream_max"] = inf
     handed, wake = record["handed_socket"], record.get("wake")
+    down = closed(record.get("maintenance", False))
     return attrs.evolve(
         usual,
         site=record["site"],
         path=record["path"],
+        status=0 if down is None else STATUS,
+        closed=down,
         way=record["way"],
         tcp=usual.tcp if handed is None else handed == "tcp",
         limits=limits,
@@ -151,7 +157,7 @@ class _Entry:
             for mount in record.get("mounts", ())
         ]
         self.destination = _destination(record, usual, Mounts(mounts) if mounts else None)
-        self.moved = attrs.evolve(self.destination, status=REDIRECT)
+        self.moved = attrs.evolve(self.destination, status=REDIRECT, closed=None, mounts=None)
         self.excepted = Patterns()
         for host in record["hosts"]:
             if host.startswith("!"):

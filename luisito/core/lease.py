@@ -22,6 +22,7 @@ _STATUS: Final = {
     Refusal.OVERLOADED: 503,
     Refusal.SHUTTING_DOWN: 503,
     Refusal.NO_SITE: 404,
+    Refusal.MAINTENANCE: 503,
 }
 
 

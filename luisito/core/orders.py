@@ -92,6 +92,7 @@ class Refusal(enum.Enum):
     OVERLOADED = "the system could not make a process"
     SHUTTING_DOWN = "Luisito is shutting down"
     NO_SITE = "the site is no more"
+    MAINTENANCE = "the site is down for maintenance"
 
 
 @attrs.frozen

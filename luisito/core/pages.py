@@ -67,6 +67,7 @@ def page(
     retry_after: float | None = None,
     body: bool = True,
     location: str | None = None,
+    words: str = "",
 ) -> bytes:
     """A whole response.
 
@@ -78,16 +79,18 @@ def page(
         retry_after: seconds; rounded up, at least 1.
         body: False in answer to HEAD.
         location: where to ask instead.
+        words: what is said in place of the usual words.
     """
-    reason = REASONS[status]
+    reason, words = REASONS[status], words or _WORDS[status]
     if as_json:
-        content = {"status": status, "error": reason, "message": _WORDS[status]}
+        content = {"status": status, "error": reason, "message": words}
         if detail:
             content["detail"] = detail
         text, kind = json.dumps(content) + "\n", "application/json"
     else:
         shown = f"<pre>{html.escape(detail)}</pre>\n" if detail else ""
-        text = _HTML.format(status=status, reason=reason, words=_WORDS[status], detail=shown)
+        told = html.escape(words, quote=False)
+        text = _HTML.format(status=status, reason=reason, words=told, detail=shown)
         kind = "text/html; charset=utf-8"
     fields = []
     if location is not None:

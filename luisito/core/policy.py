@@ -240,6 +240,7 @@ class Policy(BusyFacts):
         self._sites.remember(failures, now)
         for one in waiting:
             self._wait(one, now, orders)
+        self._turn_out_closed(now, orders)
         for server, reason in list(fleet.draining.items()):
             if not server.leases:
                 self._room.terminate(server, reason, now, orders)

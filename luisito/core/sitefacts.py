@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from luisito.core.adoption import CHANGED
 from luisito.core.leasing import Leasing
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from luisito.core.lifecycle import Server
+
+_CLOSED: Final = "its site is down for maintenance"
 
 
 class SiteFacts(Leasing):
@@ -91,16 +93,48 @@ class SiteFacts(Leasing):
         Its limits and failures are forgotten, and what its servers took.
         """
         self._sites.limit(site, None)
+        self._sites.closed.pop(site, None)
         self._fleet.memory.forget(site)
+        return self._turn_out(site, Refusal.NO_SITE, None, "its site is no more", now)
+
+    def close(self, site: str, retry_after: float, now: float) -> Sequence[Order]:
+        """Hear that a site is down for maintenance: nothing is started for it until `open`.
+
+        Who waits is refused, and so is who asks; its server goes as in `stop`, and it is not kept
+        up. Its failures are forgotten. One that is adopted goes, too.
+
+        Args:
+            site: its key.
+            retry_after: seconds, for those who are refused.
+            now: seconds.
+        """
+        self._sites.closed[site] = retry_after
+        return self._turn_out(site, Refusal.MAINTENANCE, retry_after, _CLOSED, now)
+
+    def open(self, site: str) -> None:
+        """Hear that this is over; it is harmless where it was not so."""
+        self._sites.closed.pop(site, None)
+
+    def _turn_out_closed(self, now: float, orders: list[Order]) -> None:
+        """Let the servers go that were adopted of sites that are down for maintenance."""
+        for site in self._sites.closed:
+            record = self._sites.by_name.get(site)
+            if record is not None and record.server is not None:
+                self._room.retire(record.server, _CLOSED, now, orders)
+
+    def _turn_out(
+        self, site: str, refusal: Refusal, retry_after: float | None, reason: str, now: float
+    ) -> Sequence[Order]:
+        """Refuse who waits for a site, and let its server go."""
         self._keeping.forget(site)
         record = self._sites.by_name.get(site)
         if record is None:
             return NOTHING
         orders: list[Order] = []
         self._sites.forgive(record)
-        self._sites.refuse_all(record, Refusal.NO_SITE, None, "", orders)
+        self._sites.refuse_all(record, refusal, retry_after, "", orders)
         if record.server is not None:
-            self._room.retire(record.server, "its site is no more", now, orders)
+            self._room.retire(record.server, reason, now, orders)
         return self._fill(now, orders)
 
     def stop(self, site: str, now: float, reason: str) -> Sequence[Order]:

@@ -85,11 +85,13 @@ class Sites:
             up and wait for it (core.keeping).
         patience: when the queue_timeout of each of these is over.
         failed: sites that failed, and when that is to be forgotten.
+        closed: sites that are down for maintenance, and after how many seconds who asks may try
+            again.
     """
 
     __slots__ = (
-        "_back_off", "_limits", "_most", "_own", "_random", "by_name", "failed", "parked",
-        "patience", "waiting",
+        "_back_off", "_limits", "_most", "_own", "_random", "by_name", "closed", "failed",
+        "parked", "patience", "waiting",
     )  # fmt: skip
 
     def __init__(self, limits: Limits, random: Callable[[], float], back_off: BackOff) -> None:
@@ -103,6 +105,7 @@ class Sites:
         self.parked: OrderedDict[Hashable, float] = OrderedDict()
         self.patience: Clock[Hashable] = Clock()
         self.failed: OrderedDict[Site, float] = OrderedDict()
+        self.closed: dict[str, float] = {}
 
     def limit(self, name: str, limits: SiteLimits | None) -> None:
         """Give a site limits of its own, or the pool's."""
@@ -117,6 +120,8 @@ class Sites:
 
     def enqueue(self, name: str, waiter: Hashable, now: float) -> Site | Refuse:
         """Let a request wait for its site, or tell why it may not."""
+        if name in self.closed:
+            return Refuse(waiter, Refusal.MAINTENANCE, self.closed[name], "")
         site = self.by_name.get(name)
         if site is not None and site.server is None and now < site.until:
             return Refuse(waiter, Refusal.BACKING_OFF, site.until - now, site.detail)

@@ -8,6 +8,7 @@ import attrs
 from twisted.logger import Logger
 
 from luisito.core.keeping import NEVER_ENDED, Keep, allot, complaint
+from luisito.core.maintenance import closed
 from luisito.core.orders import SiteLimits
 
 if TYPE_CHECKING:
@@ -62,14 +63,20 @@ class KeptSites:
     def change(self, change: Change) -> None:
         """Hears of a change; how sites are kept counts with the next `settle`."""
         site, before, now = change
+        down = None if now is None else closed(now.get("maintenance", False))
         self._stale |= self._wishes.pop(site, None) is not None
         self._again.add(site)
-        self._pool.crew.files(site, now, self._stop_timeout(now))
+        self._pool.crew.files(site, now if down is None else None, self._stop_timeout(now))
         if now is None:
             self._told.pop(site, None)
             self._pool.limit(site, None)
             self._pool.removed(site)
             return
+        if down is not None:
+            self._limit(site, now)
+            self._pool.close_site(site, down.retry_after)
+            return
+        self._pool.open_site(site)
         if Keep(now["keep"]) is not Keep.DEMAND:
             self._wishes[site] = now
             self._stale = True

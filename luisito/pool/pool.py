@@ -150,6 +150,14 @@ class Pool(Processes):
         """A site is no more: who waits for it is refused, its server goes when it is idle."""
         self._carry_out(self._policy.removed(site, self._clock()))
 
+    def close_site(self, site: str, retry_after: float) -> None:
+        """A site is down for maintenance: see Policy.close."""
+        self._carry_out(self._policy.close(site, retry_after, self._clock()))
+
+    def open_site(self, site: str) -> None:
+        """It is so no more."""
+        self._policy.open(site)
+
     # ------------------------------------------------------------------ succession
 
     def yield_to(self, heir: Heir) -> None:

@@ -166,11 +166,10 @@ class Downstream(Persistent):
         if destination.plain:
             self.exchange = exchange = Exchange(self, line, fields, end + 4)
             exchange.start()
-        elif destination.status:
-            self.exchange = exchange = Exchange(self, line, fields, end + 4)
-            exchange.turn_away()
         elif destination.mounts is not None:
             self._mounted(line, fields, end + 4, destination.mounts)
+        elif destination.status:
+            self._turn_away(line, fields, end + 4)
         else:
             self._judged(line, fields, end + 4)
 
@@ -192,11 +191,19 @@ class Downstream(Persistent):
             mount, target = found
             line = line.asking_for(target)
             self._tell(fields, mount.to, mount)
+        if self.destination.status:
+            self._turn_away(line, fields, size)
+            return
         if self.destination.wake is not None:
             self._judged(line, fields, size)
             return
         self.exchange = exchange = Exchange(self, line, fields, size)
         exchange.start()
+
+    def _turn_away(self, line: RequestLine, fields: RequestFields, size: int) -> None:
+        """A request that no server is asked for."""
+        self.exchange = exchange = Exchange(self, line, fields, size)
+        exchange.turn_away()
 
     def _judged(self, line: RequestLine, fields: RequestFields, size: int) -> None:
         """A request that a rule of WAKE may match."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from luisito.core import pages
 from luisito.core.http1 import TO_EOF
+from luisito.core.maintenance import STATUS as CLOSED
 from luisito.core.orders import NOTHING
 from luisito.core.response import without_coding
 from luisito.core.sites import RETRY_AFTER
@@ -15,10 +16,11 @@ from luisito.errors import BadMessage
 from luisito.net.deadlines import NEVER
 from luisito.proxy.activity import Activity
 from luisito.proxy.outward import Outward
-from luisito.proxy.reports import WAITING
+from luisito.proxy.reports import MAINTENANCE, WAITING
 from luisito.proxy.tunnel import Tunnel
 
 if TYPE_CHECKING:
+    from luisito.core.maintenance import Closed
     from luisito.core.response import Response
     from luisito.proxy.upstream import Upstream
 
@@ -320,6 +322,15 @@ class Exchange(Outward):
         """Its site wakes, and the client comes back by itself (see core.waiting)."""
         self.waiting = False
         self.reply(STATUS, page, WAITING)
+
+    def is_closed(self, closed: Closed) -> None:
+        """See Outward; the log is not told of each."""
+        self._end_body()
+        page = pages.page(
+            CLOSED, as_json=self.fields.json, close=not self.keep, body=not self.line.to_head,
+            retry_after=closed.retry_after, words=closed.words,
+        )  # fmt: skip
+        self.reply(CLOSED, page, MAINTENANCE)
 
     def _end_body(self) -> bool:
         """Whether the request has come in to its end; where not, the connection ends with it."""

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall
 
     from luisito.core.lifecycle import Server
+    from luisito.core.maintenance import Closed
     from luisito.core.request import RequestFields, RequestLine
     from luisito.net.backend import Backend
     from luisito.pool import Refused
@@ -121,13 +122,20 @@ class Outward:
         """The app server's answer cannot be passed on."""
         raise NotImplementedError
 
+    def is_closed(self, closed: Closed) -> None:
+        """Its site is down for maintenance."""
+        raise NotImplementedError
+
     # -- the lease
 
     def turn_away(self) -> None:
-        """The host is no site, or is redirected to one: nothing is woken for it."""
+        """The host is no site, a closed one, or redirected to one: nothing is woken for it."""
         destination, fields = self.down.destination, self.fields
         self.delayed, self.usual = True, False
         if fields.length and not self._take_body():
+            return
+        if destination.closed is not None:
+            self.is_closed(destination.closed)
             return
         to = None
         if destination.status == REDIRECT:

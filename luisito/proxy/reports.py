@@ -22,6 +22,7 @@ ASLEEP: Final = b"asleep"
 WAKES: Final = b"wakes"
 WAITING: Final = b"waiting"
 UNNOTICED: Final = b"unnoticed"
+MAINTENANCE: Final = b"maintenance"
 UNASKED: Final = frozenset([ASLEEP, WAKES, WAITING])
 """Reasons of answers for which no server was asked for."""
 

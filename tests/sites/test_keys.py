@@ -50,6 +50,7 @@ stream_idle = "none"
 busy_max = 60
 wake = [{ path = "/healthz" }]
 waiting_page = true
+maintenance = " Back at noon. "
 queue_limit = 10
 queue_timeout = 3
 upstream_max = 4
@@ -84,6 +85,7 @@ def test_every_key():
     assert (made.env_file, made.virtualenv) == ("/etc/shop.env", "venv/%HOST")
     assert (made.folder, made.user, made.group) == ("/srv/%HOST", 1000, "www-data")
     assert made.reload_on == ("*.py",)
+    assert made.maintenance == "Back at noon."
     assert made.aliases == ("www.shop.example", "[::1]", "127.0.0.1")
     assert made.redirects == ("shop.example.org",)
     assert made.hosts[1] == "!no.shop.example"
@@ -125,6 +127,7 @@ HOST = "must be a host in lower case, without a port"
 PATTERN = 'must be a host in lower case without a port, with "*." or "!" before it or not'
 SIGNAL = 'must be "TERM" or "INT" or "QUIT" or "HUP" or "USR1" or "USR2"'
 KEEP = 'must be "demand" or "pinned" or "always"'
+MAINTENANCE = "must be true, false, a text for the page, or whole seconds for Retry-After"
 COMMAND = "must be a command, as a string or a list of strings"
 SERVE = 'write command = "python3 -m http.server --bind 127.0.0.1 %PORT"'
 RLIMIT = 'must be a whole number, "unlimited", or [soft, hard] of these'
@@ -375,6 +378,18 @@ RLIMIT = 'must be a whole number, "unlimited", or [soft, hard] of these'
         (
             'restart = "never"',
             ('restart = "never": must be "always" or "on-failure"; write restart = "always"'),
+        ),
+        (
+            "maintenance = 0",
+            f"maintenance = 0: {MAINTENANCE}; write maintenance = true",
+        ),
+        (
+            'maintenance = "600"',
+            f'maintenance = "600": {MAINTENANCE}; write maintenance = 600',
+        ),
+        (
+            'maintenance = ""',
+            f'maintenance = "": {MAINTENANCE}; write maintenance = true',
         ),
         # rlimits
         (

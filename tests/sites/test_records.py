@@ -106,6 +106,7 @@ def test_what_everybody_may_know():
         "keep": "always",
         "restart": "on-failure",
         "waiting_page": True,
+        "maintenance": "Back at noon.",
         "wake": [Rule(path=("/healthz",)).record()],
         "processes": [
             {

@@ -40,6 +40,7 @@ _UNITS: Final[Mapping[str, tuple[re.Pattern[str], Mapping[str, float]]]] = {
 }
 _BASE: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
 _GROUP: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*\$?")  # groupadd(8)
+_LONGEST_WAIT: Final = 31 * 86400  # seconds
 _LARGEST_GID: Final = 2**32 - 2
 
 
@@ -158,6 +159,18 @@ def keep(value: object) -> str:
     except Wrong as wrong:
         meant = "always" if value in (True, "up", "on") else "demand"
         raise Wrong(wrong.must, mend=meant) from None
+
+
+def maintenance(value: object) -> bool | int | str:
+    """Whether a site is down for maintenance: true, seconds for Retry-After, or words."""
+    if isinstance(value, bool) or (isinstance(value, int) and 1 <= value <= _LONGEST_WAIT):
+        return value
+    words = value.strip() if isinstance(value, str) else ""
+    if words and not words.isdecimal():
+        return words
+    must = "must be true, false, a text for the page, or whole seconds for Retry-After"
+    meant = int(words) if words.isascii() and words.isdecimal() and len(words) < 8 else 0
+    raise Wrong(must, mend=meant if 1 <= meant <= _LONGEST_WAIT else True)
 
 
 def files(value: object) -> tuple[str, ...]:

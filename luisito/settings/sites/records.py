@@ -126,6 +126,7 @@ def public_record(
     - processes: of each worker its name, the digest of its own record, with: "site" or "always",
       restart: as above, and stop_timeout in seconds, or None for that of the site;
     - waiting_page: whether browsers are shown a page while it wakes;
+    - maintenance: true, seconds or words where it is down for that (core.maintenance); else false;
     - tenant: as in the run record, and path: of its file;
     - digest: of the run record;
     - mounts: the public records of its mounts; mounted: the path of one, or ""; strip: whether that
@@ -160,6 +161,7 @@ def public_record(
             for one in site.process
         ],
         "waiting_page": site.waiting_page,
+        "maintenance": site.maintenance,
         "tenant": site.tenant,
         "path": site.path,
         "digest": digest(run),

@@ -319,6 +319,16 @@ class Site:
         "This site answers for all hosts that are no site's; one file at most may say so.",
         {"type": "boolean"},
     )
+    maintenance: bool | int | str = _own(
+        readers.maintenance,
+        False,
+        _HOSTS,
+        "true, text or seconds",
+        "The site is down for maintenance: requests are answered 503, nothing is woken, what runs "
+        "is stopped. A text is shown on the page; a number is sent in Retry-After in the place of "
+        "300.",
+        {"anyOf": [{"type": "boolean"}, _STRING, {**_whole(1), "maximum": 31 * 86400}]},
+    )
     user: str | int | None = _part(
         "RUN_AS",
         values.user,
