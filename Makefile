@@ -1,6 +1,6 @@
 # `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint types layers coverage docs bench fuzz soak dist clean
+.PHONY: help run test check lint types layers coverage docs bench bench-policy fuzz soak dist clean
 
 # The interpreter that .venv is made with. sys.executable, so that a shim (pyenv's) is looked through.
 PYTHON ?= $(shell for python in /usr/bin/python3 python3; do \
@@ -19,7 +19,7 @@ SECONDS = 3600
 BIN := .venv/bin
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
 run: .venv/.has-examples ## start Luisito on 127.0.0.1:8080 in front of the examples
 	@examples/addresses $(PORT)
@@ -51,6 +51,9 @@ docs: .venv/.has-test ## write what is generated of docs: faults.md, site.schema
 
 bench: .venv/.has-examples ## measure beside nginx, haproxy, caddy, Apache, Passenger and ReverseProxyResource
 	$(BIN)/python -m bench
+
+bench-policy: .venv/.has-test ## simulate which servers are kept, and how long clients wait for starts
+	$(BIN)/python -m bench.keep
 
 fuzz: .venv/.has-test .venv/.has-fuzz ## look for inputs that go wrong, guided by what they reach
 	$(BIN)/python -m tests.fuzz --seconds $(SECONDS) $(TARGETS)
