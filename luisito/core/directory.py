@@ -31,7 +31,7 @@ REDIRECT: Final = 308  # RFC 9110 section 15.4.9: the method stays
 BROKEN: Final = 502  # the site's file is wrong, and never was right
 _TERMS: Final = (
     "response_timeout", "body_timeout", "upstream_keepalive", "upstream_max", "max_body_size",
-    "queue_limit", "queue_timeout",
+    "queue_limit", "queue_timeout", "websocket_timeout",
 )  # fmt: skip
 _REMEMBERED: Final = 16384
 _ANY: Final = Pattern("", True)
@@ -73,6 +73,7 @@ class Destination:
     max_body_size: int | None
     queue_limit: int
     queue_timeout: float
+    websocket_timeout: float = inf
     limits: Mapping[str, float | None] = attrs.Factory(dict)
     wake: Rules | None = None
     waiting_page: bool = False
@@ -124,8 +125,9 @@ def _destination(
     """The terms of a site or a mount."""
     limits = dict(record["limits"])
     terms = {key: limits[key] for key in _TERMS if key in limits}
-    if terms.get("upstream_max", 0) is None:
-        terms["upstream_max"] = inf
+    for key in ("upstream_max", "websocket_timeout"):
+        if terms.get(key, 0) is None:
+            terms[key] = inf
     handed, wake = record["handed_socket"], record.get("wake")
     down = closed(record.get("maintenance", False))
     return attrs.evolve(

@@ -119,10 +119,11 @@ class Downstream(Persistent):
 
     def expired(self, now: float) -> None:
         """See Item."""
-        if self.stream.backed_up:
+        exchange = self.exchange
+        if exchange is not None and (exchange.is_tunnel or not self.stream.backed_up):
+            exchange.expired(now)
+        elif self.stream.backed_up:
             self.reads_slowly(now)
-        elif self.exchange is not None:
-            self.exchange.expired(now)
         elif self.buffer:
             self._bad(408, "the request head took too long")
         else:

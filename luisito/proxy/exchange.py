@@ -211,6 +211,8 @@ class Exchange(Outward):
         self._tunnel = tunnel = Tunnel(
             down.stream, upstream.stream, self.active, self._half_closed, ended
         )
+        if down.destination.websocket_timeout < NEVER:
+            self._watch_tunnel(down.destination.websocket_timeout)
         if self.cold:
             self.gateway.answered(self)
         self.gateway.streamed(self)
@@ -222,14 +224,33 @@ class Exchange(Outward):
         if down.half_closed:
             tunnel.client_ended()
 
+    @property
+    def is_tunnel(self) -> bool:
+        """Whether it was switched to another protocol."""
+        return self._tunnel is not None
+
     def _half_closed(self) -> None:
         """One side of the tunnel has ended: the other may go on, but not be silent for ever.
 
         Many apps never end their own side, and the client may just have gone away.
         """
+        self._watch_tunnel(self._silence)
+
+    def _watch_tunnel(self, seconds: float) -> None:
+        """Looks whether anything goes by, from now on."""
         down, gateway = self.down, self.gateway
-        down.deadline = gateway.clock() + down.destination.response_timeout
-        gateway.deadlines.add(down)
+        watched = down.deadline < NEVER
+        down.deadline = gateway.clock() + seconds
+        if not watched:
+            gateway.deadlines.add(down)
+
+    @property
+    def _silence(self) -> float:
+        """For how long the tunnel may be silent, in seconds."""
+        terms = self.down.destination
+        assert self._tunnel is not None  # noqa: S101 - for the types
+        half = terms.response_timeout if self._tunnel.half else NEVER
+        return min(half, terms.websocket_timeout)
 
     def _tunnel_ended(self, upstream: Upstream, clean: bool, bytes_in: int, bytes_out: int) -> None:
         del clean  # an opaque tunnel that breaks off is no failed answer
@@ -275,11 +296,13 @@ class Exchange(Outward):
     def expired(self, now: float) -> None:
         """The deadline of the client's connection has passed."""
         if self._tunnel is not None:
-            due = self.active_at(now) + self.down.destination.response_timeout
+            due = self.active_at(now) + self._silence
             if now < due:
                 self.down.deadline = due
-            else:
+            elif self._tunnel.half:
                 self.abort("one side of the tunnel had ended, and the other was silent")
+            else:
+                self.abort("silent for websocket_timeout")
         elif self._line is not None:
             self.refuse(503, f"{self._line.reason}, for QUEUE_TIMEOUT", RETRY_AFTER)
         elif self.server is None or self._timer is not None:

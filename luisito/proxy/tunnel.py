@@ -82,6 +82,11 @@ class Tunnel:
         client.watch(self._client)
         server.watch(self._server)
 
+    @property
+    def half(self) -> bool:
+        """Whether one side has ended."""
+        return self._client.done or self._server.done
+
     def from_client(self, data: bytes) -> None:
         """Bytes that had come in before the tunnel was there."""
         self._client.received(data)

@@ -185,3 +185,26 @@ def test_46_never(uvicorn):
     with websocket(server) as opened:
         assert server.request(host="b.localhost").status == 503
         speak(opened)
+
+
+def test_a_site_closes_silent_websockets(serve):
+    """Although nobody needs the room; an event stream of the same site goes on."""
+    keys = "websocket_timeout = 1\n" + ('user = "root"\n' if os.getuid() == 0 else "")
+    command = f"command = {json.dumps(UVICORN)}\n"
+
+    def prepare(folder):
+        (folder / "sites").mkdir()
+        site = f'{command}folder = "{folder}"\n{keys}'
+        (folder / "sites" / "a.example.toml").write_text(site)
+
+    names = {"CMD_TPL": None, "SITES_DIR": "<folder>/sites"}
+    server = serve(names, files=("asgi.py",), prepare=prepare)
+    with events(server, host="a.example") as stream, websocket(server, "a.example") as opened:
+        speak(opened)
+        with pytest.raises(ConnectionClosedError):
+            opened.recv(20)
+        stream.sock.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            stream.sock.recv(1)
+    (line,) = (one for one in access_lines(server) if one["status"] == 101)
+    assert line["end"] == "silent for websocket_timeout"

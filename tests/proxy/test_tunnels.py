@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.core.directories import record
 from tests.proxy.rig import GET, HOST, OK
 
 UPGRADE = GET[:-2] + b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: x\r\n\r\n"
@@ -120,6 +121,56 @@ def test_row_46_half_of_a_tunnel_that_is_silent_ends(make, who):
     rig.until(lambda: left.over)
     assert rig.pool.leases == 0
     assert rig.lines()[-1]["end"] == "one side of the tunnel had ended, and the other was silent"
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_a_silent_tunnel_ends_where_its_site_says_so(make, half):
+    rig = make("tcp", ALLOWED_HOSTS=None, RESPONSE_TIMEOUT=100)
+    rig.directory.change([record("a.test", limits={"websocket_timeout": 5})])
+    client, app = tunnel(rig)
+    if half:
+        client.end()
+        rig.until(lambda: app.ended)
+    back = (app, client) if half else (client, app)
+    for sender, taker in ((app, client), back, (app, client)):
+        rig.after(4)
+        sender.send(b"x")
+        rig.expect(taker, b"x")
+    assert rig.pool.leases == 1
+    rig.after(4)
+    assert not client.over
+    rig.after(3)
+    rig.until(lambda: client.over and app.over)
+    assert rig.pool.leases == 0
+    half_closed = "one side of the tunnel had ended, and the other was silent"
+    assert rig.lines()[-1]["end"] == (half_closed if half else "silent for websocket_timeout")
+
+
+def test_a_client_that_reads_slowly_is_not_silent(make):
+    rig = make("tcp", ALLOWED_HOSTS=None)
+    rig.directory.change([record("a.test", limits={"websocket_timeout": 5})])
+    client, app = tunnel(rig, buffer=4096)
+    client.reading = False
+    app.send(b"a" * (8 * MIB))
+    rig.settle(50)
+    for _ in range(4):
+        rig.after(4)
+        client.count += len(client.sock.recv(1 << 20))
+        rig.settle(50)
+    assert rig.pool.leases == 1
+    for _ in range(4):
+        rig.after(4)
+    rig.until(lambda: rig.pool.leases == 0)
+    assert rig.lines()[-1]["end"] == "silent for websocket_timeout"
+
+
+def test_without_it_a_tunnel_may_be_silent_for_ever(make):
+    rig = make("tcp", ALLOWED_HOSTS=None)
+    rig.directory.change([record("a.test", limits={"websocket_timeout": None})])
+    client, app = tunnel(rig)
+    rig.after(100_000)
+    app.send(b"x")
+    rig.expect(client, b"x")
 
 
 def test_client_half_closed_before_the_101(rig):

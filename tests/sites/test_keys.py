@@ -56,6 +56,7 @@ queue_timeout = 3
 upstream_max = 4
 body_timeout = 5
 response_timeout = 6
+websocket_timeout = 3600
 upstream_keepalive = 7
 max_body_size = "none"
 rlimits = { nofile = [1024, 4096], core = 0, cpu = "unlimited" }
@@ -270,6 +271,13 @@ RLIMIT = 'must be a whole number, "unlimited", or [soft, hard] of these'
         (
             "start_timeout = nan",
             ("start_timeout = nan: must be a number of seconds above 0; write start_timeout = 60"),
+        ),
+        (
+            'websocket_timeout = "1h"',
+            (
+                'websocket_timeout = "1h": must be a number of seconds above 0, or "none"; '
+                "write websocket_timeout = 3600"
+            ),
         ),
         # what is run
         ('command = ""', f'command = "": {COMMAND}; {SERVE}'),

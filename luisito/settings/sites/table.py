@@ -442,6 +442,15 @@ class Site:
     upstream_max: int | None = _limit("UPSTREAM_MAX", _whole(1))
     body_timeout: float | None = _limit("BODY_TIMEOUT", _SECONDS)
     response_timeout: float | None = _limit("RESPONSE_TIMEOUT", _SECONDS)
+    websocket_timeout: float | None = _own(
+        readers.measured(readers.or_none(values.optional(values.seconds)), "seconds"),
+        None,
+        SETTINGS["RESPONSE_TIMEOUT"].group,
+        "seconds",
+        "After how long without a byte in either direction a WebSocket, or another connection that "
+        'was upgraded, is closed, whether its server\'s room is needed or not; "none" is never.',
+        _or_none(_SECONDS),
+    )
     upstream_keepalive: float | None = _limit("UPSTREAM_KEEPALIVE", _SECONDS)
     max_body_size: int | None = _limit("MAX_BODY_SIZE", _whole(1))
     rlimits: Mapping[str, Limit] = _part(
@@ -514,5 +523,5 @@ LIMITS: Final = tuple(
 )
 """Numbers of which a tenant may not have more than they are granted."""
 
-NUMBERS: Final = (*LIMITS, "max_requests", "max_age")
+NUMBERS: Final = (*LIMITS, "max_requests", "max_age", "websocket_timeout")
 """Numbers that count for a site alone."""
