@@ -10,6 +10,7 @@ from luisito.checks.report import Mend, Problem
 from luisito.checks.sites import Judged, judge
 from luisito.core.directory import BROKEN, Directory
 from luisito.core.keeping import Keep, allot, complaint
+from luisito.core.members import each
 from luisito.core.mounts import site_of
 from luisito.core.routing import NO_SITE, Routes
 from luisito.errors import SettingsError
@@ -89,7 +90,12 @@ def site_files(settings: Settings, who: Whom) -> SiteFiles:
 
 def _crowded(seen: Mapping[str, Seen], settings: Settings) -> Problem | None:
     good = [of.public for of in seen.values() if of.public is not None]
-    keeps = {of["site"]: Keep(of["keep"]) for one in good for of in (one, *one["mounts"])}
+    keeps = {
+        server["site"]: Keep(server["keep"])
+        for one in good
+        for of in (one, *one["mounts"])
+        for server in each(of)
+    }
     wishes = {name: keep for name, keep in keeps.items() if keep is not Keep.DEMAND}
     allotment = allot(wishes, settings.max_servers)
     what = complaint(allotment, settings.max_servers)

@@ -126,7 +126,8 @@ class Api(Resource):
         # The name of a site whose file has this host; any other stays as it is.
         site = key_of(self._gateway.find(site).site, (slash + path).decode("latin-1"))
         seen = overview.of(uid, site)
-        if self._pool.policy.server(site) in seen:
+        servers = map(self._pool.policy.server, self._pool.policy.keys(site))
+        if any(server in seen for server in servers):
             self._log.info("{site}: uid {uid} asks it to stop", site=site, uid=uid)
             self._pool.stop(site, f"asked to by uid {uid}")
         leaving = [overview.row(server) for server in seen if server.state in _LEAVING]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from luisito import __version__
 from luisito.core.keeping import Keep
 from luisito.core.lifecycle import Server, State
+from luisito.core.members import first_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -130,7 +131,8 @@ class Overview:
     def of(self, uid: int, site: str) -> list[Server]:
         """The servers of a site that a user may see, the newest at the end."""
         held = self._pool.policy.servers.values()
-        return [server for server in held if server.site == site and self.sees(uid, server)]
+        its = [server for server in held if first_of(server.site) == site]
+        return [server for server in its if self.sees(uid, server)]
 
     def sees(self, uid: int, server: Server) -> bool:
         """Whether a user may be told of a server, and stop it."""

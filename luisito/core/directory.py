@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import attrs
 
 from luisito.core.maintenance import STATUS, Closed, closed
+from luisito.core.members import each
 from luisito.core.mounts import Mount, Mounts, site_of
 from luisito.core.routing import CANNOT_TELL, NO_SITE, Pattern, Patterns, above_of
 from luisito.core.wakerules import rules_of
@@ -56,6 +57,7 @@ class Destination:
         wake: which requests wake nothing; None where all do.
         waiting_page: browsers are shown a page while the site wakes.
         mounts: other servers of the site, below paths; None where it has none.
+        several: the servers that do the same, of which this is one; None where there is one.
         plain: all requests go to the site's server, and count as use of it.
     """
 
@@ -78,11 +80,28 @@ class Destination:
     wake: Rules | None = None
     waiting_page: bool = False
     mounts: Mounts[Destination] | None = None
+    several: Several | None = None
     plain: bool = attrs.field(init=False)
 
     @plain.default
     def _is_plain(self) -> bool:
-        return not self.status and self.wake is None and self.mounts is None
+        more = self.wake, self.mounts, self.several
+        return not self.status and all(one is None for one in more)
+
+
+class Several:
+    """Servers of which each answers for all.
+
+    Attributes:
+        site: the key of the first one.
+        to: where a request for each goes, by their keys.
+    """
+
+    __slots__ = ("site", "to")
+
+    def __init__(self, site: str) -> None:
+        self.site = site
+        self.to: dict[str, Destination] = {}
 
 
 class Found(NamedTuple):
@@ -119,10 +138,25 @@ class _Claim(NamedTuple):
     entry: _Entry
 
 
-def _destination(
+def _destinations(
     record: Record, usual: Destination, mounts: Mounts[Destination] | None = None
+) -> dict[str, Destination]:
+    """The terms of a site or a mount, and of each further server of it, by their keys."""
+    first, *further = each(record)
+    several = Several(record["site"]) if further else None
+    found = {one["site"]: _destination(one, usual, None, several) for one in further}
+    found[first["site"]] = _destination(first, usual, mounts, several)
+    if several is not None:
+        several.to = found
+    return found
+
+
+def _destination(
+    record: Record,
+    usual: Destination,
+    mounts: Mounts[Destination] | None,
+    several: Several | None,
 ) -> Destination:
-    """The terms of a site or a mount."""
     limits = dict(record["limits"])
     terms = {key: limits[key] for key in _TERMS if key in limits}
     for key in ("upstream_max", "websocket_timeout"):
@@ -142,6 +176,7 @@ def _destination(
         waiting_page=record.get("waiting_page", False),
         wake=usual.wake if wake is None else rules_of(wake),
         mounts=mounts,
+        several=several,
         **terms,
     )
 
@@ -151,14 +186,14 @@ class _Entry:
 
     def __init__(self, record: Record, usual: Destination) -> None:
         self.record = record
-        self.mounted = {
-            mount["site"]: _destination(mount, usual) for mount in record.get("mounts", ())
-        }
-        mounts = [
-            Mount(mount["mounted"], self.mounted[mount["site"]], strip=mount["strip"])
-            for mount in record.get("mounts", ())
-        ]
-        self.destination = _destination(record, usual, Mounts(mounts) if mounts else None)
+        self.by_key: dict[str, Destination] = {}
+        mounts = []
+        for mount in record.get("mounts", ()):
+            self.by_key |= _destinations(mount, usual)
+            to = self.by_key[mount["site"]]
+            mounts.append(Mount(mount["mounted"], to, strip=mount["strip"]))
+        self.by_key |= _destinations(record, usual, Mounts(mounts) if mounts else None)
+        self.destination = self.by_key[record["site"]]
         self.moved = attrs.evolve(self.destination, status=REDIRECT, closed=None, mounts=None)
         self.excepted = Patterns()
         for host in record["hosts"]:
@@ -255,11 +290,12 @@ class Directory:
     # -- look-ups
 
     def of(self, site: str) -> Destination | None:
-        """The terms of a site that has a file, or of a mount, by its key; None for any other."""
+        """The terms of a site that has a file, or of a mount, by its key; None for any other.
+
+        The key may be that of a further server of either.
+        """
         entry = self._entries.get(site) or self._entries.get(site_of(site))
-        if entry is None:
-            return None
-        return entry.destination if entry.record["site"] == site else entry.mounted.get(site)
+        return None if entry is None else entry.by_key.get(site)
 
     def find(self, host: str) -> Destination:
         """Where requests for a host go, given as `normalize` returns it; `known` may tell at once.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from luisito.core.clock import Clock
 from luisito.core.idle import Idle
 from luisito.core.lifecycle import Server, State, move
+from luisito.core.members import is_further
 from luisito.core.memory import Memory
 from luisito.core.wear import Wear
 
@@ -32,6 +33,7 @@ class Fleet:
         starting: those that are STARTING, with the time when start_timeout is over.
         beside: of these, those that are to replace a READY server of their site.
         abandoned: those that start for nobody, with the time when they are given up.
+        spares: those that start for nobody, since their site has several, and go for others.
         stopping: those that are STOPPING, with the time of the next SIGKILL.
         extended: those that start or stop and have asked for more time, with when it is over.
         wear: those that are READY and are to be replaced some time.
@@ -40,8 +42,8 @@ class Fleet:
 
     __slots__ = (
         "_gone_surplus", "_limits", "_next_id", "_surplus", "_told", "abandoned", "beside",
-        "by_id", "draining", "extended", "idle", "memory", "ready", "starting", "stopping",
-        "unused", "wear",
+        "by_id", "draining", "extended", "idle", "memory", "ready", "spares", "starting",
+        "stopping", "unused", "wear",
     )  # fmt: skip
 
     def __init__(self, limits: Limits, random: Callable[[], float]) -> None:
@@ -56,6 +58,7 @@ class Fleet:
         self.starting: Clock[Server] = Clock()
         self.beside: set[Server] = set()
         self.abandoned: Clock[Server] = Clock()
+        self.spares: dict[Server, None] = {}
         self.stopping: Clock[Server] = Clock()
         self.wear = Wear(random)
         self._told: dict[
@@ -88,9 +91,14 @@ class Fleet:
         """
         return self.alive - self.surplus + reserved >= self._limits.max_servers
 
-    def crowded(self) -> bool:
-        """Tell whether as many start as may at a time."""
-        return len(self.starting) - len(self.beside) >= self._limits.max_starting
+    def crowded(self, reserved: int = 0) -> bool:
+        """Tell whether as many start as may at a time.
+
+        Args:
+            reserved: so many starts are left to others, but for the only one.
+        """
+        most = max(1, self._limits.max_starting - reserved)
+        return len(self.starting) - len(self.beside) >= most
 
     def fits(self, reserved: int = 0) -> bool:
         """Tell whether one more process may exist, and `reserved` others after it."""
@@ -142,7 +150,7 @@ class Fleet:
         Whoever gives it no lease at once puts it into its order.
         """
         self.starting.discard(server)
-        self.abandoned.discard(server)
+        self.needed(server)
         self.extended.pop(server, None)
         server.state = move(server.state, READY)
         self.ready[server.site] = server
@@ -176,7 +184,19 @@ class Fleet:
 
     def abandon(self, server: Server, now: float) -> None:
         """Note that a server starts for nobody any more."""
-        self.abandoned.set(server, now + self._limits.abandon_grace)
+        if is_further(server.site):
+            self.spare(server)
+        else:
+            self.abandoned.set(server, now + self._limits.abandon_grace)
+
+    def spare(self, server: Server) -> None:
+        """Note that a server starts for nobody, and is to go on while there is room."""
+        self.spares[server] = None
+
+    def needed(self, server: Server) -> None:
+        """Note that it starts for somebody."""
+        self.abandoned.discard(server)
+        self.spares.pop(server, None)
 
     def drain(self, server: Server, reason: str) -> None:
         """Make a server DRAINING."""
@@ -256,7 +276,7 @@ class Fleet:
         server.state = move(server.state, to)
         self.starting.discard(server)
         self.beside.discard(server)
-        self.abandoned.discard(server)
+        self.needed(server)
         self.draining.pop(server, None)
         self.stopping.discard(server)
         self._told.pop(server, None)

@@ -6,6 +6,7 @@ import enum
 from math import inf
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from luisito.core.members import is_further
 from luisito.core.turns import Turns
 
 if TYPE_CHECKING:
@@ -46,11 +47,15 @@ class Allotment(NamedTuple):
 def allot(wishes: Mapping[str, Keep], max_servers: int) -> Allotment:
     """Keep as many sites as leave one place in the pool, those that are always on first.
 
+    Of a site with several servers each counts, and the further ones come after all others.
+
     Args:
         wishes: the sites that are pinned or always on.
         max_servers: the setting.
     """
-    order = sorted(wishes, key=lambda site: (wishes[site] is not Keep.ALWAYS, site))
+    order = sorted(
+        wishes, key=lambda site: (wishes[site] is not Keep.ALWAYS, is_further(site), site)
+    )
     most = max_servers - 1
     kept = {site: wishes[site] for site in order[:most]}
     return Allotment(kept, sorted(order[most:]), len(wishes) + 1)

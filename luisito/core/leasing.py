@@ -19,6 +19,7 @@ from luisito.core.turns import Turns
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping, Sequence
 
+    from luisito.core.members import Members
     from luisito.core.streams import Streaming
 
 
@@ -42,6 +43,7 @@ class Leasing:
         self._closing = False
         self._parked = self._sites.parked
         self._ready = fleet.ready
+        self._shared: dict[str, Members] = {}  # see Sharing
 
     # The warm path: no call into Python code, no allocation.
 
@@ -128,7 +130,7 @@ class Leasing:
             self._sites.park(waiter, now)
             self._keeping.ask(site, now, now)
             return self._fill(now, [])
-        self._fleet.abandoned.discard(record.server)
+        self._fleet.needed(record.server)
         return self._grant_early(record, record.server, now, [])
 
     def cancelled(self, waiter: Hashable, now: float) -> Sequence[Order]:
@@ -185,7 +187,8 @@ class Leasing:
 
     def is_for_nobody(self, server: Server) -> bool:
         """Tell whether a server starts although nobody waits: to replace one, or it is kept up."""
-        return server in self._fleet.beside or server.site in self._keeping
+        fleet = self._fleet
+        return server in fleet.beside or server in fleet.spares or server.site in self._keeping
 
     def failures(self) -> list[Failure]:
         """Tell which sites have a failed start that is not forgiven yet, the oldest in front."""

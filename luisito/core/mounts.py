@@ -9,6 +9,7 @@ import re
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 from urllib.parse import unquote_to_bytes
 
+from luisito.core.members import first_of
 from luisito.errors import BadMessage
 
 if TYPE_CHECKING:
@@ -40,8 +41,8 @@ def key_of(site: str, path: str) -> str:
 
 
 def site_of(key: str) -> str:
-    """The site of a key, which is that of a site or of a mount."""
-    return key.partition("/")[0]
+    """The site of a key, which is that of a site, of a mount, or of one more server of either."""
+    return first_of(key).partition("/")[0]
 
 
 def file_of(key: str) -> str:

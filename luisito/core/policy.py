@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from luisito.core.adoption import take_in
-from luisito.core.busyfacts import BusyFacts
 from luisito.core.fleet import READY
 from luisito.core.lifecycle import Server, State
 from luisito.core.orders import NOTHING, Exceeds, Limits, Order, Refusal, Refuse
 from luisito.core.schedule import Schedule
+from luisito.core.sharing import Sharing
 from luisito.core.sites import RETRY_AFTER, Failure, Waiting
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from luisito.core.backoff import BackOff
 
 
-class Policy(BusyFacts):
+class Policy(Sharing):
     """The pool: facts come in as method calls, orders go out as their results.
 
     Always true, but for what is adopted: STARTING + READY + DRAINING <= max_servers + max_rolling,
@@ -80,6 +80,8 @@ class Policy(BusyFacts):
         self._fleet.admit(server)
         for waiter in list(record.waiters):
             self._grant(waiter, server, now, orders)
+        if self._shared:
+            self._take_over(server, now, orders)
         if server in self._busy.told:
             self._hold(server, now)
         if not server.leases:
@@ -187,6 +189,7 @@ class Policy(BusyFacts):
         """
         self._closing = True
         self._keeping.close()
+        self._room.more.clear()
         orders: list[Order] = []
         for server in [*self._fleet.starting, *self._ready.values()]:
             if not self._sites.by_name[server.site].waiters:
@@ -197,6 +200,7 @@ class Policy(BusyFacts):
         """End the drain: refuse who still waits, and stop every server, busy or not."""
         self._closing = True
         self._keeping.close()
+        self._room.more.clear()
         orders: list[Order] = []
         for record in list(self._sites.by_name.values()):
             self._sites.refuse_all(record, Refusal.SHUTTING_DOWN, RETRY_AFTER, "", orders)
@@ -287,4 +291,5 @@ class Policy(BusyFacts):
             self._busy.forget(server)
         self._fleet.clear()
         self._rolls.clear()
+        self._room.more.clear()
         return self._sites.clear()

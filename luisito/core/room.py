@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from luisito.core.lifecycle import State
 from luisito.core.orders import EndStreams, Spawn, Terminate
@@ -19,17 +19,22 @@ if TYPE_CHECKING:
     from luisito.core.streams import Streams
     from luisito.core.turns import Turns
 
+UNUSED: Final = 60.0
+"""Seconds that nobody has used a server which goes for one more of a site that is awake."""
+
 
 class Room:
     """Starts servers for those who wait, and ends others, within the bounds.
 
     Attributes:
         stuck: nothing but the end of a stream would make the room that is waited for.
+        more: further servers of sites that have several, which are to be started when there is room
+            that nobody waits for, and until when.
     """
 
     __slots__ = (
         "_busy", "_fleet", "_keeping", "_limits", "_parked", "_rolls", "_sites", "_streams",
-        "stuck",
+        "more", "stuck",
     )  # fmt: skip
 
     def __init__(
@@ -46,6 +51,7 @@ class Room:
         self._rolls, self._keeping, self._busy = rolls, keeping, busy
         self._parked = sites.parked
         self.stuck = False
+        self.more: dict[str, float] = {}
 
     def fill(self, now: float, orders: list[Order]) -> list[Order]:
         """Start servers of sites that are kept up, and for those who wait, as far as there is room.
@@ -76,7 +82,7 @@ class Room:
             if streams.ending:
                 break
             victim = None if crowded else fleet.idle.victim(now)
-            victim = victim or next(iter(fleet.abandoned), None)
+            victim = victim or next(iter(fleet.abandoned), None) or next(iter(fleet.spares), None)
             if victim is not None:
                 self.terminate(victim, _wanted(first), now, orders)
                 continue
@@ -92,7 +98,37 @@ class Room:
             site.beside = server = fleet.launch(site.name, self._sites.limits_of(site.name), now)
             fleet.put_beside(server)
             orders.append(Spawn(server))
+        if self.more and not self._parked:
+            self._start_more(now, orders)
         return orders
+
+    def _start_more(self, now: float, orders: list[Order]) -> None:
+        """Start further servers of sites that have one, as long as nobody waits for the room.
+
+        For these goes only what nobody has used for `UNUSED`, so that sites do not take turns in
+        ending each other's. One start of max_starting is left to others.
+        """
+        fleet, memory = self._fleet, self._fleet.memory
+        for site, until in list(self.more.items()):
+            record = self._sites.by_name.get(site)
+            if now >= until or (record is not None and (record.server or now < record.until)):
+                del self.more[site]
+                continue
+            if fleet.crowded(1):
+                return
+            reserved = self._keeping.reserved(site)
+            while (full := fleet.full(reserved)) or memory.lacks(site):
+                victim = fleet.idle.victim(now)
+                if victim is None or victim.used_at > now - UNUSED:
+                    return
+                if not fleet.fits() and (self._limits.overlap or not full):
+                    return
+                self.terminate(victim, _wanted(site), now, orders)
+            waits = len(fleet.stopping) > self._limits.overlap and memory.awaits(site)
+            if waits or not fleet.fits(reserved):
+                return
+            del self.more[site]
+            fleet.spare(self._spawn(site, now, orders))
 
     def shrink(self, now: float, orders: list[Order]) -> None:
         """Let go what is over max_servers, the least recently used first, and of that the idle.
@@ -199,13 +235,14 @@ class Room:
         """Tell which site is to be started next."""
         return self._keeping.first() or self._sites.waiting[next(iter(self._parked))].name
 
-    def _spawn(self, site: str, now: float, orders: list[Order]) -> None:
+    def _spawn(self, site: str, now: float, orders: list[Order]) -> Server:
         record = self._sites.of(site)
         record.server = server = self._fleet.launch(site, self._sites.limits_of(site), now)
         self._keeping.served(site)
         for waiter in record.waiters:
             self._sites.unpark(waiter)
         orders.append(Spawn(server))
+        return server
 
     def _leave(self, server: Server, now: float) -> Server | None:
         """Take a server that is on its way out off its site; returns the one beside it."""

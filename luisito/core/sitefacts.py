@@ -50,7 +50,7 @@ class SiteFacts(Leasing):
         server = None if record is None else record.server
         self._keeping.keep(site, on_failure=on_failure, absent=server is None)
         if server is not None:
-            self._fleet.abandoned.discard(server)
+            self._fleet.needed(server)
         self._keeping.ask(site, now, now if record is None else record.until)
         return self._fill(now, [])
 
@@ -80,6 +80,8 @@ class SiteFacts(Leasing):
                 record.until = min(record.until, now)
             return self._fill(now, []) if self._keeping.ask(site, now, now) else NOTHING
         if record.server.state is State.STARTING:
+            if record.server in self._fleet.spares:
+                self._room.more[site] = now + self._sites.limits_of(site).queue_timeout
             return self._stop(record.server, now, CHANGED)
         orders: list[Order] = []
         if record.beside is not None:
@@ -126,6 +128,7 @@ class SiteFacts(Leasing):
         self, site: str, refusal: Refusal, retry_after: float | None, reason: str, now: float
     ) -> Sequence[Order]:
         """Refuse who waits for a site, and let its server go."""
+        self._room.more.pop(site, None)
         self._keeping.forget(site)
         record = self._sites.by_name.get(site)
         if record is None:
@@ -148,6 +151,7 @@ class SiteFacts(Leasing):
             return NOTHING
         if not record.waiters:
             self._keeping.rest(site, ended=False)
+        self._room.more.pop(site, None)
         return self._stop(record.server, now, reason)
 
     def _stop(self, server: Server, now: float, reason: str) -> Sequence[Order]:

@@ -224,6 +224,10 @@ class Yielded:
 
     release_unnoticed = release
 
+    def choose(self, site: str, liked: str | None = None) -> str:
+        """See Lessor: the successor knows which are ready, and what others have in flight."""
+        return liked or site
+
     def asleep(self, site: str) -> bool:
         """See Lessor: what is asked from here on was let in before."""
         del site

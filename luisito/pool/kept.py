@@ -9,6 +9,7 @@ from twisted.logger import Logger
 
 from luisito.core.keeping import NEVER_ENDED, Keep, allot, complaint
 from luisito.core.maintenance import closed
+from luisito.core.members import is_further
 from luisito.core.orders import SiteLimits
 
 if TYPE_CHECKING:
@@ -66,6 +67,9 @@ class KeptSites:
         down = None if now is None else closed(now.get("maintenance", False))
         self._stale |= self._wishes.pop(site, None) is not None
         self._again.add(site)
+        if not is_further(site):
+            count = 1 if now is None or down is not None else now.get("members", 1)
+            self._pool.share(site, count)
         self._pool.crew.files(site, now if down is None else None, self._stop_timeout(now))
         if now is None:
             self._told.pop(site, None)

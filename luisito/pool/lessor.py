@@ -28,6 +28,9 @@ class Lessor(Protocol):
     def release_unnoticed(self, server: Server, now: float) -> Sequence[Order]:
         """As `release`, of a lease that does not count as use of the server."""
 
+    def choose(self, site: str, liked: str | None = None) -> str:
+        """Tells which server of a site that has several to ask for, by its key; see Policy."""
+
     def asleep(self, site: str) -> bool:
         """Whether a request would have the site's server started, and nobody else has yet."""
 

@@ -10,7 +10,17 @@ from twisted.logger import Logger
 
 from luisito.core.lease import Refused, Stream, Waiter
 from luisito.core.lifecycle import Server, State
-from luisito.core.orders import EndStreams, Exceeds, Grant, Kill, Refuse, Spawn, Terminate
+from luisito.core.members import first_of
+from luisito.core.orders import (
+    NOTHING,
+    EndStreams,
+    Exceeds,
+    Grant,
+    Kill,
+    Refuse,
+    Spawn,
+    Terminate,
+)
 from luisito.core.policy import Policy
 from luisito.errors import NotFoundOut
 from luisito.pool.processes import Processes
@@ -51,6 +61,15 @@ class Pool(Processes):
     def request(self, site: str, waiter: Waiter) -> None:
         """See Lessor."""
         self._carry_out(self._policy.requested(site, waiter, self._clock()))
+        if self._policy.shares:
+            self._carry_out(self._policy.start_more(first_of(site), self._clock()))
+
+    def choose(self, site: str, liked: str | None = None) -> str:
+        """See Lessor."""
+        key, orders = self._policy.choose(site, self._clock(), liked)
+        if orders is not NOTHING:
+            self._carry_out(orders)
+        return key
 
     def asleep(self, site: str) -> bool:
         """See Lessor."""
@@ -118,8 +137,9 @@ class Pool(Processes):
     # ------------------------------------------------------------------ operators
 
     def stop(self, site: str, reason: str) -> None:
-        """Lets the server of a site go when what it has in flight is done."""
-        self._carry_out(self._policy.stop(site, self._clock(), reason))
+        """Lets the servers of a site go when what they have in flight is done."""
+        for key in self._policy.keys(site):
+            self._carry_out(self._policy.stop(key, self._clock(), reason))
 
     # ------------------------------------------------------------------ sites (see Policy)
 
@@ -133,6 +153,12 @@ class Pool(Processes):
         limits = None if own is None else self._policy.limits.of_site(**own)
         self._policy.limit(site, limits)
         self._arm()
+
+    def share(self, site: str, count: int) -> None:
+        """A site has so many servers; see Policy."""
+        orders = self._policy.share(site, count, self._clock())
+        if orders is not NOTHING:
+            self._carry_out(orders)
 
     def keep(self, site: str, up: bool, on_failure: bool = False) -> None:
         """Keeps a site up, or no longer; see Policy.keep for the other."""

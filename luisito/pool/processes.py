@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred, gatherResults
 from luisito.core.ending import broke
 from luisito.core.lease import Refused
 from luisito.core.lifecycle import Server, State
+from luisito.core.members import first_of
 from luisito.core.orders import Grant
 from luisito.core.sdnotify import has_work, more_time
 from luisito.core.sites import RETRY_AFTER
@@ -59,7 +60,7 @@ class Processes:
         # who was granted a server that is still being adopted, so that nobody can connect to it
         self._too_soon: dict[Waiter, Server] = {}
         self._last = 0
-        self.crew = Crew(reactor, ways, self._next_number, policy.is_ready, self._check_empty)
+        self.crew = Crew(reactor, ways, self._next_number, policy.is_awake, self._check_empty)
         self.lost: Deferred[str] = Deferred()
         ways.heard = self._heard
 
@@ -118,7 +119,7 @@ class Processes:
         start.signalled_at = self._clock()
         self._journal.stopping(start, order.reason, detail)
         self._spawner.signal(start.number, "TERM")
-        self.crew.moved(server.site)
+        self.crew.moved(first_of(server.site))
 
     def _kill(self, server: Server) -> None:
         start = self._of.get(server)
@@ -305,7 +306,7 @@ class Processes:
         self._carry_out(orders)
         for waiter in self._take_too_soon(server):  # which asks again
             self._carry_out(self._policy.requested(server.site, waiter, self._clock()))
-        self.crew.moved(server.site)
+        self.crew.moved(first_of(server.site))
         self._check_empty()
 
     def spawner_lost(self, reason: str) -> None:
@@ -333,7 +334,7 @@ class Processes:
         # Said when the first request has gone on its way, which has waited long enough.
         self._reactor.callLater(0, self._journal.ready, start, now - server.started_at)
         self._carry_out(self._policy.ready(server, now))
-        self.crew.moved(server.site)
+        self.crew.moved(first_of(server.site))
         self._note_said(server)
 
     def _heard(self, server: Server, state: Mapping[str, str]) -> None:

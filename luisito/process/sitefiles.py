@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
+from luisito.core.members import each
 from luisito.errors import SettingsError, SpawnerLost
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ _NAMED: Final = 10  # sites of which each change is logged
 
 
 class Change(NamedTuple):
-    """What has become of a site's file, or of one of its mounts.
+    """What has become of a site's file, of one of its mounts, or of one more server of either.
 
     Attributes:
         site: its key.
@@ -38,10 +39,11 @@ class Change(NamedTuple):
 
 
 def _each(change: Change) -> Iterator[Change]:
-    """A change, and those of the mounts of the site."""
-    yield change
+    """A change of a site, of its mounts, and of each server where one of them has several."""
     before, now = (
-        {} if record is None else {mount["site"]: mount for mount in record.get("mounts", ())}
+        {}
+        if record is None
+        else {one["site"]: one for of in (record, *record.get("mounts", ())) for one in each(of)}
         for record in (change.before, change.now)
     )
     for key in before | now:
@@ -60,7 +62,7 @@ class SiteFiles:
 
     Attributes:
         records: public records by the names of sites.
-        by_key: the same, and those of their mounts, by their keys.
+        by_key: the same, and those of their mounts and of each server, by their keys.
         broken: what is wrong with files, by their paths.
         failed: why the last look was none; "" where it was one.
     """

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from luisito.core import wire
 from luisito.core.busy import NOTHING_SAID
+from luisito.core.members import first_of
 from luisito.errors import LuisitoError
 from luisito.net.output import Output
 from luisito.process.listener import ListeningSocket
@@ -124,7 +125,7 @@ class Start:
         self.argv: list[str] = []
         self.killed = self.was_connected = False
         self.signalled_at: float | None = None
-        self.log = None if ways.logs is None else ways.logs.open(server.site)
+        self.log = None if ways.logs is None else ways.logs.open(first_of(server.site))
         self._listener: ListeningSocket | None = None
         self._output: Output | None = None
         self._probe = Probe()

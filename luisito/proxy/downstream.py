@@ -172,7 +172,7 @@ class Downstream(Persistent):
         elif destination.status:
             self._turn_away(line, fields, end + 4)
         else:
-            self._judged(line, fields, end + 4)
+            self._set_out(line, fields, end + 4)
 
     def _mounted(
         self,
@@ -195,6 +195,14 @@ class Downstream(Persistent):
         if self.destination.status:
             self._turn_away(line, fields, size)
             return
+        self._set_out(line, fields, size)
+
+    def _set_out(self, line: RequestLine, fields: RequestFields, size: int) -> None:
+        """A request that is the site's or the mount's, for one of its servers."""
+        several = self.destination.several
+        if several is not None:
+            self._block = b""  # the next one with the same header lines may be another's
+            self.destination = several.to[self.gateway.choose(several.site)]
         if self.destination.wake is not None:
             self._judged(line, fields, size)
             return

@@ -73,6 +73,7 @@ class Gateway:
         take: leases a site's server where it is awake; else None (Policy.take).
         release: gives a lease back; what it returns is for `released` (Policy.release).
         released: see Pool.
+        choose: which server of a site that has several to take (Lessor.choose).
         asleep: whether a request would wake a site (Lessor.asleep).
         has_failed: whether a site's last start has failed (Lessor.has_failed).
         probe: see Lessor.
@@ -128,6 +129,7 @@ class Gateway:
         self._pool = lessor
         self.take, self.release, self.released = lessor.take, lessor.release, lessor.released
         self.asleep, self.has_failed, self.probe = lessor.asleep, lessor.has_failed, lessor.probe
+        self.choose = lessor.choose
 
     def log_to(self, access_log: AccessLog | None) -> None:
         """Writes access lines there from now on."""

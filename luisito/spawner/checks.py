@@ -6,6 +6,7 @@ import socket
 from typing import TYPE_CHECKING
 
 from luisito.core.host import normalize
+from luisito.core.members import first_of, is_number
 from luisito.core.mounts import is_path, site_of
 from luisito.core.siteindex import NO_WAY
 from luisito.errors import BadHost
@@ -26,7 +27,7 @@ def wrong_start(
         way: how connections reach the server (core.template.way).
         order: that is not believed.
         descriptors: beside it.
-        mounted: its site may be a mount of one.
+        mounted: its site may be a mount of one, or one more server of either.
     """
     if not 0 < order.server <= _MAX_SERVER:
         return f"server id {order.server} is not in 1..{_MAX_SERVER}"
@@ -52,15 +53,16 @@ def wrong_site(site: str, *, mounted: bool = False) -> str | None:
 
     Args:
         site: the key.
-        mounted: it may be that of a mount.
+        mounted: it may be that of a mount, or of one more server of either.
     """
     name = site_of(site) if mounted else site
     try:
         normal = normalize(name.encode("utf-8", "replace"))
     except BadHost as error:
         return f"site {site!r:.100}: {error}"
-    path = site[len(name) :]
-    right = normal == name and (not path or is_path(path))
+    first = first_of(site) if mounted else site
+    path = first[len(name) :]
+    right = normal == name and (not path or is_path(path)) and is_number(site[len(first) :])
     return None if right else f"site {site!r:.100} is not in normal form"
 
 

@@ -267,3 +267,22 @@ def test_mounts():
     made.change([record("shop.x")])
     assert made.of("shop.x/api") is None
     assert made.find("shop.x").plain
+
+
+def test_several():
+    mounts = [record("shop.x/api", mounted="/api", strip=True, members=2)]
+    made = of(record("shop.x", members=3, mounts=mounts, way="port", limits={"queue_limit": 3}))
+    shop = made.find("shop.x")
+    assert not shop.plain
+    assert shop.several.site == shop.site == "shop.x"
+    assert sorted(shop.several.to) == ["shop.x", "shop.x#2", "shop.x#3"]
+    for key, to in shop.several.to.items():
+        assert made.of(key) is to
+        assert (to.site, to.way, to.queue_limit) == (key, "port", 3)
+        assert to.several is shop.several
+    (api, _) = shop.mounts.find(b"/api/x")
+    assert api.to.several.to["shop.x/api#2"] is made.of("shop.x/api#2")
+    assert made.of("shop.x#4") is made.of("shop.x/api#3") is made.of("a.x#2") is None
+    made.change([record("shop.x")])
+    assert made.of("shop.x#2") is None
+    assert made.find("shop.x").several is None

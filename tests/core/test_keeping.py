@@ -22,6 +22,8 @@ def test_one_place_is_left_for_others():
     assert allot(wishes, 2) == ({"z": Keep.ALWAYS}, ["a", "b", "c"], 5)
     assert allot(wishes, 1) == ({}, ["a", "b", "c", "z"], 5)
     assert allot({}, 1) == ({}, [], 1)
+    several = dict.fromkeys(("a", "a#2", "b"), Keep.PINNED)
+    assert allot(several, 3) == (dict.fromkeys("ab", Keep.PINNED), ["a#2"], 4)
 
 
 SAID = (

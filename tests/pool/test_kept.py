@@ -101,3 +101,14 @@ def test_one_that_has_ended_is_started_again_when_its_file_changes():
     assert keeping.rests("a")
     files.write("a", keep="always", restart="on-failure", aliases=["x"])
     assert not keeping.rests("a")
+
+
+def test_the_pool_is_told_how_many_servers_a_site_has():
+    files = Files(9)
+    files.write("a", members=3, keep="pinned")
+    assert files.pool.policy.keys("a") == ("a", "a#2", "a#3")
+    files.write("a#2", "a#3", keep="pinned", limits={"queue_limit": 2})
+    assert files.limits("a#3") == (*NEVER, 2)
+    assert len(files.pool.policy.keys("a")) == 3
+    files.remove("a")
+    assert files.pool.policy.keys("a") == ("a",)

@@ -201,3 +201,28 @@ def test_a_spawner_that_has_gone_is_asked_no_more(asked):
     asked.files.look()
     asked.asks.pop(0).errback(SpawnerLost("gone"))
     assert asked.clock.getDelayedCalls() == []
+
+
+def test_each_server_of_a_site_and_of_a_mount_is_told_of(asked):
+    def of(members, below):
+        mounts = [record("a.x/api", mounted="/api", strip=True, members=below)]
+        return record("a.x", members=members, mounts=mounts)
+
+    asked.begin(of(1, 2))
+    assert sorted(asked.files.by_key) == ["a.x", "a.x/api", "a.x/api#2"]
+    asked.files.look()
+    asked.answer([of(2, 1)])
+    told = {one.site: (one.before is None, one.now is None) for one in asked.changes}
+    assert told == {
+        "a.x": (False, False),
+        "a.x/api": (False, False),
+        "a.x#2": (True, False),
+        "a.x/api#2": (False, True),
+    }
+    assert sorted(asked.files.by_key) == ["a.x", "a.x#2", "a.x/api"]
+    asked.changes.clear()
+    asked.files.look()
+    asked.answer(gone=["a.x"])
+    assert {one.site for one in asked.changes} == {"a.x", "a.x#2", "a.x/api"}
+    assert all(one.now is None for one in asked.changes)
+    assert asked.files.by_key == {}

@@ -45,6 +45,8 @@ class Pool:
         self.answers = self.unnoticed = self.probed = 0
         self.failed = False
         self.streams: list[Stream] = []
+        self.chosen: list[str] = []
+        self.liked: list[str | None] = []
         self.folders: dict[str, bool] = {}
 
     def take(self, site: str) -> Server | None:
@@ -60,6 +62,10 @@ class Pool:
     def release_unnoticed(self, server: Server, now: float) -> Sequence[Order]:
         self.unnoticed += 1
         return self.release(server, now)
+
+    def choose(self, site: str, liked: str | None = None) -> str:
+        self.liked.append(liked)
+        return self.chosen.pop(0) if self.chosen else liked or site
 
     def has_failed(self, site: str) -> bool:
         return self.failed

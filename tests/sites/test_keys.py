@@ -39,6 +39,7 @@ default = true
 handed_socket = "tcp"
 keep = "always"
 restart = "on-failure"
+processes = 4
 stop_signal = "QUIT"
 idle_timeout = 600
 min_alive = 0
@@ -96,7 +97,7 @@ def test_every_key():
     assert (mail.name, mail.command, mail.env) == ("mail", "mail --for %HOST", {"C": "2"})
     assert (mail.lives_with, mail.restart, mail.stop_signal) == ("always", "on-failure", "INT")
     assert mail.stop_timeout == 30
-    assert (made.keep, made.restart) == ("always", "on-failure")
+    assert (made.keep, made.restart, made.processes) == ("always", "on-failure", 4)
     assert (made.stream_idle, made.max_body_size) == (None, None)
     assert (made.max_requests, made.max_age) == (5000, 86400)
     assert (made.queue_limit, made.upstream_max, made.upstream_keepalive) == (10, 4, 7)
@@ -163,6 +164,14 @@ RLIMIT = 'must be a whole number, "unlimited", or [soft, hard] of these'
                 'reload_on[0] = "/srv/x.py": must be a pattern of names, or of paths below '
                 '`folder`; write reload_on[0] = "srv/x.py"'
             ),
+        ),
+        (
+            "processes = 0",
+            "processes = 0: must be a whole number of at least 1; write processes = 1",
+        ),
+        (
+            "processes = 33",
+            "processes = 33: must not be more than 32; write processes = 32",
         ),
         (
             "max_requests = 0",

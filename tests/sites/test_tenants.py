@@ -337,6 +337,15 @@ def test_how_long_a_tenants_worker_lives(grant, word):
     )
 
 
+def test_how_many_servers_a_tenants_site_may_have():
+    assert made("processes = 3", of=tenant(processes=4)).processes == 3
+    assert made("", of=tenant(processes=4)).processes == 1
+    assert refused("processes = 5", of=tenant(processes=4)) == (
+        ":1: processes = 5: must be at most 4, as TENANTS grants alice no more; write processes = 4"
+    )
+    assert refused("processes = 2", of=tenant()).endswith("write processes = 1")
+
+
 def test_what_stands_in_a_base_is_the_tenants_word_too():
     bases = {"all": '\nuser = "root"'}
     assert refusal('extends = "all"', file="alice.example.toml", tenant=tenant(), bases=bases) == (
@@ -347,7 +356,7 @@ def test_what_stands_in_a_base_is_the_tenants_word_too():
 def test_every_capped_key_is_judged():
     """One that was added to the table and forgotten here would be free for all."""
     capped = {name for name, key in KEYS.items() if key.capped}
-    assert capped == {*LIMITS, "rlimits", "keep"}
+    assert capped == {*LIMITS, "rlimits", "keep", "processes"}
     free = {"command", "env", "env_file", "virtualenv", "folder", "extends", "handed_socket",
             "stop_signal", "restart", "wake", "waiting_page", "reload_on", "maintenance",
             "max_requests", "max_age", "mount", "websocket_timeout"}  # fmt: skip

@@ -32,6 +32,7 @@ def judge(draft: Draft, tenant: Tenant, settings: Settings) -> None:
     _judge_user(draft, tenant)
     _judge_hosts(draft, tenant)
     _judge_keep(draft, tenant)
+    _judge_processes(draft, tenant)
     _judge_workers(draft, tenant)
     for key in LIMITS:
         _cap(draft, key, tenant, getattr(settings, key))
@@ -67,6 +68,13 @@ def _judge_keep(draft: Draft, tenant: Tenant) -> None:
         words = " or ".join(f'"{word}"' for word in KEEP[: KEEP.index(most) + 1])
         must = f"must be {words}, as TENANTS grants {tenant.user}"
         raise draft.error(("keep",), must, assignment(("keep",), most))
+
+
+def _judge_processes(draft: Draft, tenant: Tenant) -> None:
+    most = tenant.grant.caps.get("processes", 1)
+    if draft.values.get("processes", 1) > most:
+        must = f"must be at most {most}, as TENANTS grants {tenant.user} no more"
+        raise draft.error(("processes",), must, assignment(("processes",), most))
 
 
 def _judge_hosts(draft: Draft, tenant: Tenant) -> None:

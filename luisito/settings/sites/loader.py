@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from luisito.core import siteindex, wire
 from luisito.core.cgroup import Limits
+from luisito.core.members import each, first_of
 from luisito.errors import LuisitoError
 from luisito.settings.load import load
 from luisito.settings.sites.look import Seen, look
@@ -101,9 +102,11 @@ def run(
 def _entries(found: Found, before: Read | None) -> Iterator[tuple[Row, bytes]]:
     """The rows and records of all sites, their mounts and workers, last good versions too."""
     good = [of.public for of in found.seen.values() if of.public is not None]
-    for public in [each for one in good for each in (one, *one.get("mounts", ()))]:
+    servers = [of for one in good for of in (one, *one.get("mounts", ()))]
+    for public in [one for of in servers for one in each(of)]:
         key = public["site"]
-        yield _entry(key, public["way"], public["digest"], found.runs.get(key), before)
+        run = found.runs.get(first_of(key))
+        yield _entry(key, public["way"], public["digest"], run, before)
         for one in public["processes"]:
             run = found.workers.get(key, {}).get(one["name"])
             worker = siteindex.worker_key(key, one["name"])

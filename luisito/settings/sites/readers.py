@@ -12,6 +12,7 @@ import attrs
 
 from luisito.core.host import normalize
 from luisito.core.keeping import Keep
+from luisito.core.members import MOST
 from luisito.core.mounts import is_path
 from luisito.core.routing import Pattern
 from luisito.errors import BadHost
@@ -184,6 +185,14 @@ def files(value: object) -> tuple[str, ...]:
             must = "must be a pattern of names, or of paths below `folder`"
             raise Wrong(must, item=f"[{index}]", value=pattern, mend=meant)
     return tuple(value)
+
+
+def members(value: object) -> int:
+    """How many servers do the same for a site."""
+    count = values.whole(1)(value)
+    if count > MOST:
+        raise Wrong(f"must not be more than {MOST}", mend=MOST)
+    return count
 
 
 def requests(value: object) -> int | None:

@@ -127,6 +127,7 @@ def public_record(
       restart: as above, and stop_timeout in seconds, or None for that of the site;
     - waiting_page: whether browsers are shown a page while it wakes;
     - maintenance: true, seconds or words where it is down for that (core.maintenance); else false;
+    - members: how many servers it has (core.members);
     - tenant: as in the run record, and path: of its file;
     - digest: of the run record;
     - mounts: the public records of its mounts; mounted: the path of one, or ""; strip: whether that
@@ -162,6 +163,7 @@ def public_record(
         ],
         "waiting_page": site.waiting_page,
         "maintenance": site.maintenance,
+        "members": site.processes,
         "tenant": site.tenant,
         "path": site.path,
         "digest": digest(run),

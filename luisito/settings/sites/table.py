@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import attrs
 
+from luisito.core.members import MOST as MOST_MEMBERS
 from luisito.core.mounts import PATH, key_of
 from luisito.core.rlimits import LARGEST, UNITS
 from luisito.settings import limits, values, waking
@@ -375,6 +376,16 @@ class Site:
         f"{MOST} at most.",
         {"type": "array", "maxItems": MOST, "items": _PROCESS},
     )
+    processes: int = _own(
+        readers.members,
+        1,
+        _POOL,
+        "servers",
+        "So many servers of the command run when the site is awake, as far as there is room; a "
+        f"request goes to the one with the fewest in flight. {MOST_MEMBERS} at most.",
+        {"type": "integer", "minimum": 1, "maximum": MOST_MEMBERS},
+        capped=True,
+    )
     stop_signal: str = _own(
         readers.stop_signal,
         "TERM",
@@ -519,7 +530,9 @@ MOUNT_KEYS: Final[Mapping[str, Key]] = {
 """The keys of a table in `mount`."""
 
 LIMITS: Final = tuple(
-    name for name, key in KEYS.items() if key.capped and name not in ("rlimits", "keep")
+    name
+    for name, key in KEYS.items()
+    if key.capped and name not in ("rlimits", "keep", "processes")
 )
 """Numbers of which a tenant may not have more than they are granted."""
 
