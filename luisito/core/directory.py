@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import attrs
 
+from luisito.core.health import ACCEPT
 from luisito.core.maintenance import STATUS, Closed, closed
 from luisito.core.members import each
 from luisito.core.mounts import Mount, Mounts, site_of
@@ -56,6 +57,7 @@ class Destination:
         limits: the numbers that the site's file sets, by their keys; None is no limit.
         wake: which requests wake nothing; None where all do.
         waiting_page: browsers are shown a page while the site wakes.
+        ready: what shows that its server is ready: core.health.ACCEPT, NOTIFY, or a path.
         mounts: other servers of the site, below paths; None where it has none.
         several: the servers that do the same, of which this is one; None where there is one.
         plain: all requests go to the site's server, and count as use of it.
@@ -79,6 +81,7 @@ class Destination:
     limits: Mapping[str, float | None] = attrs.Factory(dict)
     wake: Rules | None = None
     waiting_page: bool = False
+    ready: str = ACCEPT
     mounts: Mounts[Destination] | None = None
     several: Several | None = None
     plain: bool = attrs.field(init=False)
@@ -174,6 +177,7 @@ def _destination(
         tcp=usual.tcp if handed is None else handed == "tcp",
         limits=limits,
         waiting_page=record.get("waiting_page", False),
+        ready=record.get("ready", ACCEPT),
         wake=usual.wake if wake is None else rules_of(wake),
         mounts=mounts,
         several=several,

@@ -229,7 +229,7 @@ class Processes:
         self._started(start)
 
     def _started(self, start: Start, *, probe: bool = False) -> None:
-        server, early = start.server, start.listener_fd is not None
+        server, early = start.server, start.takes_early
         self._carry_out(self._policy.started(server, self._clock(), early=early))
         if early and not server.leases and (probe or self._policy.is_for_nobody(server)):
             start.probe()

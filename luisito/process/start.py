@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Final
 
 from luisito.core import wire
 from luisito.core.busy import NOTHING_SAID
+from luisito.core.health import ACCEPT, NOTIFY
 from luisito.core.members import first_of
 from luisito.errors import LuisitoError
 from luisito.net.output import Output
+from luisito.process.health import Health
 from luisito.process.listener import ListeningSocket
 from luisito.process.probe import Probe
 from luisito.process.reach import reach
@@ -83,6 +85,11 @@ class Ways:
         of_file = self._of_file(site)
         return self._template if of_file is None else (of_file.way, of_file.tcp)
 
+    def ready_of(self, site: str) -> str:
+        """What shows that a site's server is ready: ACCEPT, NOTIFY, or the path it is asked for."""
+        of_file = self._of_file(site)
+        return ACCEPT if of_file is None else of_file.ready
+
 
 _NOT_EXECUTED: Final = (
     "its command was not executed yet: does a look-up of its user in passwd hang, or of its folder"
@@ -129,6 +136,8 @@ class Start:
         self._listener: ListeningSocket | None = None
         self._output: Output | None = None
         self._probe = Probe()
+        self._shown_by = ways.ready_of(server.site)
+        self._health: Health | None = None
         self.said = NOTHING_SAID
 
     def prepare(self) -> None:
@@ -164,6 +173,11 @@ class Start:
         """The socket to hand over."""
         listener = None if self._listener is None else self._listener.sock
         return None if listener is None else listener.fileno()
+
+    @property
+    def takes_early(self) -> bool:
+        """Whether its first answer shows that it is ready, so that a request may wait for that."""
+        return self.listener_fd is not None and self._shown_by == ACCEPT
 
     @property
     def way_in(self) -> str:
@@ -216,6 +230,9 @@ class Start:
     ) -> None:
         number, readiness = self.number, self._ways.readiness
         ready = partial(on_ready, self.server)
+        told = self._shown_by == NOTIFY
+        if not told and self._shown_by != ACCEPT:
+            ready = partial(self._ask, ready)
         if self.port is not None:
             readiness.watch_port(
                 number,
@@ -223,18 +240,30 @@ class Start:
                 None,
                 partial(self._found_port, ready),
                 partial(on_foreign, self.server),
+                told=told,
             )
         elif self._listener is not None and self._listener.sock is not None:
-            readiness.watch_listener(number, self._listener.sock, ready)
+            if told or self._shown_by == ACCEPT:
+                readiness.watch_listener(number, self._listener.sock, ready, told=told)
+            else:
+                ready()  # whoever is asked has to accept
         else:
             path = wire.socket_path(self._ways.runtime_dir, number)
-            readiness.watch_socket(number, path, None, partial(self._found_socket, path, ready))
+            found = partial(self._found_socket, path, ready)
+            readiness.watch_socket(number, path, None, found, told=told)
         self._hear(notify)
 
     def _hear(self, notify: int) -> None:
         """Listens to what it says of itself, until its end."""
         ways, sock = self._ways, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM, fileno=notify)
         ways.readiness.notify(self.number, sock, None, partial(ways.heard, self.server))
+
+    def _ask(self, ready: Callable[[], None]) -> None:
+        """Asks for the path that shows that it is ready, where it listens by now."""
+        ways, site = self._ways, self.server.site
+        assert self.backend is not None  # noqa: S101 - for the types
+        self._health = Health(ways.board, ways.clock, self.backend, site, self._shown_by, ready)
+        self._health.ask()
 
     def _found_port(self, ready: Callable[[], None], address: tuple[str, int]) -> None:
         self.backend = self._reach(address)
@@ -267,7 +296,7 @@ class Start:
     def is_ready(self) -> None:
         """It is ready: nothing is watched any more."""
         self.ready = True
-        self._probe.end()
+        self._end_probes()
         self._ways.readiness.settle(self.number)
         self._close_listener()
 
@@ -276,12 +305,18 @@ class Start:
         try:
             detail = "" if self.ready else self._ways.readiness.describe(self.number)
         except KeyError:
-            detail = ""
+            detail = "" if self._health is None or self.ready else self._health.describe()
         if detail and self.uid is None:
             detail = _NOT_EXECUTED  # so that it could not do what it is waited for
         self._ways.readiness.settle(self.number)
-        self._probe.end()
+        self._end_probes()
         return detail
+
+    def _end_probes(self) -> None:
+        self._probe.end()
+        if self._health is not None:
+            self._health.end()
+            self._health = None
 
     def port_taken(self) -> str:
         """Who listens on its port although its process has gone; "" where nobody does."""
@@ -300,7 +335,7 @@ class Start:
 
     def let_go(self) -> None:
         """Another process goes on with it: gives back all that is ours, and takes nothing away."""
-        self._probe.end()
+        self._end_probes()
         self._ways.readiness.forget(self.number)
         self.retire()
         if self._output is not None:
@@ -312,7 +347,7 @@ class Start:
 
     def close(self) -> None:
         """Its process has been reaped: gives back all that it held, but for its log."""
-        self._probe.end()
+        self._end_probes()
         self._ways.readiness.forget(self.number)
         self.retire()
         if self._output is not None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from luisito.readiness.notify import NotifyReader
-from luisito.readiness.ways import ListenerWay, PortWay, SocketWay
+from luisito.readiness.ways import ListenerWay, PortWay, SocketWay, ToldWay
 
 if TYPE_CHECKING:
     import socket
@@ -73,6 +73,8 @@ class Readiness:
         expected_uid: int | None,
         on_ready: Callable[[tuple[str, int]], None],
         on_foreign: Callable[[str], None],
+        *,
+        told: bool = False,
     ) -> None:
         """Watches a port.
 
@@ -82,11 +84,12 @@ class Readiness:
             expected_uid: the user it runs as, None where `set_uid` will say.
             on_ready: called with the address to connect to, ("127.0.0.1" or "::1", port).
             on_foreign: called with words that say who listens, where it is somebody else.
+            told: the server must have said READY=1, too.
         """
         recheck = partial(self._recheck, server_id)
         owns = partial(self._owns, server_id)
         way = PortWay(self._diag, port, owns, recheck, on_ready, on_foreign)
-        self._watch(server_id, way, expected_uid)
+        self._watch(server_id, ToldWay(way) if told else way, expected_uid)
 
     def watch_socket(
         self,
@@ -94,6 +97,8 @@ class Readiness:
         path: str,
         expected_uid: int | None,
         on_ready: Callable[[socket.socket], None],
+        *,
+        told: bool = False,
     ) -> None:
         """Watches the path of a unix socket.
 
@@ -102,11 +107,18 @@ class Readiness:
             path: of the socket, whether it exists yet or not.
             expected_uid: the user it runs as, None where `set_uid` will say.
             on_ready: called with a connection, non-blocking, which is the caller's from then on.
+            told: see watch_port.
         """
-        self._watch(server_id, SocketWay(path, on_ready), expected_uid)
+        way = SocketWay(path, on_ready)
+        self._watch(server_id, ToldWay(way) if told else way, expected_uid)
 
     def watch_listener(
-        self, server_id: int, listener: socket.socket, on_accepted: Callable[[], None]
+        self,
+        server_id: int,
+        listener: socket.socket,
+        on_accepted: Callable[[], None],
+        *,
+        told: bool = False,
     ) -> None:
         """Watches a listening socket that was handed over to a server.
 
@@ -114,8 +126,10 @@ class Readiness:
             server_id: of that server.
             listener: our copy, which must stay open until the server is ready or forgotten.
             on_accepted: called when a connection was accepted, or READY=1 came.
+            told: only the latter counts.
         """
-        self._watch(server_id, ListenerWay(listener, on_accepted), None)
+        way = ListenerWay(listener, on_accepted)
+        self._watch(server_id, ToldWay(way) if told else way, None)
 
     def connected(self, server_id: int) -> None:
         """Says that a connection to the handed-over socket has been made.

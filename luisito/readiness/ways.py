@@ -194,6 +194,37 @@ class SocketWay:
             self._socket.close()
 
 
+class ToldWay:
+    """Any of the ways, of a server that is ready when it says READY=1, and not before.
+
+    Args:
+        way: what has to be found then, too.
+    """
+
+    def __init__(self, way: Way) -> None:
+        self._way = way
+        self._is_told = False
+
+    def check(self, uid: int | None) -> Callable[[], None] | None:
+        """As in `Way`."""
+        return self._way.check(uid) if self._is_told else None
+
+    def told(self) -> None:
+        """As in `Way`."""
+        self._is_told = True
+        self._way.told()
+
+    def describe(self) -> str:
+        """As in `Way`."""
+        if self._is_told:
+            return self._way.describe()
+        return 'it never sent READY=1 to $NOTIFY_SOCKET, which ready = "notify" waits for'
+
+    def close(self) -> None:
+        """As in `Way`."""
+        self._way.close()
+
+
 class ListenerWay:
     """%FD: ready when a connection that waited on the listening socket has been accepted.
 

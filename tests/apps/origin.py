@@ -14,6 +14,8 @@ The JSON is an object of the options below, by site, or by "*" for all sites:
     term_delay      seconds that SIGTERM takes
     orphans         how many sleepers are left that have left the session and ignore SIGTERM
     notify          true: sends READY=1 when it listens
+    notify_when     sends READY=1 as soon as it has accepted and a file of that path is there
+    health          a path: /health is answered 503 until there is a file
     say_first       is sent to $NOTIFY_SOCKET before boot_delay
     say_last        likewise at SIGTERM, before term_delay
     backlog         of the listening socket; 128
@@ -239,6 +241,11 @@ class Connection:
     def do_echo(self, request):
         body = self.body(request)
         self.answer(request, body or request.get("x-nonce").encode() or b"ok\n")
+
+    def do_health(self, request):
+        self.body(request)
+        well = os.path.exists(self.app.options["health"])
+        self.answer(request, status="200 OK" if well else "503 Service Unavailable")
 
     def do_head(self, request):
         """The raw head of the request, as it came in here."""
@@ -534,6 +541,8 @@ class App:
         listener.setblocking(True)
         if options.get("notify"):
             say("READY=1")
+        if "notify_when" in options:
+            threading.Thread(target=say_when, args=(options["notify_when"],), daemon=True).start()
         time.sleep(options.get("accept_delay", 0))
         while True:
             sock, _peer = listener.accept()
@@ -550,6 +559,13 @@ class App:
             say(self.options["say_last"])
         time.sleep(self.options["term_delay"])
         os._exit(0)
+
+
+def say_when(path):
+    """Says that it is ready, when a file is there."""
+    while not os.path.exists(path):
+        time.sleep(0.01)
+    say("READY=1")
 
 
 def say(words):

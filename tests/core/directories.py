@@ -27,6 +27,7 @@ def record(site, **keys):
         "handed_socket": None,
         "keep": "demand",
         "restart": "always",
+        "ready": "accept",
         "maintenance": False,
         "processes": [],
         "tenant": None,

@@ -65,6 +65,50 @@ def slow_tick(clock, times=1):
         clock.advance(0.010)
 
 
+# Told
+
+
+def test_what_has_to_be_told_is_not_looked_for_before(ready, clock, owners, seen, tmp_path):
+    path = str(tmp_path / "s")
+    with (
+        socket.create_server(("127.0.0.1", 0)) as port,
+        socket.socket(socket.AF_UNIX) as unix,
+        socket.create_server(("127.0.0.1", 0)) as handed,
+    ):
+        unix.bind(path)
+        unix.listen()
+        number = port.getsockname()[1]
+        ready.watch_port(1, number, ME, lambda _: seen.append(1), pytest.fail, told=True)
+        ready.watch_socket(2, path, ME, lambda sock: seen.append(2) or sock.close(), told=True)
+        ready.watch_listener(3, handed, lambda: seen.append(3), told=True)
+        socket.create_connection(handed.getsockname()).close()
+        ready.connected(3)
+        handed.accept()[0].close()
+        for server in (1, 2, 3):
+            said = 'it never sent READY=1 to $NOTIFY_SOCKET, which ready = "notify" waits for'
+            assert ready.describe(server) == said
+        tick(clock, 20)
+        assert (seen, owners.asked) == ([], [])
+        for server in (1, 2, 3):
+            ready._notified(server, lambda _: None, {"READY": "0", "STATUS": "soon"})
+        slow_tick(clock, 20)
+        assert seen == []
+        for server in (1, 2, 3):
+            ready._notified(server, lambda _: None, {"READY": "1"})
+        slow_tick(clock, 20)
+        assert seen == [1, 2, 3]
+
+
+def test_one_that_was_told_is_waited_for_where_it_is_to_listen(ready, clock, seen):
+    port = free_port()
+    ready.watch_port(1, port, ME, seen.append, pytest.fail, told=True)
+    ready._notified(1, lambda _: None, {"READY": "1"})
+    assert f"nothing listens on port {port}" in ready.describe(1)
+    with socket.create_server(("127.0.0.1", port)) as sock:
+        slow_tick(clock, 20)
+        assert seen == [sock.getsockname()]
+
+
 # %PORT
 
 

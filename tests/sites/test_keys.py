@@ -41,6 +41,7 @@ keep = "always"
 restart = "on-failure"
 processes = 4
 stop_signal = "QUIT"
+ready = "/health?deep"
 idle_timeout = 600
 min_alive = 0
 start_timeout = 2.5
@@ -129,6 +130,7 @@ HOST = "must be a host in lower case, without a port"
 PATTERN = 'must be a host in lower case without a port, with "*." or "!" before it or not'
 SIGNAL = 'must be "TERM" or "INT" or "QUIT" or "HUP" or "USR1" or "USR2"'
 KEEP = 'must be "demand" or "pinned" or "always"'
+READY = 'must be "accept", "notify", or the path of a URL, such as "/health"'
 MAINTENANCE = "must be true, false, a text for the page, or whole seconds for Retry-After"
 COMMAND = "must be a command, as a string or a list of strings"
 SERVE = 'write command = "python3 -m http.server --bind 127.0.0.1 %PORT"'
@@ -395,6 +397,15 @@ RLIMIT = 'must be a whole number, "unlimited", or [soft, hard] of these'
         (
             'restart = "never"',
             ('restart = "never": must be "always" or "on-failure"; write restart = "always"'),
+        ),
+        ("ready = true", f'ready = true: {READY}; write ready = "accept"'),
+        ('ready = "health"', f'ready = "health": {READY}; write ready = "/health"'),
+        ('ready = "/a b"', f'ready = "/a b": {READY}; write ready = "accept"'),
+        ('ready = "/a#b"', f'ready = "/a#b": {READY}; write ready = "accept"'),
+        ('ready = "sd_notify"', f'ready = "sd_notify": {READY}; write ready = "notify"'),
+        (
+            'ready = "http://a.test/up"',
+            f'ready = "http://a.test/up": {READY}; write ready = "/up"',
         ),
         (
             "maintenance = 0",

@@ -106,6 +106,7 @@ def test_what_everybody_may_know():
         "keep": "always",
         "restart": "on-failure",
         "waiting_page": True,
+        "ready": "/health?deep",
         "maintenance": "Back at noon.",
         "members": 4,
         "wake": [Rule(path=("/healthz",)).record()],

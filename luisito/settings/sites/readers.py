@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import attrs
 
+from luisito.core import health
+from luisito.core.health import is_path as is_asked
 from luisito.core.host import normalize
 from luisito.core.keeping import Keep
 from luisito.core.members import MOST
@@ -172,6 +174,18 @@ def maintenance(value: object) -> bool | int | str:
     must = "must be true, false, a text for the page, or whole seconds for Retry-After"
     meant = int(words) if words.isascii() and words.isdecimal() and len(words) < 8 else 0
     raise Wrong(must, mend=meant if 1 <= meant <= _LONGEST_WAIT else True)
+
+
+def ready(value: object) -> str:
+    """What shows that a server is ready: a word, or a path that it is asked for."""
+    if isinstance(value, str) and (value in (health.ACCEPT, health.NOTIFY) or is_asked(value)):
+        return value
+    must = 'must be "accept", "notify", or the path of a URL, such as "/health"'
+    meant = value.strip().rpartition("://")[2] if isinstance(value, str) else ""
+    meant = f"/{meant.partition('/')[2] or meant}"
+    words = {"/listen": health.ACCEPT, "/sd_notify": health.NOTIFY, "/READY=1": health.NOTIFY}
+    fits = len(meant) > 1 and is_asked(meant)
+    raise Wrong(must, mend=words.get(meant, meant if fits else health.ACCEPT))
 
 
 def files(value: object) -> tuple[str, ...]:

@@ -126,6 +126,7 @@ def public_record(
     - processes: of each worker its name, the digest of its own record, with: "site" or "always",
       restart: as above, and stop_timeout in seconds, or None for that of the site;
     - waiting_page: whether browsers are shown a page while it wakes;
+    - ready: what shows that its server is ready: core.health.ACCEPT, NOTIFY, or a path;
     - maintenance: true, seconds or words where it is down for that (core.maintenance); else false;
     - members: how many servers it has (core.members);
     - tenant: as in the run record, and path: of its file;
@@ -162,6 +163,7 @@ def public_record(
             for one in site.process
         ],
         "waiting_page": site.waiting_page,
+        "ready": site.ready,
         "maintenance": site.maintenance,
         "members": site.processes,
         "tenant": site.tenant,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import attrs
 
+from luisito.core import health
 from luisito.core.members import MOST as MOST_MEMBERS
 from luisito.core.mounts import PATH, key_of
 from luisito.core.rlimits import LARGEST, UNITS
@@ -385,6 +386,21 @@ class Site:
         f"request goes to the one with the fewest in flight. {MOST_MEMBERS} at most.",
         {"type": "integer", "minimum": 1, "maximum": MOST_MEMBERS},
         capped=True,
+    )
+    ready: str = _own(
+        readers.ready,
+        health.ACCEPT,
+        _POOL,
+        "word or path",
+        'What shows that its server is ready: "accept": that it listens, or has accepted on %FD; '
+        '"notify": READY=1 on NOTIFY_SOCKET, and nothing else; "/health": that a GET for this path '
+        "is answered with 200 to 399. Until then nobody is connected to it.",
+        {
+            "anyOf": [
+                {"enum": [health.ACCEPT, health.NOTIFY]},
+                {"type": "string", "pattern": r'^/[!-"$-~]*$', "maxLength": health.LONGEST},
+            ]
+        },
     )
     stop_signal: str = _own(
         readers.stop_signal,
