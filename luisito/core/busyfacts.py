@@ -52,13 +52,15 @@ class BusyFacts(SiteFacts):
 
     def said(self, server: Server) -> Said:
         """Tell what a server has said, for whoever goes on with it."""
-        until = self._busy.until.at(server) or 0.0
+        asked = self._asking.until.at(server) or 0.0
+        until = max(self._busy.until.at(server) or 0.0, asked)
         extended = self._fleet.extended.get(server, 0.0)
         return Said(until, server in self._busy.told, extended)
 
     def resign_busy(self) -> None:
         """Take back the leases of all that is busy, of which whoever goes on with them knows."""
         self._busy.let_go(list(self._busy.until))
+        self._asking.close()
 
     def _hold(self, server: Server, now: float) -> None:
         if server.limits.busy_max > 0:
@@ -77,7 +79,7 @@ class BusyFacts(SiteFacts):
         if server.state is State.READY:
             self._fleet.unnoticed(server)
         else:
-            self._room.terminate(server, self._fleet.draining[server], now, orders)
+            self._room.end_drained(server, now, orders)
 
     def _resume(self, server: Server, said: Said, now: float) -> None:
         """Go on with what a server has said to another pool."""

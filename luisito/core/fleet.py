@@ -163,6 +163,11 @@ class Fleet:
         self.idle.back(server)
         self._watch_use(server)
 
+    def asked(self, server: Server, now: float) -> None:
+        """Note that a server is asked whether it may be stopped, which keeps it for now."""
+        if server.state is READY and server.limits.idle_timeout is not None:
+            self.unused.set(server, now + server.limits.idle_timeout)
+
     def limit(self, server: Server, limits: SiteLimits) -> None:
         """Note that a server that is STARTING or READY has other limits from now on."""
         server.limits = limits

@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from luisito.core.asking import Asking
 from luisito.core.backoff import BackOff
 from luisito.core.busy import Busy
 from luisito.core.fleet import READY, Fleet
@@ -36,8 +37,16 @@ class Leasing:
         self._rolls: Turns[Site] = Turns()
         self._keeping = Keeping(self._sites.parked)
         self._busy = Busy()
+        self._asking = Asking()
         self._room = room = Room(
-            limits, self._sites, fleet, self._streams, self._rolls, self._keeping, self._busy
+            limits,
+            self._sites,
+            fleet,
+            self._streams,
+            self._rolls,
+            self._keeping,
+            self._busy,
+            self._asking,
         )
         self._fill = room.fill
         self._closing = False
@@ -218,7 +227,7 @@ class Leasing:
             self._grant_early(record, server, now, orders)
             self._look_after(record, now)
         elif server.state is State.DRAINING:
-            self._room.terminate(server, self._fleet.draining[server], now, orders)
+            self._room.end_drained(server, now, orders)
         return self._fill(now, orders)
 
     def _look_after(self, record: Site, now: float) -> None:

@@ -30,6 +30,7 @@ class SiteLimits:
         max_requests: a server that has answered about so many is replaced; None: never.
         max_age: a server that was ready for about so long is replaced; None: never.
         busy_max: for how long a server may keep itself, and put off its start or its end; 0: never.
+        pre_stop: the path that a server is asked for before it is stopped; None: it is not asked.
     """
 
     queue_limit: int = attrs.field(default=100, validator=ge(1))
@@ -42,6 +43,7 @@ class SiteLimits:
     max_requests: int | None = attrs.field(default=None, validator=optional(ge(1)))
     max_age: float | None = attrs.field(default=None, validator=optional(gt(0)))
     busy_max: float = attrs.field(default=600.0, validator=ge(0))
+    pre_stop: str | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -69,7 +71,7 @@ class Limits(SiteLimits):
     queue_share: float = attrs.field(default=1.0, validator=[gt(0), le(1)])
     abandon_grace: float = attrs.field(default=5.0, validator=ge(0))
 
-    def of_site(self, **own: float | None) -> SiteLimits:
+    def of_site(self, **own: float | str | None) -> SiteLimits:
         """The limits of a site that has some of its own; the others are the pool's.
 
         Raises:
@@ -105,6 +107,19 @@ class Spawn:
 @attrs.frozen
 class Terminate:
     """Send SIGTERM to the session of `server`, even where its `started` is still to come."""
+
+    server: Server
+    reason: str
+
+
+@attrs.frozen
+class AskToStop:
+    """Ask `server` whether it may be stopped; answer with `may_stop`, whatever comes of it.
+
+    Attributes:
+        server: has `pre_stop` among its limits.
+        reason: why it is to go.
+    """
 
     server: Server
     reason: str
@@ -164,7 +179,7 @@ class Refuse:
     detail: str
 
 
-Order = Spawn | Terminate | EndStreams | Kill | Exceeds | Grant | Refuse
+Order = Spawn | AskToStop | Terminate | EndStreams | Kill | Exceeds | Grant | Refuse
 
 NOTHING: Final[tuple[Order, ...]] = ()
 """What is to be done where nothing is; known by its identity."""

@@ -9,8 +9,8 @@ from luisito.core.fleet import READY
 from luisito.core.lifecycle import Server, State
 from luisito.core.orders import NOTHING, Exceeds, Limits, Order, Refusal, Refuse
 from luisito.core.schedule import Schedule
-from luisito.core.sharing import Sharing
 from luisito.core.sites import RETRY_AFTER, Failure, Waiting
+from luisito.core.stopfacts import StopFacts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from luisito.core.backoff import BackOff
 
 
-class Policy(Sharing):
+class Policy(StopFacts):
     """The pool: facts come in as method calls, orders go out as their results.
 
     Always true, but for what is adopted: STARTING + READY + DRAINING <= max_servers + max_rolling,
@@ -51,6 +51,7 @@ class Policy(Sharing):
             self._rolls,
             self._keeping,
             self._busy,
+            self._asking,
         )
 
     # Facts about servers
@@ -172,6 +173,7 @@ class Policy(Sharing):
         """Do whatever is due."""
         orders: list[Order] = []
         self._work_is_over(now, orders)
+        self._not_yet_is_over(now, orders)
         self._schedule.tick(now, orders)
         return self._fill(now, orders)
 
@@ -183,18 +185,25 @@ class Policy(Sharing):
         return self._schedule.deadline()
 
     def shutdown(self, now: float) -> Sequence[Order]:
-        """Refuse new requests from now on, and let each server go once it is idle.
+        """Refuse new requests from now on, and let each server go once it is idle, without asking.
 
         Those that wait already are still served.
         """
         self._closing = True
         self._keeping.close()
         self._room.more.clear()
+        self._asking.close()
         orders: list[Order] = []
         for server in [*self._fleet.starting, *self._ready.values()]:
             if not self._sites.by_name[server.site].waiters:
                 self._room.retire(server, "shutting down", now, orders)
+        self._end_drained(now, orders)
         return self._fill(now, orders)
+
+    def _end_drained(self, now: float, orders: list[Order]) -> None:
+        for server in list(self._fleet.draining):
+            if not server.leases:
+                self._room.end_drained(server, now, orders)
 
     def terminate_all(self, now: float) -> Sequence[Order]:
         """End the drain: refuse who still waits, and stop every server, busy or not."""
@@ -245,9 +254,7 @@ class Policy(Sharing):
         for one in waiting:
             self._wait(one, now, orders)
         self._turn_out_closed(now, orders)
-        for server, reason in list(fleet.draining.items()):
-            if not server.leases:
-                self._room.terminate(server, reason, now, orders)
+        self._end_drained(now, orders)
         for server in fleet.starting:
             self._look_after(self._sites.by_name[server.site], now)
         self._keep_up(now)
@@ -289,6 +296,7 @@ class Policy(Sharing):
         for server in self._fleet.by_id.values():
             self._streams.forget(server)
             self._busy.forget(server)
+            self._asking.excuse(server)
         self._fleet.clear()
         self._rolls.clear()
         self._room.more.clear()

@@ -6,10 +6,11 @@ from math import inf
 from typing import TYPE_CHECKING, Final
 
 from luisito.core.lifecycle import State
-from luisito.core.orders import EndStreams, Spawn, Terminate
+from luisito.core.orders import AskToStop, EndStreams, Spawn, Terminate
 from luisito.core.text import mebibytes
 
 if TYPE_CHECKING:
+    from luisito.core.asking import Asking
     from luisito.core.busy import Busy
     from luisito.core.fleet import Fleet
     from luisito.core.keeping import Keeping
@@ -33,8 +34,8 @@ class Room:
     """
 
     __slots__ = (
-        "_busy", "_fleet", "_keeping", "_limits", "_parked", "_rolls", "_sites", "_streams",
-        "more", "stuck",
+        "_asking", "_busy", "_fleet", "_keeping", "_limits", "_parked", "_rolls", "_sites",
+        "_streams", "more", "stuck",
     )  # fmt: skip
 
     def __init__(
@@ -46,9 +47,11 @@ class Room:
         rolls: Turns[Site],
         keeping: Keeping,
         busy: Busy,
+        asking: Asking,
     ) -> None:
         self._limits, self._sites, self._fleet, self._streams = limits, sites, fleet, streams
         self._rolls, self._keeping, self._busy = rolls, keeping, busy
+        self._asking = asking
         self._parked = sites.parked
         self.stuck = False
         self.more: dict[str, float] = {}
@@ -63,6 +66,8 @@ class Room:
         is reaped, and no second one goes meanwhile, as the pool is one short. Where memory is
         short it may take several victims, which go at once; where not all can be had yet, those
         that can go first. All that are STOPPING, but for `overlap` of them, count in memory.
+
+        While a server is asked whether it may go for room, no other one goes.
         """
         limits, fleet, streams = self._limits, self._fleet, self._streams
         memory = fleet.memory
@@ -79,12 +84,12 @@ class Room:
                     break
                 self._spawn(first, now, orders)
                 continue
-            if streams.ending:
+            if streams.ending or self._asking.for_room:
                 break
             victim = None if crowded else fleet.idle.victim(now)
             victim = victim or next(iter(fleet.abandoned), None) or next(iter(fleet.spares), None)
             if victim is not None:
-                self.terminate(victim, _wanted(first), now, orders)
+                self._part(victim, _wanted(first), now, orders, for_room=True)
                 continue
             if crowded:
                 break
@@ -169,12 +174,26 @@ class Room:
         One stays, however much it takes.
         """
         memory, fleet = self._fleet.memory, self._fleet
-        while memory.over and fleet.alive > 1:
+        while memory.over and fleet.alive > 1 and not self._asking.for_room:
             victim = fleet.idle.victim(now)
             if victim is None:
                 break
             reason = f"all take {mebibytes(memory.alive)}, and MAX_MEMORY is {memory.limit}"
-            self.terminate(victim, reason, now, orders)
+            self._part(victim, reason, now, orders, for_room=True)
+
+    def end_unused(self, now: float, orders: list[Order]) -> None:
+        """Let those go that have reached their idle_timeout."""
+        for server in self._fleet.overdue(now):
+            reason = f"unused for {server.limits.idle_timeout:g} s (IDLE_TIMEOUT)"
+            self._part(server, reason, now, orders, for_room=False)
+
+    def end_drained(self, server: Server, now: float, orders: list[Order]) -> None:
+        """Let a DRAINING server go that has no lease any more."""
+        reason = self._fleet.draining[server]
+        if server in self._asking.later:
+            self._part(server, reason, now, orders, for_room=False)
+        else:
+            self.terminate(server, reason, now, orders)
 
     def retire(self, server: Server, reason: str, now: float, orders: list[Order]) -> None:
         """Let a server go: at once, or when its last lease is released.
@@ -194,14 +213,31 @@ class Room:
         self._sites.by_name[old.site].beside = None
         why = self._fleet.wear.why(old, now)
         self._fleet.replace(old, new)
-        self.retire(old, f"{why}, and {_REPLACED}" if why else _REPLACED, now, orders)
+        if old.limits.pre_stop is not None:
+            self._asking.later.add(old)
+        reason = f"{why}, and {_REPLACED}" if why else _REPLACED
+        if not old.leases and self._asking.wants(old, now):
+            self._part(old, reason, now, orders, for_room=False)
+        self.retire(old, reason, now, orders)
         self._serve(new)
+
+    def _part(
+        self, server: Server, reason: str, now: float, orders: list[Order], *, for_room: bool
+    ) -> None:
+        """Stop a server that has no lease, or ask it first."""
+        if not self._asking.wants(server, now):
+            self.terminate(server, reason, now, orders)
+            return
+        self._asking.ask(server, for_room=for_room)
+        self._fleet.asked(server, now)
+        orders.append(AskToStop(server, reason))
 
     def terminate(self, server: Server, reason: str, now: float, orders: list[Order]) -> None:
         """Stop a server, whatever it is doing, and one that was to replace it."""
         beside = self._leave(server, now)
         self._streams.forget(server)
         self._busy.forget(server)
+        self._asking.excuse(server)
         self._fleet.stop(server, now)
         orders.append(Terminate(server, reason))
         if beside is not None:
@@ -215,6 +251,7 @@ class Room:
         beside = self._leave(server, now)
         self._streams.forget(server)
         self._busy.forget(server)
+        self._asking.excuse(server)
         self._fleet.remove(server, state)
         if beside is not None:
             self._fleet.promote(beside)
@@ -227,6 +264,7 @@ class Room:
         self._keeping.served(server.site)
 
     def _end_streams(self, server: Server, wanted_by: str, now: float, orders: list[Order]) -> None:
+        self._asking.later.discard(server)
         orders.append(EndStreams(server, self._streams.give_up(server), wanted_by))
         if server.state is State.READY:
             self.retire(server, _wanted(wanted_by), now, orders)

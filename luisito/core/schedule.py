@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from luisito.core.orders import Kill, Refusal
 
 if TYPE_CHECKING:
+    from luisito.core.asking import Asking
     from luisito.core.busy import Busy
     from luisito.core.fleet import Fleet
     from luisito.core.keeping import Keeping
@@ -21,7 +22,10 @@ if TYPE_CHECKING:
 class Schedule:
     """The timeouts of servers and of those who wait."""
 
-    __slots__ = ("_busy", "_fleet", "_keeping", "_parked", "_rolls", "_room", "_sites", "_streams")
+    __slots__ = (
+        "_asking", "_busy", "_fleet", "_keeping", "_parked", "_rolls", "_room", "_sites",
+        "_streams",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -32,10 +36,11 @@ class Schedule:
         rolls: Turns[Site],
         keeping: Keeping,
         busy: Busy,
+        asking: Asking,
     ) -> None:
         self._sites, self._fleet = sites, fleet
         self._streams, self._room, self._rolls = streams, room, rolls
-        self._keeping, self._busy = keeping, busy
+        self._keeping, self._busy, self._asking = keeping, busy, asking
         self._parked = sites.parked
 
     def tick(self, now: float, orders: list[Order]) -> None:
@@ -53,9 +58,7 @@ class Schedule:
                 detail += f" and {more:.3g} s more (EXTEND_TIMEOUT_USEC)"
             sites.fail(sites.by_name[server.site], Refusal.START_TIMEOUT, detail, now, orders)
             room.terminate(server, detail, now, orders)
-        for server in fleet.overdue(now):
-            reason = f"unused for {server.limits.idle_timeout:g} s (IDLE_TIMEOUT)"
-            room.terminate(server, reason, now, orders)
+        room.end_unused(now, orders)
         for server in fleet.wear.due(now):
             record = sites.by_name[server.site]
             if record.beside is None:
@@ -71,6 +74,7 @@ class Schedule:
         clocks = (
             sites.patience, fleet.starting, fleet.abandoned, fleet.stopping, fleet.unused,
             self._rolls.delayed, self._keeping.turns.delayed, fleet.wear.looks, self._busy.until,
+            self._asking.until,
         )  # fmt: skip
         first = min(clock.first() for clock in clocks)
         first = min(first, next(iter(sites.failed.values()), inf))

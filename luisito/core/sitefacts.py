@@ -137,6 +137,7 @@ class SiteFacts(Leasing):
         self._sites.forgive(record)
         self._sites.refuse_all(record, refusal, retry_after, "", orders)
         if record.server is not None:
+            self._asking.excuse(record.server)
             self._room.retire(record.server, reason, now, orders)
         return self._fill(now, orders)
 
@@ -158,5 +159,6 @@ class SiteFacts(Leasing):
         orders: list[Order] = []
         for waiter in self._sites.by_name[server.site].waiters:
             self._sites.park(waiter, now)
+        self._asking.excuse(server)
         self._room.retire(server, reason, now, orders)
         return self._fill(now, orders)

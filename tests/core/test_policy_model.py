@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from luisito.core.adoption import CHANGED, UNSEEN, Known
+from luisito.core.asking import AGAIN as ASK_AGAIN
 from luisito.core.ending import SOON
 from luisito.core.keeping import NEVER_ENDED
 from luisito.core.lifecycle import Server, State
 from luisito.core.memory import FIRST_GUESS
 from luisito.core.orders import (
+    AskToStop,
     EndStreams,
     Exceeds,
     Grant,
@@ -68,6 +70,7 @@ OWN = st.none() | st.fixed_dictionaries(
         "max_requests": st.sampled_from([None, 1, 3]),
         "max_age": st.sampled_from([None, 2.0, 9.0]),
         "busy_max": st.sampled_from([2.0, 50.0]),
+        "pre_stop": st.sampled_from(["/may-i", None]),
     },
 )
 
@@ -104,6 +107,12 @@ class Process:
     look: float = inf  # when it is seen whether it has done enough
     told: bool = False  # it has said that it is busy, and not that it is no more
     own: float | None = None  # it holds a lease on itself until then
+    asked: float | None = None  # how it was used last when it was asked whether it may be stopped
+    asked_for_room: bool = False
+    not_yet: float | None = None  # until when it has asked for time
+    row: tuple[float, float, float] | None = None  # the first such answer; the last; used
+    asked_later: bool = False  # it is asked when it has no lease any more
+    agreed: bool = False  # it has just answered that it may be stopped
     extended: float = 0.0  # until when it has put off its timeout
     killed: bool = False
     memory: int | None = None  # bytes, as measured last
@@ -232,6 +241,25 @@ class PoolMachine(RuleBasedStateMachine):
     def ending(self):
         return [p for p in self.some(State.DRAINING) if p.ending]
 
+    def coming(self):
+        """Tell which servers are about to make room."""
+        return self.ending() + [p for p in self.processes if p.asked_for_room]
+
+    def is_asked_first(self, process):
+        """Tell whether a server may not be stopped without being asked."""
+        if process.limits.pre_stop is None or process.agreed or self.closing:
+            return False
+        first, last, used = process.row or (0.0, -100.0, None)
+        in_a_row = used == process.used and self.now <= last + ASK_AGAIN
+        return not in_a_row or self.now < first + process.limits.busy_max
+
+    def excuse(self, process):
+        """One goes without being asked, or what it has answered is forgotten."""
+        if process.asked is not None or process.not_yet is not None:
+            process.leases -= 1
+        process.asked = process.not_yet = process.row = None
+        process.asked_for_room = process.asked_later = False
+
     def room(self, site):
         """Tell whether the pool is full, whether starts are, and whether one more fits at all.
 
@@ -341,6 +369,8 @@ class PoolMachine(RuleBasedStateMachine):
                 self.obey_spawn(order.server)
             case Terminate():
                 self.obey_terminate(order)
+            case AskToStop():
+                self.obey_ask(order)
             case EndStreams():
                 self.obey_end_streams(order)
             case Kill():
@@ -391,21 +421,11 @@ class PoolMachine(RuleBasedStateMachine):
             assert ends, "its time was not over"
         elif process.state is State.DRAINING:
             assert not process.leases or order.reason == "shutting down", "in flight"
-        elif order.reason.startswith(ROOM):
-            wanted_by = order.reason.removeprefix(ROOM)
-            full, crowded, fits = self.room(wanted_by)
-            assert self.waits_for_room(wanted_by), "evicted for nobody"
-            assert full or crowded or self.lacks(wanted_by), "evicted though there was room"
-            assert fits or (full and not self.limits.overlap), "evicted for no use yet"
-            assert not self.ending(), "evicted though room was about to come"
+            assert not process.asked_later or not self.is_asked_first(process), "not asked"
+        elif order.reason.startswith((ROOM, "unused", "all take")):
             if process.state is State.READY:
-                assert not crowded, "evicted for a start that may not begin"
-                assert process in self.victims()
-                assert not self.is_never_ended(process)
-                assert process.used == self.victims()[0].used, "not the least recently used"
-            else:
-                assert process in self.abandoned()
-                assert crowded or not self.victims()
+                assert not self.is_asked_first(process), "not asked"
+            self.may_go(process, order)
         elif order.reason.startswith("not ready"):
             assert process.state is State.STARTING
             assert self.times_out(process) <= self.now
@@ -414,14 +434,6 @@ class PoolMachine(RuleBasedStateMachine):
         elif order.reason.startswith("nobody"):
             assert process in self.abandoned()
             assert process.abandoned + self.limits.abandon_grace <= self.now
-        elif order.reason.startswith("unused"):
-            assert process in self.idle()
-            assert process.used + process.limits.idle_timeout <= self.now
-        elif order.reason.startswith("all take"):
-            assert self.memory(*ALIVE) > self.limits.max_memory
-            assert len(self.some(*ALIVE)) > 1, "the last one"
-            assert process in self.victims()
-            assert process.used == self.victims()[0].used, "not the least recently used"
         elif order.reason.startswith("MAX_SERVERS"):
             if process.beside and not self.awake(site):
                 self.is_told_to_stop(process)
@@ -441,10 +453,51 @@ class PoolMachine(RuleBasedStateMachine):
         self.is_told_to_stop(process)
         process.ending = False
 
+    def obey_ask(self, order):
+        """A server is asked in place of being stopped."""
+        process = self.of(order.server)
+        assert self.is_asked_first(process)
+        assert not process.leases
+        if process.state is State.READY:
+            self.may_go(process, order)
+            process.asked_for_room = not order.reason.startswith("unused")
+        else:
+            assert process.state is State.DRAINING
+            assert process.asked_later
+        process.leases, process.asked = 1, process.used
+
+    def may_go(self, process, order):
+        """Judge whether a server may be stopped for room or because it is unused."""
+        if order.reason.startswith(ROOM):
+            wanted_by = order.reason.removeprefix(ROOM)
+            full, crowded, fits = self.room(wanted_by)
+            assert self.waits_for_room(wanted_by), "evicted for nobody"
+            assert full or crowded or self.lacks(wanted_by), "evicted though there was room"
+            assert fits or (full and not self.limits.overlap), "evicted for no use yet"
+            assert not self.coming(), "evicted though room was about to come"
+            if process.state is State.READY:
+                assert not crowded, "evicted for a start that may not begin"
+                assert process in self.victims()
+                assert not self.is_never_ended(process)
+                assert process.used == self.victims()[0].used, "not the least recently used"
+            else:
+                assert process in self.abandoned()
+                assert crowded or not self.victims()
+        elif order.reason.startswith("unused"):
+            assert process in self.idle()
+            assert process.used + process.limits.idle_timeout <= self.now
+        else:
+            assert not self.coming(), "evicted though room was about to come"
+            assert self.memory(*ALIVE) > self.limits.max_memory
+            assert len(self.some(*ALIVE)) > 1, "the last one"
+            assert process in self.victims()
+            assert process.used == self.victims()[0].used, "not the least recently used"
+
     def is_told_to_stop(self, process):
         process.state, process.signalled = State.STOPPING, self.now
         process.extended, process.killed = 0.0, False
         self.let_go(process)
+        self.excuse(process)
         process.told = False
 
     def times_out(self, process):
@@ -483,11 +536,11 @@ class PoolMachine(RuleBasedStateMachine):
         assert fits or (full and not self.limits.overlap)
         assert not self.victims(), "an idle server would do"
         assert not self.abandoned(), "an abandoned start would do"
-        assert not self.ending(), "one at a time"
+        assert not self.coming(), "one at a time"
         assert set(order.streams) == set(process.streams)
         assert process in self.ripe(), "not silent, or not alone"
         assert self.last_activity(process) == min(map(self.last_activity, self.ripe()))
-        process.state, process.ending = State.DRAINING, True
+        process.state, process.ending, process.asked_later = State.DRAINING, True, False
 
     @staticmethod
     def last_activity(process):
@@ -534,7 +587,7 @@ class PoolMachine(RuleBasedStateMachine):
             blocked = full or crowded or self.lacks(site)
             waits = self.would_take_a_place(site) or self.awaits(site)
             assert blocked or waits, "a start that could begin waits"
-            if blocked and (fits or (full and not self.limits.overlap)) and not self.ending():
+            if blocked and (fits or (full and not self.limits.overlap)) and not self.coming():
                 assert crowded or not self.victims(), "a victim was spared"
                 assert not self.abandoned(), "an abandoned start was spared"
                 if not crowded:
@@ -560,6 +613,7 @@ class PoolMachine(RuleBasedStateMachine):
         assert all(w.until > now for w in self.parked())
         assert all(self.times_out(p) > now for p in self.some(State.STARTING, State.STOPPING))
         assert all(p.own is None or p.own > now for p in self.processes)
+        assert all(p.not_yet is None or p.not_yet > now for p in self.processes)
         assert all(p.abandoned + limits.abandon_grace > now for p in self.abandoned())
         assert all(p.used + (p.limits.idle_timeout or inf) > now for p in self.idle())
         assert all(p.look > now for p in self.some(State.READY))
@@ -589,6 +643,9 @@ class PoolMachine(RuleBasedStateMachine):
         for process in self.some(*HOLDING):
             if process.own is not None and process.own <= self.now:
                 self.let_go(process)
+            if process.not_yet is not None and process.not_yet <= self.now:
+                process.not_yet, process.touched = None, self.now
+                process.leases -= 1
         orders = self.policy.tick(self.now)
         self.wear()
         self.obey(orders, Refusal.QUEUE_TIMEOUT, Refusal.START_TIMEOUT)
@@ -683,7 +740,8 @@ class PoolMachine(RuleBasedStateMachine):
 
     def assert_memory_is_kept(self):
         limit = self.limits.max_memory
-        if limit is not None and self.memory(*ALIVE) > limit and len(self.some(*ALIVE)) > 1:
+        over = limit is not None and self.memory(*ALIVE) > limit and len(self.some(*ALIVE)) > 1
+        if over and not self.coming():
             assert not self.victims(), "more than max_memory, and a victim was spared"
 
     @precondition(lambda self: self.some(State.STARTING))
@@ -709,6 +767,7 @@ class PoolMachine(RuleBasedStateMachine):
         if process.beside:
             old = self.current(process.server.site)
             old.state, old.surplus = State.DRAINING, True
+            old.asked_later = old.limits.pre_stop is not None
             process.beside = process.surplus = False
         process.state, process.ready, process.used = State.READY, self.now, self.now
         self.look_later(process, self.now)
@@ -753,6 +812,37 @@ class PoolMachine(RuleBasedStateMachine):
         self.obey(self.policy.busy_no_more(process.server, self.now))
         assert process.state is not State.DRAINING or process.leases
 
+    @precondition(lambda self: any(p.asked is not None for p in self.processes))
+    @rule(data=st.data(), not_yet=st.booleans())
+    def one_answers(self, data, not_yet):
+        """One that was asked whether it may be stopped."""
+        asked = [p for p in self.processes if p.asked is not None]
+        self.answers_that(data.draw(st.sampled_from(asked)), not_yet=not_yet)
+
+    @precondition(lambda self: any(p.asked is not None for p in self.processes))
+    @rule(not_yet=st.booleans())
+    def all_answer(self, not_yet):
+        """Those that are asked meanwhile, too."""
+        while asked := [p for p in self.processes if p.asked is not None]:
+            self.answers_that(asked[0], not_yet=not_yet)
+
+    def answers_that(self, process, *, not_yet):
+        used = process.leases > 1 or process.used != process.asked
+        process.asked, process.asked_for_room = None, False
+        first, last, used_then = process.row or (0.0, -100.0, None)
+        if used_then != process.used or self.now > last + ASK_AGAIN:
+            first = self.now
+        until = min(self.now + ASK_AGAIN, first + process.limits.busy_max)
+        if not_yet and not used and until > self.now:
+            process.not_yet, process.row = until, (first, until, process.used)
+        else:
+            process.leases -= 1
+            process.agreed, process.touched = not used, self.now
+        self.obey(self.policy.may_stop(process.server, self.now, not_yet=not_yet))
+        process.agreed = False
+        assert process.state is not State.DRAINING or process.leases
+        self.assert_memory_is_kept()
+
     @precondition(lambda self: self.some(*HOLDING))
     @rule(data=st.data(), seconds=st.sampled_from([0.0, 1.0, 5.0, 100.0]))
     def wants_more_time(self, data, seconds):
@@ -774,7 +864,8 @@ class PoolMachine(RuleBasedStateMachine):
     @staticmethod
     def requests(process):
         """Leases that are not its own."""
-        return process.leases - (process.own is not None)
+        asked = process.asked is not None or process.not_yet is not None
+        return process.leases - (process.own is not None) - asked
 
     @rule(data=st.data())
     @precondition(lambda self: any(self.requests(p) > len(p.streams) for p in self.some(*HOLDING)))
@@ -830,7 +921,7 @@ class PoolMachine(RuleBasedStateMachine):
         for process in self.ending():
             while self.requests(process):
                 self.release(process)
-            assert process.state is not State.DRAINING or process.own
+            assert process.state is not State.DRAINING or process.leases
 
     @rule(data=st.data(), unnoticed=st.booleans())
     def release_all(self, data, unnoticed):
@@ -880,6 +971,7 @@ class PoolMachine(RuleBasedStateMachine):
         assert not self.policy.busy(server, self.now)
         self.policy.extend(server, 5.0, self.now)
         assert not self.policy.busy_no_more(server, self.now)
+        assert not self.policy.may_stop(server, self.now, not_yet=True)
         assert not self.policy.ready(server, self.now)
         assert not self.policy.started(server, self.now, early=True)
 
@@ -913,6 +1005,7 @@ class PoolMachine(RuleBasedStateMachine):
         if beside is not None and process.state is State.READY:
             beside.beside = beside.surplus = False
         process.state = State.FAILED if fails else State.ABSENT
+        self.excuse(process)
         process.leases, process.own, process.told = 0, None, False
         process.streams.clear()
         if fails:
@@ -951,6 +1044,7 @@ class PoolMachine(RuleBasedStateMachine):
         """One is told to go when it is idle, and those who wait for it wait for room."""
         if process is not None:
             self.park_again(process)
+            self.excuse(process)
             if process.leases:
                 process.state = State.DRAINING
 
@@ -978,8 +1072,10 @@ class PoolMachine(RuleBasedStateMachine):
     @rule(site=st.sampled_from(SITES))
     def remove(self, site):
         process = self.current(site)
-        if process is not None and process.leases:
-            process.state = State.DRAINING
+        if process is not None:
+            self.excuse(process)
+            if process.leases:
+                process.state = State.DRAINING
         self.failed_at.pop(site, None)
         self.own.pop(site, None)
         self.kept.pop(site, None)
@@ -1040,6 +1136,8 @@ class PoolMachine(RuleBasedStateMachine):
     @rule()
     def shutdown(self):
         self.closing = True
+        for process in self.processes:
+            self.excuse(process)
         for process in self.some(State.STARTING, State.READY):
             if process.leases and not self.queue(process.server.site):
                 process.state = State.DRAINING
@@ -1066,6 +1164,7 @@ class PoolMachine(RuleBasedStateMachine):
         self.policy.resign_busy()
         for process in self.processes:
             self.let_go(process)
+            self.excuse(process)
         told = self.policy.resign()
         # Those whose servers start are told in the order in which they came, whatever the site.
         turns = [one.waiter for one in told]
