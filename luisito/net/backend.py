@@ -124,5 +124,9 @@ class Backend:
         if self.first is not None:
             self.first.close()
             self.first = None
+        self.close_idle()
+
+    def close_idle(self) -> None:
+        """Closes the connections that wait for their next request."""
         while self.idle:
             self.idle.pop().close()

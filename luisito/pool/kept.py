@@ -123,6 +123,8 @@ class KeptSites:
 
     def _limit(self, site: str, record: Record) -> None:
         own = {name: value for name, value in record["limits"].items() if name in _OF_SITES}
+        if record.get("pre_stop") is not None:
+            own["pre_stop"] = record["pre_stop"]
         if site in self._told:
             own |= NEVER_ENDED
         self._pool.limit(site, own or None)

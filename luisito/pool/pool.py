@@ -13,6 +13,7 @@ from luisito.core.lifecycle import Server, State
 from luisito.core.members import first_of
 from luisito.core.orders import (
     NOTHING,
+    AskToStop,
     EndStreams,
     Exceeds,
     Grant,
@@ -238,7 +239,9 @@ class Pool(Processes):
         if self._call is not None:
             self._call.cancel()
             self._call = None
-        for memory in (self._starts, self._of, self._early, self._too_soon):
+        for asked in self._asked.values():
+            asked.end()
+        for memory in (self._asked, self._starts, self._of, self._early, self._too_soon):
             memory.clear()
 
     @property
@@ -274,6 +277,8 @@ class Pool(Processes):
             self._spawn(order.server)
         elif isinstance(order, Terminate):
             self._terminate(order)
+        elif isinstance(order, AskToStop):
+            self._ask_to_stop(order)
         elif isinstance(order, EndStreams):
             for stream in order.streams:
                 stream.end_for_room(order.wanted_by)  # type: ignore[attr-defined]

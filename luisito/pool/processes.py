@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from twisted.internet.defer import Deferred, gatherResults
@@ -15,6 +16,7 @@ from luisito.core.sdnotify import has_work, more_time
 from luisito.core.sites import RETRY_AFTER
 from luisito.errors import LuisitoError, SpawnerLost
 from luisito.process.adopted import AdoptedStart
+from luisito.process.asked import NOT_YET, Asked
 from luisito.process.crew import Crew
 from luisito.process.journal import Journal
 from luisito.process.start import Start
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from luisito.core import wire
     from luisito.core.inheritance import Inherited
     from luisito.core.lease import Waiter
-    from luisito.core.orders import Order, Terminate
+    from luisito.core.orders import AskToStop, Order, Terminate
     from luisito.core.policy import Policy
     from luisito.core.sites import Failure as SiteFailure
     from luisito.core.sites import Waiting
@@ -59,6 +61,7 @@ class Processes:
         self._early: dict[Server, Waiter] = {}
         # who was granted a server that is still being adopted, so that nobody can connect to it
         self._too_soon: dict[Waiter, Server] = {}
+        self._asked: dict[Server, Asked] = {}
         self._last = 0
         self.crew = Crew(reactor, ways, self._next_number, policy.is_awake, self._check_empty)
         self.lost: Deferred[str] = Deferred()
@@ -106,8 +109,34 @@ class Processes:
         self._carry_out(self._policy.failed(server, self._clock(), detail, overloaded=True))
         self._check_empty()
 
+    def _ask_to_stop(self, order: AskToStop) -> None:
+        server, ways = order.server, self._ways
+        start, path = self._of.get(server), server.limits.pre_stop
+        if start is not None and path is not None:
+            answered = partial(self._answered_to_stop, order)
+            self._asked[server] = Asked(
+                ways.board, ways.clock, start.backend, server.site, path, answered
+            )
+
+    def _answered_to_stop(self, order: AskToStop, status: int) -> None:
+        server, not_yet = order.server, status == NOT_YET
+        self._asked.pop(server, None)
+        start = self._of.get(server)
+        if start is None:
+            return
+        if not_yet:
+            self._journal.not_yet(start, order.reason)
+        self._carry_out(self._policy.may_stop(server, self._clock(), not_yet=not_yet))
+        self._note_said(server)
+
+    def _ask_no_more(self, server: Server) -> None:
+        asked = self._asked.pop(server, None)
+        if asked is not None:
+            asked.end()
+
     def _terminate(self, order: Terminate) -> None:
         server = order.server
+        self._ask_no_more(server)
         start = self._of.get(server)
         if start is None:
             return
@@ -317,6 +346,7 @@ class Processes:
         start = self._starts.pop(number, None)
         if start is not None:
             self._of.pop(start.server, None)
+            self._ask_no_more(start.server)
             start.close()
         return start
 

@@ -58,6 +58,10 @@ class Journal:
         else:
             self._say(start, f"stopping pid {start.pid}: {reason}")
 
+    def not_yet(self, start: Start, reason: str) -> None:
+        """It has asked for time before it is stopped."""
+        self._say(start, f"pid {start.pid} asks to be stopped later (pre_stop); {reason}")
+
     def exceeds(self, start: Start, limit: int | None) -> None:
         """It takes more than MAX_MEMORY by itself."""
         memory = mebibytes(start.server.memory or 0)

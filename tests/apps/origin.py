@@ -18,6 +18,7 @@ The JSON is an object of the options below, by site, or by "*" for all sites:
     health          a path: /health is answered 503 until there is a file
     say_first       is sent to $NOTIFY_SOCKET before boot_delay
     say_last        likewise at SIGTERM, before term_delay
+    jobs            a path: /may-stop is answered 409 while there is a file
     backlog         of the listening socket; 128
     idle            seconds after which an idle connection is closed; 60
     serial          true: one connection at a time, and one request on each
@@ -277,6 +278,10 @@ class Connection:
         say("X_LUISITO_BUSY=1")
         threading.Thread(target=work).start()
         self.answer(request, b"begun\n")
+
+    def do_may_stop(self, request):
+        busy = os.path.exists(self.app.options["jobs"])
+        self.answer(request, status="409 Conflict" if busy else "204 No Content")
 
     def do_sleep(self, request, seconds="1"):
         self.body(request)

@@ -12,6 +12,7 @@ from luisito.core.keeping import NEVER_ENDED
 from luisito.core.lifecycle import Server, State
 from luisito.core.orders import (
     NOTHING,
+    AskToStop,
     EndStreams,
     Exceeds,
     Grant,
@@ -30,6 +31,8 @@ def words(order):
             return f"spawn {server.site}{server.id}"
         case Terminate(server, _):
             return f"terminate {server.site}{server.id}"
+        case AskToStop(server, _):
+            return f"ask {server.site}{server.id}"
         case EndStreams(server, streams, wanted_by):
             return f"end {len(streams)} of {server.site}{server.id} for {wanted_by}"
         case Kill(server):

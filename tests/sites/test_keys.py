@@ -40,6 +40,7 @@ handed_socket = "tcp"
 keep = "always"
 restart = "on-failure"
 processes = 4
+pre_stop = "/may-stop"
 stop_signal = "QUIT"
 ready = "/health?deep"
 idle_timeout = 600
@@ -89,6 +90,7 @@ def test_every_key():
     assert (made.folder, made.user, made.group) == ("/srv/%HOST", 1000, "www-data")
     assert made.reload_on == ("*.py",)
     assert made.maintenance == "Back at noon."
+    assert made.pre_stop == "/may-stop"
     assert made.aliases == ("www.shop.example", "[::1]", "127.0.0.1")
     assert made.redirects == ("shop.example.org",)
     assert made.hosts[1] == "!no.shop.example"
@@ -134,6 +136,7 @@ READY = 'must be "accept", "notify", or the path of a URL, such as "/health"'
 MAINTENANCE = "must be true, false, a text for the page, or whole seconds for Retry-After"
 COMMAND = "must be a command, as a string or a list of strings"
 SERVE = 'write command = "python3 -m http.server --bind 127.0.0.1 %PORT"'
+ASKED = 'must be the path of a URL, such as /may-stop; write pre_stop = "/may-stop"'
 RLIMIT = 'must be a whole number, "unlimited", or [soft, hard] of these'
 
 
@@ -290,6 +293,9 @@ RLIMIT = 'must be a whole number, "unlimited", or [soft, hard] of these'
                 "write websocket_timeout = 3600"
             ),
         ),
+        ('pre_stop = "may-stop"', f'pre_stop = "may-stop": {ASKED}'),
+        ('pre_stop = "/a b"', f'pre_stop = "/a b": {ASKED}'),
+        ("pre_stop = 409", f"pre_stop = 409: {ASKED}"),
         # what is run
         ('command = ""', f'command = "": {COMMAND}; {SERVE}'),
         ("command = 3", f"command = 3: {COMMAND}; {SERVE}"),

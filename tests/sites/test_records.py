@@ -107,6 +107,7 @@ def test_what_everybody_may_know():
         "restart": "on-failure",
         "waiting_page": True,
         "ready": "/health?deep",
+        "pre_stop": "/may-stop",
         "maintenance": "Back at noon.",
         "members": 4,
         "wake": [Rule(path=("/healthz",)).record()],

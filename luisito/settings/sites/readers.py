@@ -188,6 +188,21 @@ def ready(value: object) -> str:
     raise Wrong(must, mend=words.get(meant, meant if fits else health.ACCEPT))
 
 
+def asked_path(mend: str) -> Callable[[object], str]:
+    """A reader of the path that a server is asked for."""
+
+    def read(value: object) -> str:
+        if isinstance(value, str) and is_asked(value):
+            return value
+        meant = f"/{value}" if isinstance(value, str) else ""
+        raise Wrong(
+            f"must be the path of a URL, such as {mend}",
+            mend=meant if len(meant) > 1 and is_asked(meant) else mend,
+        )
+
+    return read
+
+
 def files(value: object) -> tuple[str, ...]:
     """Patterns of files below a folder."""
     must = "must be a list of patterns of files"

@@ -125,6 +125,7 @@ def public_record(
     - wake: rules (core.wakerules.Rule.record), or None where WAKE says them;
     - processes: of each worker its name, the digest of its own record, with: "site" or "always",
       restart: as above, and stop_timeout in seconds, or None for that of the site;
+    - pre_stop: the path that a server is asked for before it is stopped, or None;
     - waiting_page: whether browsers are shown a page while it wakes;
     - ready: what shows that its server is ready: core.health.ACCEPT, NOTIFY, or a path;
     - maintenance: true, seconds or words where it is down for that (core.maintenance); else false;
@@ -164,6 +165,7 @@ def public_record(
         ],
         "waiting_page": site.waiting_page,
         "ready": site.ready,
+        "pre_stop": site.pre_stop,
         "maintenance": site.maintenance,
         "members": site.processes,
         "tenant": site.tenant,

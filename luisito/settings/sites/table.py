@@ -402,6 +402,16 @@ class Site:
             ]
         },
     )
+    pre_stop: str | None = _own(
+        readers.asked_path("/may-stop"),
+        None,
+        _POOL,
+        "path",
+        "A path that a server is asked for before it is stopped for room, for IDLE_TIMEOUT, or "
+        "because another one takes its place: 409 asks for 30 seconds more, for BUSY_MAX in all "
+        "(docs/waking.md).",
+        {"type": "string", "pattern": r'^/[!-"$-~]*$', "maxLength": health.LONGEST},
+    )
     stop_signal: str = _own(
         readers.stop_signal,
         "TERM",
