@@ -17,6 +17,7 @@ from luisito.core.maintenance import STATUS, Closed, closed
 from luisito.core.members import each
 from luisito.core.mounts import Mount, Mounts, site_of
 from luisito.core.routing import CANNOT_TELL, NO_SITE, Pattern, Patterns, above_of
+from luisito.core.sticky import Sticky
 from luisito.core.wakerules import rules_of
 from luisito.errors import SettingsError
 
@@ -98,13 +99,15 @@ class Several:
     Attributes:
         site: the key of the first one.
         to: where a request for each goes, by their keys.
+        sticky: the cookie that leads clients to the same one; None for none.
     """
 
-    __slots__ = ("site", "to")
+    __slots__ = ("site", "sticky", "to")
 
-    def __init__(self, site: str) -> None:
+    def __init__(self, site: str, keys: Iterable[str], cookie: str | None) -> None:
         self.site = site
         self.to: dict[str, Destination] = {}
+        self.sticky = None if cookie is None else Sticky(cookie, keys)
 
 
 class Found(NamedTuple):
@@ -145,8 +148,11 @@ def _destinations(
     record: Record, usual: Destination, mounts: Mounts[Destination] | None = None
 ) -> dict[str, Destination]:
     """The terms of a site or a mount, and of each further server of it, by their keys."""
-    first, *further = each(record)
-    several = Several(record["site"]) if further else None
+    first, *further = servers = list(each(record))
+    several = None
+    if further:
+        keys = [one["site"] for one in servers]
+        several = Several(keys[0], keys, record.get("sticky"))
     found = {one["site"]: _destination(one, usual, None, several) for one in further}
     found[first["site"]] = _destination(first, usual, mounts, several)
     if several is not None:

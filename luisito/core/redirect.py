@@ -15,6 +15,20 @@ _PORTS: Final = {"http": 80, "https": 443}
 _SAFE: Final = "%/?:@!$&'()*+,;=-._~[]"
 
 
+def scheme_of(sent: Sequence[tuple[bytes, bytes]]) -> str:
+    """The scheme that a client has used: "http" or "https".
+
+    Args:
+        sent: the forwarded fields that a trusted peer sent; X-Forwarded-Proto tells the scheme,
+            which is http without it.
+    """
+    for name, value in sent:
+        told = value.partition(b",")[0].strip().lower().decode("latin-1")
+        if name == b"x-forwarded-proto" and told in _PORTS:
+            return told
+    return "http"
+
+
 def location(
     site: str,
     target: bytes,
@@ -30,15 +44,9 @@ def location(
         host: Host as the client sent it; its port is kept where it names `asked`, and is none that
             goes without saying.
         asked: the host that is redirected.
-        sent: the forwarded fields that a trusted peer sent; X-Forwarded-Proto tells the scheme,
-            which is http without it.
+        sent: the forwarded fields that a trusted peer sent, of which `scheme_of` is told.
     """
-    scheme = "http"
-    for name, value in sent:
-        told = value.partition(b",")[0].strip().lower().decode("latin-1")
-        if name == b"x-forwarded-proto" and told in _PORTS:
-            scheme = told
-            break
+    scheme = scheme_of(sent)
     try:
         named, port = split_authority(host)
     except BadHost:  # where another header names the site

@@ -9,6 +9,7 @@ from luisito.core.forwarded import forwarded_lines
 from luisito.core.mounts import prefix_line
 from luisito.core.request import named_by, with_host
 from luisito.errors import BadMessage
+from luisito.proxy.bound import Bound
 from luisito.proxy.exchange import Exchange
 from luisito.proxy.persistent import MAX_HELD, Persistent
 from luisito.proxy.unnoticed import Unnoticed
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from luisito.core.directory import Destination
     from luisito.core.mounts import Mount, Mounts
     from luisito.core.request import RequestFields, RequestLine
+    from luisito.core.wakerules import Rule
     from luisito.proxy.gateway import Gateway
 
 _CR: Final = 13
@@ -199,14 +201,23 @@ class Downstream(Persistent):
 
     def _set_out(self, line: RequestLine, fields: RequestFields, size: int) -> None:
         """A request that is the site's or the mount's, for one of its servers."""
-        several = self.destination.several
+        several, liked = self.destination.several, None
+        sticky = None if several is None else several.sticky
         if several is not None:
             self._block = b""  # the next one with the same header lines may be another's
-            self.destination = several.to[self.gateway.choose(several.site)]
-        if self.destination.wake is not None:
-            self._judged(line, fields, size)
-            return
-        self.exchange = exchange = Exchange(self, line, fields, size)
+            if sticky is not None:
+                liked = sticky.liked(fields.lines)
+                self.passed = sticky.without(self.passed)
+            self.destination = several.to[self.gateway.choose(several.site, liked)]
+        rule = None if self.destination.wake is None else self._judge(line, fields)
+        exchange: Exchange
+        if rule is not None:
+            exchange = Unnoticed(self, line, fields, size, rule)
+        elif sticky is not None:
+            exchange = Bound(self, line, fields, size, sticky, liked)
+        else:
+            exchange = Exchange(self, line, fields, size)
+        self.exchange = exchange
         exchange.start()
 
     def _turn_away(self, line: RequestLine, fields: RequestFields, size: int) -> None:
@@ -214,21 +225,16 @@ class Downstream(Persistent):
         self.exchange = exchange = Exchange(self, line, fields, size)
         exchange.turn_away()
 
-    def _judged(self, line: RequestLine, fields: RequestFields, size: int) -> None:
-        """A request that a rule of WAKE may match."""
+    def _judge(self, line: RequestLine, fields: RequestFields) -> Rule | None:
+        """The rule of WAKE that a request matches."""
         rules = self.destination.wake
         assert rules is not None  # noqa: S101 - for the types
         client = self.gateway.peers.client_of(self._peer, self.sent)
         about = rules.about(fields.lines, client)
-        rule = None
-        if about is not None:
-            self._block = b""  # the next one with the same header lines may be another's
-            rule = about.first(line.method, line.target)
-        if rule is None:
-            self.exchange = exchange = Exchange(self, line, fields, size)
-        else:
-            self.exchange = exchange = Unnoticed(self, line, fields, size, rule)
-        exchange.start()
+        if about is None:
+            return None
+        self._block = b""  # the next one with the same header lines may be another's
+        return about.first(line.method, line.target)
 
     def _again(self, first: bytes, size: int) -> None:
         """A request whose header lines are those of the one before it."""

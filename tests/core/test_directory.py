@@ -286,3 +286,13 @@ def test_several():
     made.change([record("shop.x")])
     assert made.of("shop.x#2") is None
     assert made.find("shop.x").several is None
+
+
+def test_a_cookie_of_several():
+    assert of(record("a.x", members=2)).find("a.x").several.sticky is None
+    sticky = of(record("a.x", members=2, sticky="c")).find("a.x").several.sticky
+    (cookie,) = sticky.told(b"", "a.x#2", secure=False).split(b"\r\n")[:1]
+    pair = cookie.partition(b": ")[2].partition(b";")[0]
+    assert sticky.liked(b"\r\nCookie: " + pair + b"\r\n") == "a.x#2"
+    assert sticky.told(b"", "a.x#3", secure=False) == b""
+    assert of(record("a.x", sticky="c")).find("a.x").several is None

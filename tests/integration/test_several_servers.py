@@ -5,6 +5,7 @@ import re
 import signal
 import threading
 from collections import Counter
+from http.cookies import SimpleCookie
 
 import pytest
 
@@ -182,3 +183,36 @@ def test_mounts_and_workers_and_those_that_are_kept_up(serve):
     victim = up(served, 2)["a.example#2"]
     os.kill(victim, signal.SIGKILL)
     processes.until(lambda: up(served, 2)["a.example#2"] != victim, 20, "another one")
+
+
+def test_sticky(several):
+    """A client stays where it is, until that has gone; in a browser's own words."""
+    served = several("processes = 3\nsticky = true\n")
+    pids = up(served, 3)
+    server = served.server
+    first = server.request("/echo", host="a.example")
+    cookie = SimpleCookie(first.get("set-cookie"))["luisito_server"]
+    sent = [("Cookie", f"a=1; luisito_server={cookie.value}")]
+    how = {"method": "GET", "target": "/sleep/0.01", "host": "a.example"}
+    answers = server.load([{**how, "fields": sent}] * 40, 8)
+    assert {one.get("x-pid") for one in answers} == {first.get("x-pid")}
+    assert not any(one.all("set-cookie") for one in answers)
+    seen = server.request("/head", host="a.example", fields=sent).body
+    assert b"Cookie: a=1\r\n" in seen
+    assert cookie.value.encode() not in seen
+    # Others, at the same time and with no cookie, go to all.
+    others = server.load([how, {**how, "fields": sent}] * 30, 8)
+    assert {int(one.get("x-pid")) for one in others[::2]} == owns(pids)
+    assert all(one.all("set-cookie") for one in others[::2])
+    assert not any(one.all("set-cookie") for one in others[1::2])
+    # Its server goes: another one takes its place, and the client keeps to that.
+    (mine,) = [pid for pid in pids.values() if str(own(pid)) == first.get("x-pid")]
+    os.kill(mine, signal.SIGKILL)
+    processes.until(lambda: mine not in [row["pid"] for row in rows(server).values()], 20, "it")
+    second = server.request("/echo", host="a.example", fields=sent)
+    again = SimpleCookie(second.get("set-cookie"))["luisito_server"]
+    assert (second.status, again.value == cookie.value) == (200, False)
+    sent = [("Cookie", f"luisito_server={again.value}")]
+    for _ in range(5):
+        third = server.request("/echo", host="a.example", fields=sent)
+        assert third.get("x-pid") == second.get("x-pid")

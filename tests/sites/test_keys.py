@@ -41,6 +41,7 @@ keep = "always"
 restart = "on-failure"
 processes = 4
 pre_stop = "/may-stop"
+sticky = "shop_server"
 stop_signal = "QUIT"
 ready = "/health?deep"
 idle_timeout = 600
@@ -173,6 +174,20 @@ RLIMIT = 'must be a whole number, "unlimited", or [soft, hard] of these'
         (
             "processes = 0",
             "processes = 0: must be a whole number of at least 1; write processes = 1",
+        ),
+        (
+            "sticky = 1",
+            (
+                "sticky = 1: must be true, false or the name of a cookie: letters, digits, _, . "
+                "and -; write sticky = true"
+            ),
+        ),
+        (
+            'sticky = "a b"',
+            (
+                'sticky = "a b": must be true, false or the name of a cookie: letters, digits, _, '
+                '. and -; write sticky = "a_b"'
+            ),
         ),
         (
             "processes = 33",

@@ -188,3 +188,13 @@ def test_a_tenant_has_no_more_below_a_path():
 
 def test_a_mount_that_is_wrong_makes_the_site_wrong():
     assert "mount[0].path" in refusal('[[mount]]\npath = "x"')
+
+
+def test_servers_and_cookies_of_mounts():
+    site, api = mounts('processes = 2\nsticky = true\n[[mount]]\npath = "/a/b"\nprocesses = 3\n')
+    told = [public_record(one, {}, {}) for one in (site, api)]
+    assert [one["members"] for one in told] == [2, 3]
+    assert [one["sticky"] for one in told] == ["luisito_server", "luisito_server~a~b"]
+    site, api = mounts('processes = 2\n[[mount]]\npath = "/a"\nsticky = "x"\n')
+    told = [public_record(one, {}, {}) for one in (site, api)]
+    assert [(one["members"], one["sticky"]) for one in told] == [(2, None), (2, "x~a")]

@@ -110,6 +110,7 @@ def test_what_everybody_may_know():
         "pre_stop": "/may-stop",
         "maintenance": "Back at noon.",
         "members": 4,
+        "sticky": "shop_server",
         "wake": [Rule(path=("/healthz",)).record()],
         "processes": [
             {

@@ -17,6 +17,7 @@ from luisito.core.keeping import Keep
 from luisito.core.members import MOST
 from luisito.core.mounts import is_path
 from luisito.core.routing import Pattern
+from luisito.core.sticky import NAME
 from luisito.errors import BadHost
 from luisito.settings import values
 from luisito.settings.sites.words import NONE
@@ -41,6 +42,9 @@ _UNITS: Final[Mapping[str, tuple[re.Pattern[str], Mapping[str, float]]]] = {
     "seconds": (_SECONDS, {"s": 1, "m": 60, "h": 3600, "d": 86400}),
     "cores": (_PER_CENT, {"%": 0.01}),
 }
+COOKIE: Final = "[A-Za-z0-9_.-]{1,64}"
+"""A regular expression of what a cookie may be called: less than RFC 6265 lets it."""
+_cookie = re.compile(COOKIE).fullmatch
 _BASE: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
 _GROUP: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*\$?")  # groupadd(8)
 _LONGEST_WAIT: Final = 31 * 86400  # seconds
@@ -222,6 +226,17 @@ def members(value: object) -> int:
     if count > MOST:
         raise Wrong(f"must not be more than {MOST}", mend=MOST)
     return count
+
+
+def sticky(value: object) -> str | None:
+    """The name of a cookie, with true for the usual one; None for none."""
+    if isinstance(value, bool):
+        return NAME if value else None
+    if isinstance(value, str) and _cookie(value):
+        return value
+    meant = re.sub(r"[^A-Za-z0-9_.-]+", "_", str(value))[:64]
+    must = "must be true, false or the name of a cookie: letters, digits, _, . and -"
+    raise Wrong(must, mend=meant if isinstance(value, str) and meant else True)
 
 
 def requests(value: object) -> int | None:

@@ -8,6 +8,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from luisito.core.cgroup import CPU_PERIOD
+from luisito.core.sticky import name_of
 from luisito.core.template import WAYS, Template
 from luisito.settings.sites.table import NUMBERS
 
@@ -129,7 +130,8 @@ def public_record(
     - waiting_page: whether browsers are shown a page while it wakes;
     - ready: what shows that its server is ready: core.health.ACCEPT, NOTIFY, or a path;
     - maintenance: true, seconds or words where it is down for that (core.maintenance); else false;
-    - members: how many servers it has (core.members);
+    - members: how many servers it has (core.members); sticky: the name of the cookie that leads to
+      the same one (core.sticky), or None;
     - tenant: as in the run record, and path: of its file;
     - digest: of the run record;
     - mounts: the public records of its mounts; mounted: the path of one, or ""; strip: whether that
@@ -168,6 +170,7 @@ def public_record(
         "pre_stop": site.pre_stop,
         "maintenance": site.maintenance,
         "members": site.processes,
+        "sticky": None if site.sticky is None else name_of(site.sticky, site.mounted),
         "tenant": site.tenant,
         "path": site.path,
         "digest": digest(run),

@@ -10,6 +10,7 @@ from luisito.core import health
 from luisito.core.members import MOST as MOST_MEMBERS
 from luisito.core.mounts import PATH, key_of
 from luisito.core.rlimits import LARGEST, UNITS
+from luisito.core.sticky import NAME as STICKY_NAME
 from luisito.settings import limits, values, waking
 from luisito.settings.sites import readers
 from luisito.settings.sites.processes import MOST, RESTART, WITH, Process, processes
@@ -411,6 +412,15 @@ class Site:
         "because another one takes its place: 409 asks for 30 seconds more, for BUSY_MAX in all "
         "(docs/waking.md).",
         {"type": "string", "pattern": r'^/[!-"$-~]*$', "maxLength": health.LONGEST},
+    )
+    sticky: str | None = _own(
+        readers.sticky,
+        False,
+        _POOL,
+        "true or name",
+        "With `processes`: a cookie leads a client to the same server as before, as long as that "
+        f"is there. true calls it {STICKY_NAME}.",
+        {"anyOf": [{"type": "boolean"}, {"type": "string", "pattern": f"^{readers.COOKIE}$"}]},
     )
     stop_signal: str = _own(
         readers.stop_signal,
