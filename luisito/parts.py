@@ -248,6 +248,7 @@ def _limits(settings: Settings) -> Limits:
     return Limits(
         max_servers=settings.max_servers,
         max_memory=settings.max_memory,
+        policy=settings.policy,
         overlap=settings.overlap,
         max_starting=settings.max_starting,
         queue_limit=settings.queue_limit,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from typing import Any
 
 from bench.keep.traces import MB, TRACES, Request, Site, sites
 from bench.keep.world import Result, World
@@ -16,7 +17,7 @@ a time of day of its own) and bursty (visits, and now and then a crawler). bench
 their parameters. "waited" is what all requests waited for starts, and for room, together; "p95" is
 of those that waited; "memory" is the mean of what all servers took.
 """
-_POLICIES = ("lru",)
+_POLICIES = ("lru", "cost")
 
 
 def main(arguments: list[str]) -> None:
@@ -32,7 +33,7 @@ def main(arguments: list[str]) -> None:
         for bound, limits in _bounds(options):
             first: Result | None = None
             for policy in options.policies:
-                result = _play(kinds, trace, limits, options.seed)
+                result = _play(kinds, trace, limits | {"policy": policy}, options.seed)
                 first = first or result
                 _print(name, bound, policy, result, first)
 
@@ -48,8 +49,8 @@ def _parser() -> argparse.ArgumentParser:
         "--memory",
         type=int,
         nargs="*",
-        default=[2000, 4000, 8000, 16000, 32000],
-        help="MAX_MEMORY, in MB (2000 4000 8000 16000 32000)",
+        default=[1000, 2000, 4000, 8000, 16000, 32000],
+        help="MAX_MEMORY, in MB (1000 2000 4000 8000 16000 32000)",
     )
     parser.add_argument("--servers", type=int, nargs="*", default=[], help="MAX_SERVERS")
     parser.add_argument("--traces", nargs="*", choices=TRACES, default=list(TRACES))
@@ -62,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _bounds(options: argparse.Namespace) -> list[tuple[str, dict[str, int]]]:
+def _bounds(options: argparse.Namespace) -> list[tuple[str, dict[str, Any]]]:
     return [
         *((f"{size:,} MB", {"max_memory": size * MB}) for size in options.memory),
         *((f"{number:,} servers", {"max_servers": number}) for number in options.servers),
@@ -72,10 +73,14 @@ def _bounds(options: argparse.Namespace) -> list[tuple[str, dict[str, int]]]:
 def _play(
     kinds: list[Site],
     trace: list[Request],
-    bound: dict[str, int],
+    bound: dict[str, Any],
     seed: int,
 ) -> Result:
-    plenty = {"max_servers": len(kinds), "queue_total": len(trace), "queue_limit": len(trace)}
+    plenty: dict[str, Any] = {
+        "max_servers": len(kinds),
+        "queue_total": len(trace),
+        "queue_limit": len(trace),
+    }
     return World(kinds, Limits(**(plenty | bound)), seed).run(trace)
 
 

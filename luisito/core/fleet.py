@@ -6,6 +6,7 @@ from math import inf
 from typing import TYPE_CHECKING, Final
 
 from luisito.core.clock import Clock
+from luisito.core.cost import ByCost
 from luisito.core.idle import Idle
 from luisito.core.lifecycle import Server, State, move
 from luisito.core.members import is_further
@@ -26,7 +27,7 @@ class Fleet:
     Attributes:
         by_id: all of them.
         ready: those that are READY, by site.
-        idle: of these, those without a lease, in the order of their last use.
+        idle: of these, those without a lease, in the order in which they would go.
         unused: those that are READY and have an idle_timeout, with a time before which that cannot
             be over: the warm path does not set it.
         draining: those that are DRAINING, with the reason.
@@ -52,7 +53,7 @@ class Fleet:
         self.memory = Memory(limits.max_memory)
         self.by_id: dict[int, Server] = {}
         self.ready: dict[str, Server] = {}
-        self.idle = Idle()
+        self.idle = ByCost(self.memory) if limits.policy == "cost" else Idle()
         self.unused: Clock[Server] = Clock()
         self.draining: dict[Server, str] = {}
         self.starting: Clock[Server] = Clock()

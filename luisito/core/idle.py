@@ -27,7 +27,7 @@ class Idle:
         self._mature: dict[Server, None] = {}
         self._young: dict[Server, None] = {}
         self._growing: Clock[Server] = Clock()  # young ones, busy or idle
-        # came of age while idle, or back without use, by used_at
+        # came of age while idle, or back without use, by their rank
         self._late: list[tuple[float, int, Server]] = []
         self._late_room = 64
 
@@ -83,9 +83,10 @@ class Idle:
         return self._growing.first()
 
     def _waits_late(self, entry: tuple[float, int, Server]) -> bool:
-        used_at, _, server = entry
-        idle = server.state is State.READY and not server.leases and server.used_at == used_at
-        return idle and server.order is self._mature and server not in self._mature
+        rank, _, server = entry
+        idle = server.state is State.READY and not server.leases
+        ranks = server.order is self._mature and server not in self._mature
+        return idle and ranks and self._rank(server) == rank
 
     def _first_late(self) -> Server | None:
         while self._late:
@@ -100,4 +101,7 @@ class Idle:
             self._late = [entry for entry in set(self._late) if self._waits_late(entry)]
             heapq.heapify(self._late)
             self._late_room = 2 * len(self._late) + 64
-        heapq.heappush(self._late, (server.used_at, server.id, server))
+        heapq.heappush(self._late, (self._rank(server), server.id, server))
+
+    def _rank(self, server: Server) -> float:
+        return server.used_at

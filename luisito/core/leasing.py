@@ -86,6 +86,7 @@ class Leasing:
 
         It is evicted, and reaches its idle_timeout, as if the lease had never been.
         """
+        server.unnoticed += 1
         if server.leases != 1 or server.state is not READY:
             used_at = server.used_at
             orders = self.release(server, now)

@@ -64,6 +64,7 @@ class Server:
         state: where it is in its life.
         leases: requests, streams and tunnels in flight; changed by the policy alone.
         released: how many leases were given back.
+        unnoticed: how many of these were no use of it.
         early: it may hold one lease before it is ready (a handed-over socket).
         started_at: when its spawn was ordered, in seconds of a monotonic clock.
         ready_at: when it became ready, likewise; 0.0 before.
@@ -89,6 +90,7 @@ class Server:
         "site",
         "started_at",
         "state",
+        "unnoticed",
         "used_at",
     )
 
@@ -101,6 +103,7 @@ class Server:
         self.state = State.ABSENT
         self.leases = 0
         self.released = 0
+        self.unnoticed = 0
         self.early = False
         self.started_at = now
         self.ready_at = 0.0

@@ -87,6 +87,10 @@ class Memory:
 
     # Room
 
+    def of(self, server: Server) -> int:
+        """Tell what a server counts with."""
+        return self._of[server]
+
     @property
     def over(self) -> bool:
         """Whether the limit is not kept."""

@@ -6,7 +6,7 @@ import enum
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
-from attrs.validators import ge, gt, le, optional
+from attrs.validators import ge, gt, in_, le, optional
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -53,6 +53,8 @@ class Limits(SiteLimits):
     Attributes:
         max_servers: servers STARTING, READY or DRAINING at any time.
         max_memory: bytes that these may take together, before another one is started; None is any.
+        policy: which idle server goes first: "lru", the least recently used one (core.idle), or
+            "cost", the one whose loss costs least for its memory (core.cost).
         overlap: how many more may exist while others are STOPPING.
         max_rolling: how many more may exist for sites that roll, whose old server serves while the
             new one starts.
@@ -64,6 +66,7 @@ class Limits(SiteLimits):
 
     max_servers: int = attrs.field(default=10, validator=ge(1))
     max_memory: int | None = attrs.field(default=None, validator=optional(ge(1)))
+    policy: str = attrs.field(default="lru", validator=in_(["lru", "cost"]))
     overlap: int = attrs.field(default=1, validator=ge(0))
     max_rolling: int = attrs.field(default=1, validator=ge(1))
     max_starting: int = attrs.field(default=4, validator=ge(1))

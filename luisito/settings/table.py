@@ -139,7 +139,8 @@ class Settings:
         10,
         _POOL,
         "servers",
-        "How many servers may be starting or awake; the least recently used one goes first.",
+        "How many servers may be starting or awake; the least recently used one goes first, or see "
+        "POLICY.",
     )
     max_memory: int | None = _setting(
         values.optional(limits.memory),
@@ -149,6 +150,14 @@ class Settings:
         "How much memory these may take together (docs/limits.md); above it idle ones go, the "
         "least recently used first, and a request that would wake another site waits. None is no "
         "limit.",
+    )
+    policy: str = _setting(
+        values.choice("lru", "cost"),
+        "lru",
+        _POOL,
+        '"lru" or "cost"',
+        'Which idle server goes first for another one: "lru", the least recently used, or "cost", '
+        "the one that it costs least to be without, for its memory (docs/policy.md).",
     )
     overlap: int = _setting(
         values.whole(0),

@@ -1,4 +1,7 @@
-"""An app of the tests that takes megabytes: /take/N, from then on; anything else tells its pid."""
+"""An app of the tests that takes megabytes: /take/N, from then on; anything else tells its pid.
+
+It is started with its port and maybe its host; as slow.localhost it takes its time.
+"""
 
 import os
 import sys
@@ -27,4 +30,6 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
+if sys.argv[2:] == ["slow.localhost"]:
+    time.sleep(1)
 ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()

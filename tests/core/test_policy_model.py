@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from math import inf
+from math import inf, sqrt
 
 import attrs
 import pytest
@@ -13,6 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from luisito.core.adoption import CHANGED, UNSEEN, Known
 from luisito.core.asking import AGAIN as ASK_AGAIN
+from luisito.core.cost import UNKNOWN_START
 from luisito.core.ending import SOON
 from luisito.core.keeping import NEVER_ENDED
 from luisito.core.lifecycle import Server, State
@@ -42,6 +43,7 @@ LIMITS = st.builds(
     Limits,
     max_servers=st.integers(1, 5),
     max_memory=st.sampled_from([None, None, 20, 100, 300]),
+    policy=st.sampled_from(["lru", "cost"]),
     overlap=st.integers(0, 3),
     max_rolling=st.integers(1, 2),
     max_starting=st.integers(1, 5),
@@ -118,6 +120,8 @@ class Process:
     memory: int | None = None  # bytes, as measured last
     charge: int = 0  # bytes that it counts with
     surplus: bool = False  # it is, or it was replaced, or it was to replace one
+    uses: int = 0  # that its site has not been given credit for
+    rank: float | None = None  # what it is worth to keep it, since it was used last
 
 
 @attrs.define(eq=False)
@@ -147,6 +151,8 @@ class PoolMachine(RuleBasedStateMachine):
         self.took: dict[str, int] = {}  # what each site's server took when it was measured last
         self.outgrown: set[Server] = set()
         self.over = (0, 0, 0, 0, 0)  # servers that were adopted beyond the bounds
+        self.uses: Counter[str] = Counter()  # of each site
+        self.floor = 0.0  # what the last one was worth that went
 
     @initialize(limits=LIMITS, jitter=st.floats(0, 1))
     def begin(self, limits, jitter):
@@ -479,7 +485,7 @@ class PoolMachine(RuleBasedStateMachine):
                 assert not crowded, "evicted for a start that may not begin"
                 assert process in self.victims()
                 assert not self.is_never_ended(process)
-                assert process.used == self.victims()[0].used, "not the least recently used"
+                self.assert_goes_first(process)
             else:
                 assert process in self.abandoned()
                 assert crowded or not self.victims()
@@ -491,7 +497,29 @@ class PoolMachine(RuleBasedStateMachine):
             assert self.memory(*ALIVE) > self.limits.max_memory
             assert len(self.some(*ALIVE)) > 1, "the last one"
             assert process in self.victims()
+            self.assert_goes_first(process)
+    def assert_goes_first(self, process):
+        """The least recently used one goes, or the one that is worth least."""
+        if self.limits.policy == "lru":
             assert process.used == self.victims()[0].used, "not the least recently used"
+            return
+        self.count_uses(self.victims())
+        # Within the hours that all this takes, a use hardly counts less.
+        assert process.rank <= 1.05 * min(p.rank for p in self.victims()), "not the cheapest"
+        self.floor = max(self.floor, process.rank)
+
+    def count_uses(self, idle):
+        """Those that are idle are worth something else where they were used, as their sites are."""
+        used = {p for p in idle if p.uses or p.rank is None}
+        gone = [p for p in self.processes if p.state not in {State.STARTING, State.READY}]
+        for process in [*used, *gone]:
+            self.uses[process.server.site] += process.uses if process.ready else 0
+            process.uses = 0
+        for process in used:
+            seconds = process.ready - process.spawned or UNKNOWN_START
+            size = 1.0 if self.limits.max_memory is None else process.charge / 2**20
+            worth = sqrt(self.uses[process.server.site]) * seconds / size
+            process.rank = self.floor + worth
 
     def is_told_to_stop(self, process):
         process.state, process.signalled = State.STOPPING, self.now
@@ -932,6 +960,21 @@ class PoolMachine(RuleBasedStateMachine):
             while self.requests(process) and process is not spared:
                 self.release(process, unnoticed=unnoticed)
 
+    @precondition(lambda self: not self.closing)
+    @rule(sites=st.permutations(SITES), seconds=st.sampled_from([0.5, 1.0, 3.0]))
+    def one_after_the_other(self, sites, seconds):
+        """Each site is asked and answers before the next one is, and whoever is to go has gone."""
+        for site in sites:
+            self.request_one(site, asks_first=True)
+            for process in self.some(State.STOPPING):
+                self.exit_one(process, broke=False)
+            self.pass_time(seconds)
+            process = self.current(site)
+            if process is not None and process.state is State.STARTING:
+                self.ready(process)
+            while process in self.some(State.READY) and self.requests(process):
+                self.release(process)
+
     @rule(sites=st.lists(st.sampled_from(SITES), min_size=1, max_size=3), together=st.booleans())
     def look_at(self, sites, together):
         """Requests that are no use."""
@@ -950,6 +993,8 @@ class PoolMachine(RuleBasedStateMachine):
             self.policy.stream_over(process.server, process.streams.pop(0), self.now)
         process.leases -= 1
         process.touched = self.now
+        if process.state in {State.STARTING, State.READY} and not unnoticed:
+            process.uses += 1
         if unnoticed:
             if process.state is not State.READY:
                 process.used = self.now
@@ -1199,6 +1244,8 @@ class PoolMachine(RuleBasedStateMachine):
             if process.memory is not None:
                 self.weigh(process, process.memory)
         self.rolls.clear()
+        self.floor = 0.0
+        self.uses.clear()
         servers, orders = self.policy.adopt(known, self.now, told, failures, took)
         for process, one, server in zip(self.processes, known, servers, strict=True):
             assert server.site == process.server.site
@@ -1211,6 +1258,8 @@ class PoolMachine(RuleBasedStateMachine):
             if process in drained:
                 process.state = State.DRAINING
             process.extended, process.killed = 0.0, False
+            serves = process.state in {State.STARTING, State.READY}
+            process.rank, process.uses = None, server.released if serves else 0
             if process.state in {State.STARTING, State.STOPPING} and one.said.extended > self.now:
                 self.extend(process, one.said.extended)
             if process.state in {State.READY, State.DRAINING}:

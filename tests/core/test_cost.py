@@ -1,0 +1,322 @@
+"""Conversations with a pool in which the server goes that it costs least to be without."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections import Counter
+
+import attrs
+import pytest
+
+from luisito.core.cost import HALF_LIFE, ByCost
+from luisito.core.lifecycle import Server, State
+from luisito.core.memory import Memory
+from luisito.core.orders import Limits, SiteLimits
+from tests.core.test_adoption import adopt, ready
+from tests.core.test_policy import Talk, steps
+
+MB = 1024 * 1024
+
+
+def talk(took, limit=100, **limits):
+    """Make a pool that knows how many MB its sites take."""
+    bound = None if limit is None else limit * MB
+    made = Talk(policy="cost", max_memory=bound, **{"max_servers": 20, "overlap": 20, **limits})
+    made.policy.adopt([], made.now, took=[(site, size * MB) for site, size in took.items()])
+    return made
+
+
+def wake(t, site, seconds, uses=1):
+    """Have a server that took so long to start, and was used so often."""
+    heard = t.ask(f"{site}!")
+    number = max(t.servers)
+    t.now += seconds
+    t.ready(number)
+    t.release(number)
+    use(t, site, uses - 1)
+    return heard
+
+
+def use(t, site, times=1):
+    for _ in range(times):
+        t.now += 0.001
+        assert t.policy.release(t.policy.take(site), t.now) == ()
+
+
+def test_one_that_starts_soon_goes_before_one_that_starts_slowly_though_it_was_used_later():
+    t = talk(dict.fromkeys("abc", 50))
+    wake(t, "a", 8.0)
+    wake(t, "b", 0.5)
+    assert t.ask("c1") == ["terminate b2", "spawn c3"]
+
+
+def test_a_large_one_goes_before_a_small_one_that_starts_as_slowly():
+    t = talk({"a": 20, "b": 70, "c": 30})
+    wake(t, "a", 1.0)
+    wake(t, "b", 1.0)
+    assert t.ask("c1") == ["terminate b2", "spawn c3"]
+
+
+def test_of_those_alike_the_one_goes_that_is_asked_for_less():
+    t = talk(dict.fromkeys("abc", 50))
+    wake(t, "a", 1.0, uses=3)
+    wake(t, "b", 1.0, uses=2)
+    assert t.ask("c1") == ["terminate b2", "spawn c3"]
+
+
+def test_of_uses_the_square_root_counts():
+    t = talk(dict.fromkeys("abc", 50))
+    wake(t, "a", 3.0)
+    wake(t, "b", 1.0, uses=8)
+    assert t.ask("c1") == ["terminate b2", "spawn c3"]
+    t = talk(dict.fromkeys("abc", 50))
+    wake(t, "a", 3.0)
+    wake(t, "b", 1.0, uses=10)
+    assert t.ask("c1") == ["terminate a1", "spawn c3"]
+
+
+def test_one_that_is_not_used_any_more_goes_in_the_end():
+    t = talk(dict.fromkeys("abcdefgh", 50))
+    wake(t, "a", 3.5)
+    wake(t, "b", 1.0)
+    went = [wake(t, site, 1.0)[0] for site in "cdefg"]
+    # each of those that came later is worth 1 more than the one that went before it
+    assert went == ["terminate b2", "terminate c3", "terminate d4", "terminate a1", "terminate e5"]
+
+
+def test_uses_of_long_ago_hardly_count():
+    t = talk(dict.fromkeys("abc", 50))
+    wake(t, "a", 1.0, uses=100)
+    t.stop("a")
+    t.exited(1)
+    t.now += 10 * HALF_LIFE
+    wake(t, "a", 1.0)
+    wake(t, "b", 1.0, uses=3)
+    assert t.ask("c1") == ["terminate a2", "spawn c4"]
+
+
+def test_many_uses_in_a_long_time_are_few_a_day():
+    t = talk(dict.fromkeys("abc", 50))
+    wake(t, "a", 1.0)
+    for _ in range(200):
+        t.now += HALF_LIFE / 2  # so that three of these count, about
+        use(t, "a")
+    wake(t, "b", 1.0, uses=5)
+    assert t.ask("c1") == ["terminate a1", "spawn c3"]
+
+
+def test_what_a_site_was_used_for_counts_when_it_is_woken_again():
+    t = talk(dict.fromkeys("abc", 50))
+    wake(t, "a", 1.0, uses=9)
+    t.stop("a")
+    t.exited(1)
+    wake(t, "a", 1.0)
+    wake(t, "b", 1.0, uses=4)
+    assert t.ask("c1") == ["terminate b3", "spawn c4"]
+
+
+def test_without_max_memory_all_are_of_one_size():
+    t = talk({"a": 400, "b": 10}, limit=None, max_servers=2)
+    wake(t, "a", 1.1)
+    wake(t, "b", 1.0)
+    assert t.ask("c1") == ["terminate b2", "spawn c3"]
+
+
+def test_a_look_that_is_no_use_changes_nothing():
+    t = talk(dict.fromkeys("abcd", 50))
+    wake(t, "a", 1.0, uses=2)
+    wake(t, "b", 1.1)
+    for _ in range(2):
+        for _ in range(9):
+            t.policy.release_unnoticed(t.policy.take("b"), t.now)
+        together = [t.policy.take("b"), t.policy.take("b")]
+        for server in together:
+            t.policy.release_unnoticed(server, t.now)
+    assert t.ask("c1") == ["terminate b2", "spawn c3"]
+    t.now += 0.9
+    t.ready(3)
+    t.release(3)
+    # a was worth more than b, and is so still; what has aged since does not count for it
+    t.policy.release_unnoticed(t.policy.take("a"), t.now)
+    assert t.ask("d1") == ["terminate a1", "spawn d4"]
+
+
+def test_busy_and_young_and_pinned_ones_stay_whatever_they_cost():
+    t = talk(dict.fromkeys("abcde", 25))
+    for site in "ab":
+        wake(t, site, 0.1)
+    t.limit("c", min_alive=10.0)
+    wake(t, "c", 0.1)
+    wake(t, "d", 5.0)
+    t.limit("b", min_alive=float("inf"))
+    t.policy.take("a")
+    assert t.ask("e1") == ["terminate d4", "spawn e5"]
+    t.exited(4)
+    t.ready(5)
+    assert t.ask("d2") == []
+    assert t.at(t.now + 10) == ["terminate c3", "spawn d6"]
+
+
+def test_idle_ones_go_by_cost_when_others_have_grown():
+    t = talk(dict.fromkeys("abc", 30))
+    for site, seconds in (("a", 3.0), ("b", 1.0), ("c", 2.0)):
+        wake(t, site, seconds)
+    t.policy.take("c")
+    assert t.weighed(None, None, 60 * MB) == ["terminate b2"]
+
+
+def test_another_pool_goes_on_with_what_it_was_told():
+    t = Talk(policy="cost", max_memory=100 * MB, overlap=9)
+    t.now = 100.0
+    servers = (
+        attrs.evolve(ready("a", at=50.0, memory=30 * MB, released=4), started_at=48.0),
+        attrs.evolve(ready("b", at=60.0, memory=30 * MB, released=9), started_at=59.0),
+        # as after a crash: nobody knows how long that took, nor how often it was used
+        ready("c", at=70.0, memory=30 * MB),
+    )
+    assert adopt(t, *servers) == []
+    assert [t.ask(f"{site}1")[0] for site in "de"] == ["terminate c3", "terminate b2"]
+
+
+def idle(count):
+    """Make a set of idle servers, each a second older in use than the next."""
+    made, servers = ByCost(Memory(None)), []
+    for n in range(count):
+        server = Server(n, f"s{n}", float(n))
+        server.state, server.limits = State.READY, SiteLimits()
+        server.ready_at = server.used_at = n + 1.0
+        server.released = 1
+        made.admit(server)
+        server.order[server] = None
+        servers.append(server)
+    return made, servers
+
+
+@pytest.mark.parametrize("limit", [None, 1])
+def test_any_life_agrees_with_a_scan(limit):
+    """What the docstring says, reckoned for all that are idle, each time."""
+    dice = random.Random(1)
+    memory = Memory(limit)
+    made, servers, now, number = ByCost(memory), [], 0.0, 0
+    floor, ranks, uses, fresh = 0.0, {}, Counter(), Counter()
+    for _ in range(4000):
+        now += dice.random()
+        pick = dice.choice(servers) if servers else None
+        if pick is None or (dice.random() < 0.3 and len(servers) < 40):
+            number += 1
+            asleep = sorted({f"s{n}" for n in range(60)} - {s.site for s in servers})
+            server = Server(number, dice.choice(asleep), now - dice.choice([0.25, 1, 4]))
+            memory.remember([(server.site, dice.choice([20, 50, 90]) * MB)])
+            memory.launch(server)
+            server.state, server.limits = State.READY, SiteLimits(min_alive=dice.choice([0, 0, 5]))
+            server.ready_at = server.used_at = now
+            made.admit(server)
+            server.order[server] = None
+            servers.append(server)
+        elif dice.random() < 0.7:
+            if not pick.leases:
+                pick.order.pop(pick, None)
+            pick.leases += 1
+            unnoticed = dice.random() < 0.3
+            pick.released += 1
+            pick.unnoticed += unnoticed
+            pick.leases -= 1
+            if unnoticed:
+                made.back(pick)
+            else:
+                pick.used_at, pick.order[pick] = now, None
+                fresh[pick] += 1
+        else:
+            mature = [s for s in servers if s.ready_at + s.limits.min_alive <= now]
+            for server in mature:
+                if server not in ranks or fresh[server]:
+                    uses[server.site] += fresh.pop(server, 0)
+                    size = memory.of(server) / MB if limit else 1
+                    seconds = server.ready_at - server.started_at
+                    ranks[server] = floor + math.sqrt(uses[server.site]) * seconds / size
+            victim = made.victim(now)
+            assert (victim is None) == (not mature)
+            if victim is not None:
+                # Within an hour a use hardly counts less.
+                assert ranks[victim] <= 1.03 * min(ranks[server] for server in mature)
+                floor = max(floor, ranks.pop(victim))
+                victim.state = State.STOPPING
+                made.leave(victim)
+                servers.remove(victim)
+    assert len(ranks) > 10
+    assert number > 300
+
+
+def test_few_are_looked_at_for_each_victim_the_least_recently_used_first():
+    made, servers = idle(200)
+    for number, seconds in ((63, 0.25), (100, 0.1)):
+        servers[number].ready_at = servers[number].started_at + seconds
+    for number in (63, 100):
+        assert made.victim(300.0) is servers[number]
+        servers[number].state = State.STOPPING
+        made.leave(servers[number])
+
+
+def test_sites_beyond_ten_thousand_are_forgotten_the_one_counted_first_first():
+    made, servers = idle(10_001)
+    servers[10_000].site = "s0"
+    for server in servers:
+        server.state = State.ABSENT
+        made.leave(server)
+    assert len(made._uses) == 10_000
+    (late, gone) = idle(2)[1]
+    late.site, gone.site = "s1", "new"
+    for server in (late, gone):
+        server.released = 4
+        made.admit(server)
+        made.leave(server)
+    assert len(made._uses) == 10_000
+    assert "s2" not in made._uses
+    assert made._uses["s1"][0] == pytest.approx(5.0, abs=0.5)
+
+
+def test_those_that_are_used_again_and_again_do_not_pile_up():
+    made, servers = idle(50)
+    for round_ in range(200):
+        for server in servers:
+            server.order.pop(server, None)
+            server.released += 1
+            server.used_at = 100.0 + round_
+            server.order[server] = None
+        assert made.victim(100.0 + round_) is not None
+    assert len(made._late) < 250
+    for server in servers:
+        server.state = State.ABSENT
+        made.leave(server)
+    assert made.victim(400.0) is None
+    assert not made._ranks
+    assert not made._seen
+
+
+def costs(size, policy="cost"):
+    """Tell what a warm request and two evictions cost in a pool of idle servers."""
+    t = Talk(policy=policy, max_servers=size, max_starting=size, overlap=size)
+    for n in range(size):
+        t.now += 1
+        (spawn,) = t.policy.requested(f"s{n}", n, t.now)
+        t.policy.ready(spawn.server, t.now)
+        t.policy.release(spawn.server, t.now)
+    return {
+        "take": steps(lambda: t.policy.take("s1")),
+        "release": steps(lambda: t.policy.release(t.policy.server("s1"), t.now)),
+        "evict": steps(lambda: t.policy.requested("new", "v", t.now)),
+        "evict again": steps(lambda: t.policy.requested("newer", "w", t.now)),
+    }
+
+
+def test_an_operation_costs_at_ten_thousand_servers_what_it_costs_at_two_hundred():
+    small = costs(200)
+    lru = costs(200, policy="lru")
+    assert (small["take"], small["release"]) == (lru["take"], lru["release"])
+    assert costs(10_000) == small
+
+
+def test_the_policy_must_be_one():
+    with pytest.raises(ValueError, match="policy"):
+        Limits(policy="mru")
