@@ -498,6 +498,7 @@ class PoolMachine(RuleBasedStateMachine):
             assert len(self.some(*ALIVE)) > 1, "the last one"
             assert process in self.victims()
             self.assert_goes_first(process)
+
     def assert_goes_first(self, process):
         """The least recently used one goes, or the one that is worth least."""
         if self.limits.policy == "lru":
