@@ -123,12 +123,12 @@ class Room:
                 return
             reserved = self._keeping.reserved(site)
             while (full := fleet.full(reserved)) or memory.lacks(site):
-                victim = fleet.idle.victim(now)
+                victim = None if self._asking.for_room else fleet.idle.victim(now)
                 if victim is None or victim.used_at > now - UNUSED:
                     return
                 if not fleet.fits() and (self._limits.overlap or not full):
                     return
-                self.terminate(victim, _wanted(site), now, orders)
+                self._part(victim, _wanted(site), now, orders, for_room=True)
             waits = len(fleet.stopping) > self._limits.overlap and memory.awaits(site)
             if waits or not fleet.fits(reserved):
                 return

@@ -386,3 +386,14 @@ def test_another_number_than_before():
     assert t.policy.share("a", 1, t.now) is NOTHING
     assert not t.policy.shares
     assert t.policy.is_awake("a")
+
+
+def test_what_goes_for_one_more_is_asked_first():
+    t = Shared(count=2, max_servers=3, pre_stop="/may-stop")
+    t.up("b", "c")
+    t.now += UNUSED
+    assert t.ask("a1") == ["spawn a3", "ask b1"]
+    assert t.hear(t.policy.may_stop(t.servers[1], t.now, not_yet=True)) == ["ask c2"]
+    assert t.hear(t.policy.may_stop(t.servers[2], t.now, not_yet=False)) == [
+        "terminate c2", "spawn a#24",
+    ]  # fmt: skip
