@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     """Reads from an offset at most so many bytes of the file, as pread(2) does."""
 
 _HEAD: Final = struct.Struct(">8sIQQ")  # magic, number of rows, offset and size of the state
-_MAGIC: Final = b"luisite2"
-_ROW: Final = struct.Struct(">288sQI32s6s8s?qqq")
+_MAGIC: Final = b"luisite3"
+_ROW: Final = struct.Struct(">288sQI32s6s8s??qqq")
 _NAME: Final = 288  # bytes: the name of a file, which is a site and .toml, and one of a worker
 _NONE: Final = -1  # no limit
 
@@ -40,6 +40,7 @@ class Row(NamedTuple):
         way: "port", "socket" or "fd" (core.template.way); NO_WAY of a worker.
         stop_signal: without SIG.
         root: its server may be root's.
+        stops: its record has a command that stops its server.
         limits: of its cgroup.
         offset: of the record in the file, in bytes; likewise the next one.
         size: of the record.
@@ -53,6 +54,7 @@ class Row(NamedTuple):
     limits: Limits
     offset: int = 0
     size: int = 0
+    stops: bool = False
 
 
 def write(entries: Iterable[tuple[Row, bytes]], state: bytes) -> bytes:
@@ -69,7 +71,7 @@ def write(entries: Iterable[tuple[Row, bytes]], state: bytes) -> bytes:
         limits = [_NONE if limit is None else limit for limit in row.limits]
         texts = row.site.encode(), at, len(record), bytes.fromhex(row.digest)
         names = row.way.encode(), row.stop_signal.encode()
-        rows.append(_ROW.pack(*texts, *names, row.root, *limits))
+        rows.append(_ROW.pack(*texts, *names, row.root, row.stops, *limits))
         at += len(record)
     head = _HEAD.pack(_MAGIC, len(ordered), at, len(state))
     return b"".join([head, *rows, *(record for _, record in ordered), state])
@@ -101,7 +103,7 @@ def find(read: Read, site: str) -> Row | None:
 
 
 def _row(data: bytes) -> Row:
-    name, offset, size, digest, way, stop_signal, root, *limits = _ROW.unpack(data)
+    name, offset, size, digest, way, stop_signal, root, stops, *limits = _ROW.unpack(data)
     return Row(
         _text(name),
         digest.hex(),
@@ -111,6 +113,7 @@ def _row(data: bytes) -> Row:
         Limits(*(None if limit == _NONE else limit for limit in limits)),
         offset,
         size,
+        stops,
     )
 
 

@@ -122,6 +122,10 @@ class Cgroups:
             return f"limits of its site file: {error.filename}: {error.strerror}"
         return ""
 
+    def joined_by(self, server: int) -> str | None:
+        """Name the file by which a process joins a server's cgroup; None where it has none."""
+        return f"{self._path(server)}/cgroup.procs" if server in self._made else None
+
     def pids(self, server: int) -> list[int] | None:
         """List all processes of a server; None where they have to be searched for."""
         folder = self.closed(server)

@@ -188,17 +188,38 @@ def _settle(
     else:
         user = config.user or config.identity(config.run_as, status, path)
     runtime.make(server, user, config.network_gid, notify)
+    take_up(config, path, folder, user, parent, limits)
+    return user
+
+
+def take_up(
+    config: Config,
+    path: str | None,
+    folder: int | None,
+    user: Identity,
+    parent: int,
+    limits: Limits,
+) -> None:
+    """Become a user for good, and go where a server works.
+
+    Args:
+        config: what it is started by.
+        path: of the folder; None for that of the configuration.
+        folder: a descriptor of it; None where the user has to open it.
+        user: whom to become.
+        parent: what getppid() answers as long as the spawner lives.
+        limits: of these, that of processes counts from now on.
+    """
     if path is None:
         os.chdir(config.cwd)
     rlimits.limit_processes(limits)
     users.become(user)
     _die_with_parent(parent)  # not before, since a change of user clears it
-    if path is not None and not early:
+    if path is not None and folder is None:
         folder = users.open_folder(path, f"{path}/")
     if folder is not None:
         _enter(folder, path, user)
     os.umask(config.umask)
-    return user
 
 
 def _chosen(

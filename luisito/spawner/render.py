@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
-from luisito.core import wire
+from luisito.core import mainpid, wire
 from luisito.core.mounts import site_of
 from luisito.core.siteindex import NO_WAY
 from luisito.spawner import tree
@@ -13,6 +13,7 @@ from luisito.spawner.config import LISTENER
 
 if TYPE_CHECKING:
     from luisito.spawner.config import Config
+    from luisito.spawner.siteconfig import SiteConfig
     from luisito.spawner.users import Identity
 
 
@@ -43,6 +44,31 @@ def render(config: Config, runtime_dir: str, order: wire.Start, user: Identity) 
     values = command_values(config, runtime_dir, order, user.uid, user.gid)
     argv = config.command.render(values)
     return Rendered(argv, _environ(config, runtime_dir, order, user, values))
+
+
+def render_stop(
+    config: SiteConfig, runtime_dir: str, order: wire.Start, user: Identity, main_pid: int
+) -> Rendered:
+    """As `render`, of the command that stops a server.
+
+    Args:
+        config: that has one.
+        runtime_dir: see there.
+        order: by which the server was started.
+        user: who it runs as.
+        main_pid: of its first process, where the command is run.
+
+    Raises:
+        TemplateError: see there.
+    """
+    values = command_values(config, runtime_dir, order, user.uid, user.gid)
+    environ = _environ(config, runtime_dir, order, user, values)
+    for name in ("LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"):
+        environ.pop(name, None)
+    environ[mainpid.NAME] = str(main_pid)
+    command = config.stop_command
+    assert command is not None  # noqa: S101 - for the types
+    return Rendered(mainpid.with_main_pid(command.render(values), main_pid), environ)
 
 
 def command_values(

@@ -45,6 +45,7 @@ class Server:
         over_memory: the kernel has ended it for its memory, by its cgroup.
         config: what it was started by.
         row: what is known of its run record; None where it has none.
+        record: that record, where it has a command that stops the server; else empty.
         way: how connections reach it (core.template.way).
         started: when that was, in seconds of the monotonic clock.
         ready: it has been found to be ready.
@@ -74,6 +75,7 @@ class Server:
         "port",
         "ready",
         "reaped_at",
+        "record",
         "row",
         "said",
         "site",
@@ -97,8 +99,9 @@ class Server:
         config: Config,
         started: float,
         row: Row | None = None,
+        record: bytes = b"",
     ) -> None:
-        self.config, self.started, self.row = config, started, row
+        self.config, self.started, self.row, self.record = config, started, row, record
         self.way = config.way if row is None else row.way
         self.ready = self.ipv6 = self.stopping = False
         self.said = wire.Said(order.server, 0, busy=False, extended=0)

@@ -21,6 +21,7 @@ from luisito.spawner.render import command_values
 from luisito.spawner.reserve import Reserve
 from luisito.spawner.server import Server
 from luisito.spawner.sites import encode_record, no_site
+from luisito.spawner.stoppers import Stoppers
 from luisito.spawner.watchers import Watchers
 from luisito.spawner.weighing import Weighing
 
@@ -86,6 +87,7 @@ class Servers:
         self._by_status: dict[int, Server] = {}
         self._workers: set[tuple[str, str]] = set()  # by site and name, of those that live
         self._watchers = Watchers(containment, poller)
+        self._stoppers = Stoppers(containment)
         self._reserve = Reserve(runtime, containment, cgroups)
         self._weighing = Weighing(self, helpers, poller)
         self._files = _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -167,7 +169,7 @@ class Servers:
             message = f"cannot start a process: {error.strerror}; raise the limit or free some"
             self.outbox.send(wire.Failed(order.server, True, message))
             return
-        said, beside = wire.encode_start(order), tuple(descriptors)
+        said, beside, kept = wire.encode_start(order), tuple(descriptors), b""
         if row is not None and self._sites is not None:
             wrong = self._limit(order.server, row)
             if wrong:
@@ -177,13 +179,15 @@ class Servers:
                 return
             record = self._sites.record(row)
             said, beside = encode_record(record, said), (record.file, *beside)
+            if row.stops:  # by then its site may have another one
+                kept = os.pread(record.file, record.size, record.offset)
         with socket.socket(fileno=waiting.orders) as orders:
             try:
                 channel.send(orders, said, beside)
             except OSError:
                 pass  # it has the order already, or somebody has killed it, which reaping tells
         listener = descriptors[0] if descriptors else None
-        server = Server(order, waiting, listener, self._config, time.monotonic(), row)
+        server = Server(order, waiting, listener, self._config, time.monotonic(), row, kept)
         self._by_id[server.id] = self._by_pid[server.pid] = server
         self._by_status[server.status] = server
         if order.worker is not None:
@@ -204,14 +208,24 @@ class Servers:
         server = self._by_id.get(order.server)
         if server is None:
             return  # it has gone meanwhile, which is told
-        server.stopping = server.stopping or order.signal in ("TERM", "KILL")
+        again = server.stopping
+        server.stopping = again or order.signal in ("TERM", "KILL")
         if server.stopping:
             self._watchers.stop(server.id)
         if order.signal == "KILL":
             server.hurry()
             self._sweep(server, 0.0)
             return
-        name = order.signal
+        if order.signal == "TERM" and server.ready and not again and self._has_stopper(server):
+            return
+        self._signal(server, order.signal)
+
+    def _has_stopper(self, server: Server) -> bool:
+        """Have the stop command of a server run, if it has one."""
+        group = None if self._cgroups is None else self._cgroups.joined_by(server.id)
+        return self._stoppers.start(server, self._runtime.path, group, self._limits)
+
+    def _signal(self, server: Server, name: str) -> None:
         if name == "TERM" and server.row is not None:
             name = server.row.stop_signal
         for pid in self.tree(server):
@@ -267,7 +281,9 @@ class Servers:
         listed = self.listed(server)
         if listed is not None:
             return listed
-        pids = [server.pid, *tree.descendants(server.pid)] if server.code is None else []
+        firsts = [server.pid] if server.code is None else []
+        firsts += self._stoppers.of(server.id)
+        pids = [each for first in firsts for each in (first, *tree.descendants(first))]
         orphans = self.orphans()
         # One that hides its origin is still known by its user, where no other server has that.
         alone = server.uid is not None and all(
@@ -282,7 +298,7 @@ class Servers:
     def orphans(self) -> list[int]:
         """List processes that are some server's though their parents have gone."""
         known = self._by_pid.keys() | self._helpers.pids() | self._others()
-        known |= self._watchers.pids()
+        known |= self._watchers.pids() | self._stoppers.pids()
         known.add(self._reserve.pid)
         if self._chooser is not None:
             known.add(self._chooser.pid)
@@ -296,6 +312,8 @@ class Servers:
         pids = None if self._cgroups is None else self._cgroups.pids(server.id)
         if pids is not None and server.code is None and server.pid not in pids:
             pids.insert(0, server.pid)  # it has not joined yet
+        if pids is not None:
+            pids += [pid for pid in self._stoppers.of(server.id) if pid not in pids]
         return pids
 
     def get(self, server: int) -> Server | None:
@@ -371,6 +389,9 @@ class Servers:
             self._clean_up(unused)
         if server is None:
             self._watchers.reaped(pid)
+            failed = self._by_id.get(self._stoppers.reaped(pid, code) or 0)
+            if failed is not None and failed.code is None:
+                self._signal(failed, "TERM")
             return
         self._read_report(server)
         server.code = code

@@ -30,9 +30,10 @@ class SiteConfig(Config):
 
     Attributes:
         reload_on: patterns of files a change of which restarts the site.
+        stop_command: what stops its server; None where a signal does.
     """
 
-    __slots__ = ("_env_file", "_folder", "_group", "_owner", "reload_on")
+    __slots__ = ("_env_file", "_folder", "_group", "_owner", "reload_on", "stop_command")
 
     def __init__(self, config: Config, record: bytes) -> None:
         for name in Config.__slots__:
@@ -50,6 +51,8 @@ class SiteConfig(Config):
         self._folder: str | None = said["folder"]
         self.fixed = said["fixed"]
         self.reload_on: list[str] = said["reload_on"]
+        stop = said["stop_command"]
+        self.stop_command = None if stop is None else Template.parse(stop)
         self._env_file: str | None = said["env_file"]
         self.virtualenv = said["virtualenv"]
         self.rlimits = {name: (soft, hard) for name, (soft, hard) in said["rlimits"].items()}

@@ -49,6 +49,15 @@ def owner(pid: int) -> int | None:
     return int(fields[0]) if fields else None
 
 
+def innermost(pid: int) -> int:
+    """Tell the pid that a process has in its own pid namespace; 0 when it has gone."""
+    text = read(f"/proc/{pid}/status")
+    fields = text.partition(b"\nNSpid:")[2].partition(b"\n")[0].split()
+    if not fields:  # before Linux 4.1, or gone
+        return pid if text else 0
+    return int(fields[-1])
+
+
 def children(pid: int) -> list[int]:
     """List the children of all threads of a process."""
     try:

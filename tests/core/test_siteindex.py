@@ -15,6 +15,7 @@ ROWS = st.builds(
     st.sampled_from(["TERM", "USR2"]),
     st.booleans(),
     st.builds(Limits, LIMIT, LIMIT, LIMIT),
+    stops=st.booleans(),
 )
 
 
@@ -71,5 +72,5 @@ def test_a_worker_has_a_row_of_its_own():
 
 def test_other_files_are_none():
     assert not siteindex.good(reader(b""))
-    assert not siteindex.good(reader(b"luisite1"))
+    assert not siteindex.good(reader(b"luisite2"))
     assert not siteindex.good(reader(b"x" * 1000))

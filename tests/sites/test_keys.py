@@ -43,6 +43,7 @@ processes = 4
 pre_stop = "/may-stop"
 sticky = "shop_server"
 stop_signal = "QUIT"
+stop_command = "kill -QUIT $MAINPID"
 ready = "/health?deep"
 idle_timeout = 600
 min_alive = 0
@@ -133,6 +134,7 @@ HOST = "must be a host in lower case, without a port"
 PATTERN = 'must be a host in lower case without a port, with "*." or "!" before it or not'
 SIGNAL = 'must be "TERM" or "INT" or "QUIT" or "HUP" or "USR1" or "USR2"'
 KEEP = 'must be "demand" or "pinned" or "always"'
+KILL = 'write stop_command = "kill -QUIT $MAINPID"'
 READY = 'must be "accept", "notify", or the path of a URL, such as "/health"'
 MAINTENANCE = "must be true, false, a text for the page, or whole seconds for Retry-After"
 COMMAND = "must be a command, as a string or a list of strings"
@@ -419,6 +421,8 @@ RLIMIT = 'must be a whole number, "unlimited", or [soft, hard] of these'
             'restart = "never"',
             ('restart = "never": must be "always" or "on-failure"; write restart = "always"'),
         ),
+        ("stop_command = 3", f"stop_command = 3: {COMMAND}; {KILL}"),
+        ("stop_command = []", f"stop_command = []: must name a program; {KILL}"),
         ("ready = true", f'ready = true: {READY}; write ready = "accept"'),
         ('ready = "health"', f'ready = "health": {READY}; write ready = "/health"'),
         ('ready = "/a b"', f'ready = "/a b": {READY}; write ready = "accept"'),
@@ -501,6 +505,27 @@ WAYS = "exclude each other (in command, env or ENV); keep one of them"
         (
             'aliases = ["a.b"]\nhosts = ["*.a.b", "a.b"]',
             ':2: hosts[1] = "a.b": is one of aliases, too; remove hosts[1]',
+        ),
+        (
+            'command = "a"\nstop_command = "b %FD"',
+            (
+                ':2: stop_command = "b %FD": must not have %FD, since the socket is its server\'s; '
+                f"{KILL}"
+            ),
+        ),
+        (
+            'stop_command = "b %SOCKET"',
+            (
+                ':1: stop_command = "b %SOCKET": must not have %SOCKET, which its server is not '
+                f"reached by; {KILL}"
+            ),
+        ),
+        (
+            'stop_command = "b %PORT"\nuser = "root"',
+            (
+                ':1: stop_command = "b %PORT": must not be set, as its server runs as root; '
+                "remove it, or write another user"
+            ),
         ),
         (
             "user = 5",

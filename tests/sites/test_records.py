@@ -51,6 +51,7 @@ def test_what_a_start_needs():
         "cpu_max": CPU_PERIOD // 2,
         "pids_max": 100,
         "stop_signal": "QUIT",
+        "stop_command": "kill -QUIT $MAINPID",
         "reload_on": ["*.py"],
     }
     assert getattr(signal, f"SIG{run['stop_signal']}") == signal.SIGQUIT

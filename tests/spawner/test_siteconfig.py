@@ -38,6 +38,7 @@ def site(*, root=True, common=None, **changes):
         "pids_max": None,
         "stop_signal": "TERM",
         "reload_on": [],
+        "stop_command": None,
         **changes,
     }
     order = configure(sites_dir="/etc/sites", settings_file="/etc/settings.py", **(common or {}))

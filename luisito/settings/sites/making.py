@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from luisito.core.host import normalize
-from luisito.core.template import Template, way
+from luisito.core.template import WAYS, Template, way
 from luisito.errors import BadHost, TemplateError
 from luisito.settings.sites import caps
 from luisito.settings.sites.draft import TABLES, MountDraft
@@ -58,6 +58,7 @@ def make(draft: Draft, tenant: Tenant | None, settings: Settings) -> Site:
     _check_folder(draft, settings)
     _check_hosts(draft)
     _check_user(draft, settings)
+    _check_stop_command(draft, how, settings)
     if tenant is not None:
         caps.judge(draft, tenant, settings)
     fields: dict[str, Any] = {name: draft.values.get(name, _left_out(name)) for name in KEYS}
@@ -151,6 +152,22 @@ def _check_user(draft: Draft, settings: Settings) -> None:
     if isinstance(user, int) and user < settings.min_uid:
         must = f"is below MIN_UID = {settings.min_uid}"
         raise draft.error(("user",), must, "write another user, or lower MIN_UID")
+
+
+def _check_stop_command(draft: Draft, how: str, settings: Settings) -> None:
+    key = ("stop_command",)
+    command = draft.values.get("stop_command")
+    if command is None:
+        return
+    for word in sorted(Template.parse(command).words & WAYS.keys()):
+        if WAYS[word] != how or word == "FD":
+            must = f"must not have %{word}, which its server is not reached by"
+            if word == "FD":
+                must = "must not have %FD, since the socket is its server's"
+            raise draft.error(key, must, assignment(key, "kill -QUIT $MAINPID"))
+    if draft.values.get("user", settings.run_as) in ("root", 0):
+        must = "must not be set, as its server runs as root"
+        raise draft.error(key, must, "remove it, or write another user")
 
 
 def _fixed(draft: Draft, tenant: Tenant | None, settings: Settings) -> str:

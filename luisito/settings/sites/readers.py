@@ -180,6 +180,16 @@ def maintenance(value: object) -> bool | int | str:
     raise Wrong(must, mend=meant if 1 <= meant <= _LONGEST_WAIT else True)
 
 
+def stop_command(value: object) -> str | tuple[str, ...]:
+    """The template of a command that stops a server."""
+    try:
+        return values.command(value)
+    except Wrong as wrong:
+        if not wrong.item:
+            wrong.mend = "kill -QUIT $MAINPID"
+        raise
+
+
 def ready(value: object) -> str:
     """What shows that a server is ready: a word, or a path that it is asked for."""
     if isinstance(value, str) and (value in (health.ACCEPT, health.NOTIFY) or is_asked(value)):

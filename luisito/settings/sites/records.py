@@ -34,6 +34,7 @@ def run_record(site: Site, settings: Settings) -> dict[str, Any]:
     - memory_max in bytes, cpu_max in microseconds in each core.cgroup.CPU_PERIOD, pids_max; None
       for no limit;
     - stop_signal: a signal's name without SIG;
+    - stop_command: a template, a string or a list, or None;
     - reload_on: a list of patterns (core.reloads.is_code).
     """
 
@@ -70,6 +71,7 @@ def run_record(site: Site, settings: Settings) -> dict[str, Any]:
         "cpu_max": None if cpu_max is None else round(cpu_max * CPU_PERIOD),
         "pids_max": said("pids_max", settings.pids_max),
         "stop_signal": site.stop_signal,
+        "stop_command": site.stop_command,
         "reload_on": list(site.reload_on),
     }
 
@@ -95,6 +97,7 @@ def worker_records(site: Site, run: Mapping[str, Any]) -> dict[str, dict[str, An
             "command": one.command,
             "env": {**env, **one.env},
             "stop_signal": one.stop_signal,
+            "stop_command": None,
             "worker": one.name,
         }
         for one in site.process

@@ -431,6 +431,16 @@ class Site:
         f"{readers.SIGNALS[-1]}.",
         {"enum": list(readers.SIGNALS)},
     )
+    stop_command: str | tuple[str, ...] | None = _own(
+        readers.stop_command,
+        None,
+        _POOL,
+        "template",
+        "What its server is stopped by, once it was ready, in the place of `stop_signal`: a string "
+        "or a list, with the words of its command but for %FD, and $MAINPID. If that fails "
+        "`stop_signal` is sent.",
+        {"anyOf": [_STRING, {"type": "array", "items": {"type": "string"}, "minItems": 1}]},
+    )
     handed_socket: str | None = _part(
         "HANDED_SOCKET",
         SETTINGS["HANDED_SOCKET"].read,
