@@ -83,6 +83,7 @@ def test_the_way_of_a_request(sites):
         "a.example": COMMAND + 'user = "games"\nfolder = "/"\naliases = ["www.example"]\n'
         'redirects = ["old.example"]\nhosts = ["*.a.example"]\n',
         "b.example": "memory_max = 'x'\n",
+        "c.example": COMMAND + "maintenance = true\n",
     }
     names = {"CMD_TPL": [PYTHON, "-m", "http.server", "%PORT"], "ALLOWED_HOSTS": ["*.test"]}
     machine = sites(files, **names)
@@ -98,6 +99,9 @@ def test_the_way_of_a_request(sites):
         assert found["command"] == [PYTHON, "-m", "http.server", "20000"]
     found = route(machine, "old.example:8080")
     assert found["summary"] == "is redirected to a.example with 308"
+    assert "command" not in found
+    found = route(machine, "c.example:8080")
+    assert found["summary"] == "is answered 503: c.example is down for maintenance"
     assert "command" not in found
     found = route(machine, "b.example")
     assert found["summary"] == "refused with 502"

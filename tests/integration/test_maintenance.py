@@ -38,6 +38,19 @@ def test_a_touched_file_switches_it(serve):
     assert ("a.example", 503, "maintenance") in reasons
 
 
+def test_all_of_several_servers_end(serve):
+    served = Sites(serve, {"a.example": "processes = 3\n"})
+    served.until("a.example", "a.example")
+    processes.until(lambda: len(served.server.servers()) == 3, 20, "all")
+    served.write("a.example", "processes = 3\nmaintenance = 60\n")
+    served.until("a.example", 503)
+    assert served.server.request(host="a.example").get("retry-after") == "60"
+    processes.until(lambda: not served.server.servers(), 20, "their end")
+    served.write("a.example", "processes = 3\n")
+    served.until("a.example", "a.example")
+    processes.until(lambda: len(served.server.servers()) == 3, 20, "all")
+
+
 def test_nothing_of_it_runs(serve):
     keys = 'keep = "always"\n' + worker("celery", **ALWAYS)
     served = Sites(serve, {"a.example": f"maintenance = true\n{keys}"}, {"MAX_SERVERS": 3})

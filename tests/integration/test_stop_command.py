@@ -121,6 +121,17 @@ def test_one_that_rolls_is_stopped_by_its_own(serve):
     assert served.said.read_text() == "old\nnew\n"
 
 
+def test_each_of_several_servers_is_stopped_by_it(serve):
+    served = Stopped(serve, "echo %PORT >>FILE; kill -TERM $MAINPID", "processes = 2\n")
+    served.until("a.example", "a.example")
+    served.server.wait_for_log(r"a\.example#2: pid \d+ ready", 20)
+    served.server.wait_for_log(r"a\.example: pid \d+ ready", 20)
+    served.server.stop()
+    ports = re.findall(r"a\.example(?:#2)?: started as .* port (\d+)", served.server.log())
+    assert sorted(served.said.read_text().split()) == sorted(ports)
+    assert len(set(ports)) == 2
+
+
 def test_one_that_was_never_ready_is_sent_the_signal(serve):
     served = Stopped(serve, "echo >FILE", "start_timeout = 1\n", never_listen=True)
     served.server.expect("not ready after 1 s")
