@@ -192,7 +192,8 @@ class Keeping:
                 self.ask(site, now, until)
 
     def served(self, site: str) -> None:
-        """Hear that a site has a server."""
+        """Hear that a site has a server, so that it does not rest."""
+        self._resting.discard(site)
         self.absent.discard(site)
         self.turns.drop(site)
         self._show()

@@ -141,9 +141,9 @@ class Policy(StopFacts):
         if server.state is not READY and server.state is not State.STARTING:
             self._room.gone(server, State.ABSENT, now)
             return self._fill(now, orders)
-        if clean:
-            self._keeping.rest(server.site, ended=True)
         record = self._sites.by_name[server.site]
+        if clean and record.server is server:
+            self._keeping.rest(server.site, ended=True)
         if server.state is State.STARTING or broke:
             self._sites.fail(record, Refusal.START_FAILED, detail, now, orders)
             self._room.gone(server, State.FAILED, now)

@@ -184,6 +184,22 @@ def test_one_that_is_kept_up_after_failures_only_rests_after_status_0():
     assert t.keep("a") == ["spawn a5"]
 
 
+def test_one_that_rolls_does_not_rest():
+    """Whichever of both ends with status 0, the other is its site's server."""
+    t = Talk()
+    t.keep("a", on_failure=True)
+    t.begin()
+    t.ready(1)
+    assert t.changed("a") == ["spawn a2"]
+    assert t.exited(1, clean=True) == []
+    assert t.changed("a") == ["terminate a2", "spawn a3"]
+    t.ready(3)
+    assert t.changed("a") == ["spawn a4"]
+    assert t.exited(4, clean=True) == []
+    t.now = 100
+    assert t.exited(3) == ["spawn a5"]
+
+
 def test_one_that_is_stopped_rests():
     t = kept("a")
     assert t.stop("a") == ["terminate a1"]
