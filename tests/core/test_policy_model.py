@@ -106,6 +106,7 @@ class Process:
     streams: list[Stream] = attrs.Factory(list)
     ending: bool = False  # its streams are to be ended for room
     beside: bool = False  # it starts to replace a server that is ready
+    promoted: bool = False  # it did, and that has died: it was not started within max_starting
     look: float = inf  # when it is seen whether it has done enough
     told: bool = False  # it has said that it is busy, and not that it is no more
     own: float | None = None  # it holds a lease on itself until then
@@ -1050,6 +1051,7 @@ class PoolMachine(RuleBasedStateMachine):
         beside = self.beside(process.server.site)
         if beside is not None and process.state is State.READY:
             beside.beside = beside.surplus = False
+            beside.promoted = True
         process.state = State.FAILED if fails else State.ABSENT
         self.excuse(process)
         process.leases, process.own, process.told = 0, None, False
@@ -1350,7 +1352,9 @@ class PoolMachine(RuleBasedStateMachine):
             max(0, alive - limits.max_servers - limits.max_rolling),
             max(0, alive - limits.max_servers - len([p for p in self.processes if p.surplus])),
             max(0, len(self.some(*HOLDING)) - bound - limits.max_rolling),
-            max(0, len([p for p in starting if not p.beside]) - limits.max_starting),
+            max(
+                0, len([p for p in starting if not (p.beside or p.promoted)]) - limits.max_starting
+            ),
             max(0, len([p for p in starting if p.beside]) - limits.max_rolling),
         )
 
