@@ -22,9 +22,10 @@ from luisito.pool import KeptSites, Pool
 from luisito.process.files import with_limits
 from luisito.process.folders import make_listen
 from luisito.process.ports import Ports
-from luisito.process.sitefiles import SiteFiles
+from luisito.process.sitefiles import Change, SiteFiles
 from luisito.process.sitelogs import SiteLogs
 from luisito.process.start import Ways
+from luisito.process.waitingpages import WaitingPages
 from luisito.process.watching import Watching
 from luisito.proxy.gateway import Gateway
 from luisito.readiness.diag import Diag
@@ -100,6 +101,8 @@ class Parts:
         self.logs = Logs(spawner)
         self.gateway = gateway = Gateway(board, board, with_limits(settings), directory, pool)
         self.kept_sites = KeptSites(pool, settings.max_servers)
+        self._waiting_pages = WaitingPages(spawner.page)
+        gateway.doorkeeper.pages = self._waiting_pages.pages
         self.site_files, self._watching = self._watched_files()
         self.passage = Passage(board, diag, pool, gateway, spawner, runs)
         self.control = Control(
@@ -160,7 +163,7 @@ class Parts:
             self._board,
             self._spawner.sites,
             self._directory,
-            self.kept_sites.change,
+            self._site_changed,
             self._sites_changed,
         )
         return files, Watching(self._board, path, files.look)  # while we may read the folder
@@ -192,6 +195,10 @@ class Parts:
         if self.site_logs is not None:
             self.logs.add(self.site_logs.reopen)
         return asked
+
+    def _site_changed(self, change: Change) -> None:
+        self.kept_sites.change(change)
+        self._waiting_pages.change(change)
 
     def _sites_changed(self) -> None:
         self.kept_sites.settle({} if self.site_files is None else self.site_files.by_key)

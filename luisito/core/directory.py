@@ -182,7 +182,7 @@ def _destination(
         way=record["way"],
         tcp=usual.tcp if handed is None else handed == "tcp",
         limits=limits,
-        waiting_page=record.get("waiting_page", False),
+        waiting_page=bool(record.get("waiting_page", False)),
         ready=record.get("ready", ACCEPT),
         wake=usual.wake if wake is None else rules_of(wake),
         mounts=mounts,

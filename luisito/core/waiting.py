@@ -69,6 +69,26 @@ def is_navigation(method: bytes, lines: bytes) -> bool:
     return False
 
 
+def own_page(content: bytes, target: bytes, *, close: bool) -> bytes:
+    """A whole response with a page of the site's own, as HTML in UTF-8.
+
+    `Refresh`, which all browsers know (HTML section 7.4.6), has it come back to its address
+    whatever stands in it, and without scripts. It has to say which one: where the address in the
+    browser has a fragment they would only go to that otherwise.
+
+    Args:
+        content: of the page.
+        target: of the request.
+        close: see `page`.
+    """
+    refresh = f"Refresh: {_EVERY}"
+    if target.startswith(b"/") and not target.startswith(b"//"):  # that would be another host
+        refresh += f'; url="{target.decode("latin-1")}"'
+    fields = [f"Retry-After: {_EVERY}", refresh]
+    kind = "text/html; charset=utf-8"
+    return response(STATUS, REASONS[STATUS], kind, content, fields, close=close, body=True)
+
+
 def page(site: str, *, close: bool) -> bytes:
     """A whole response.
 

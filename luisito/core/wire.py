@@ -171,6 +171,13 @@ class AskFolder(NamedTuple):
     site: str
 
 
+class AskPage(NamedTuple):
+    """Ask for the waiting page that a site has of its own, by the site's key."""
+
+    ask: int
+    site: str
+
+
 class AskOwns(NamedTuple):
     """Ask whether a socket inode belongs to a process of a server."""
 
@@ -361,6 +368,13 @@ class Folder(NamedTuple):
     message: str
 
 
+class Page(NamedTuple):
+    """Answers AskPage, with a memfd beside it, or with a message and none."""
+
+    ask: int
+    message: str
+
+
 class Owns(NamedTuple):
     """Answers AskOwns."""
 
@@ -432,6 +446,7 @@ Order = (
     | Start
     | Signal
     | AskFolder
+    | AskPage
     | AskOwns
     | AskLog
     | AskOwnLog
@@ -455,6 +470,7 @@ Fact = (
     | Touched
     | Memory
     | Folder
+    | Page
     | Owns
     | Log
     | Sites
@@ -478,6 +494,7 @@ _ORDERS: dict[str, type[Order]] = {
     "start": Start,
     "signal": Signal,
     "folder": AskFolder,
+    "page": AskPage,
     "owns": AskOwns,
     "log": AskLog,
     "own log": AskOwnLog,
@@ -501,6 +518,7 @@ _FACTS: dict[str, type[Fact]] = {
     "touched": Touched,
     "memory": Memory,
     "folder": Folder,
+    "page": Page,
     "owns": Owns,
     "log": Log,
     "sites": Sites,

@@ -35,6 +35,14 @@ class Questions:
         """Ask whether a site's PROJECT_PATH exists and whose it is."""
         return self._ask(wire.AskFolder(self._next_ask(), site), wire.Folder)
 
+    def page(self, site: str) -> Deferred[bytes]:
+        """Ask for the waiting page that a site has of its own, by its key.
+
+        Raises:
+            SettingsError: (in the Deferred) it cannot be read.
+        """
+        return self._ask(wire.AskPage(self._next_ask(), site), bytes)
+
     def owns(self, server: int, inode: int) -> Deferred[bool]:
         """Ask whether a socket's inode belongs to a process of a server."""
         asked = self._ask(wire.AskOwns(self._next_ask(), server, inode), wire.Owns)
@@ -101,6 +109,7 @@ class Questions:
         self,
         order: (
             wire.AskFolder
+            | wire.AskPage
             | wire.AskOwns
             | wire.AskLog
             | wire.AskOwnLog
@@ -120,7 +129,15 @@ class Questions:
 
     def _answer(
         self,
-        fact: wire.Folder | wire.Owns | wire.Log | wire.Sites | wire.Servers | wire.Adopted,
+        fact: (
+            wire.Folder
+            | wire.Page
+            | wire.Owns
+            | wire.Log
+            | wire.Sites
+            | wire.Servers
+            | wire.Adopted
+        ),
         descriptors: list[int],
     ) -> None:
         if isinstance(fact, wire.Servers):
@@ -133,8 +150,10 @@ class Questions:
             raise WireError(f"an answer that nobody waits for: {fact!r:.200}")
         if isinstance(fact, wire.Servers):
             asked.callback(self._rows.pop(fact.ask))
-        elif isinstance(fact, wire.Sites) and not descriptors:
-            asked.errback(SettingsError(fact.message))
+        elif isinstance(fact, wire.Sites | wire.Page) and not descriptors:
+            asked.errback(SettingsError(fact.message or "too many open files; raise the limit"))
+        elif isinstance(fact, wire.Page):
+            asked.callback(os.pread(descriptors[0], os.fstat(descriptors[0]).st_size, 0))
         elif isinstance(fact, wire.Sites):
             size = os.fstat(descriptors[0]).st_size
             asked.callback(json.loads(os.pread(descriptors[0], size, 0)))

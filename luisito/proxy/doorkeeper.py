@@ -16,7 +16,7 @@ from luisito.proxy.unnoticed import Unnoticed
 from luisito.proxy.waker import Waker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from luisito.pool import Waiter
     from luisito.proxy.exchange import Exchange
@@ -33,6 +33,9 @@ class Doorkeeper:
         gateway: has the clients.
         settings: of this, wakes_per_address counts.
         ask: asks the pool for a server.
+
+    Attributes:
+        pages: waiting pages that sites have of their own, by their keys.
     """
 
     _log = Logger()
@@ -45,6 +48,7 @@ class Doorkeeper:
         self._wakes = None if self._most is None else Wakes(self._most)
         self._told = Seldom(_TOLD)
         self._wakers: set[str] = set()
+        self.pages: Mapping[str, bytes] = {}
 
     def let_in(self, site: str, exchange: Exchange) -> None:
         """A request for a site that is one, and has no server that is awake."""
@@ -67,9 +71,15 @@ class Doorkeeper:
             exchange.refused(Refused(429, why, wait, WAKES.decode()))
         elif self._is_shown_a_page(site, exchange):
             self._wake(site)
-            exchange.waits_elsewhere(waiting.page(site, close=not exchange.keep))
+            exchange.waits_elsewhere(self._page(site, exchange))
         else:
             self._ask(site, exchange)
+
+    def _page(self, site: str, exchange: Exchange) -> bytes:
+        own = self.pages.get(site)
+        if own is None:
+            return waiting.page(site, close=not exchange.keep)
+        return waiting.own_page(own, exchange.line.target, close=not exchange.keep)
 
     def _is_shown_a_page(self, site: str, exchange: Exchange) -> bool:
         """Whether it is a browser's, and the site is about to wake, as far as can be known."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from luisito.core import wire
+from luisito.errors import LuisitoError
 from luisito.spawner import helpers, logs, tree
 from luisito.spawner.checks import wrong_site
 from luisito.spawner.siteconfig import SiteConfig
@@ -63,6 +65,32 @@ def ask_folder(
         return helpers.look_at_folder(of_site, order), ()
 
     work.run(look, failed, link.sock, about=order.site)
+
+
+def ask_page(link: Link, order: wire.AskPage, config: Config, work: Helpers) -> None:
+    """Answer with the waiting page that a site has of its own."""
+
+    def failed(message: str) -> None:
+        link.send(wire.Page(order.ask, message[: wire.MAX_TEXT]))
+
+    sites = None if link.loading is None else link.loading.sites
+    wrong = wrong_site(order.site, mounted=True)
+    row = None if sites is None or wrong is not None else sites.find(order.site)
+    if sites is None or row is None:
+        failed(wrong or "the site has no file in SITES_DIR")
+        return
+    record = sites.record(row)
+
+    def read() -> tuple[wire.Page, tuple[int, ...]]:
+        try:
+            data = SiteConfig.read(config, record).read_page()
+        except LuisitoError as error:
+            return wire.Page(order.ask, str(error)[: wire.MAX_TEXT]), ()
+        page = os.memfd_create("luisito-page", os.MFD_CLOEXEC)
+        os.write(page, data)
+        return wire.Page(order.ask, ""), (page,)
+
+    work.run(read, failed, link.sock, about=order.site)
 
 
 def ask_log(link: Link, order: wire.AskLog | wire.AskOwnLog, config: Config, work: Helpers) -> None:

@@ -39,3 +39,6 @@ class Host(Protocol):
 
     def obey_any(self, link: Link, order: wire.AskLog | wire.AskOwnLog, config: Config) -> None:
         """Carry out an order that each one may give once it has been configured."""
+
+    def ask_page(self, link: Link, order: wire.AskPage, config: Config) -> None:
+        """Answer with a site's own waiting page, likewise."""

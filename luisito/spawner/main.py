@@ -247,6 +247,10 @@ class Loop:
         """See Host."""
         asks.ask_log(link, order, config, self._helpers)
 
+    def ask_page(self, link: Link, order: wire.AskPage, config: Config) -> None:
+        """See Host."""
+        asks.ask_page(link, order, config, self._helpers)
+
 
 def main(descriptor: int) -> None:
     """Be the spawner, with one end of a SOCK_SEQPACKET pair; never returns."""

@@ -131,6 +131,8 @@ class Networks:
             link.message = order.message
         elif isinstance(order, wire.AskLog | wire.AskOwnLog) and link.config is not None:
             self._host.obey_any(link, order, link.config)
+        elif isinstance(order, wire.AskPage) and link.config is not None:
+            self._host.ask_page(link, order, link.config)
         elif isinstance(order, wire.AskSites) and link.config is not None:
             if link.loading is None:
                 raise WireError("look: SITES_DIR is not set")

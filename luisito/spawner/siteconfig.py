@@ -11,13 +11,21 @@ from luisito.core import envfile
 from luisito.core.cgroup import Limits
 from luisito.core.siteindex import NO_WAY
 from luisito.core.template import Template, way
+from luisito.spawner import privileges
 from luisito.spawner.config import Config
-from luisito.spawner.users import Identity, StartRefusedError, group, resolve
+from luisito.spawner.users import (
+    Identity,
+    StartRefusedError,
+    become,
+    group,
+    open_folder,
+    resolve,
+)
 
 if TYPE_CHECKING:
     from luisito.spawner.sites import Record
 
-_MAX_ENV_FILE: Final = 64 * 1024  # bytes
+_LARGEST: Final = 64 * 1024  # bytes
 _FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
@@ -33,7 +41,9 @@ class SiteConfig(Config):
         stop_command: what stops its server; None where a signal does.
     """
 
-    __slots__ = ("_env_file", "_folder", "_group", "_owner", "reload_on", "stop_command")
+    __slots__ = (
+        "_env_file", "_folder", "_group", "_owner", "_waiting_page", "reload_on", "stop_command",
+    )  # fmt: skip
 
     def __init__(self, config: Config, record: bytes) -> None:
         for name in Config.__slots__:
@@ -54,6 +64,7 @@ class SiteConfig(Config):
         stop = said["stop_command"]
         self.stop_command = None if stop is None else Template.parse(stop)
         self._env_file: str | None = said["env_file"]
+        self._waiting_page: str | None = said.get("waiting_page")
         self.virtualenv = said["virtualenv"]
         self.rlimits = {name: (soft, hard) for name, (soft, hard) in said["rlimits"].items()}
         self.limits = Limits(said["memory_max"], said["cpu_max"], said["pids_max"])
@@ -99,8 +110,45 @@ class SiteConfig(Config):
         """
         path = self._env_file
         if path is not None:
-            inside = path.removeprefix(f"{self._folder}/") if self._folder is not None else path
-            self.variables = envfile.parse(os.fsdecode(_bounded(inside, path)), path)
+            data = _bounded("env_file", self._inside(path), path)
+            self.variables = envfile.parse(os.fsdecode(data), path)
+
+    def read_page(self) -> bytes:
+        """Become the site's user, and read its waiting page; this process is not to do more.
+
+        Raises:
+            StartRefusedError: it cannot be read, or the site has none of its own.
+        """
+        path = self._waiting_page
+        if path is None:
+            raise StartRefusedError("waiting_page: names no file")
+        if self.run_as_file is not None:
+            raise StartRefusedError(
+                f"waiting_page {path!r}: nobody but RUN_AS, a function, says whose it may be; write"
+                " user in the site file"
+            )
+        early = self._folder is not None and not self.own_folder
+        folder = open_folder(self._folder or "/", self.fixed) if early else None
+        become(self.identity(self.run_as, None if folder is None else os.fstat(folder), None))
+        privileges.forbid_tracing()
+        if self._folder is not None and folder is None:
+            folder = open_folder(self._folder, f"{self._folder}/")
+        if folder is not None:
+            try:
+                os.fchdir(folder)
+            except PermissionError:
+                why = f"its user may not enter {self._folder!r}; chmod or chown that"
+                raise StartRefusedError(f"waiting_page {path!r}: {why}") from None
+        data = _bounded("waiting_page", self._inside(path), path)
+        try:
+            data.decode()
+        except UnicodeDecodeError:
+            raise StartRefusedError(f"waiting_page {path!r}: is no UTF-8; save it so") from None
+        return data
+
+    def _inside(self, path: str) -> str:
+        """A path as it is from the folder, where it lies in there."""
+        return path if self._folder is None else path.removeprefix(f"{self._folder}/")
 
     def check_virtualenv(self) -> None:
         """See whether the virtual environment is there, with the user's own rights.
@@ -115,21 +163,21 @@ class SiteConfig(Config):
             )
 
 
-def _bounded(inside: str, path: str) -> bytes:
+def _bounded(key: str, inside: str, path: str) -> bytes:
     try:
         file = os.open(inside, _FLAGS)
     except OSError as error:
         if stat.S_ISLNK(_mode(inside)):
             why = "is a symbolic link; name the file itself"
         else:
-            why = f"{error.strerror}; let the site's user read it, or mend env_file"
-        raise StartRefusedError(f"env_file {path!r}: {why}") from None
+            why = f"{error.strerror}; let the site's user read it, or mend {key}"
+        raise StartRefusedError(f"{key} {path!r}: {why}") from None
     with open(file, "rb") as opened:
         if not stat.S_ISREG(os.fstat(file).st_mode):
-            raise StartRefusedError(f"env_file {path!r}: is no regular file; name another")
-        data = opened.read(_MAX_ENV_FILE + 1)
-    if len(data) > _MAX_ENV_FILE:
-        raise StartRefusedError(f"env_file {path!r}: has more than {_MAX_ENV_FILE} bytes; cut it")
+            raise StartRefusedError(f"{key} {path!r}: is no regular file; name another")
+        data = opened.read(_LARGEST + 1)
+    if len(data) > _LARGEST:
+        raise StartRefusedError(f"{key} {path!r}: has more than {_LARGEST} bytes; cut it")
     return data
 
 

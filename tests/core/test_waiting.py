@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from luisito.core.waiting import is_navigation, page
+from luisito.core.waiting import is_navigation, own_page, page
 from tests.core.test_policy import Talk
 
 HTML = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
@@ -60,6 +60,16 @@ def test_nothing_in_it_is_allowed_but_what_stands_there():
         digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
         assert f"{source} 'sha256-{digest}'" in policy
     assert not re.search(r"(src|href)=|url\(|https?:", body)
+
+
+@pytest.mark.parametrize(
+    ("target", "refresh"), [(b"/p;a?b", '1; url="/p;a?b"'), (b"//x/p", "1"), (b"*", "1")]
+)
+def test_a_sites_own_page_is_sent_as_it_is(target, refresh):
+    head, _, body = own_page(b"<p>ours", target, close=True).decode().partition("\r\n\r\n")
+    fields = dict(line.split(": ", 1) for line in head.split("\r\n")[1:])
+    assert (body, fields["Refresh"], fields["Retry-After"]) == ("<p>ours", refresh, "1")
+    assert fields["Cache-Control"] == "no-store"
 
 
 def test_a_site_has_failed_until_it_was_forgiven():

@@ -1,6 +1,7 @@
 """Whoever follows the waiting page comes to the app, or to the reason why there is none."""
 
 import os
+import pwd
 import re
 import signal
 import subprocess
@@ -8,6 +9,7 @@ import subprocess
 import pytest
 
 from tests.harness import processes
+from tests.integration.test_control import status_of
 from tests.integration.test_sites import Sites, lines
 
 BROWSER = [("Accept", "text/html,*/*;q=0.8"), ("Sec-Fetch-Mode", "navigate")]
@@ -71,15 +73,106 @@ def test_it_is_followed_to_the_reason(serve, whose):
     assert re.search(rb"The site could not answer", response.body)
 
 
-@pytest.mark.needs("chromium")
-def test_a_browser_comes_to_the_app_by_itself(serve, tmp_path):
-    served = Waiting(serve, boot_delay=1)
+class OwnPage(Sites):
+    """A site with a page of its own, which has no scripts, in a folder of its user."""
+
+    def __init__(self, serve, page="%HOST.html", **options):
+        self.options, self.page = options, page
+        super().__init__(serve, {})
+        text = f'folder = "{self.folder}"\nwaiting_page = "{page}"\n'
+        self.write("a.test", text, self.command(**options))
+        processes.until(lambda: status_of(self.server)["site_files"]["sites"] == 1, 20, "the file")
+        self.server.allow("while it starts: shutting down")
+
+    def prepare(self, folder):
+        super().prepare(folder)
+        self.folder = folder / "of-a"
+        self.folder.mkdir(mode=0o700)
+        own = self.owner.st_uid if os.geteuid() else pwd.getpwnam("games").pw_uid
+        page = self.folder / "a.test.html"
+        long = "<p>long</p>" * 3000
+        page.write_text(f"<!doctype html><title>Ours</title>{long}<p>The end: \u20ac")
+        page.chmod(0o600)
+        (self.folder / "link.html").symlink_to("a.test.html")
+        (self.folder / "large.html").write_text("x" * 65537)
+        os.mkfifo(self.folder / "fifo.html")
+        (self.folder / "latin.html").write_bytes(b"\xe4")
+        secret = folder / "secret"
+        secret.write_text("root's")
+        secret.chmod(0o600)
+        for path in (self.folder, *self.folder.iterdir()):
+            os.chown(path, own, own if os.geteuid() == 0 else -1, follow_symlinks=False)
+
+    def asked(self):
+        return self.server.request(host="a.test", fields=BROWSER)
+
+
+def test_the_page_may_be_the_sites_own(serve):
+    served = OwnPage(serve, boot_delay=1)
+    processes.until(lambda: b"The end" in served.asked().body, 20, "the page")
+    response = served.asked()
+    assert response.body == (served.folder / "a.test.html").read_bytes()
+    assert (response.status, response.get("retry-after")) == (503, "1")
+    assert response.get("refresh") == '1; url="/echo"'
+    assert response.get("content-type") == "text/html; charset=utf-8"
+    processes.until(lambda: served.asked().status == 200, 20, "the app")
+
+
+def test_a_touched_file_has_it_read_again(serve):
+    served = OwnPage(serve, exit_early=3, boot_delay=300)
+    processes.until(lambda: b"The end" in served.asked().body, 20, "the page")
+    (served.folder / "a.test.html").write_text("Another one")
+    assert b"The end" in served.asked().body
+    os.utime(served.path / "a.test.toml")
+    processes.until(lambda: served.asked().body == b"Another one", 20, "the other one")
+    assert len(served.server.seen("boot")) == 1
+
+
+@pytest.mark.parametrize(
+    ("page", "why"),
+    [
+        ("none.html", "No such file or directory; let the site's user read it, or mend"),
+        ("link.html", "is a symbolic link"),
+        ("large.html", "has more than 65536 bytes"),
+        ("fifo.html", "is no regular file"),
+        ("latin.html", "is no UTF-8"),
+        pytest.param("../secret", "Permission denied", marks=pytest.mark.root),
+    ],
+)
+def test_what_is_no_page_is_said_and_ours_is_shown(serve, page, why):
+    served = OwnPage(serve, page, boot_delay=1)
+    served.server.expect(rf"a\.test: waiting_page '.*': {why}")
+    served.server.wait_for_log(rf"a\.test: waiting_page '.*': {why}")
+    assert b"a.test is waking up" in served.asked().body
+
+
+def chromium(served, tmp_path, *more):
     host, port = served.server.address
-    command = [
+    return [
         "chromium", "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
         f"--user-data-dir={tmp_path}", f"--host-resolver-rules=MAP *.test {host}",
-        "--remote-debugging-port=0", f"http://a.test:{port}/echo#there",
+        *more, f"http://a.test:{port}/echo#there",
     ]  # fmt: skip
+
+
+@pytest.mark.needs("chromium")
+def test_a_browser_shows_the_whole_of_a_sites_own_page(serve, tmp_path):
+    served = OwnPage(serve, boot_delay=300)
+    served.server.allow("not ready after", "favicon")
+    processes.until(lambda: b"The end" in served.asked().body, 20, "the page")
+    command = chromium(served, tmp_path, "--dump-dom")
+    shown = subprocess.run(command, capture_output=True, text=True, timeout=90, check=True).stdout
+    assert "<title>Ours</title>" in shown
+    assert "The end: \u20ac" in shown
+    assert shown.count("<p>long</p>") == 3000
+    served.server.unchecked |= {"conservation", "access lines", "matching"}
+
+
+@pytest.mark.needs("chromium")
+@pytest.mark.parametrize("kind", [Waiting, OwnPage])
+def test_a_browser_comes_to_the_app_by_itself(serve, tmp_path, kind):
+    served = kind(serve, boot_delay=1)
+    command = chromium(served, tmp_path, "--remote-debugging-port=0")
     quiet = subprocess.DEVNULL
     with subprocess.Popen(command, stdout=quiet, stderr=quiet, start_new_session=True) as browser:
         try:

@@ -101,3 +101,17 @@ def test_pages_count_as_wakes(rig):
         statuses.append(rig.page(client)[0])
         rig.pool.refuse(503, "no room")
     assert statuses == [503, 503, 429]
+
+
+@pytest.mark.parametrize(
+    ("target", "refresh"), [(b"/p?q=1", b'1; url="/p?q=1"'), (b"//b.test/p", b"1")]
+)
+def test_a_sites_own_page_comes_back_to_its_address(rig, target, refresh):
+    rig.gateway.doorkeeper.pages = {"a.test": b"<p>ours"}
+    client = rig.client()
+    client.send(get().replace(b"/p", target, 1))
+    status, head, body = rig.page(client)
+    assert (status, body) == (503, b"<p>ours")
+    assert b"\r\nRefresh: %s\r\n" % refresh in head
+    rig.pool.grant()
+    rig.settle()

@@ -54,7 +54,7 @@ max_age = 86400
 stream_idle = "none"
 busy_max = 60
 wake = [{ path = "/healthz" }]
-waiting_page = true
+waiting_page = "%HOST.html"
 maintenance = " Back at noon. "
 queue_limit = 10
 queue_timeout = 3
@@ -140,6 +140,7 @@ MAINTENANCE = "must be true, false, a text for the page, or whole seconds for Re
 COMMAND = "must be a command, as a string or a list of strings"
 SERVE = 'write command = "python3 -m http.server --bind 127.0.0.1 %PORT"'
 ASKED = 'must be the path of a URL, such as /may-stop; write pre_stop = "/may-stop"'
+PAGE = "must be true, false, or the path of a file, in which no word but %HOST may stand"
 RLIMIT = 'must be a whole number, "unlimited", or [soft, hard] of these'
 
 
@@ -313,6 +314,7 @@ RLIMIT = 'must be a whole number, "unlimited", or [soft, hard] of these'
         ('pre_stop = "may-stop"', f'pre_stop = "may-stop": {ASKED}'),
         ('pre_stop = "/a b"', f'pre_stop = "/a b": {ASKED}'),
         ("pre_stop = 409", f"pre_stop = 409: {ASKED}"),
+        ("waiting_page = 1", f"waiting_page = 1: {PAGE}; write waiting_page = true"),
         # what is run
         ('command = ""', f'command = "": {COMMAND}; {SERVE}'),
         ("command = 3", f"command = 3: {COMMAND}; {SERVE}"),

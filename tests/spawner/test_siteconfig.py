@@ -25,6 +25,7 @@ def site(*, root=True, common=None, **changes):
         "command": "serve",
         "env": {},
         "env_file": None,
+        "waiting_page": None,
         "virtualenv": None,
         "folder": None,
         "fixed": "",

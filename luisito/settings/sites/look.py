@@ -156,7 +156,10 @@ class _Look:
         below = [public_record(one, runs[one.key], {}) for one in mounts]
         self._runs |= runs
         self._workers[name] = workers
-        return public_record(site, runs[name], workers, below)
+        public = public_record(site, runs[name], workers, below)
+        if any(isinstance(one.waiting_page, str) for one in (site, *mounts)):
+            public["read"] = stamps[file]  # so that a touch of the file has its pages read again
+        return public
 
     def _base(self, file: Part, of: Part, name: str) -> Part:
         """Finds what `of` extends, for a site's file."""

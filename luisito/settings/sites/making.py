@@ -128,8 +128,9 @@ def _check_folder(draft: Draft, settings: Settings) -> None:
     folder = draft.values.get("folder", settings.project_path)
     if folder is not None:
         return
-    for key in ("env_file", "virtualenv"):
-        if not draft.values.get(key, "/").startswith("/"):
+    for key in ("env_file", "virtualenv", "waiting_page"):
+        value = draft.values.get(key)
+        if isinstance(value, str) and not value.startswith("/"):
             must = "must be an absolute path, as neither folder nor PROJECT_PATH is set"
             raise draft.error((key,), must, assignment(("folder",), "/srv/%HOST"))
     if draft.values.get("user", settings.run_as) == "owner":

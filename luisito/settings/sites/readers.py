@@ -282,6 +282,17 @@ def mount_path(value: object) -> str:
     raise Wrong(must, mend=meant if is_path(meant) else "/api")
 
 
+def waiting_page(value: object) -> bool | str:
+    """Whether browsers are shown such a page, or the path of the site's own."""
+    if isinstance(value, bool):
+        return value
+    try:
+        return path("waiting.html")(value)
+    except Wrong:
+        must = "must be true, false, or the path of a file, in which no word but %HOST may stand"
+        raise Wrong(must, mend=True) from None
+
+
 def boolean(value: object) -> bool:
     """True or false."""
     if not isinstance(value, bool):

@@ -25,7 +25,7 @@ def run_record(site: Site, settings: Settings) -> dict[str, Any]:
     It holds secrets, in `env`. Its values are those of JSON:
 
     - command: a template, a string or a list; env: templates by their names;
-    - folder, env_file, virtualenv: absolute paths, or None;
+    - folder, env_file, virtualenv, waiting_page: absolute paths, or None;
     - fixed: the beginning of folder that the operator wrote, as `spawner.users.open_folder` has it;
     - user: "owner", a name or a uid; None where RUN_AS is None or a function, which then says it;
     - group: a name, a gid, or None for those of the user;
@@ -58,6 +58,7 @@ def run_record(site: Site, settings: Settings) -> dict[str, Any]:
         "env": {**settings.env, **site.env},
         "env_file": inside(site.env_file),
         "virtualenv": inside(site.virtualenv),
+        "waiting_page": inside(site.waiting_page) if isinstance(site.waiting_page, str) else None,
         "folder": folder,
         "fixed": site.fixed,
         "user": said("user", run_as) if site.tenant is None else site.owner,
@@ -106,7 +107,7 @@ def worker_records(site: Site, run: Mapping[str, Any]) -> dict[str, dict[str, An
 
 def digest(run: Mapping[str, Any]) -> str:
     """SHA-256 of a run record, in hexadecimal: it differs where a server has to be another."""
-    canonical = json.dumps(run, sort_keys=True, separators=(",", ":"))
+    canonical = json.dumps({**run, "waiting_page": None}, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode("ascii")).hexdigest()
 
 
@@ -130,7 +131,7 @@ def public_record(
     - processes: of each worker its name, the digest of its own record, with: "site" or "always",
       restart: as above, and stop_timeout in seconds, or None for that of the site;
     - pre_stop: the path that a server is asked for before it is stopped, or None;
-    - waiting_page: whether browsers are shown a page while it wakes;
+    - waiting_page: whether browsers are shown a page while it wakes, or the path of the site's own;
     - ready: what shows that its server is ready: core.health.ACCEPT, NOTIFY, or a path;
     - maintenance: true, seconds or words where it is down for that (core.maintenance); else false;
     - members: how many servers it has (core.members); sticky: the name of the cookie that leads to

@@ -485,14 +485,15 @@ class Site:
         SETTINGS["WAKE"].about.replace("dict", "table") + " It takes the place of WAKE as a whole.",
         waking.SCHEMA,
     )
-    waiting_page: bool = _own(
-        readers.boolean,
+    waiting_page: bool | str = _own(
+        readers.waiting_page,
         False,
         SETTINGS["WAKE"].group,
-        "true or false",
+        "true, false or path",
         "Browsers are shown a page while the site wakes, which goes there by itself; all others "
-        "wait.",
-        {"type": "boolean"},
+        "wait. The path of an HTML file, relative to folder, shows that page; it is read as the "
+        "site's user, 64 KiB at most (docs/waking.md).",
+        {"anyOf": [{"type": "boolean"}, {"type": "string", "minLength": 1}]},
     )
     queue_limit: int | None = _limit("QUEUE_LIMIT", _whole(1))
     queue_timeout: float | None = _limit("QUEUE_TIMEOUT", _SECONDS)
