@@ -358,9 +358,9 @@ class Servers:
                     self._sweep(server, 0.0)
                 else:
                     self.outbox.send(self._running(server, server.uid, server.gid))
-                    self._watch(server, server.uid)
+                    self._watch(server, (server.uid, server.gid))
 
-    def _watch(self, server: Server, uid: int) -> None:
+    def _watch(self, server: Server, user: tuple[int, int]) -> None:
         """Have its site's folder looked at; not by a record that is another one by now."""
         if server.worker is not None:
             return
@@ -369,7 +369,7 @@ class Servers:
             return
         if self._sites is not None and not server.stopping and server.code is None:
             record = self._sites.record(row)
-            self._watchers.start(server.id, server.site, uid, server.config, record)
+            self._watchers.start(server.id, server.site, user, server.config, record)
 
     def _running(self, server: Server, uid: int, gid: int) -> wire.Running:
         if server.row is not None:

@@ -1,17 +1,19 @@
-"""The process that looks at one site's folder for as long as its server lives, as the site's user.
+"""The process that looks at the folders of one user's sites while their servers live, as that user.
 
 It is forked and has all that it needs, so that it depends on no program; whoever becomes another
-user cannot be looked into by that user (prctl(2), PR_SET_DUMPABLE). Whatever the folder is, it
-costs a bounded time and memory of this process alone, which is killed with the server.
+user cannot be looked into by that user (prctl(2), PR_SET_DUMPABLE). Whatever the folders are, it
+costs a bounded time and memory of this process alone, which is killed with the last server.
 """
 
 from __future__ import annotations
 
 import os
+import resource
+import select
 import signal
 import stat
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from luisito.core import reloads
 from luisito.core.text import visible
@@ -19,53 +21,133 @@ from luisito.spawner import privileges, users
 from luisito.spawner.siteconfig import SiteConfig
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Sequence
 
     from luisito.core.reloads import Stamp
     from luisito.spawner.config import Config
-    from luisito.spawner.sites import Record
 
-MOST: Final = 10_000  # files and folders of one look
-_LONGEST: Final = 200  # characters of a path that is told
+MOST: Final = 10_000  # files and folders of one look at one folder
+MOST_FOLDERS: Final = 200  # that are looked at; further ones are not
+LONGEST: Final = 4096  # bytes of what it says
+_LONGEST_TASK: Final = 1 << 20  # bytes of what it is told
+_LONGEST_PATH: Final = 200  # characters of a path that is told
+_MEMORY: Final = 256 * 2**20  # bytes of data that it may have (setrlimit(2), RLIMIT_DATA)
 _NICE: Final = 10
 
 
-def run(config: Config, record: Record, site: str, uid: int, pipe: int, parent: int) -> None:
-    """Look, and write a line for each change, until somebody kills us.
+class Task(NamedTuple):
+    """A server for which it is to look.
+
+    Attributes:
+        server: its number.
+        site: its key.
+        record: its run record.
+    """
+
+    server: int
+    site: str
+    record: bytes
+
+
+def encode(task: Task) -> bytes:
+    """What it is told of a server; a number alone is told of one that has gone."""
+    return b"%d %s\n" % (task.server, task.site.encode()) + task.record
+
+
+def _decode(data: bytes) -> Task | int:
+    head, end, record = data.partition(b"\n")
+    number, _, site = head.partition(b" ")
+    return Task(int(number), site.decode(), record) if end else int(number)
+
+
+def run(config: Config, task: Task, uid: int, sock: socket.socket, parent: int) -> None:
+    """Look, and tell of each change, until somebody kills us.
 
     Args:
         config: what the spawner was told.
-        record: of the site.
-        site: its name.
+        task: the first one.
         uid: of its server.
-        pipe: where lines go; all other descriptors are closed.
+        sock: where more of them come from, and what is seen goes to, by the numbers of the servers;
+            all other descriptors are closed.
         parent: what getppid() answers as long as the spawner lives.
     """
-    site_config = SiteConfig.read(config, record)
-    os.closerange(3, pipe)
-    os.closerange(pipe + 1, os.sysconf("SC_OPEN_MAX"))
-    folder = site_config.folder(site)
-    if folder is None:
-        return
-    users.become(site_config.identity(uid, None, folder))
+    first = SiteConfig(config, task.record)
+    os.closerange(3, sock.fileno())
+    os.closerange(sock.fileno() + 1, os.sysconf("SC_OPEN_MAX"))
+    users.become(first.identity(uid, None, first.folder(task.site)))
+    privileges.set_no_new_privs()
     privileges.forbid_tracing()
     privileges.set_parent_death_signal(signal.SIGKILL)
     if os.getppid() != parent:
         return
+    resource.setrlimit(resource.RLIMIT_DATA, (_MEMORY, _MEMORY))
     os.nice(_NICE)
-    _look(Folder(folder, site_config.reload_on), pipe)
+    folders = Folders(config)
+    folders.add(task)
+    _look(folders, sock)
 
 
-def _look(folder: Folder, pipe: int) -> None:
-    folder.look()
-    seconds = 0.0
+def _look(folders: Folders, sock: socket.socket) -> None:
+    poller = select.poll()
+    poller.register(sock, select.POLLIN)
+    due = time.monotonic() + reloads.PAUSE
     while True:
-        time.sleep(reloads.pause(seconds))
+        if poller.poll(max(0.0, due - time.monotonic()) * 1000):
+            data = sock.recv(_LONGEST_TASK)
+            if not data:
+                return
+            said = _decode(data)
+            if isinstance(said, int):
+                folders.remove(said)
+            else:
+                folders.add(said)
+            if time.monotonic() < due:
+                continue
         began = time.thread_time()
-        what = folder.look()
-        seconds = time.thread_time() - began
-        if what:
-            os.write(pipe, f"{visible(what)[:_LONGEST]}\n".encode())
+        for server, what in folders.look():
+            sock.send(b"%d %s" % (server, visible(what)[:_LONGEST_PATH].encode()))
+        due = time.monotonic() + reloads.pause(time.thread_time() - began)
+
+
+class Folders:
+    """The folders of sites that have a server, each looked at once for all its servers.
+
+    The new server of a site comes before the old one goes, so that nothing is missed between them.
+
+    Args:
+        config: what the spawner was told.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._folders: dict[tuple[str, ...], Folder] = {}
+        self._of: dict[int, tuple[str, ...]] = {}
+
+    def add(self, task: Task) -> None:
+        """Look at the folder of a server's site from now on, where that has one."""
+        site_config = SiteConfig(self._config, task.record)
+        path = site_config.folder(task.site)
+        if path is None:
+            return
+        key = (path, *site_config.reload_on)
+        if key not in self._folders:
+            if len(self._folders) >= MOST_FOLDERS:
+                return
+            self._folders[key] = folder = Folder(path, site_config.reload_on)
+            folder.look()
+        self._of[task.server] = key
+
+    def remove(self, server: int) -> None:
+        """Look no more for a server; an unknown one is harmless."""
+        key = self._of.pop(server, None)
+        if key is not None and key not in self._of.values():
+            del self._folders[key]
+
+    def look(self) -> list[tuple[int, str]]:
+        """Tell for which servers a file has changed since the last look, and which one."""
+        seen = {key: folder.look() for key, folder in self._folders.items()}
+        return [(server, seen[key]) for server, key in self._of.items() if seen[key]]
 
 
 class Folder:

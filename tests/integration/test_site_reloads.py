@@ -24,6 +24,7 @@ class Folders(Sites):
             path = folder / name
             path.mkdir(mode=0o750)
             own = self.ordinary or os.geteuid() != 0
+            self.users = 1 if own else 2
             owner = self.owner.st_uid if own else pwd.getpwnam(user).pw_uid
             os.chown(path, owner, owner if self.owner.st_uid != owner else self.owner.st_gid)
             self.write(name, f'folder = "{path}"\n{self.text}')
@@ -39,7 +40,7 @@ class Folders(Sites):
     def watched(self):
         """Starts both; returns their pids once both folders are looked at."""
         pids = self.server.warm("a.example", "b.example")
-        processes.until(lambda: self.asleep() == 2, 20, "those who look")
+        processes.until(lambda: self.asleep() == self.users, 20, "those who look")
         return pids
 
     def asleep(self):
@@ -127,6 +128,42 @@ def test_who_looks_goes_with_the_server(serve):
     served.watched()
     served.write("a.example", f'folder = "{served.of_a}"\nidle_timeout = 0.5\n')
     processes.until(lambda: len(served.watchers()) == 1, 20, "the end of one who looks")
+
+
+def test_one_looks_for_all_sites_of_a_user(serve):
+    """And may be killed by that user, who then does without until another one starts."""
+    served = Folders(serve)
+    for name in ("c.example", "d.example"):
+        text = f'folder = "{served.of_a}"\nuser = "games"\n' if os.geteuid() == 0 else ""
+        served.write(name, text or f'folder = "{served.of_a}"\n')
+    served.until("d.example", "d.example")
+    pids = served.watched()
+    others = served.server.warm("c.example", "d.example")
+    assert len(served.watchers()) == served.users
+    served.touch("restart.txt")
+    for site in ("a.example", "c.example", "d.example"):
+        served.server.wait_for_log(rf"{site}: restart\.txt has changed")
+    before = {**pids, **others}
+    sites = ["a.example", "c.example", "d.example"]
+    processes.until(
+        lambda: not set(served.server.warm(*sites).values()) & set(before.values()), 20, "others"
+    )
+    assert served.server.warm("b.example")["b.example"] == pids["b.example"]
+    for pid in served.watchers():
+        os.kill(pid, signal.SIGKILL)
+    processes.until(lambda: not served.watchers(), 20, "their end")
+    served.write("c.example", f'folder = "{served.of_a}"\nidle_timeout = 60\nenv.X = "1"\n')
+    processes.until(served.watchers, 20, "another one")
+    processes.until(lambda: served.asleep() == 1, 20, "its first look")
+    seen = len(re.findall(r"c\.example: restart\.txt has changed", served.server.log()))
+    served.touch("restart.txt")
+    processes.until(
+        lambda: (
+            len(re.findall(r"c\.example: restart\.txt has changed", served.server.log())) > seen
+        ),
+        20,
+        "what it sees",
+    )
 
 
 def test_a_hostile_folder_harms_only_itself(tmp_path):
