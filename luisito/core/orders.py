@@ -174,12 +174,14 @@ class Refuse:
         refusal: why.
         retry_after: seconds after which another try makes sense; None where that is unknown.
         detail: the last failure of the site, or "".
+        server: that was not ready in time; None for another refusal.
     """
 
     waiter: Hashable
     refusal: Refusal
     retry_after: float | None
     detail: str
+    server: Server | None = None
 
 
 Order = Spawn | AskToStop | Terminate | EndStreams | Kill | Exceeds | Grant | Refuse

@@ -56,7 +56,8 @@ class Schedule:
             if server in fleet.extended:
                 more = fleet.extended[server] - server.started_at - server.limits.start_timeout
                 detail += f" and {more:.3g} s more (EXTEND_TIMEOUT_USEC)"
-            sites.fail(sites.by_name[server.site], Refusal.START_TIMEOUT, detail, now, orders)
+            record = sites.by_name[server.site]
+            sites.fail(record, Refusal.START_TIMEOUT, detail, now, orders, server)
             room.terminate(server, detail, now, orders)
         room.end_unused(now, orders)
         for server in fleet.wear.due(now):

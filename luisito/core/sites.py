@@ -175,20 +175,27 @@ class Sites:
         retry_after: float | None,
         detail: str,
         orders: list[Order],
+        server: Server | None = None,
     ) -> None:
         """Refuse all who wait for a site."""
         for waiter in list(site.waiters):
             self.dequeue(waiter)
-            orders.append(Refuse(waiter, refusal, retry_after, detail))
+            orders.append(Refuse(waiter, refusal, retry_after, detail, server))
         self.forget(site)
 
     def fail(
-        self, site: Site, refusal: Refusal, detail: str, now: float, orders: list[Order]
+        self,
+        site: Site,
+        refusal: Refusal,
+        detail: str,
+        now: float,
+        orders: list[Order],
+        server: Server | None = None,
     ) -> None:
         """Refuse all who wait for a site whose start has failed, and leave it alone for a while."""
         delay = self._count(site, detail, now)
         site.until = now + delay
-        self.refuse_all(site, refusal, delay, detail, orders)
+        self.refuse_all(site, refusal, delay, detail, orders, server)
 
     def stumble(self, site: Site, seconds: float, detail: str, now: float) -> float:
         """Hear that a server that was to go on has ended, `seconds` after it was ready.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING
 
+import attrs
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
@@ -272,7 +273,7 @@ class Pool(Processes):
         if isinstance(order, Grant):
             self._grant(order)
         elif isinstance(order, Refuse):
-            order.waiter.refused(Refused.by(order))  # type: ignore[attr-defined]
+            order.waiter.refused(self._refusal(order))  # type: ignore[attr-defined]
         elif isinstance(order, Spawn):
             self._spawn(order.server)
         elif isinstance(order, Terminate):
@@ -286,6 +287,15 @@ class Pool(Processes):
             self._kill(order.server)
         elif isinstance(order, Exceeds):
             self._exceeds(order.server)
+
+    def _refusal(self, order: Refuse) -> Refused:
+        """What a waiter is told; of a start that took too long, what it still lacked, too."""
+        refused = Refused.by(order)
+        start = None if order.server is None else self._of.get(order.server)
+        missing = "" if start is None else start.missing()
+        if missing:
+            refused = attrs.evolve(refused, detail=f"{refused.detail}; {missing}")
+        return refused
 
     def _arm(self) -> None:
         due = self._policy.deadline()

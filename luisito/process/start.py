@@ -300,14 +300,19 @@ class Start:
         self._ways.readiness.settle(self.number)
         self._close_listener()
 
-    def forget(self) -> str:
-        """Stops watching; returns what it was waited for, where it was not ready."""
+    def missing(self) -> str:
+        """What it is waited for; "" where it is ready."""
         try:
             detail = "" if self.ready else self._ways.readiness.describe(self.number)
         except KeyError:
             detail = "" if self._health is None or self.ready else self._health.describe()
         if detail and self.uid is None:
             detail = _NOT_EXECUTED  # so that it could not do what it is waited for
+        return detail
+
+    def forget(self) -> str:
+        """Stops watching; returns what it was waited for, where it was not ready."""
+        detail = self.missing()
         self._ways.readiness.settle(self.number)
         self._end_probes()
         return detail

@@ -1,6 +1,7 @@
 """What shows that a server is ready, by its site file: whole servers."""
 
 import os
+import re
 import signal
 
 import pytest
@@ -74,7 +75,10 @@ def test_nobody_is_connected_before(serve, how, way):
 
 @pytest.mark.parametrize(
     ("how", "says"),
-    [("notify", "it never sent READY=1"), ("health", r"GET /health \(ready\) was answered 503")],
+    [
+        ("notify", "it never sent READY=1 to .NOTIFY_SOCKET"),
+        ("health", r"GET /health \(ready\) was answered 503"),
+    ],
 )
 @pytest.mark.parametrize("way", ["fd", "port"])
 def test_a_start_that_fails_names_the_last_answer(serve, how, says, way):
@@ -84,6 +88,7 @@ def test_a_start_that_fails_names_the_last_answer(serve, how, says, way):
         served.begin(client)
         response = client.response()
     assert response.status == 504
+    assert re.search(says, response.body.decode())  # to an operator
     served.server.wait_for_log(f"a.example: stopping .*not ready after 1 s; {says}")
 
 
