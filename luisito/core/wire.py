@@ -340,7 +340,7 @@ class Exited(NamedTuple):
 
 
 class Touched(NamedTuple):
-    """In the folder of a server's site something says that another server is to take its place.
+    """In the folder of a server's site something says that another one is to take its place.
 
     `what`: the path of a file below that folder.
     """

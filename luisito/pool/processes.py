@@ -316,6 +316,9 @@ class Processes:
 
     def spawner_touched(self, touched: wire.Touched) -> None:
         """See process.client.Listener."""
+        if touched.server in self.crew:
+            self.crew.touched(touched)
+            return
         start = self._starts.get(touched.server)
         # Of one that is on its way out, or only comes, the folder is another's to look at.
         if start is not None and self._policy.server(start.server.site) is start.server:

@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.logger import Logger
 
 from luisito.core.handover import seconds
+from luisito.core.text import visible
 from luisito.core.worker import Begin, End, Spec
 from luisito.core.workers import Workers
 from luisito.errors import SpawnerLost
@@ -179,6 +180,11 @@ class Crew:
         now = self._reactor.seconds()
         self._carry_out(self.workers.failed(process.worker, now, message, overloaded=overloaded))
         self._check_empty()
+
+    def touched(self, fact: wire.Touched) -> None:
+        """A file in its folder says that it is to be started anew."""
+        worker, what = self._processes[fact.server].worker, visible(fact.what)
+        self._carry_out(self.workers.touched(worker, what, self._reactor.seconds()))
 
     def exited(self, fact: wire.Exited) -> None:
         """It has gone, with all that it had started."""

@@ -362,9 +362,7 @@ class Servers:
 
     def _watch(self, server: Server, user: tuple[int, int]) -> None:
         """Have its site's folder looked at; not by a record that is another one by now."""
-        if server.worker is not None:
-            return
-        row = None if self._sites is None else self._sites.find(server.site)
+        row = None if self._sites is None else self._sites.find(server.key)
         if server.row is None or row is None or row.digest != server.row.digest:
             return
         if self._sites is not None and not server.stopping and server.code is None:

@@ -243,3 +243,15 @@ def test_all_that_there_was_is_somebody_elses():
     assert list(t.workers) == list(t.workers.running) == []
     assert t.workers.deadline() is None
     assert t.files("a", w=ALWAYS) == []
+
+
+def test_one_that_is_touched_is_started_anew():
+    t = Talk()
+    assert t.files("a", w=ALWAYS) == ["begin a/w"]
+    worker = t.of("a", "w")
+    assert t.hear(t.workers.touched(worker, "restart.txt", 0.0)) == ["end a/w"]
+    assert t.last == [End(worker, "restart.txt has changed")]
+    assert t.hear(t.workers.touched(worker, "restart.txt", 0.0)) == []
+    assert t.exited("a", "w") == ["begin a/w"]
+    assert t.exited("a", "w") == []
+    assert t.hear(t.workers.touched(worker, "restart.txt", 0.0)) == []

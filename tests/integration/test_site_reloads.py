@@ -8,7 +8,9 @@ import time
 
 from luisito.spawner.watcher import MOST, Folder
 from tests.harness import processes
+from tests.integration.test_kept_sites import up
 from tests.integration.test_sites import Sites
+from tests.integration.test_workers import ALWAYS, worker
 
 
 class Folders(Sites):
@@ -128,6 +130,24 @@ def test_who_looks_goes_with_the_server(serve):
     served.watched()
     served.write("a.example", f'folder = "{served.of_a}"\nidle_timeout = 0.5\n')
     processes.until(lambda: len(served.watchers()) == 1, 20, "the end of one who looks")
+
+
+def test_workers_are_started_anew(serve):
+    """With its server, or without one; those of another site are left alone."""
+    served = Folders(serve, worker("mail", **ALWAYS) + worker("celery"))
+    mail = up(served, "a.example", "mail")
+    other = up(served, "b.example", "mail")
+    processes.until(lambda: served.asleep() == served.users, 20, "those who look")
+    served.touch("restart.txt")
+    mail = up(served, "a.example", "mail", mail)
+    pids = served.watched()
+    celery = up(served, "a.example", "celery")
+    served.touch("restart.txt")
+    up(served, "a.example", "mail", mail)
+    up(served, "a.example", "celery", celery)
+    served.replaced(pids)
+    served.server.wait_for_log(r"a\.example \(celery\): stopping pid \d+: restart\.txt has changed")
+    assert up(served, "b.example", "mail") == other
 
 
 def test_one_looks_for_all_sites_of_a_user(serve):
