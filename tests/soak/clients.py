@@ -25,7 +25,7 @@ _STRICT = {
 
 
 class Zipf:
-    """Numbers of sites: the one of rank r comes in proportion to 1/r.
+    """Sites of a soak: the one of rank r comes in proportion to 1/r.
 
     Args:
         random: the source of chance.
@@ -36,8 +36,9 @@ class Zipf:
         self._sums = list(itertools.accumulate(1 / rank for rank in range(1, SITES + 1)))
 
     def choose(self):
-        """One of them."""
-        return bisect.bisect(self._sums, self._random.random() * self._sums[-1])
+        """One of them: its host, and whether its app is the origin."""
+        number = bisect.bisect(self._sums, self._random.random() * self._sums[-1])
+        return site(number), is_strict(number)
 
 
 class Traffic(threading.Thread):
@@ -47,13 +48,14 @@ class Traffic(threading.Thread):
         address: of Luisito.
         verdict: who is told.
         seed: of chance.
+        sites: given the source of chance, makes what chooses sites as Zipf does.
     """
 
-    def __init__(self, address, verdict, seed):
+    def __init__(self, address, verdict, seed, sites=Zipf):
         super().__init__(daemon=True)
         self._address, self._verdict = address, verdict
         self._random = random.Random(seed)
-        self._sites = Zipf(self._random)
+        self._sites = sites(self._random)
         self._ledger = Ledger()
         self._connection, self._left, self._used = None, 0, 0.0
         self._site = ""
@@ -66,9 +68,8 @@ class Traffic(threading.Thread):
     def run(self):
         """See Thread."""
         while not self._ending.wait(self._random.expovariate(1 / _PAUSE)):
-            number = self._sites.choose()
-            self._site = site(number)
-            chances = _STRICT if is_strict(number) else _POLITE
+            self._site, strict = self._sites.choose()
+            chances = _STRICT if strict else _POLITE
             (what,) = self._random.choices(list(chances), list(chances.values()))
             self._do(what)
         self._close()
