@@ -21,6 +21,7 @@ import pytest
 from tests.harness import client, processes
 from tests.harness.http import BadResponse, BrokenOff, reader
 from tests.harness.server import PYTHON
+from tests.integration.test_sites import Sites
 
 CONFORMANCE = Path(__file__).parents[3] / "shared" / "conformance"
 FILES = ("llhttp", "gunicorn", "smuggler-default")
@@ -262,7 +263,21 @@ def check(each, heads):
 
 def test_requests(serve):
     """FAULTS 11, 57: nothing malformed and no other number of requests reaches an origin."""
-    server = serve(SETTINGS)
+    replayed(serve(SETTINGS))
+
+
+def test_requests_to_a_site_with_mounts(serve):
+    """The same where the path decides whose each request on a connection is."""
+    mount = '[[mount]]\npath = "/after"\nstrip = false\n[[mount]]\npath = "/a"\nstrip = false\n'
+    site = f"default = true\n{mount}"
+    settings = {name: value for name, value in SETTINGS.items() if name != "ALLOWED_HOSTS"}
+    server = Sites(serve, {"a.localhost": site}, settings).server
+    replayed(server)
+    assert "a.localhost/after: started" in server.log()
+
+
+def replayed(server):
+    """Replays all requests at a server; everything is checked."""
     server.unchecked.add("malformed")  # judged below, with one exception
     todo = replays()
     faults, missing, sent, known = [], 0, 0, set()
