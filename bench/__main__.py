@@ -137,11 +137,15 @@ def _warm(
         if options.against:
             other = peers.ours(bench, options.command, options.against)
             everyone.append(stack.enter_context(other))
+        if options.site_files:
+            files = peers.ours(bench, options.command, site_files=options.site_files)
+            everyone.append(stack.enter_context(files))
         everyone += [stack.enter_context(peers.beside(bench, other)) for other in others.OTHERS]
         for work in loads:
             with contextlib.ExitStack() as visit:
                 taking_part = list(everyone)
-                for guest in others.GUESTS if work.guests and not options.against else ():
+                alone = options.against or options.site_files
+                for guest in others.GUESTS if work.guests and not alone else ():
                     if guest.missing():
                         continue
                     try:
@@ -185,6 +189,13 @@ def _options() -> argparse.Namespace:
         metavar="CHECKOUT",
         type=_checkout,
         help="another Luisito, such as the one before a change, takes part instead of the guests",
+    )
+    parser.add_argument(
+        "--site-files",
+        metavar="N",
+        type=int,
+        default=0,
+        help="a Luisito with so many site files takes part instead of the guests",
     )
     parser.add_argument("--json", metavar="FILE", help="write the samples there too")
     parser.add_argument(

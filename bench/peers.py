@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import platform
 import re
@@ -30,8 +31,9 @@ COMMAND = f"{Path(sys.executable).parent}/twistd -n --pidfile= luisito --setting
 # Seconds until a proxy has to answer its first request.
 _START_TIMEOUT = 30.0
 _HERE = Path(__file__).parent.parent
-# The name of a Luisito from another checkout.
+# The names of a Luisito from another checkout, and of one with a folder of site files.
 OTHER_CHECKOUT = "the other Luisito"
+SITE_FILES = "Luisito with site files"
 
 
 @dataclass(frozen=True)
@@ -140,20 +142,24 @@ def bench(folder: Path, cores: tuple[int, int]) -> Iterator[Bench]:
 
 
 @contextlib.contextmanager
-def ours(bench: Bench, command: str, checkout: Path | None = None) -> Iterator[Peer]:
-    """Luisito, warm; of another checkout where one is named."""
+def ours(
+    bench: Bench, command: str, checkout: Path | None = None, site_files: int = 0
+) -> Iterator[Peer]:
+    """Luisito, warm; of another checkout where one is named, or with so many site files."""
     who, place = ("Luisito", _HERE) if checkout is None else (OTHER_CHECKOUT, checkout)
+    served: dict[str, object] = {
+        "CMD_TPL": bench.origin.command("%PORT"),
+        "ALLOWED_HOSTS": ["*.localhost"],
+    }
+    if site_files:
+        who = SITE_FILES
+        served = {"SITES_DIR": str(_site_files(bench, site_files))}
     prefix = who.lower().replace(" ", "-")
     doors = {}
     with contextlib.ExitStack() as stack:
         # One more process for Luisito: its access log is a setting of the whole.
         for kind, log in (("logged", str(bench.folder / f"{prefix}-access.log")), ("bare", None)):
-            settings = {
-                "CMD_TPL": bench.origin.command("%PORT"),
-                "ALLOWED_HOSTS": ["*.localhost"],
-                "ACCESS_LOG": log,
-                "MAX_SERVERS": 2,
-            }
+            settings = {**served, "ACCESS_LOG": log, "MAX_SERVERS": 2}
             name = f"{prefix}-{kind}"
             door = luisito(
                 bench.folder, name, settings, [bench.core], command, bench.upstream, place
@@ -161,6 +167,26 @@ def ours(bench: Bench, command: str, checkout: Path | None = None) -> Iterator[P
             doors[kind] = stack.enter_context(door)
             await_answer(doors[kind], bench.folder / f"{name}.log")
         yield Peer(who, verified=False, doors=doors)
+
+
+def _site_files(bench: Bench, count: int) -> Path:
+    """A folder with the file of the site that is asked for, and with many others."""
+    folder = bench.folder / "sites"
+    folder.mkdir()
+    command = f"command = {json.dumps(bench.origin.command('%PORT'))}\n"
+    more = (
+        'aliases = ["www.{}"]\n',
+        'hosts = ["*.{}"]\n',
+        'redirects = ["old.{}"]\n',
+        '[[mount]]\npath = "/api"\n',
+        "processes = 2\n",
+    )
+    for number in range(count - 1):
+        name = f"site{number:05}.example.com"
+        text = command + more[number % len(more)].format(name)
+        (folder / f"{name}.toml").write_text(text)
+    (folder / f"{SITE}.toml").write_text(command)
+    return folder
 
 
 @contextlib.contextmanager
