@@ -27,13 +27,14 @@ class Memory:
         limit: the same.
         alive: what these take.
         leaving: what those take that are STOPPING.
+        workers: what workers of sites take, which leave so much less for servers.
     """
 
-    __slots__ = ("_of", "_outgrown", "_sizes", "_took", "alive", "leaving", "limit")
+    __slots__ = ("_of", "_outgrown", "_sizes", "_took", "alive", "leaving", "limit", "workers")
 
     def __init__(self, limit: int | None) -> None:
         self.limit = limit
-        self.alive = self.leaving = 0
+        self.alive = self.leaving = self.workers = 0
         self._of: dict[Server, int] = {}
         self._outgrown: set[Server] = set()
         self._took: OrderedDict[str, int] = OrderedDict()  # the site that was weighed last, last
@@ -94,19 +95,26 @@ class Memory:
     @property
     def over(self) -> bool:
         """Whether the limit is not kept."""
-        return self.limit is not None and self.alive > self.limit
+        left = self._left
+        return left is not None and self.alive > left
+
+    @property
+    def _left(self) -> int | None:
+        """What servers may take together; None is any number of bytes."""
+        return None if self.limit is None else max(0, self.limit - self.workers)
 
     def lacks(self, site: str) -> bool:
         """Tell whether something must go before a site's server may start.
 
         One that is expected to take more than the limit may be alone.
         """
-        return self.limit is not None and self.alive + self._needed(site, self.limit) > self.limit
+        left = self._left
+        return left is not None and self.alive + self._needed(site, left) > left
 
     def awaits(self, site: str) -> bool:
         """Tell whether that would still be so if those that are STOPPING counted, too."""
-        limit = self.limit
-        return limit is not None and self.alive + self.leaving + self._needed(site, limit) > limit
+        left = self._left
+        return left is not None and self.alive + self.leaving + self._needed(site, left) > left
 
     def outgrown(self, server: Server) -> bool:
         """Tell, once for each server, whether it takes more than the limit by itself."""
@@ -116,8 +124,8 @@ class Memory:
         self._outgrown.add(server)
         return True
 
-    def _needed(self, site: str, limit: int) -> int:
-        return min(self._expected(site), limit)
+    def _needed(self, site: str, left: int) -> int:
+        return min(self._expected(site), left)
 
     def _expected(self, site: str) -> int:
         size = self._took.get(site)

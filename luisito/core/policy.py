@@ -154,13 +154,14 @@ class Policy(StopFacts):
         self._keeping.put_off(server.site, now, until)
         return self._fill(now, orders)
 
-    def weighed(self, sizes: Mapping[Server, int], now: float) -> Sequence[Order]:
-        """Hear how many bytes of memory servers take.
+    def weighed(self, sizes: Mapping[Server, int], now: float, workers: int = 0) -> Sequence[Order]:
+        """Hear how many bytes of memory servers take, and all workers of sites together.
 
         Idle ones go as long as all together take more than max_memory, the least recently used
         first, but not the last one. Busy ones are not ended for their memory.
         """
         orders: list[Order] = []
+        self._fleet.memory.workers = workers
         for server, size in sizes.items():
             if self._fleet.weigh(server, size):
                 orders.append(Exceeds(server))

@@ -178,7 +178,8 @@ class Room:
             victim = fleet.idle.victim(now)
             if victim is None:
                 break
-            reason = f"all take {mebibytes(memory.alive)}, and MAX_MEMORY is {memory.limit}"
+            taken = mebibytes(memory.alive + memory.workers)
+            reason = f"all take {taken}, and MAX_MEMORY is {memory.limit}"
             self._part(victim, reason, now, orders, for_room=True)
 
     def end_unused(self, now: float, orders: list[Order]) -> None:

@@ -294,6 +294,7 @@ class Processes:
         """See process.client.Listener."""
         if exited.server in self.crew:
             self.crew.exited(exited)
+            self.spawner_weighed({})  # what it took is free
             return
         start = self._starts.get(exited.server)
         if start is None:
@@ -332,7 +333,8 @@ class Processes:
             for number, size in sizes.items()
             if (start := self._starts.get(number)) is not None
         }
-        self._carry_out(self._policy.weighed(known, self._clock()))
+        self.crew.weighed(sizes)
+        self._carry_out(self._policy.weighed(known, self._clock(), self.crew.memory))
 
     def _gone(self, server: Server, orders: Sequence[Order]) -> None:
         self._carry_out(orders)

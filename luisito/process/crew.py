@@ -124,6 +124,7 @@ class Crew:
             )
             process = self._add(int(row["server"] or 0), worker)
             process.pid = int(row["pid"] or 0)
+            process.memory = int(row.get("memory") or 0)
             uid = row["uid"]
             process.uid = uid if isinstance(uid, int) else None
             asked = self._spawner.adopt(process.number)
@@ -185,6 +186,18 @@ class Crew:
         """A file in its folder says that it is to be started anew."""
         worker, what = self._processes[fact.server].worker, visible(fact.what)
         self._carry_out(self.workers.touched(worker, what, self._reactor.seconds()))
+
+    def weighed(self, sizes: Mapping[int, int]) -> None:
+        """How many bytes of memory processes take, by their numbers; others' are among them."""
+        for number, size in sizes.items():
+            process = self._processes.get(number)
+            if process is not None:
+                process.memory = size
+
+    @property
+    def memory(self) -> int:
+        """What all of them take, as far as that was measured, in bytes."""
+        return sum(process.memory for process in self._processes.values())
 
     def exited(self, fact: wire.Exited) -> None:
         """It has gone, with all that it had started."""

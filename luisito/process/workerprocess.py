@@ -30,6 +30,7 @@ class WorkerProcess:
         pid: of it; 0 before there is one.
         uid: of it; None before its command was executed.
         killed: it was sent SIGKILL.
+        memory: what it takes, in bytes; 0 before that was measured.
     """
 
     _log = Logger()
@@ -39,6 +40,7 @@ class WorkerProcess:
         self.pid = 0
         self.uid: int | None = None
         self.killed = False
+        self.memory = 0
         self._lines = Prefixed(worker.name)
         self._site_log = None if ways.logs is None else ways.logs.open(worker.site)
         self._output: Output | None = None

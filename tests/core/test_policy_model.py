@@ -151,6 +151,7 @@ class PoolMachine(RuleBasedStateMachine):
         self.steps = 0
         self.took: dict[str, int] = {}  # what each site's server took when it was measured last
         self.outgrown: set[Server] = set()
+        self.workers = 0  # bytes that these take
         self.over = (0, 0, 0, 0, 0)  # servers that were adopted beyond the bounds
         self.uses: Counter[str] = Counter()  # of each site
         self.floor = 0.0  # what the last one was worth that went
@@ -302,9 +303,14 @@ class PoolMachine(RuleBasedStateMachine):
         sizes = sorted(self.took.values())
         return self.took.get(site, sizes[len(sizes) // 2] if sizes else FIRST_GUESS)
 
+    def left(self):
+        """Tell what of max_memory workers leave."""
+        limit = self.limits.max_memory
+        return None if limit is None else max(0, limit - self.workers)
+
     def short(self, site, *states):
         """Tell whether a start would be too much for max_memory, beside those in some states."""
-        limit = self.limits.max_memory
+        limit = self.left()
         if limit is None:
             return False
         return self.memory(*states) + min(self.expected(site), limit) > limit
@@ -495,7 +501,7 @@ class PoolMachine(RuleBasedStateMachine):
             assert process.used + process.limits.idle_timeout <= self.now
         else:
             assert not self.coming(), "evicted though room was about to come"
-            assert self.memory(*ALIVE) > self.limits.max_memory
+            assert self.memory(*ALIVE) > self.left()
             assert len(self.some(*ALIVE)) > 1, "the last one"
             assert process in self.victims()
             self.assert_goes_first(process)
@@ -761,7 +767,8 @@ class PoolMachine(RuleBasedStateMachine):
             if process.state in ALIVE:
                 self.weigh(process, size)
         told = {process.server: size for process, size in sizes.items()}
-        self.obey(self.policy.weighed(told, self.now))
+        self.workers = data.draw(st.sampled_from([0, 0, 15, 80, 500]))
+        self.obey(self.policy.weighed(told, self.now, self.workers))
         limit = self.limits.max_memory
         for process in sizes:
             if limit is not None and process.state in ALIVE and process.memory > limit:
@@ -769,7 +776,7 @@ class PoolMachine(RuleBasedStateMachine):
         self.assert_memory_is_kept()
 
     def assert_memory_is_kept(self):
-        limit = self.limits.max_memory
+        limit = self.left()
         over = limit is not None and self.memory(*ALIVE) > limit and len(self.some(*ALIVE)) > 1
         if over and not self.coming():
             assert not self.victims(), "more than max_memory, and a victim was spared"
@@ -1226,6 +1233,7 @@ class PoolMachine(RuleBasedStateMachine):
         took = self.policy.took()
         assert dict(took) == self.took
         self.policy = Policy(limits, lambda: self.jitter)
+        self.workers = 0
         never = [*self.pinned, *self.kept]
         for site in never[max(0, limits.max_servers - 1) :]:
             self.pinned.discard(site)

@@ -6,6 +6,9 @@ import sys
 
 from tests.harness import processes
 from tests.integration.test_control import listed, luisito, status_of
+from tests.integration.test_kept_sites import up
+from tests.integration.test_sites import Sites
+from tests.integration.test_workers import ALWAYS, worker
 
 MB = 1024 * 1024
 
@@ -64,3 +67,18 @@ def test_a_successor_knows_what_servers_take(serve):
     assert luisito(server, "restart").returncode == 0
     row = json.loads(luisito(server, "list", "--json").stdout)["servers"][0]
     assert row["memory_bytes"] > 40 * MB
+
+
+def test_what_workers_take_is_not_there_for_servers(serve):
+    take = f"{sys.executable} -I -S -c 'import time; a = b\"x\" * ({200 * MB}); time.sleep(1000)'"
+    served = Sites(serve, {"a.example": "", "b.example": ""}, {"MAX_MEMORY": 210 * MB})
+    server = served.server
+    before = server.warm("a.example", "b.example")
+    assert len(before) == 2
+    served.write("c.example", worker("hungry", f"exec {take}", **ALWAYS))
+    up(served, "c.example", "hungry")
+    server.wait_for_log(r"a\.example: stopping pid \d+: all take 2\d\d MiB", 20)
+    assert server.warm("b.example") == {"b.example": before["b.example"]}
+    served.write("c.example")
+    both = ("a.example", "b.example")
+    processes.until(lambda: server.warm(*both) and set(both) <= set(listed(server)), 20, "room")
