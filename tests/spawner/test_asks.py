@@ -216,3 +216,12 @@ def test_a_file_system_that_hangs_does_not_stop_spawns_43(as_user, folder):
 
 def is_stopped(pid):
     return b") T " in tree.read(f"/proc/{pid}/stat")
+
+
+@pytest.mark.parametrize("site", ["../../etc/passwd", "a/b", "", "A.EXAMPLE", "a.example"])
+def test_a_waiting_page_of_what_has_no_file(as_user, site):
+    as_user.launch()
+    fact, descriptors = ask(as_user, wire.AskPage(1, site))
+    assert isinstance(fact, wire.Page)
+    assert fact.message
+    assert descriptors == []
