@@ -1,6 +1,7 @@
 """Site files that say a site is down for maintenance, in whole servers."""
 
 import json
+import re
 import signal
 
 from tests.harness import processes
@@ -40,15 +41,20 @@ def test_a_touched_file_switches_it(serve):
 
 def test_all_of_several_servers_end(serve):
     served = Sites(serve, {"a.example": "processes = 3\n"})
+
+    def ready(count):
+        found = re.findall(r"a\.example(?:#\d)?: pid \d+ ready after", served.server.log())
+        return len(found) == count
+
     served.until("a.example", "a.example")
-    processes.until(lambda: len(served.server.servers()) == 3, 20, "all")
+    processes.until(lambda: ready(3), 20, "all")
     served.write("a.example", "processes = 3\nmaintenance = 60\n")
     served.until("a.example", 503)
     assert served.server.request(host="a.example").get("retry-after") == "60"
     processes.until(lambda: not served.server.servers(), 20, "their end")
     served.write("a.example", "processes = 3\n")
     served.until("a.example", "a.example")
-    processes.until(lambda: len(served.server.servers()) == 3, 20, "all")
+    processes.until(lambda: ready(6), 20, "all again")
 
 
 def test_nothing_of_it_runs(serve):

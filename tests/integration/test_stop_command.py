@@ -37,7 +37,9 @@ class Stopped(Sites):
 
     def output(self, pattern):
         log = self.path.parent / "logs" / "a.example.log"
-        processes.until(lambda: re.search(pattern, log.read_text()), 20, "its output")
+        processes.until(
+            lambda: log.exists() and re.search(pattern, log.read_text()), 20, "its output"
+        )
 
 
 @pytest.mark.parametrize("way", ["fd", "port", "socket"])
@@ -115,7 +117,7 @@ def test_one_that_rolls_is_stopped_by_its_own(serve):
     served.server.wait_for_log(r"a\.example: pid \d+ ready")
     served.stops_by("echo new >>FILE; kill -TERM $MAINPID")
     processes.until(lambda: served.server.warm("a.example") != before, 20, "a roll")
-    processes.until(served.said.exists, 20, "its end")
+    processes.until(lambda: served.said.exists() and served.said.read_text(), 20, "its end")
     assert served.said.read_text() == "old\n"
     served.server.stop()
     assert served.said.read_text() == "old\nnew\n"
