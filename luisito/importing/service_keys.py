@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Final
 
+from luisito.importing.commands import literal
 from luisito.importing.units_of import systemd_bytes, systemd_seconds
 
 if TYPE_CHECKING:
@@ -13,6 +15,8 @@ if TYPE_CHECKING:
 
 _BYTES_LIMITS: Final = frozenset({"as", "core", "data", "fsize", "memlock", "msgqueue", "stack"})
 _COUNT_LIMITS: Final = frozenset({"nofile", "nproc", "sigpending", "rtprio"})
+# kill(1) of what was started, which needs no command.
+_SENT: Final = re.compile(r"(?:/usr)?(?:/bin/)?kill (?:-s |-)?(?:SIG)?([A-Z0-9]*) *\$\{?MAINPID\}?")
 _SIGNALS: Final = frozenset({"TERM", "INT", "QUIT", "HUP", "USR1", "USR2"})
 
 
@@ -38,6 +42,16 @@ def _seconds(*keys: str) -> Reader:
 def _signal(_: str, value: str) -> Mapping[str, Any] | None:
     name = value.upper().removeprefix("SIG")
     return {"stop_signal": name} if name in _SIGNALS else None
+
+
+def _stop(_: str, value: str) -> Mapping[str, Any] | None:
+    command = value.removeprefix("-")
+    if command.startswith(("@", ":", "+", "!")):
+        return None  # another name, or more rights than the site's user has
+    sent = _SENT.fullmatch(command)
+    if sent is not None:
+        return _signal("KillSignal", sent[1] or "TERM")
+    return {"stop_command": literal(command)}
 
 
 def _bytes(_: str, value: str) -> Mapping[str, Any] | None:
@@ -85,6 +99,7 @@ KEYS: Final[Mapping[str, Reader]] = {
     "Group": _same("group"),
     "WorkingDirectory": _folder,
     "KillSignal": _signal,
+    "ExecStop": _stop,
     "TimeoutStopSec": _seconds("stop_timeout"),
     "TimeoutStartSec": _seconds("start_timeout"),
     "TimeoutSec": _seconds("start_timeout", "stop_timeout"),
@@ -98,7 +113,7 @@ KEYS: Final[Mapping[str, Reader]] = {
 OWN: Final = frozenset(
     {
         "Type", "Restart", "RestartSec", "RestartSteps", "RestartMaxDelaySec", "ExecReload",
-        "ExecStop", "KillMode", "SendSIGKILL", "FinalKillSignal", "PIDFile", "NotifyAccess",
+        "KillMode", "SendSIGKILL", "FinalKillSignal", "PIDFile", "NotifyAccess",
         "StandardOutput", "StandardError", "StandardInput", "SyslogIdentifier", "SyslogFacility",
         "Sockets", "NonBlocking", "GuessMainPID", "RemainAfterExit", "StartLimitInterval",
         "StartLimitIntervalSec", "StartLimitBurst", "SuccessExitStatus", "RestartPreventExitStatus",

@@ -208,7 +208,7 @@ class _Service:
             if not value:
                 return
             keys: Mapping[str, Any] | None = KEYS[name](name, value)
-            if keys is None:
+            if keys is None or ("stop_command" in keys and "stop_command" in program.values):
                 why = "is no value that a key can have"
                 self._program.lost(
                     place, f"{name}={value}", why, "see docs/sites.md for the nearest key"

@@ -165,3 +165,20 @@ def test_a_file_that_somebody_else_has_just_written_is_left(tmp_path):
     assert write(str(path), "ours", hidden=False, force=True)
     assert [each.name for each in tmp_path.iterdir()] == ["a.toml"]
     assert path.read_text() == "ours"
+
+
+@pytest.mark.parametrize(
+    ("stops", "keys", "listed"),
+    [
+        ("/bin/kill -s TERM $MAINPID", {"stop_signal": "TERM"}, ""),
+        ("-/usr/bin/kill -QUIT ${MAINPID}", {"stop_signal": "QUIT"}, ""),
+        ("/srv/a/end $MAINPID 50%%", {"stop_command": "/srv/a/end $MAINPID 50%"}, ""),
+        ("+/srv/a/end", {}, "ExecStop=+/srv/a/end"),
+        ("/srv/a/one\nExecStop=/srv/a/two", {"stop_command": "/srv/a/one"}, "/srv/a/two"),
+    ],
+)
+def test_what_stops_a_service(become, stops, keys, listed):
+    found, said = become(a_conf=A, a_service=unit(START, f"ExecStop={stops}\n"))
+    about = {key: value for key, value in found["a.example"].items() if key.startswith("stop")}
+    assert about == keys
+    assert listed in said.out
