@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 MARK = "LUISITO_SERVER"  # a variable in the environment of every server and so of its descendants
 _MAX_ENVIRON = 1 << 20  # bytes
+_MOST_DIGITS = 10  # of a server's number
 
 
 class Status(NamedTuple):
@@ -97,7 +98,8 @@ def marked(pid: int) -> int | None:
     environ = b"\0" + read(f"/proc/{pid}/environ", _MAX_ENVIRON)
     _, found, rest = environ.partition(f"\0{MARK}=".encode())
     number = rest.partition(b"\0")[0]
-    return int(number) if found and number.isdigit() else None
+    # Whoever runs there may have written anything, and int() refuses thousands of digits.
+    return int(number) if found and number.isdigit() and len(number) <= _MOST_DIGITS else None
 
 
 def living(pids: list[int]) -> list[int]:

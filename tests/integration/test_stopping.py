@@ -7,7 +7,7 @@ import time
 import pytest
 
 from tests.harness import client, processes
-from tests.harness.server import ROOT
+from tests.harness.server import PYTHON, ROOT
 
 
 def test_42_ten_sigterms(serve, as_whom):
@@ -205,3 +205,21 @@ def test_it_starts_again_at_once(serve):
     second.port, second.address = first.port, first.address
     processes.until(second._listens, 10, "a start")
     assert client.statuses(second.load(client.gets(["a.localhost"] * 5))) == {200: 5}
+
+
+def test_a_forged_mark_ends_nothing(serve):
+    """Where servers have no cgroup, theirs are told by a variable, in which they may write."""
+    script = """
+    n=$1; shift
+    [ $n = a.localhost ] &&
+        (LUISITO_SERVER=$(printf %%05000d 7) setsid sleep 1000 >/dev/null 2>&1 &)
+    exec "$@"
+    """
+    origin = [PYTHON, "-I", "-S", "origin.py", "--fd", "%FD"]
+    settings = {"CMD_TPL": ["sh", "-c", script, "sh", "%HOST", *origin], "IDLE_TIMEOUT": 0.5}
+    server = serve(settings, ordinary=True, files=("origin.py",))
+    assert server.request().status == 200
+    server.wait_for_log("a.localhost: stopping pid", 20)
+    processes.until(lambda: not server.servers(), 20, "the end of all")
+    assert server.request(host="b.localhost").status == 200
+    assert server.request().status == 200
