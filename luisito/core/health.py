@@ -12,7 +12,7 @@ NOTIFY: Final = "notify"
 LONGEST: Final = 1024  # characters of a path
 
 LARGEST: Final = 16384
-"""Bytes in which the status line of a final answer has to come."""
+"""Bytes in which the status line of a final answer has to come, after those of interim ones."""
 
 _FIRST: Final = 0.05  # seconds
 _SLOWEST: Final = 1.0
@@ -44,6 +44,7 @@ def status(data: bytes) -> int | None:
     Returns:
         None where more is to come; 0 where it is no answer of HTTP/1.
     """
+    size = len(data)  # with the interim answers, of which some might send no end
     while (end := data.find(b"\r\n")) >= 0:
         found = _status_line(data)
         if found is None:
@@ -55,7 +56,7 @@ def status(data: bytes) -> int | None:
         if over < 0:
             break
         data = data[over + 4 :]
-    return None if len(data) < LARGEST else 0
+    return None if size < LARGEST else 0
 
 
 def is_well(number: int) -> bool:

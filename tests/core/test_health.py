@@ -53,3 +53,9 @@ def test_which_is_well():
 def test_it_is_asked_less_and_less_often():
     pauses = [health.pause(tries) for tries in (1, 2, 3, 4, 5, 6, 7, 10_000)]
     assert pauses == [0.05, 0.1, 0.2, 0.4, 0.8, 1.0, 1.0, 1.0]
+
+
+def test_interim_answers_without_end_are_no_answer():
+    """Who sends them would have all of them read again with each that comes."""
+    assert health.status(b"HTTP/1.1 100 \r\n\r\n" * 100) is None
+    assert health.status(b"HTTP/1.1 100 \r\n\r\n" * 2000) == 0
