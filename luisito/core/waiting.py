@@ -17,6 +17,8 @@ _EVERY: Final = 1  # seconds after which the page comes back to its address
 
 _accept = re.compile(rb"(?i)\r\naccept:[ \t]*([^\r]*)").findall
 _mode = re.compile(rb"(?i)\r\nsec-fetch-mode:[ \t]*([^\r]*)").findall
+# Without what would end the quotes, and without what browsers take for the address of another host.
+_own_address = re.compile(rb"/(?![/\\])[!#-\[\]-~]*").fullmatch
 _nothing = re.compile(rb"q[ \t]*=[ \t]*0(?:\.0*)?[ \t]*", re.IGNORECASE).fullmatch
 
 _STYLE: Final = (
@@ -82,8 +84,8 @@ def own_page(content: bytes, target: bytes, *, close: bool) -> bytes:
         close: see `page`.
     """
     refresh = f"Refresh: {_EVERY}"
-    if target.startswith(b"/") and not target.startswith(b"//"):  # that would be another host
-        refresh += f'; url="{target.decode("latin-1")}"'
+    if _own_address(target):
+        refresh += f'; url="{target.decode("ascii")}"'
     fields = [f"Retry-After: {_EVERY}", refresh]
     kind = "text/html; charset=utf-8"
     return response(STATUS, REASONS[STATUS], kind, content, fields, close=close, body=True)

@@ -208,7 +208,8 @@ class Downstream(Persistent):
             if sticky is not None:
                 liked = sticky.liked(fields.lines)
                 self.passed = sticky.without(self.passed)
-            self.destination = several.to[self.gateway.choose(several.site, liked)]
+            key = self.gateway.choose(several.site, liked)
+            self.destination = several.to.get(key, self.destination)  # or its file is another
         rule = None if self.destination.wake is None else self._judge(line, fields)
         exchange: Exchange
         if rule is not None:

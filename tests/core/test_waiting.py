@@ -63,7 +63,16 @@ def test_nothing_in_it_is_allowed_but_what_stands_there():
 
 
 @pytest.mark.parametrize(
-    ("target", "refresh"), [(b"/p;a?b", '1; url="/p;a?b"'), (b"//x/p", "1"), (b"*", "1")]
+    ("target", "refresh"),
+    [
+        (b"/p;a?b", '1; url="/p;a?b"'),
+        (b"/", '1; url="/"'),
+        (b"//x/p", "1"),
+        (b"/\\x/p", "1"),
+        (b'/p"q', "1"),
+        (b"/\xe4", "1"),
+        (b"*", "1"),
+    ],
 )
 def test_a_sites_own_page_is_sent_as_it_is(target, refresh):
     head, _, body = own_page(b"<p>ours", target, close=True).decode().partition("\r\n\r\n")
