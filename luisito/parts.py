@@ -104,7 +104,8 @@ class Parts:
         self._waiting_pages = WaitingPages(spawner.page)
         gateway.doorkeeper.pages = self._waiting_pages.pages
         self.site_files, self._watching = self._watched_files()
-        self.passage = Passage(board, diag, pool, gateway, spawner, runs)
+        files = () if self.site_files is None else self.site_files.by_key
+        self.passage = Passage(board, diag, pool, gateway, spawner, runs, files)
         self.control = Control(
             reactor,
             board,

@@ -9,7 +9,7 @@ from luisito.handover.predecessor import Predecessor
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Sequence
+    from collections.abc import Container, Sequence
 
     from twisted.internet.defer import Deferred
 
@@ -31,6 +31,7 @@ class Passage:
         gateway: has the clients.
         spawner: knows the servers that live.
         runs: see handover.Failed.
+        files: the sites that have a file, by their keys.
     """
 
     def __init__(
@@ -41,8 +42,10 @@ class Passage:
         gateway: Gateway,
         spawner: Spawner,
         runs: str,
+        files: Container[str] = (),
     ) -> None:
         self._board, self._diag, self._runs = board, diag, runs
+        self._files = files
         self._pool, self._gateway, self._spawner = pool, gateway, spawner
         self._predecessors: list[Predecessor] = []
         self._yielded: Yielded | None = None
@@ -67,7 +70,9 @@ class Passage:
             )
             for pair in pairs
         ]
-        return passing.take_over(self._board, self._spawner, self._pool, last, self._predecessors)
+        return passing.take_over(
+            self._board, self._spawner, self._pool, last, self._predecessors, self._files
+        )
 
     def make_way(self, pair: socket.socket) -> Deferred[None]:
         """Lets go of all at once, but for what is in flight; called back when that has ended."""

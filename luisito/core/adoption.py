@@ -31,6 +31,7 @@ class Known:
         site: the site it serves.
         state: STARTING where nobody knows better.
         current: it runs what would be started now; one that does not takes no new lease.
+        rolls: it is not current, and serves all the same until another one of its site is ready.
         leases: that are held on it.
         released: as in Server; likewise the next three.
         early: see there.
@@ -45,6 +46,7 @@ class Known:
     site: str
     state: State = State.STARTING
     current: bool = True
+    rolls: bool = False
     leases: int = 0
     released: int = 0
     early: bool = False
@@ -60,7 +62,8 @@ def take_in(known: Sequence[Known], fleet: Fleet, sites: Sites, now: float) -> l
     """Take servers into a fleet, each to where it would stand had it been started there.
 
     Of several for one site the one that was started last serves it, and one that is READY until
-    that is so too (the site rolls). The others are DRAINING, and so is what is not current.
+    that is so too (the site rolls). The others are DRAINING, and so is what is not current, but for
+    what rolls.
 
     Args:
         known: the servers; times that are still to come count as now.
@@ -84,7 +87,8 @@ def take_in(known: Sequence[Known], fleet: Fleet, sites: Sites, now: float) -> l
         fleet.memory.take_in(server, one.memory, ready=serves)
         if one.state is State.READY:
             awake[one.site] = number
-        if one.current and one.state in (State.STARTING, State.READY):
+        fit = (State.STARTING, State.READY) if one.current else (State.READY,)
+        if (one.current or one.rolls) and one.state in fit:
             serving[one.site] = number
     beside: dict[str, int] = {}
     for site, number in serving.items():

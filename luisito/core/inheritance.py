@@ -57,6 +57,7 @@ def inherited(
     holders: Sequence[Waiter] = (),
     *,
     early: bool = False,
+    has_file: bool = False,
 ) -> Inherited:
     """Put together what is known.
 
@@ -66,15 +67,18 @@ def inherited(
         held: what whoever had it told of it; None where nobody could, as after a crash.
         holders: of leases on it.
         early: it was not ready yet when the lease was given, where `held` does not tell.
+        has_file: its site has one, which rolls when it changes.
     """
     started = seconds(_number(row, "started")) or now
     memory = row.get("memory")
     port, uid, way = row["port"], row["uid"], str(row["way"])
+    current = _number(row, "current", 1) > 0
     ready = _number(row, "ready") > 0 or (bool(holders) and not early)
     known = Known(
         str(row["site"]),
         State.READY if ready else State.STARTING,
-        current=_number(row, "current", 1) > 0,
+        current=current,
+        rolls=has_file and not current,
         leases=len(holders),
         early=early,
         started_at=started,

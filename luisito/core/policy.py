@@ -258,6 +258,10 @@ class Policy(StopFacts):
         self._end_drained(now, orders)
         for server in fleet.starting:
             self._look_after(self._sites.by_name[server.site], now)
+        for server, each in zip(servers, known, strict=True):
+            record = self._sites.by_name.get(server.site) if each.rolls else None
+            if record is not None and record.server is server and record.beside is None:
+                self._rolls.ask(record, now, record.until)
         self._keep_up(now)
         self._room.shrink(now, orders)
         self._room.relieve(now, orders)

@@ -12,7 +12,7 @@ from luisito.handover.yielded import Yielded
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Generator, Mapping, Sequence
+    from collections.abc import Container, Generator, Mapping, Sequence
 
     from luisito.core.codec import Scalar
     from luisito.core.inheritance import Inherited
@@ -79,6 +79,7 @@ def take_over(
     pool: Pool,
     last: int,
     predecessors: Sequence[Predecessor] = (),
+    files: Container[str] = (),
 ) -> Generator[Deferred[Any], Any, None]:
     """Has a pool go on with the servers that live, and with who waits for one.
 
@@ -88,12 +89,13 @@ def take_over(
         pool: that has none, and is asked for none before this is done.
         last: the highest number that a server has had.
         predecessors: who served before, and still has something in flight.
+        files: the sites that have a file.
     """
     for predecessor in predecessors:
         yield predecessor.told
     rows = yield spawner.servers()
     now = board.seconds()
-    servers = [_inherited(row, now, predecessors) for row in rows if row["worker"] is None]
+    servers = [_inherited(row, now, predecessors, files) for row in rows if row["worker"] is None]
     waiting = [one for each in predecessors for one in each.waiting()]
     failures = [one for each in predecessors for one in each.failures]
     took = [one for each in predecessors for one in each.took]
@@ -109,7 +111,10 @@ def take_over(
 
 
 def _inherited(
-    row: Mapping[str, Scalar], now: float, predecessors: Sequence[Predecessor]
+    row: Mapping[str, Scalar],
+    now: float,
+    predecessors: Sequence[Predecessor],
+    files: Container[str],
 ) -> Inherited:
     number = int(row["server"] or 0)
     held = [each.held[number] for each in predecessors if number in each.held]
@@ -121,4 +126,5 @@ def _inherited(
         [holder for each in predecessors for holder in each.holders(number)],
         # only one lease at a time is given before it is ready, so that any other tells more
         early=bool(lent) and all(one.early for one in lent),
+        has_file=row["site"] in files,
     )

@@ -388,3 +388,45 @@ def test_who_was_parked_again_has_the_turn_of_now():
     assert t.stop("a") == ["terminate a1", "spawn b2"]
     t.ask("c1")
     assert t.policy.resign() == [("a", "a1", 0.0), ("c", "c1", 0.0), ("b", "b1", None)]
+
+
+# -- sites whose files have changed
+
+
+def old(site, at=1.0, **more):
+    return ready(site, at, current=False, rolls=True, **more)
+
+
+def test_what_rolls_serves_until_a_new_one_is_ready():
+    t = talk()
+    assert adopt(t, old("a"), ready("b", current=False)) == ["terminate b2", "spawn a3"]
+    assert t.policy.take("a") is t.servers[1]
+    t.ready(3)
+    assert t.policy.take("a") is t.servers[3]
+    assert t.release(1) == ["terminate a1"]
+
+
+def test_what_rolls_stays_where_the_new_one_fails():
+    t = talk()
+    assert adopt(t, old("a")) == ["spawn a2"]
+    t.exited(2)
+    assert t.policy.take("a") is t.servers[1]
+
+
+def test_what_rolls_goes_where_a_new_one_serves_already():
+    t = talk()
+    assert adopt(t, old("a", 1), ready("a", 2)) == ["terminate a1"]
+    assert t.policy.take("a") is t.servers[2]
+
+
+def test_a_new_one_that_starts_beside_what_rolls_goes_on():
+    t = talk()
+    assert adopt(t, old("a", 1), Known("a", started_at=99)) == []
+    assert t.policy.take("a") is t.servers[1]
+    t.ready(2)
+    assert t.policy.take("a") is t.servers[2]
+
+
+def test_an_old_one_that_is_not_ready_does_not_serve():
+    t = talk()
+    assert adopt(t, Known("a", current=False, rolls=True)) == ["terminate a1"]

@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from tests.faults.test_reload import reload
 from tests.harness import processes
 from tests.harness.server import PYTHON, ROOT, Server
 from tests.integration.test_control import luisito, status_of
@@ -286,3 +287,18 @@ def test_without_a_folder_there_is_no_start(serve, tmp_path):
     server.expect("SITES_DIR", "Cannot start")
     server.wait_for_log("Cannot start: .*SITES_DIR")
     assert server.wait() != 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR2])
+def test_who_takes_over_lets_the_old_server_stay_until_a_new_one_is_ready(sites, number):
+    served = sites({"a.example": "", "b.example": ""}, how="daemon")
+    server = served.server
+    server.expect("a.example: the command exited with code 7")
+    pids = server.warm("a.example", "b.example")
+    served.write("a.example", command='command = ["sh", "-c", "exit 7", "%PORT"]\n')
+    server.wait_for_log("a.example: the command exited with code 7", 20)
+    reload(server, number)
+    assert server.warm("a.example", "b.example") == pids
+    served.write("a.example", 'env.NEW = "1"\n')
+    processes.until(lambda: server.warm("a.example") != {"a.example": pids["a.example"]}, 20)
+    server.wait_for_log("its site has a newer server, which is ready")
