@@ -75,7 +75,7 @@ def _of_files(found: dict[str, Any]) -> list[tuple[str, str]]:
     if files is None:
         return []
     broken = files["broken"]
-    lines = [("site files", f"{files['sites']} sites; {len(broken)} files are wrong")]
+    lines = [("site files", f"{files['sites']} sites; wrong files: {len(broken)}")]
     if files["unreadable"] is not None:
         lines.append(("", files["unreadable"]))
     if files.get("maintenance"):

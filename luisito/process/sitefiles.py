@@ -209,7 +209,7 @@ class SiteFiles:
     def _tell_first(self, _: object) -> None:
         self._begun = True
         self._log.info(
-            "Site files: {good} sites, {broken} files are wrong",
+            "Site files: {good} sites; wrong files: {broken}",
             good=len(self.records),
             broken=len(self.broken),
         )

@@ -6,6 +6,7 @@ name: the loader adds name, value, file and line.
 
 from __future__ import annotations
 
+import difflib
 import math
 import os
 import re
@@ -146,7 +147,9 @@ def choice(*words: str) -> Callable[[object], str]:
 
     def read(value: object) -> str:
         if not isinstance(value, str) or value not in words:
-            raise Wrong("must be " + " or ".join(shown(word) for word in words))
+            near = difflib.get_close_matches(str(value).lower(), words, n=1)
+            mend: object = near[0] if near else attrs.NOTHING
+            raise Wrong("must be " + " or ".join(shown(word) for word in words), mend=mend)
         return value
 
     return read

@@ -56,6 +56,17 @@ SAID = {
     ONE + 'wiht = "always"': [
         '4: process[0].wiht = "always": is no key of a process; the nearest is with',
     ],
+    ONE + 'with = "allways"': [
+        '4: process[0].with = "allways": must be "site" or "always"; write',
+    ],
+    ONE + "memory_max = 3": [
+        "4: process[0].memory_max = 3: is a key of the site, and of no process; ",
+        "write it above the first [[process]]",
+    ],
+    ONE + '[[wake]]\npath = "/x"\nidle_timeout = 9': [
+        "6: wake[0].idle_timeout = 9: is a key of the site, and of no wake; ",
+        "write it above the first [[wake]]",
+    ],
     ONE.replace('"w"', '"My Worker"'): [
         f'2: process[0].name = "My Worker": {NAME}; write process[0].name = "my-worker"',
     ],

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _STEP: Final = re.compile(r"""\[(?:\d+|"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')\]""")
 
+_TABLES: Final = ("process", "wake")  # lists of tables with keys of their own
+
 # Settings whose keys have another name.
 _RENAMED: Final = {
     "cmd_tpl": "command",
@@ -69,6 +71,7 @@ def _value(text: Text, at: Path, value: object, keys: Mapping[str, Key]) -> obje
     key = keys.get(str(at[-1]))
     if key is None:
         raise _unknown(text, at, value, keys)
+    _check_places(text, at, value)
     try:
         read = key.read(value)
     except Wrong as wrong:
@@ -82,6 +85,20 @@ def _value(text: Text, at: Path, value: object, keys: Mapping[str, Key]) -> obje
         must, _, mend = why.partition("; ")
         raise text.error(at, value, must, mend) from None
     return tuple(_mounts(text, read)) if at == ("mount",) else read
+
+
+def _check_places(text: Text, at: Path, value: object) -> None:
+    """Keys of the site below the first [[...]], which TOML takes for that table's."""
+    name = str(at[-1])
+    if name not in _TABLES or not isinstance(value, list):
+        return
+    own = KEYS[name].schema["items"]["properties"]
+    for index, table in enumerate(value):
+        for key in table if isinstance(table, dict) else ():
+            if key in KEYS and key not in own:
+                must = f"is a key of the site, and of no {name}"
+                mend = f"write it above the first [[{name}]]"
+                raise text.error((*at, index, key), table[key], must, mend)
 
 
 def _mounts(text: Text, tables: Any) -> Iterator[Mounting]:  # noqa: ANN401 - as readers.tables has them
