@@ -97,7 +97,13 @@ def test_he_reaches_no_process_but_his_own(server):
             for file in ("environ", "mem", "maps", "fd/0", "root/etc/passwd")
         ]
     found = typed(GAMES, attempts)
-    assert set(found.values()) <= DENIED, found
+    # A helper of the spawner may have been there for a moment, and become his.
+    lasting = {name for name, pid in pids.items() if "luisito" in processes.command(pid)}
+    lasting.add("theirs")
+    gone = tuple(pids.keys() - lasting)
+    denied = {name: what for name, what in found.items() if not name.startswith(gone)}
+    assert len(denied) >= 9 * 3
+    assert set(denied.values()) <= DENIED, denied
     # what he is denied there he may do to his own, so it is not for want of skill
     assert typed(GAMES, [["mine", "kill", [server.pid(MINE), 0]]]) == {"mine": "done"}
     assert server.request(host=THEIRS).status == 200

@@ -146,7 +146,7 @@ class Download(threading.Thread):
         data = b""
         while b"\r\n\r\n" not in data:
             data += sock.recv(4096)
-        data = data.partition(b"\r\n\r\n")[2]
+        data = data.partition(b"\r\n\r\n")[2] or sock.recv(4096)
         while data:
             self.read += len(data)
             self._digest.update(data)

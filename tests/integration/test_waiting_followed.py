@@ -78,7 +78,7 @@ class OwnPage(Sites):
 
     def __init__(self, serve, page="%HOST.html", **options):
         self.options, self.page = options, page
-        super().__init__(serve, {})
+        super().__init__(serve, {}, {"START_TIMEOUT": 120})  # a browser takes its time
         text = f'folder = "{self.folder}"\nwaiting_page = "{page}"\n'
         self.write("a.test", text, self.command(**options))
         processes.until(lambda: status_of(self.server)["site_files"]["sites"] == 1, 20, "the file")
