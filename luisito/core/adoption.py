@@ -31,7 +31,6 @@ class Known:
         site: the site it serves.
         state: STARTING where nobody knows better.
         current: it runs what would be started now; one that does not takes no new lease.
-        rolls: it is not current, and serves all the same until another one of its site is ready.
         leases: that are held on it.
         released: as in Server; likewise the next three.
         early: see there.
@@ -41,12 +40,12 @@ class Known:
         signalled_at: when it was last sent a signal to end it; counts where it is STOPPING.
         said: of itself.
         memory: as in Server.
+        rolls: it is not current, and serves all the same until another one of its site is ready.
     """
 
     site: str
     state: State = State.STARTING
     current: bool = True
-    rolls: bool = False
     leases: int = 0
     released: int = 0
     early: bool = False
@@ -56,6 +55,7 @@ class Known:
     signalled_at: float = 0.0
     said: Said = NOTHING_SAID
     memory: int | None = None
+    rolls: bool = False
 
 
 def take_in(known: Sequence[Known], fleet: Fleet, sites: Sites, now: float) -> list[Server]:
