@@ -52,8 +52,13 @@ def fork() -> int:
     Raises:
         OSError: EAGAIN or ENOMEM.
     """
-    pid = os.fork()
-    if pid == 0:
-        _State.child = True
-        signal.set_wakeup_fd(-1)
+    # One that reaches the child sooner would be written where it wakes us, as if it were ours.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)
+    try:
+        pid = os.fork()
+        if pid == 0:
+            _State.child = True
+            signal.set_wakeup_fd(-1)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     return pid
