@@ -109,10 +109,16 @@ class Spawn:
 
 @attrs.frozen
 class Terminate:
-    """Send SIGTERM to the session of `server`, even where its `started` is still to come."""
+    """Send SIGTERM to the session of `server`, even where its `started` is still to come.
+
+    Attributes:
+        reason: why.
+        overdue: it was not ready within its start_timeout.
+    """
 
     server: Server
     reason: str
+    overdue: bool = False
 
 
 @attrs.frozen

@@ -233,14 +233,22 @@ class Room:
         self._fleet.asked(server, now)
         orders.append(AskToStop(server, reason))
 
-    def terminate(self, server: Server, reason: str, now: float, orders: list[Order]) -> None:
+    def terminate(
+        self,
+        server: Server,
+        reason: str,
+        now: float,
+        orders: list[Order],
+        *,
+        overdue: bool = False,
+    ) -> None:
         """Stop a server, whatever it is doing, and one that was to replace it."""
         beside = self._leave(server, now)
         self._streams.forget(server)
         self._busy.forget(server)
         self._asking.excuse(server)
         self._fleet.stop(server, now)
-        orders.append(Terminate(server, reason))
+        orders.append(Terminate(server, reason, overdue))
         if beside is not None:
             self.terminate(beside, reason, now, orders)
 

@@ -58,7 +58,7 @@ class Schedule:
                 detail += f" and {more:.3g} s more (EXTEND_TIMEOUT_USEC)"
             record = sites.by_name[server.site]
             sites.fail(record, Refusal.START_TIMEOUT, detail, now, orders, server)
-            room.terminate(server, detail, now, orders)
+            room.terminate(server, detail, now, orders, overdue=True)
         room.end_unused(now, orders)
         for server in fleet.wear.due(now):
             record = sites.by_name[server.site]

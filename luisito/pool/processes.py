@@ -146,7 +146,7 @@ class Processes:
             self._withdraw(server, Refused(504, why))
         start.retire()
         start.signalled_at = self._clock()
-        self._journal.stopping(start, order.reason, detail)
+        self._journal.stopping(start, order.reason, detail, overdue=order.overdue)
         self._spawner.signal(start.number, "TERM")
         self.crew.moved(first_of(server.site))
 

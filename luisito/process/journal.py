@@ -44,17 +44,20 @@ class Journal:
         """A file in its site's folder says that another one is to take its place."""
         self._say(start, f"{visible(what)} has changed: another server takes its place")
 
-    def stopping(self, start: Start, reason: str, waited_for: str) -> None:
+    def stopping(self, start: Start, reason: str, waited_for: str, *, overdue: bool) -> None:
         """It is sent SIGTERM.
 
         Args:
             start: of the server.
             reason: why.
             waited_for: what it was waited for; "" where it was ready.
+            overdue: it was not ready within its START_TIMEOUT.
         """
-        if waited_for:
+        if overdue:
             words = f"stopping pid {start.pid} while it starts: {reason}; {waited_for}"
             self._say(start, words, LogLevel.warn)
+        elif waited_for:
+            self._say(start, f"stopping pid {start.pid} while it starts: {reason}")
         else:
             self._say(start, f"stopping pid {start.pid}: {reason}")
 

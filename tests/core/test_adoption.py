@@ -100,7 +100,7 @@ def test_a_start_goes_on_and_has_the_rest_of_its_time():
     assert t.ask("b1") == []
     assert t.policy.deadline() == 130
     # numbered in the order of their starts
-    assert t.at(130) == ["refuse a1 START_TIMEOUT", "terminate a1"]
+    assert t.at(130) == ["refuse a1 START_TIMEOUT", "terminate a1 overdue"]
     assert t.ready(2) == ["grant b1 b2"]
 
 
@@ -112,7 +112,7 @@ def test_a_start_that_is_overdue_is_looked_at_first():
     assert t.ask("b1") == []
     assert t.at(104.9) == []
     assert t.ready(2) == ["grant b1 b2"]
-    assert t.at(105) == ["refuse a1 START_TIMEOUT", "terminate a1"]
+    assert t.at(105) == ["refuse a1 START_TIMEOUT", "terminate a1 overdue"]
 
 
 def test_a_start_that_nobody_waits_for_is_abandoned():

@@ -161,7 +161,7 @@ def test_a_start_that_takes_too_long_is_a_failed_one():
     t = Talk(start_timeout=10.0)
     t.keep("a")
     t.begin()
-    assert t.at(10) == ["terminate a1"]
+    assert t.at(10) == ["terminate a1 overdue"]
     assert t.at(10.9) == []
     assert t.at(11) == ["spawn a2"]
 
@@ -226,7 +226,7 @@ def test_it_rolls_like_others():
     assert t.changed("a") == ["spawn a3"]
     t.now = 100
     assert t.exited(2) == []  # the new one goes on
-    assert t.at(1000) == ["terminate a3"]  # start_timeout
+    assert t.at(1000) == ["terminate a3 overdue"]  # start_timeout
     assert t.at(1001) == ["spawn a4"]
 
 

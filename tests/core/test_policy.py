@@ -29,8 +29,9 @@ def words(order):
     match order:
         case Spawn(server):
             return f"spawn {server.site}{server.id}"
-        case Terminate(server, _):
-            return f"terminate {server.site}{server.id}"
+        case Terminate(server, _, overdue):
+            late = " overdue" if overdue else ""
+            return f"terminate {server.site}{server.id}{late}"
         case AskToStop(server, _):
             return f"ask {server.site}{server.id}"
         case EndStreams(server, streams, wanted_by):
@@ -391,7 +392,11 @@ def test_a_start_that_takes_too_long():
     t.ask("a2")
     assert t.policy.deadline() == 65
     assert t.at(64.9) == []
-    assert t.at(65) == ["refuse a1 START_TIMEOUT", "refuse a2 START_TIMEOUT", "terminate a1"]
+    assert t.at(65) == [
+        "refuse a1 START_TIMEOUT",
+        "refuse a2 START_TIMEOUT",
+        "terminate a1 overdue",
+    ]
     assert t.last[0].detail == "not ready after 60 s"
     assert t.ask("a3") == ["refuse a3 BACKING_OFF"]
     assert t.policy.deadline() == 75
@@ -608,7 +613,7 @@ def test_queue_timeout_counts_until_the_spawn():
     assert t.at(55) == []
     t.exited(1)
     assert t.policy.deadline() == 110  # start_timeout from the spawn
-    assert t.at(110) == ["refuse b2 START_TIMEOUT", "terminate b2"]
+    assert t.at(110) == ["refuse b2 START_TIMEOUT", "terminate b2 overdue"]
 
 
 def test_the_last_to_time_out_leaves_no_site_behind():

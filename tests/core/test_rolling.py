@@ -147,7 +147,7 @@ def test_one_that_is_late_leaves_the_old_one():
     t = talk("a", start_timeout=60)
     t.changed("a")
     assert t.policy.deadline() == 61
-    assert t.at(61) == ["terminate a2"]
+    assert t.at(61) == ["terminate a2 overdue"]
     assert t.exited(2) == []
     (failure,) = t.policy.failures()
     assert failure.detail == "not ready after 60 s"

@@ -82,15 +82,15 @@ def test_start_timeout():
     t.ask("b1")
     t.ask("c1")
     assert t.policy.deadline() == 10
-    assert t.at(10) == ["refuse b1 START_TIMEOUT", "terminate b2"]
+    assert t.at(10) == ["refuse b1 START_TIMEOUT", "terminate b2 overdue"]
     assert t.last[0].detail == "not ready after 10 s"
     t.limit("c", start_timeout=100)  # while it starts
     t.limit("a", start_timeout=30)
     assert t.at(29.9) == ["kill b2"]
-    assert t.at(30) == ["refuse a1 START_TIMEOUT", "terminate a1"]
+    assert t.at(30) == ["refuse a1 START_TIMEOUT", "terminate a1 overdue"]
     assert [t.exited(n) for n in (1, 2)] == [[], []]
     assert t.at(99.9) == []
-    assert t.at(100) == ["refuse c1 START_TIMEOUT", "terminate c3"]
+    assert t.at(100) == ["refuse c1 START_TIMEOUT", "terminate c3 overdue"]
 
 
 def test_stop_timeout():

@@ -209,7 +209,6 @@ def test_7_all_clients_leave_while_their_server_starts(serve):
         connection.ask()
         server.wait_for_log("started as pid")
         connection.reset()
-    server.allow("while it starts")
     processes.until(lambda: not server.servers(), 10, "the end of the start")
 
 

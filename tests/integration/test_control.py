@@ -253,7 +253,6 @@ def test_stop_of_a_server_that_starts(serve, way):
     A start with a socket handed over has its first request before it is ready.
     """
     server = serve(way=way, origin={"*": {"boot_delay": 2}})
-    server.allow("while it starts: asked to")
     clients = [server.client() for _ in range(3)]
     for one in clients:
         one.ask()

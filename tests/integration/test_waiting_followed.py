@@ -82,7 +82,6 @@ class OwnPage(Sites):
         text = f'folder = "{self.folder}"\nwaiting_page = "{page}"\n'
         self.write("a.test", text, self.command(**options))
         processes.until(lambda: status_of(self.server)["site_files"]["sites"] == 1, 20, "the file")
-        self.server.allow("while it starts: shutting down")
 
     def prepare(self, folder):
         super().prepare(folder)
