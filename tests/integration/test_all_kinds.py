@@ -67,8 +67,6 @@ KINDS = {
     "gunicorn": framework(f"{GUNICORN} --threads 4 wsgi:app"),
     "waitress": framework("waitress-serve --listen=127.0.0.1:%PORT wsgi:app"),
     "uvicorn": framework("uvicorn --fd %FD asgi:app"),
-    "node": Kind('folder = "<folder>"\n', f"{shutil.which('node')} server.js port %PORT",
-                 strict=False),
     "static": Kind('folder = "<folder>/public"\n', f"{BIN}/python -m http.server --bind 127.0.0.1 "
                    "%PORT", ask=None),
     # names
@@ -101,6 +99,8 @@ KINDS = {
     "limited": Kind("rlimits = { nofile = 200 }\nidle_timeout = 2\n"),
     "tenants": Kind(),
 }  # fmt: skip
+if NODE := shutil.which("node"):
+    KINDS["node"] = Kind('folder = "<folder>"\n', f"{NODE} server.js port %PORT", strict=False)
 
 
 class Hosts:
