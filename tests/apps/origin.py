@@ -6,6 +6,7 @@ Standard library only, so that `python -I -S` starts it in some 30 ms. One threa
 
 The JSON is an object of the options below, by site, or by "*" for all sites:
     boot_delay      seconds before it listens
+    boot_when       a path: it listens as soon as there is a file
     accept_delay    seconds from listening to the first accept
     exit_early      exit status, instead of listening
     never_listen    true: waits instead of listening
@@ -538,6 +539,8 @@ class App:
         if "say_first" in options:
             say(options["say_first"])
         time.sleep(options.get("boot_delay", 0))
+        while "boot_when" in options and not os.path.exists(options["boot_when"]):
+            time.sleep(0.02)
         if "exit_early" in options:
             os._exit(options["exit_early"])
         while options.get("never_listen"):

@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -246,13 +247,21 @@ def test_stop_of_a_busy_server_loses_nothing(serve, way):
     assert len(server.seen("boot")) == 2
 
 
+@pytest.fixture
+def gate():
+    """The path of a file that is not there yet, where servers of all users look for it."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        yield Path(folder, "gate")
+
+
 @pytest.mark.parametrize("way", ["fd", "port", "socket"])
-def test_stop_of_a_server_that_starts(serve, way):
+def test_stop_of_a_server_that_starts(serve, way, gate):
     """Whoever waits for it is served: by it, where his request is there already, else by a new one.
 
     A start with a socket handed over has its first request before it is ready.
     """
-    server = serve(way=way, origin={"*": {"boot_delay": 2}})
+    server = serve(way=way, origin={"*": {"boot_when": str(gate)}})
     clients = [server.client() for _ in range(3)]
     for one in clients:
         one.ask()
@@ -261,6 +270,7 @@ def test_stop_of_a_server_that_starts(serve, way):
     code, words = stop(server, "a.localhost")
     assert code == 0
     assert words.startswith("a.localhost: draining" if way == "fd" else "a.localhost: hibernating")
+    gate.touch()
     assert [one.response().status for one in clients] == [200] * 3
     processes.until(lambda: len(server.servers()) == 1, 5, "the end of the first")
     assert listed(server)["a.localhost"]["state"] == "awake"
