@@ -60,14 +60,25 @@ class Room:
         """Start servers of sites that are kept up, and for those who wait, as far as there is room.
 
         First come first served, but those that are kept up before all others: nobody else may have
-        their places. Then for the sites that roll, which have room of their own.
+        their places. Then for the sites that roll, which have room of their own, but share the
+        memory with all: where one takes what others wait for, another victim has to go for these.
+
+        While room is about to come, no other server goes for it.
+        """
+        self._start_awaited(now, orders)
+        while self._start_rolling(now, orders) and self._parked:
+            self._start_awaited(now, orders)
+        if self.more and not self._parked:
+            self._start_more(now, orders)
+        return orders
+
+    def _start_awaited(self, now: float, orders: list[Order]) -> None:
+        """Start what is kept up or waited for, and let go what has to go for it.
 
         One victim makes room for one start. Without overlap the start then waits until the victim
         is reaped, and no second one goes meanwhile, as the pool is one short. Where memory is
         short it may take several victims, which go at once; where not all can be had yet, those
         that can go first. All that are STOPPING, but for `overlap` of them, count in memory.
-
-        While a server is asked whether it may go for room, no other one goes.
         """
         limits, fleet, streams = self._limits, self._fleet, self._streams
         memory = fleet.memory
@@ -84,7 +95,7 @@ class Room:
                     break
                 self._spawn(first, now, orders)
                 continue
-            if streams.ending or self._asking.for_room:
+            if self._is_coming():
                 break
             victim = None if crowded else fleet.idle.victim(now)
             victim = victim or next(iter(fleet.abandoned), None) or next(iter(fleet.spares), None)
@@ -98,14 +109,17 @@ class Room:
                 self.stuck = True
                 break
             self._end_streams(victim, first, now, orders)
-        while self._rolls.pending and fleet.may_roll():
-            site = self._rolls.pending.popitem(last=False)[0]
+
+    def _start_rolling(self, now: float, orders: list[Order]) -> bool:
+        """Start new servers of sites that roll, beside those that serve; tell whether any was."""
+        fleet, pending = self._fleet, self._rolls.pending
+        before = len(pending)
+        while pending and fleet.may_roll():
+            site = pending.popitem(last=False)[0]
             site.beside = server = fleet.launch(site.name, self._sites.limits_of(site.name), now)
             fleet.put_beside(server)
             orders.append(Spawn(server))
-        if self.more and not self._parked:
-            self._start_more(now, orders)
-        return orders
+        return len(pending) < before
 
     def _start_more(self, now: float, orders: list[Order]) -> None:
         """Start further servers of sites that have one, as long as nobody waits for the room.
@@ -123,7 +137,7 @@ class Room:
                 return
             reserved = self._keeping.reserved(site)
             while (full := fleet.full(reserved)) or memory.lacks(site):
-                victim = None if self._asking.for_room else fleet.idle.victim(now)
+                victim = None if self._is_coming() else fleet.idle.victim(now)
                 if victim is None or victim.used_at > now - UNUSED:
                     return
                 if not fleet.fits() and (self._limits.overlap or not full):
@@ -171,10 +185,10 @@ class Room:
     def relieve(self, now: float, orders: list[Order]) -> None:
         """Let idle servers go until max_memory is kept, the least recently used first.
 
-        One stays, however much it takes.
+        One stays, however much it takes, and none goes while room is about to come.
         """
         memory, fleet = self._fleet.memory, self._fleet
-        while memory.over and fleet.alive > 1 and not self._asking.for_room:
+        while memory.over and fleet.alive > 1 and not self._is_coming():
             victim = fleet.idle.victim(now)
             if victim is None:
                 break
@@ -271,6 +285,10 @@ class Room:
     def _serve(self, server: Server) -> None:
         self._sites.serve(server)
         self._keeping.served(server.site)
+
+    def _is_coming(self) -> bool:
+        """Tell whether a server is asked whether it may go for room, or its streams end for it."""
+        return bool(self._streams.ending or self._asking.for_room)
 
     def _end_streams(self, server: Server, wanted_by: str, now: float, orders: list[Order]) -> None:
         self._asking.later.discard(server)

@@ -10,6 +10,7 @@ from luisito.core.orders import Limits
 from luisito.core.text import mebibytes
 from tests.core.test_adoption import adopt, ready
 from tests.core.test_policy import Talk, steps, words
+from tests.core.test_silent_streams import Stream
 
 
 def test_what_nobody_has_measured_is_guessed():
@@ -84,6 +85,16 @@ def test_without_overlap_those_on_their_way_out_count():
     assert t.exited(2) == ["spawn d4"]
 
 
+def test_a_roll_takes_memory_that_others_waited_for_and_another_one_goes_for_these():
+    t = talk(300, {"a": 100}, overlap=0)
+    t.awake("a", "b", "c")
+    assert t.ask("d1") == ["terminate a1"]
+    assert t.changed("c") == ["spawn c4", "terminate b2"]
+    assert t.at(t.now + 1) == []  # nothing was left to be seen to later
+    assert t.exited(1) == []
+    assert t.exited(2) == ["spawn d5"]
+
+
 def test_those_on_their_way_out_do_not_hold_up_who_has_room_beside_them():
     t = talk(100, {"a": 30}, overlap=0)
     t.awake("a", "b")
@@ -124,6 +135,19 @@ def test_idle_ones_go_when_others_have_grown():
     assert t.last[0].reason == "all take 0 MiB, and MAX_MEMORY is 100"
     assert t.weighed(None, 90) == ["terminate c3"]
     assert t.weighed(None, 100) == []
+
+
+def test_none_goes_for_memory_while_streams_end_for_room():
+    t = talk(100, {"a": 50, "b": 50, "c": 40}, stream_idle=60, queue_timeout=500)
+    t.awake("a", "b")
+    t.policy.take("a")
+    t.policy.take("b")
+    stream = Stream(t, 1)
+    t.now = 100
+    assert t.ask("c1") == ["end 1 of a1 for c"]
+    assert t.release(2) == []
+    assert t.weighed(60, 50) == []
+    assert stream.over() == ["terminate a1", "spawn c3"]
 
 
 def test_young_ones_are_spared_until_they_are_of_age():
