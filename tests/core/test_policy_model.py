@@ -162,6 +162,7 @@ class PoolMachine(RuleBasedStateMachine):
         self.own: dict[str, dict[str, float]] = {}
         self.rolls: dict[str, float] = {}  # sites that are to roll, and not before when
         self.pinned: set[str] = set()
+        self.closed: set[str] = set()  # sites that are down for maintenance
         self.kept: dict[str, bool] = {}  # sites that are kept up; whether only after failures
         self.resting: set[str] = set()  # of these, those that have ended, or were stopped
         self.jitter = jitter
@@ -359,7 +360,8 @@ class PoolMachine(RuleBasedStateMachine):
                 continue
             process.look = self.now + AGAIN
             site = process.server.site
-            if self.beside(site) is None:
+            beside = self.beside(site)
+            if beside is None or self.times_out(beside) <= self.now:  # it is given up just now
                 self.rolls.setdefault(site, max(self.now, self.backs_off_until(site)))
 
     def backs_off_until(self, site):
@@ -409,6 +411,7 @@ class PoolMachine(RuleBasedStateMachine):
     def obey_spawn(self, server):
         process = Process(server, self.now, self.limits_of(server.site))
         process.charge = self.expected(server.site)
+        assert server.site not in self.closed, "it is down for maintenance"
         if self.awake(server.site):
             assert server.site in self.turns(), "nothing has changed"
             assert self.beside(server.site) is None
@@ -720,10 +723,14 @@ class PoolMachine(RuleBasedStateMachine):
         backs_off = any(
             isinstance(o, Refuse) and o.refusal is Refusal.BACKING_OFF for o in orders[:1]
         )
-        assert self.closing or asleep == (first and not backs_off)
+        closed = site in self.closed
+        assert self.closing or closed or asleep == (first and not backs_off)
         if self.closing:
             assert [o.refusal for o in orders] == [Refusal.SHUTTING_DOWN]
             self.answer(name)
+        elif closed:
+            assert [o.refusal for o in orders] == [Refusal.MAINTENANCE]
+            self.obey(orders, Refusal.MAINTENANCE)
         elif awake:
             assert orders == [Grant(name, process.server)]
             self.obey(orders)
@@ -1126,21 +1133,43 @@ class PoolMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.steps % 4 == 0)
     @rule(site=st.sampled_from(SITES))
     def remove(self, site):
+        self.own.pop(site, None)
+        self.pinned.discard(site)
+        self.took.pop(site, None)
+        self.closed.discard(site)
+        self.turn_out(site, lambda: self.policy.removed(site, self.now), Refusal.NO_SITE)
+
+    @precondition(lambda self: self.steps % 4 == 0)
+    @rule(site=st.sampled_from(SITES))
+    def close(self, site):
+        """It is down for maintenance, and is kept up no more."""
+        self.kept.pop(site, None)
+        self.tell_limits(site)
+        self.closed.add(site)
+        self.turn_out(site, lambda: self.policy.close(site, 300, self.now), Refusal.MAINTENANCE)
+
+    @precondition(lambda self: self.closed)
+    @rule(data=st.data())
+    def open(self, data):
+        site = data.draw(st.sampled_from(sorted(self.closed)))
+        self.closed.discard(site)
+        self.policy.open(site)
+        self.settle()
+
+    def turn_out(self, site, tell, refusal):
+        """Nobody waits for a site any more, and its server goes when it is idle."""
         process = self.current(site)
         if process is not None:
             self.excuse(process)
             if process.leases:
                 process.state = State.DRAINING
         self.failed_at.pop(site, None)
-        self.own.pop(site, None)
         self.kept.pop(site, None)
-        self.pinned.discard(site)
-        self.took.pop(site, None)
         waiters = self.queue(site)
-        orders = self.policy.removed(site, self.now)
+        orders = tell()
         refused = [o.waiter for o in orders if isinstance(o, Refuse)]
         assert refused == [w.name for w in self.waiters if w in waiters]
-        self.obey(orders, Refusal.NO_SITE)
+        self.obey(orders, refusal)
         assert self.current(site) is self.beside(site) is None
         assert site not in {failure.site for failure in self.policy.failures()}
 
@@ -1162,8 +1191,11 @@ class PoolMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.steps % 3 == 0)
     @rule(site=st.sampled_from(SITES), how=st.sampled_from(["pinned", "always", "on-failure"]))
     def keep(self, site, how):
-        """As many as leave a place for others."""
-        if len(self.pinned | self.kept.keys() | {site}) >= self.limits.max_servers:
+        """As many as leave a place for others, and none that is down for maintenance."""
+        if (
+            site in self.closed
+            or len(self.pinned | self.kept.keys() | {site}) >= self.limits.max_servers
+        ):
             self.keep_no_longer(site)
             return
         self.pinned.discard(site)
@@ -1241,6 +1273,8 @@ class PoolMachine(RuleBasedStateMachine):
         self.resting.clear()
         for site in SITES:
             self.policy.limit(site, self.limits_of(site))
+        for site in self.closed:
+            assert not self.policy.close(site, 300, self.now)
         for site, on_failure in self.kept.items():
             assert not self.policy.keep(site, self.now, on_failure=on_failure)
         known = [self.known(p, said[p], current=data.draw(st.booleans())) for p in self.processes]
