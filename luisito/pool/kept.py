@@ -54,6 +54,7 @@ class KeptSites:
         self._told: dict[str, How] = {}
         self._stale = False
         self._again: set[str] = set()  # whose file has changed: they rest no longer
+        self._more: dict[str, int] = {}  # sites that have so many servers with the next `settle`
         self.problem = self.mend = ""
 
     def __getitem__(self, site: str) -> Keep:
@@ -62,14 +63,14 @@ class KeptSites:
         return Keep.DEMAND if told is None else told.keep
 
     def change(self, change: Change) -> None:
-        """Hears of a change; how sites are kept counts with the next `settle`."""
+        """Hears of a change; how sites are kept, and more servers, count with the next `settle`."""
         site, before, now = change
         down = None if now is None else closed(now.get("maintenance", False))
         self._stale |= self._wishes.pop(site, None) is not None
         self._again.add(site)
         if not is_further(site):
             count = 1 if now is None or down is not None else now.get("members", 1)
-            self._pool.share(site, count)
+            self._share(site, count)
         self._pool.crew.files(site, now if down is None else None, self._stop_timeout(now))
         if now is None:
             self._told.pop(site, None)
@@ -88,21 +89,39 @@ class KeptSites:
         if before is None or before["digest"] != now["digest"]:
             self._pool.changed(site)
 
+    def _share(self, site: str, count: int) -> None:
+        """How many servers a site has now.
+
+        What is started for more of them is started when all that the file says of them is known:
+        else it would have changed while they start, which begins their starts anew.
+        """
+        self._more.pop(site, None)
+        if count > len(self._pool.policy.keys(site)):
+            self._more[site] = count
+        else:
+            self._pool.share(site, count)
+
     def _stop_timeout(self, record: Record | None) -> float:
         own = {} if record is None else record["limits"]
         seconds: float = own.get("stop_timeout", self._pool.policy.limits.stop_timeout)
         return seconds
 
     def settle(self, records: Mapping[str, Record]) -> None:
-        """Has counted all that was found in one look; sees who may be kept.
+        """Has counted all that was found in one look; sees who may be kept, and has more servers.
 
         Args:
             records: public records of all sites that have files, and of their mounts.
         """
         again, self._again = self._again, set()
-        if not self._stale:
-            return
-        self._stale = False
+        if self._stale:
+            self._stale = False
+            self._allot(records, again)
+        more, self._more = self._more, {}
+        for site, count in more.items():
+            self._pool.share(site, count)
+
+    def _allot(self, records: Mapping[str, Record], again: set[str]) -> None:
+        """Sees who may be kept, and tells the pool what is new of it."""
         wishes = {site: Keep(record["keep"]) for site, record in self._wishes.items()}
         allotment = allot(wishes, self._max_servers)
         now = {

@@ -9,7 +9,7 @@ from twisted.internet.task import Clock
 from twisted.logger import LogLevel, formatEvent, globalLogPublisher
 
 from luisito.core.keeping import Keep
-from luisito.core.orders import Limits
+from luisito.core.orders import Limits, Spawn, Terminate
 from luisito.pool import KeptSites, Pool
 from luisito.process.sitefiles import Change
 from tests.core.directories import record
@@ -112,3 +112,45 @@ def test_the_pool_is_told_how_many_servers_a_site_has():
     assert len(files.pool.policy.keys("a")) == 3
     files.remove("a")
     assert files.pool.policy.keys("a") == ("a",)
+
+
+class Told(Pool):
+    """A pool that carries nothing out; `orders` says what it would."""
+
+    def __init__(self, max_servers):
+        limits = Limits(max_servers=max_servers, idle_timeout=9.0)
+        super().__init__(Clock(), limits, SimpleNamespace())
+        self.orders = []
+
+    def _carry_out(self, orders):
+        for order in orders:
+            if isinstance(order, Spawn | Terminate):
+                self.orders.append((type(order).__name__.lower(), order.server.site))
+
+    def wake(self, site):
+        self.request(site, object())
+        self.policy.ready(self.policy.server(site), 0.0)
+
+
+@pytest.mark.parametrize("keep", ["demand", "pinned", "always"])
+@pytest.mark.parametrize("changed", [False, True])
+def test_more_servers_of_a_site_that_is_awake_are_started_once(keep, changed):
+    files = Files(9)
+    files.pool = Told(9)
+    files.pool.policy.adopt([], 0.0)
+    files.kept = KeptSites(files.pool, 9)
+    files.write("a", members=2, keep=keep)
+    files.pool.wake("a")
+    files.pool.orders.clear()
+    files.pool.policy.stop("a#2", 0.0, "")
+    changes = [
+        Change("a", files.records["a"], record("a", members=3, keep=keep)),
+        Change("a#2", record("a#2", keep=keep), record("a#2", keep=keep, digest="x" * changed)),
+        Change("a#3", None, record("a#3", keep=keep)),
+    ]
+    for one in changes:
+        files.records[one.site] = one.now
+        files.kept.change(one)
+    files.kept.settle(files.records)
+    assert sorted(files.pool.orders) == [("spawn", "a#2"), ("spawn", "a#3")]
+    assert files.pool.policy.keys("a") == ("a", "a#2", "a#3")
