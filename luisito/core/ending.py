@@ -5,6 +5,30 @@ from __future__ import annotations
 import signal
 
 
+def stopping(pid: int, reason: str, *, starts: bool = False) -> str:
+    """Say that a process is told to end.
+
+    Args:
+        pid: of it; 0 where nobody has told yet that there is one: only its start was asked for.
+        reason: why.
+        starts: it has not come to be ready.
+    """
+    if not pid:
+        return f"start called off: {reason}"
+    return f"stopping pid {pid}{' while it starts' if starts else ''}: {reason}"
+
+
+def killing(pid: int, timeout: str) -> str:
+    """Say that a process is killed since it does not end; as for `stopping`.
+
+    Args:
+        pid: see there.
+        timeout: the name of what was too short for it.
+    """
+    who = f"pid {pid} does not stop" if pid else "what was called off does not end"
+    return f"{who} within {timeout}: killing it"
+
+
 def ending(code: int | None, number: int | None) -> str:
     """Say how a process ended.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from twisted.logger import Logger, LogLevel
 
 from luisito.core.background import went
-from luisito.core.ending import SOON, ending, suspicion
+from luisito.core.ending import SOON, ending, killing, stopping, suspicion
 from luisito.core.lifecycle import State
 from luisito.core.text import mebibytes, visible
 
@@ -45,7 +45,7 @@ class Journal:
         self._say(start, f"{visible(what)} has changed: another server takes its place")
 
     def stopping(self, start: Start, reason: str, waited_for: str, *, overdue: bool) -> None:
-        """It is sent SIGTERM.
+        """It is sent SIGTERM; where it has no process as yet, its start is called off.
 
         Args:
             start: of the server.
@@ -53,13 +53,11 @@ class Journal:
             waited_for: what it was waited for; "" where it was ready.
             overdue: it was not ready within its START_TIMEOUT.
         """
+        words = stopping(start.pid, reason, starts=bool(waited_for))
         if overdue:
-            words = f"stopping pid {start.pid} while it starts: {reason}; {waited_for}"
-            self._say(start, words, LogLevel.warn)
-        elif waited_for:
-            self._say(start, f"stopping pid {start.pid} while it starts: {reason}")
+            self._say(start, f"{words}; {waited_for}", LogLevel.warn)
         else:
-            self._say(start, f"stopping pid {start.pid}: {reason}")
+            self._say(start, words)
 
     def not_yet(self, start: Start, reason: str) -> None:
         """It has asked for time before it is stopped."""
@@ -80,7 +78,7 @@ class Journal:
         """It is sent SIGKILL."""
         if not start.killed:
             start.killed = True
-            self._say(start, f"pid {start.pid} does not stop within STOP_TIMEOUT: killing it")
+            self._say(start, killing(start.pid, "STOP_TIMEOUT"))
 
     def no_room(self, start: Start) -> None:
         """It cannot be taken over, and is sent SIGKILL."""
@@ -98,7 +96,8 @@ class Journal:
 
     def lost(self, start: Start) -> None:
         """The spawner has gone, and it with the spawner."""
-        self._end(start, f"pid {start.pid} is gone, as the spawner is")
+        who = f"pid {start.pid}" if start.pid else "its start"
+        self._end(start, f"{who} is gone, as the spawner is")
 
     def exited(self, start: Start, fact: wire.Exited, now: float, *, broke: bool) -> str:
         """It has gone, and counts as a failed start if it `broke`; returns why, for an operator."""

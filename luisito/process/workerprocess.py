@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from twisted.logger import Logger, LogLevel
 
-from luisito.core.ending import ending, suspicion
+from luisito.core.ending import ending, killing, stopping, suspicion
 from luisito.core.prefixed import Prefixed
 from luisito.core.text import visible
 from luisito.net.output import Output
@@ -76,13 +76,13 @@ class WorkerProcess:
 
     def tell_stopping(self, reason: str) -> None:
         """It is sent its stop signal."""
-        self._say(f"stopping pid {self.pid}: {reason}")
+        self._say(stopping(self.pid, reason))
 
     def tell_killing(self) -> None:
         """It is sent SIGKILL."""
         if not self.killed:
             self.killed = True
-            self._say(f"pid {self.pid} does not stop within stop_timeout: killing it")
+            self._say(killing(self.pid, "stop_timeout"))
 
     def tell_failed(self, message: str) -> None:
         """No command came to run."""

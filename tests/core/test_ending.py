@@ -2,7 +2,25 @@ import signal
 
 import pytest
 
-from luisito.core.ending import broke, ending, signal_name, suspicion
+from luisito.core.ending import broke, ending, killing, signal_name, stopping, suspicion
+
+
+@pytest.mark.parametrize(
+    ("pid", "starts", "words"),
+    [
+        (4711, False, "stopping pid 4711: room was needed for b"),
+        (4711, True, "stopping pid 4711 while it starts: room was needed for b"),
+        (0, False, "start called off: room was needed for b"),
+        (0, True, "start called off: room was needed for b"),
+    ],
+)
+def test_told_to_end(pid, starts, words):
+    assert stopping(pid, "room was needed for b", starts=starts) == words
+
+
+def test_killed_since_it_does_not_end():
+    assert killing(7, "STOP_TIMEOUT") == "pid 7 does not stop within STOP_TIMEOUT: killing it"
+    assert killing(0, "T") == "what was called off does not end within T: killing it"
 
 
 def test_by_itself():
