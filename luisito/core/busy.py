@@ -18,11 +18,13 @@ class Said(NamedTuple):
         busy_until: its work keeps it until then; 0 where none does.
         busy: the last that it has said of that is that it has some, in force or no more.
         extended: its start, or its end, was put off until then; 0 where it was not.
+        ready: that it is ready (READY=1), whether that has shown itself by now or not.
     """
 
     busy_until: float = 0.0
     busy: bool = False
     extended: float = 0.0
+    ready: bool = False
 
 
 NOTHING_SAID: Final = Said()

@@ -89,6 +89,7 @@ def inherited(
             seconds(_number(row, "busy_until")),
             _number(row, "busy") > 0,
             seconds(_number(row, "extended")),
+            _number(row, "said_ready") > 0,
         ),
         memory=memory if isinstance(memory, int) else None,
     )

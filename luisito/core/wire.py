@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from luisito.core import codec
 from luisito.errors import WireError
 
-VERSION = 6
+VERSION = 7
 MAX_MESSAGE = codec.MAX_MESSAGE
 MAX_DESCRIPTORS = 4
 MAX_TEXT = 4096  # characters of an error message
@@ -143,6 +143,7 @@ class Said(NamedTuple):
     busy_until: int
     busy: bool
     extended: int
+    ready: bool
 
 
 class Start(NamedTuple):

@@ -375,6 +375,9 @@ class Processes:
     def _heard(self, server: Server, state: Mapping[str, str]) -> None:
         """A server says something of itself; that it is ready, its Readiness tells."""
         now, policy = self._clock(), self._policy
+        start = self._of.get(server)
+        if start is not None and state.get("READY") == "1":
+            start.says_ready = True
         time, work = more_time(state), has_work(state)
         if time is not None:
             policy.extend(server, time, now)
@@ -387,7 +390,10 @@ class Processes:
     def _note_said(self, server: Server) -> None:
         """Tells the spawner what is new of that, for whoever adopts the server."""
         start = self._of.get(server)
-        if start is not None and start.said != (said := self._policy.said(server)):
+        if start is None:
+            return
+        said = self._policy.said(server)._replace(ready=start.says_ready)
+        if start.said != said:
             start.said = said
             self._spawner.has_said(start.number, said)
 

@@ -34,6 +34,7 @@ class AdoptedStart(Start):
         self.ready = one.known.ready_at > 0
         self.was_connected, self.killed = one.connected, one.killed
         self._heard, self.said = one.heard, one.known.said
+        self.says_ready = self.said.ready
         self.unreachable = False
         if one.port is not None:
             ways.ports.hold(one.port)
@@ -64,6 +65,8 @@ class AdoptedStart(Start):
             self.cannot_be_reached()
         if self.server.state is State.STARTING and not self.unreachable:
             self._watch(notify, on_ready, on_foreign)
+            if self.says_ready:
+                self._ways.readiness.told(self.number)
             if self.was_connected:
                 self.connected()
         else:

@@ -105,7 +105,7 @@ class Spawner(Questions):
     def has_said(self, server: int, said: Said) -> None:
         """Tell what a server has said of itself, likewise."""
         until, extended = micros(said.busy_until), micros(said.extended)
-        self._order(wire.Said(server, until, said.busy, extended))
+        self._order(wire.Said(server, until, said.busy, extended, said.ready))
 
     # -- succession
     def serve(self) -> None:

@@ -115,6 +115,7 @@ class Start:
         killed: it was sent SIGKILL.
         signalled_at: when it was last told to stop, in seconds of the reactor's clock.
         said: what it has said of itself, as the spawner was told.
+        says_ready: it has said READY=1.
         was_connected: a connection to the socket that was handed over has been made.
         log: where its output and what is said of it go; None where they go nowhere. To be released
             when the last was said.
@@ -138,7 +139,7 @@ class Start:
         self._probe = Probe()
         self._shown_by = ways.ready_of(server.site)
         self._health: Health | None = None
-        self.said = NOTHING_SAID
+        self.said, self.says_ready = NOTHING_SAID, False
 
     def prepare(self) -> None:
         """Chooses the port, or makes the listening socket.

@@ -160,6 +160,12 @@ class Readiness:
         server.notify = NotifyReader(self._clock, self._readers, sock, on_state)
         self._set_uid(server, expected_uid)
 
+    def told(self, server_id: int) -> None:
+        """Says that a starting server has said READY=1, to whoever read its NOTIFY_SOCKET then."""
+        server = self._starting.get(server_id)
+        if server is not None and server.way is not None:
+            server.way.told()
+
     def set_uid(self, server_id: int, uid: int) -> None:
         """Says which user a server runs as; of one that is forgotten, nothing happens."""
         server = self._servers.get(server_id)

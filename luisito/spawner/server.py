@@ -104,7 +104,7 @@ class Server:
         self.config, self.started, self.row, self.record = config, started, row, record
         self.way = config.way if row is None else row.way
         self.ready = self.ipv6 = self.stopping = False
-        self.said = wire.Said(order.server, 0, busy=False, extended=0)
+        self.said = wire.Said(order.server, 0, busy=False, extended=0, ready=False)
         self.id, self.site, self.port = order.server, order.site, order.port
         self.worker = order.worker
         self.pid, self.status = spare.pid, spare.status
@@ -160,6 +160,7 @@ class Server:
             "busy_until": self.said.busy_until,
             "busy": int(self.said.busy),
             "extended": self.said.extended,
+            "said_ready": int(self.said.ready),
             "memory": self.memory,
         }
 

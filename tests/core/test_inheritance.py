@@ -1,6 +1,7 @@
 import pytest
 
 from luisito.core.adoption import Known
+from luisito.core.busy import Said
 from luisito.core.handover import Held
 from luisito.core.inheritance import inherited
 from luisito.core.lease import Refused
@@ -67,6 +68,12 @@ def test_what_the_spawner_does_not_tell():
 )
 def test_the_state_by_the_spawner_alone(changes, state):
     assert inherited({**ROW, **changes}, 100.0).known.state is state
+
+
+def test_what_it_has_said_by_the_spawner():
+    row = {"busy_until": 2_000_000, "busy": 1, "extended": 3_000_000, "said_ready": 1}
+    assert inherited({**ROW, **row}, 100.0).known.said == Said(2, True, 3, True)
+    assert inherited(ROW, 100.0).known.said == Said()
 
 
 def test_nobody_is_blamed_for_a_signal_that_may_have_been_ours():

@@ -1,5 +1,6 @@
 """What shows that a server is ready, by its site file: whole servers."""
 
+import json
 import os
 import re
 import signal
@@ -8,6 +9,7 @@ import pytest
 
 from tests.faults.test_reload import replaced, taken_over
 from tests.harness import processes
+from tests.harness.server import PYTHON
 from tests.integration.test_control import status_of
 from tests.integration.test_kept_sites import rows
 from tests.integration.test_sites import Sites
@@ -132,6 +134,58 @@ def test_a_successor_waits_for_it_too(serve, how, way, number):
             replaced(server)
         if how == "health":
             processes.until(lambda: served.asked() > asked + 1, 20, "questions")
+        assert served.states() == ["waking"]
+        served.open()
+        if number == signal.SIGHUP:
+            assert client.response().status == 200
+    assert served.status("a.example") == 200
+    assert len(server.seen("boot")) == 1
+
+
+# Says that it is ready, and makes a file when that has been read.
+SAYS = """
+import fcntl, os, socket, sys, termios, time
+with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+    notify.sendto(b"READY=1", os.environ["NOTIFY_SOCKET"])
+    while any(fcntl.ioctl(notify, termios.TIOCOUTQ, bytes(4))):
+        time.sleep(0.01)
+open(sys.argv[1] + ".heard", "w").close()
+"""
+HASTY = '"$1" -I -S -c "$2" "$3"; until test -e "$3"; do sleep 0.05; done; shift 3; exec "$@"'
+
+
+class Hasty(Gated):
+    """One that says that it is ready, and listens when a file is there."""
+
+    def site_file(self):
+        name, _, words = self.command(self.way).partition(" = ")
+        before = ["sh", "-c", HASTY, "sh", PYTHON, SAYS, str(self.gate)]
+        command = f"{name} = {json.dumps([*before, *json.loads(words)])}\n"
+        self.write("a.example", 'ready = "notify"\n', command)
+
+    def begin(self, client):
+        processes.until(lambda: status_of(self.server)["site_files"]["sites"] == 1, 20, "the file")
+        client.ask("/echo", "a.example")
+        heard = self.gate.with_name("gate.heard")
+        processes.until(heard.exists, 20, "READY=1 to be read")
+        assert self.states() == ["waking"]
+
+
+@pytest.mark.parametrize(("way", "number"), [("port", signal.SIGHUP), ("socket", signal.SIGKILL)])
+def test_a_successor_knows_what_it_has_said_before_it_listened(serve, way, number):
+    served = Hasty(serve, "notify", way, how="daemon")
+    server = served.server
+    server.allow("Taking over: the network process has gone")
+    if number == signal.SIGKILL:
+        server.unchecked |= {"conservation", "access lines"}
+    with server.client() as client:
+        served.begin(client)
+        if number == signal.SIGHUP:
+            server.send_signal(number)
+            taken_over(server)
+        else:
+            os.kill(server.network, number)
+            replaced(server)
         assert served.states() == ["waking"]
         served.open()
         if number == signal.SIGHUP:

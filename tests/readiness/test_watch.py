@@ -109,6 +109,17 @@ def test_one_that_was_told_is_waited_for_where_it_is_to_listen(ready, clock, see
         assert seen == [sock.getsockname()]
 
 
+def test_what_another_one_was_told_counts(ready, clock, seen):
+    port = free_port()
+    ready.told(1)  # nobody looks at it as yet
+    ready.watch_port(1, port, ME, seen.append, pytest.fail, told=True)
+    ready.told(1)
+    assert f"nothing listens on port {port}" in ready.describe(1)
+    with socket.create_server(("127.0.0.1", port)) as sock:
+        slow_tick(clock, 20)
+        assert seen == [sock.getsockname()]
+
+
 # %PORT
 
 

@@ -124,8 +124,8 @@ def test_list(network):
         network.wait(wire.Running)
     user = pwd.getpwnam("nobody") if os.geteuid() == 0 else pwd.getpwuid(os.getuid())
     network.order(wire.IsReady(1, True))
-    network.order(wire.Said(2, 5_000_000, True, 7_000_000))
-    network.order(wire.Said(3, 5_000_000, True, 7_000_000))  # of one that has gone
+    network.order(wire.Said(2, 5_000_000, True, 7_000_000, True))
+    network.order(wire.Said(3, 5_000_000, True, 7_000_000, True))  # of one that has gone
     # Stopped, or it might have ended before the list is asked for.
     os.kill(started[2], signal.SIGSTOP)
     assert wait_until(lambda: processes.stat(started[2])[0] == "T")
@@ -150,6 +150,7 @@ def test_list(network):
             "busy_until": 0 if server == 1 else 5_000_000,
             "busy": int(server == 2),
             "extended": 0 if server == 1 else 7_000_000,
+            "said_ready": int(server == 2),
             "memory": None,
         }
         for server in (1, 2)
