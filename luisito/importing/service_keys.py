@@ -94,6 +94,9 @@ def _limit(kind: str, text: str) -> int | str | None:
     return int(text) if text.isdecimal() and len(text) < 19 else None
 
 
+NOTIFY: Final = frozenset({"notify", "notify-reload"})
+"""The values of Type= by which a service says itself that it is ready (`ready = "notify"`)."""
+
 KEYS: Final[Mapping[str, Reader]] = {
     "User": _same("user"),
     "Group": _same("group"),
@@ -112,7 +115,7 @@ KEYS: Final[Mapping[str, Reader]] = {
 
 OWN: Final = frozenset(
     {
-        "Type", "Restart", "RestartSec", "RestartSteps", "RestartMaxDelaySec", "ExecReload",
+        "Restart", "RestartSec", "RestartSteps", "RestartMaxDelaySec", "ExecReload",
         "KillMode", "SendSIGKILL", "FinalKillSignal", "PIDFile", "NotifyAccess",
         "StandardOutput", "StandardError", "StandardInput", "SyslogIdentifier", "SyslogFacility",
         "Sockets", "NonBlocking", "GuessMainPID", "RemainAfterExit", "StartLimitInterval",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from luisito.importing.commands import server_of
 from luisito.importing.found import EnvFile, Place, Program, address
-from luisito.importing.service_keys import KEYS, OWN, lost_why
+from luisito.importing.service_keys import KEYS, NOTIFY, OWN, lost_why
 from luisito.importing.text import lines
 from luisito.importing.words import split, variables
 
@@ -204,6 +204,10 @@ class _Service:
             self._environment(place, value)
         elif name == "EnvironmentFile":
             self._files = [*self._files, (place, value)] if value else []
+        elif name == "Type":
+            program.values.pop("ready", None)
+            if value in NOTIFY:
+                program.values["ready"] = "notify"
         elif name in KEYS:
             if not value:
                 return

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _KNOWN: Final = frozenset({"celery", "rq", "rqworker", "sidekiq", "dramatiq", "huey_consumer"})
 _OWN: Final = frozenset({"stop_signal", "stop_timeout"})
+_OF_NONE: Final = frozenset({"folder", "user", "ready"})  # is that of the site, or of no use
 
 
 def is_worker(program: Program) -> bool:
@@ -52,7 +53,7 @@ def give(program: Program, sites: list[Site], found: Findings) -> None:
         return
     workers.append(_table(program, site, {one["name"] for one in workers}))
     for key, value in program.values.items():
-        if key not in _OWN and key not in ("folder", "user") and site.values.get(key) != value:
+        if key not in _OWN | _OF_NONE and site.values.get(key) != value:
             why = f"{key} of a worker is that of its site"
             found.note(Note(program.place, name, why, "see that it may be so"))
     if program.env_file is not None and literal(program.env_file.path) != site.values["env_file"]:

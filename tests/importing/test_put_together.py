@@ -135,7 +135,10 @@ def test_a_worker_belongs_to_the_site_of_its_folder_and_user(become, user):
 
 
 def test_what_a_worker_has_otherwise_than_its_site_is_told(become):
-    worker = unit("celery -A a worker", "MemoryMax=1G\nEnvironmentFile=/etc/w\nTimeoutStopSec=9\n")
+    worker = unit(
+        "celery -A a worker",
+        "Type=notify\nMemoryMax=1G\nEnvironmentFile=/etc/w\nTimeoutStopSec=9\n",
+    )
     found, said = become(a_conf=A, a_service=unit(START), w_service=worker)
     (process,) = found["a.example"]["process"]
     assert process["stop_timeout"] == 9
@@ -182,3 +185,18 @@ def test_what_stops_a_service(become, stops, keys, listed):
     about = {key: value for key, value in found["a.example"].items() if key.startswith("stop")}
     assert about == keys
     assert listed in said.out
+
+
+@pytest.mark.parametrize(
+    ("types", "ready"),
+    [
+        ("Type=notify", "notify"),
+        ("Type=notify-reload", "notify"),
+        ("Type=simple", None),
+        ("Type=notify\nType=exec", None),
+    ],
+)
+def test_a_service_that_says_when_it_is_ready(become, types, ready):
+    found, said = become(a_conf=A, a_service=unit(START, f"{types}\n"))
+    assert found["a.example"].get("ready") == ready
+    assert "Type" not in said.out
