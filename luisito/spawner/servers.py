@@ -17,6 +17,7 @@ from luisito.errors import SettingsError
 from luisito.spawner import channel, rlimits, tree
 from luisito.spawner.checks import BAD_START, wrong_start
 from luisito.spawner.containment import Containment, kill
+from luisito.spawner.ends import Ends
 from luisito.spawner.render import command_values
 from luisito.spawner.reserve import Reserve
 from luisito.spawner.server import Server
@@ -86,6 +87,7 @@ class Servers:
         self._by_pid: dict[int, Server] = {}
         self._by_status: dict[int, Server] = {}
         self._workers: set[tuple[str, str]] = set()  # by site and name, of those that live
+        self._ends = Ends()
         self._watchers = Watchers(containment, poller)
         self._stoppers = Stoppers(containment)
         self._reserve = Reserve(runtime, containment, cgroups)
@@ -232,8 +234,11 @@ class Servers:
             kill(pid, getattr(signal, f"SIG{name}"))
 
     def adopt(self, order: wire.Adopt) -> None:
-        """Hand a server's descriptors over again."""
-        server = self._by_id.get(order.server)
+        """Hand a server's descriptors over again, or tell an end that nobody has been told yet."""
+        ended = self._ends.take(order.server)
+        if ended is not None:
+            self.outbox.send(ended)
+        server = None if ended is not None else self._by_id.get(order.server)
         if server is None:
             self.outbox.send(wire.Adopted(order.ask, order.server, "no such server"))
             return
@@ -257,12 +262,13 @@ class Servers:
             server.said = order
 
     def listing(self, order: wire.AskList) -> None:
-        """Tell which servers there are."""
+        """Tell which servers there are, and which have ended since nobody was there to be told."""
         rows: list[dict[str, wire.Scalar]] = [
             server.told_as(current=self._is_current(server))
             for server in self._by_id.values()
             if not server.told
         ]
+        rows += self._ends.rows
         size = wire.SERVERS_IN_A_MESSAGE
         for at in range(0, len(rows) or 1, size):
             more = at + size < len(rows)
@@ -456,12 +462,15 @@ class Servers:
         if server.told:
             return
         server.told = True
+        fact: wire.Failed | wire.Exited
         if server.failure is not None:
-            self.outbox.send(wire.Failed(server.id, **server.failure))
+            fact = wire.Failed(server.id, **server.failure)
         else:
             code, number = (ended, None) if ended >= 0 else (None, -ended)
-            exited = wire.Exited(server.id, code, number, server.left, server.over_memory)
-            self.outbox.send(exited)
+            fact = wire.Exited(server.id, code, number, server.left, server.over_memory)
+        self.outbox.send(fact)
+        if self.outbox.broken:
+            self._ends.keep(server.told_as(current=self._is_current(server)), fact)
 
     def _forget(self, server: Server) -> None:
         del self._by_id[server.id]

@@ -523,6 +523,23 @@ def test_30_a_crash_is_replaced(serve, how, as_whom):
     assert server.stop() == 0
 
 
+@pytest.mark.parametrize("way", ["fd", "port"])
+def test_30_the_log_tells_of_what_has_ended_while_nobody_served(serve, way):
+    server = serve({"ON_CRASH": "replace"}, way=way, how="daemon")
+    server.allow("Taking over: the network process has gone")
+    server.unchecked |= {"conservation", "access lines"}
+    pids = server.warm("a.localhost", "b.localhost")
+    network, pid = server.network, server.pid("a.localhost")
+    crash(server, pids)
+    processes.until(lambda: (processes.stat(network) or "Z")[0] == "Z", 20, "its end")
+    os.kill(pid, signal.SIGKILL)
+    server.wait_for_log(rf"a\.localhost: pid {pid} was killed by SIGKILL", 20)
+    replaced(server)
+    again = server.warm("a.localhost", "b.localhost")
+    assert again["b.localhost"] == pids["b.localhost"]
+    assert again["a.localhost"] != pids["a.localhost"]
+
+
 @pytest.mark.parametrize("way", ["fd", "port", "socket"])
 def test_30_servers_are_adopted_whatever_their_way_in(serve, way):
     server = serve({"ON_CRASH": "replace", "START_TIMEOUT": 2}, way=way, how="daemon")

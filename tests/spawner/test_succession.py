@@ -368,6 +368,49 @@ def test_30_a_crash_is_replaced_by_the_settings_last_in_force(dynasty):
     assert row["pid"] == started.pid
 
 
+def test_30_what_ends_while_nobody_serves_is_told_to_whoever_takes_it_over(dynasty):
+    network = dynasty.launch().network
+    first = dynasty.next()
+    fact, old, new = dynasty.serve(first)
+    network.descriptors.remove(old)
+    channel.close([old, new])
+    numbers = range(fact.last + 1, fact.last + 3)
+    pids = {}
+    for number in numbers:
+        first.order(wire.Start(number, f"{number}.example", None), network.listener.fileno())
+        started, descriptors = first.wait(wire.Started)
+        channel.close(descriptors)
+        first.wait(wire.Running)
+        pids[number] = started.pid
+    ended, lives = numbers
+    first.order(wire.IsReady(ended, False))
+    first.order(wire.AskList(1))
+    first.wait(wire.Servers)
+    os.kill(first.pid, signal.SIGKILL)
+    first.close()
+    second = dynasty.next(asked=None)  # so the end of the first one is known
+    os.kill(pids[ended], signal.SIGKILL)
+    assert wait_until(lambda: not os.path.exists(f"/proc/{pids[ended]}"))
+    second.configure(**dynasty.changes)
+    second.order(wire.Serve())
+    _, pairs = second.wait(wire.Take)
+    channel.close([*pairs, dynasty.told_to_yield()])
+    network.descriptors.pop()
+    second.order(wire.AskList(1))
+    rows = second.wait(wire.Servers)[0].servers
+    assert [(row["server"], row["pid"], row["ready"]) for row in rows] == [
+        (lives, pids[lives], 0),
+        (ended, pids[ended], 1),
+    ]
+    for ask in (2, 3):
+        second.order(wire.Adopt(ask, ended))
+        if ask == 2:
+            assert second.fact() == (wire.Exited(ended, None, signal.SIGKILL, None, False), [])
+        assert second.fact() == (wire.Adopted(ask, ended, "no such server"), [])
+    second.order(wire.AskList(4))
+    assert [row["server"] for row in second.wait(wire.Servers)[0].servers] == [lives]
+
+
 def test_42_told_to_stop_while_a_crash_is_replaced(dynasty):
     """Who has made way has something in flight, for which another one is to wait."""
     network = dynasty.launch().network
