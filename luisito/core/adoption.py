@@ -57,6 +57,16 @@ class Known:
     memory: int | None = None
     rolls: bool = False
 
+    @property
+    def may_serve(self) -> bool:
+        """Whether its site may have it for its server, and not only until what is in flight ends.
+
+        One that starts what would not be started now is of no use to anybody.
+        """
+        if self.state is State.READY:
+            return self.current or self.rolls
+        return self.current and self.state is State.STARTING
+
 
 def take_in(known: Sequence[Known], fleet: Fleet, sites: Sites, now: float) -> list[Server]:
     """Take servers into a fleet, each to where it would stand had it been started there.
@@ -87,8 +97,7 @@ def take_in(known: Sequence[Known], fleet: Fleet, sites: Sites, now: float) -> l
         fleet.memory.take_in(server, one.memory, ready=serves)
         if one.state is State.READY:
             awake[one.site] = number
-        fit = (State.STARTING, State.READY) if one.current else (State.READY,)
-        if (one.current or one.rolls) and one.state in fit:
+        if one.may_serve:
             serving[one.site] = number
     beside: dict[str, int] = {}
     for site, number in serving.items():

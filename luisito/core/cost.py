@@ -100,12 +100,13 @@ class ByCost(Idle):
         When each of these uses was is not known: they are taken to be spread evenly.
         """
         uses, at = self._uses.pop(server.site, (0.0, server.ready_at))
-        new, now = float(self._unseen(server)), max(server.used_at, at)
+        unseen, now = self._unseen(server), max(server.used_at, at)
+        new = float(unseen)
         since = (now - max(at, server.ready_at)) / HALF_LIFE
         if since > 0:
             new *= -math.expm1(-since * math.log(2)) / (since * math.log(2))
         uses = uses * 2 ** ((at - now) / HALF_LIFE) + new
-        self._seen[server] = server.released - server.unnoticed
+        self._seen[server] = self._seen.get(server, 0) + unseen
         self._uses[server.site] = uses, now
         if len(self._uses) > _MOST_SITES:
             self._uses.popitem(last=False)

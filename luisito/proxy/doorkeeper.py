@@ -52,12 +52,11 @@ class Doorkeeper:
 
     def let_in(self, site: str, exchange: Exchange) -> None:
         """A request for a site that is one, and has no server that is awake."""
-        to = exchange.down.destination
-        if to.several is not None:
+        down = exchange.down
+        if down.destination.several is not None:
             # The one that was chosen may have gone meanwhile, and others may be ready.
-            key = self._gateway.choose(to.several.site)
-            exchange.down.destination = to = to.several.to.get(key, to)  # or its file is another
-            site = to.site
+            down.choose(down.destination.several)
+            site = down.destination.site
             server = self._gateway.take(site)
             if server is not None:
                 exchange.granted(server)

@@ -15,7 +15,7 @@ from luisito.proxy.persistent import MAX_HELD, Persistent
 from luisito.proxy.unnoticed import Unnoticed
 
 if TYPE_CHECKING:
-    from luisito.core.directory import Destination
+    from luisito.core.directory import Destination, Several
     from luisito.core.mounts import Mount, Mounts
     from luisito.core.request import RequestFields, RequestLine
     from luisito.core.wakerules import Rule
@@ -167,37 +167,37 @@ class Downstream(Persistent):
             self._block = data[start : end + 4]
         self.spare = None
         if destination.plain:
-            self.exchange = exchange = Exchange(self, line, fields, end + 4)
-            exchange.start()
-        elif destination.mounts is not None:
-            self._mounted(line, fields, end + 4, destination.mounts)
-        elif destination.status:
-            self._turn_away(line, fields, end + 4)
+            Exchange(self, line, fields, end + 4).start()
+            return
+        if destination.mounts is not None:
+            mounted = self._mounted(line, fields, destination.mounts)
+            if mounted is None:
+                return
+            line = mounted
+        if self.destination.status:
+            Exchange(self, line, fields, end + 4).turn_away()
         else:
             self._set_out(line, fields, end + 4)
 
     def _mounted(
-        self,
-        line: RequestLine,
-        fields: RequestFields,
-        size: int,
-        mounts: Mounts[Destination],
-    ) -> None:
-        """A request for a site with mounts: the path says whose it is."""
+        self, line: RequestLine, fields: RequestFields, mounts: Mounts[Destination]
+    ) -> RequestLine | None:
+        """A request for a site with mounts: the path says whose it is.
+
+        Returns:
+            What is asked for there; None where the path is bad, and was answered.
+        """
         self._block = b""  # the next one with the same header lines may be another's
         try:
             found = mounts.find(line.target)
         except BadMessage as error:
             self._bad(error.status, str(error))
-            return
-        if found is not None:
-            mount, target = found
-            line = line.asking_for(target)
-            self._tell(fields, mount.to, mount)
-        if self.destination.status:
-            self._turn_away(line, fields, size)
-            return
-        self._set_out(line, fields, size)
+            return None
+        if found is None:
+            return line
+        mount, target = found
+        self._tell(fields, mount.to, mount)
+        return line.asking_for(target)
 
     def _set_out(self, line: RequestLine, fields: RequestFields, size: int) -> None:
         """A request that is the site's or the mount's, for one of its servers."""
@@ -208,23 +208,19 @@ class Downstream(Persistent):
             if sticky is not None:
                 liked = sticky.liked(fields.lines)
                 self.passed = sticky.without(self.passed)
-            key = self.gateway.choose(several.site, liked)
-            self.destination = several.to.get(key, self.destination)  # or its file is another
+            self.choose(several, liked)
         rule = None if self.destination.wake is None else self._judge(line, fields)
-        exchange: Exchange
         if rule is not None:
-            exchange = Unnoticed(self, line, fields, size, rule)
+            Unnoticed(self, line, fields, size, rule).start()
         elif sticky is not None:
-            exchange = Bound(self, line, fields, size, sticky, liked)
+            Bound(self, line, fields, size, sticky, liked).start()
         else:
-            exchange = Exchange(self, line, fields, size)
-        self.exchange = exchange
-        exchange.start()
+            Exchange(self, line, fields, size).start()
 
-    def _turn_away(self, line: RequestLine, fields: RequestFields, size: int) -> None:
-        """A request that no server is asked for."""
-        self.exchange = exchange = Exchange(self, line, fields, size)
-        exchange.turn_away()
+    def choose(self, several: Several, liked: str | None = None) -> None:
+        """Leads the request to one of several servers: see Lessor.choose."""
+        key = self.gateway.choose(several.site, liked)
+        self.destination = several.to.get(key, self.destination)  # or its file is another
 
     def _judge(self, line: RequestLine, fields: RequestFields) -> Rule | None:
         """The rule of WAKE that a request matches."""
@@ -256,7 +252,6 @@ class Downstream(Persistent):
             exchange = Exchange(self, line, fields, size)
         else:
             exchange.renew(line, size)
-        self.exchange = exchange
         exchange.start()
 
     def _partial(self, data: bytes, *, whole: bool) -> None:

@@ -129,8 +129,10 @@ class Outward:
     # -- the lease
 
     def turn_away(self) -> None:
-        """The host is no site, a closed one, or redirected to one: nothing is woken for it."""
-        destination, fields = self.down.destination, self.fields
+        """As `start`, where nothing is woken: the host is no site, a closed one, or redirected."""
+        down, fields = self.down, self.fields
+        down.exchange = self  # type: ignore[assignment] # both halves are one
+        destination = down.destination
         self.delayed, self.usual = True, False
         if fields.length and not self._take_body():
             return
@@ -139,13 +141,14 @@ class Outward:
             return
         to = None
         if destination.status == REDIRECT:
-            sent = self.down.sent
-            to = location(destination.site, self.line.target, fields.host, fields.site, sent)
+            to = location(destination.site, self.line.target, fields.host, fields.site, down.sent)
         self.refuse(destination.status, destination.why, location=to)
 
     def start(self) -> None:
-        """Sets out for a server."""
-        gateway, destination = self.gateway, self.down.destination
+        """Sets out for a server; from now on it is its connection's exchange."""
+        gateway, down = self.gateway, self.down
+        down.exchange = self  # type: ignore[assignment] # both halves are one
+        destination = down.destination
         if self.fields.length and not self._take_body():
             return
         server = gateway.take(destination.site)
@@ -156,14 +159,14 @@ class Outward:
         if self.upload is None:
             line = self.line
             # nearly all requests ask for no upgrade, and are composed without a call
-            message = self._message() if self.fields.upgrade else line.passed + self.down.passed
+            message = self._message() if self.fields.upgrade else line.passed + down.passed
             self.replay = message
             idle = server.data.idle
             if idle and line.idempotent:
                 # as in _send, which has no more to do than this for nearly all requests
                 self.upstream = upstream = idle.pop()
                 upstream.client = self
-                self.down.deadline = self.began + destination.response_timeout
+                down.deadline = self.began + destination.response_timeout
                 stream = upstream.stream
                 stream.wrote = False
                 stream.send(message)
