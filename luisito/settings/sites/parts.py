@@ -19,8 +19,8 @@ from luisito.settings.values import Wrong
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from luisito.settings.sites.key import Key
     from luisito.settings.sites.lines import Path
-    from luisito.settings.sites.table import Key
 
 _STEP: Final = re.compile(r"""\[(?:\d+|"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')\]""")
 

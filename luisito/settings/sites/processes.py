@@ -11,11 +11,14 @@ import attrs
 from luisito.core.template import WAYS, Template
 from luisito.errors import TemplateError
 from luisito.settings import values
-from luisito.settings.sites.readers import measured, stop_signal, toml
+from luisito.settings.sites.key import SECONDS, STRING
+from luisito.settings.sites.readers import SIGNALS, measured, stop_signal, toml
 from luisito.settings.values import Wrong
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from luisito.settings.sites.key import Schema
 
 MOST: Final = 8
 """Workers of a site."""
@@ -141,3 +144,47 @@ _READERS: Final[Mapping[str, tuple[Callable[[object], Any], str, object]]] = {
     "stop_signal": (stop_signal, "stop_signal", "TERM"),
     "stop_timeout": (measured(values.seconds, "seconds"), "stop_timeout", 10),
 }
+
+SCHEMA: Final[Schema] = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["name", "command"],
+    "properties": {
+        "name": {
+            "description": "Of the process, in the log and in `luisito list`.",
+            "type": "string",
+            "pattern": f"^{_NAME.pattern}$",
+        },
+        "command": {
+            "description": "A string or a list, with %HOST, %UID, %GID and %PATH.",
+            "anyOf": [STRING, {"type": "array", "items": {"type": "string"}, "minItems": 1}],
+        },
+        "env": {
+            "description": "Environment variables beside those of the site.",
+            "type": "object",
+            "additionalProperties": {"type": "string"},
+        },
+        "with": {
+            "description": '"site": it lives while the site\'s server does; "always": as long as '
+            "its file.",
+            "enum": list(WITH),
+            "default": WITH[0],
+        },
+        "restart": {
+            "description": 'Whether it is started anew: "always", or "on-failure": not after an '
+            "end with exit status 0.",
+            "enum": list(RESTART),
+            "default": RESTART[0],
+        },
+        "stop_signal": {
+            "description": "What it is stopped with.",
+            "enum": list(SIGNALS),
+            "default": "TERM",
+        },
+        "stop_timeout": {
+            "description": "From that to SIGKILL (seconds); left out: the site's.",
+            **SECONDS,
+        },
+    },
+}
+"""Of a table in `process`."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
-from luisito.settings.sites.table import KEYS, MOUNT_KEYS, Key
+from luisito.settings.sites.table import KEYS, MOUNT_KEYS
 from luisito.settings.sites.words import NONE, shown
 from luisito.settings.table import SETTINGS
+
+if TYPE_CHECKING:
+    from luisito.settings.sites.key import Key
 
 _DRAFT: Final = "https://json-schema.org/draft/2020-12/schema"
 

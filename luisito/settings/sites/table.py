@@ -13,88 +13,17 @@ from luisito.core.rlimits import LARGEST, UNITS
 from luisito.core.sticky import NAME as STICKY_NAME
 from luisito.settings import limits, values, waking
 from luisito.settings.sites import readers
-from luisito.settings.sites.processes import MOST, RESTART, WITH, Process, processes
-from luisito.settings.sites.words import NONE
+from luisito.settings.sites.key import SECONDS, STRING, Key, limit, or_none, own, part, whole
+from luisito.settings.sites.processes import MOST, RESTART, Process, processes
+from luisito.settings.sites.processes import SCHEMA as PROCESS
 from luisito.settings.table import SETTINGS
-from luisito.settings.values import Wrong
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from luisito.core.rlimits import Limit
     from luisito.core.wakerules import Rule
-
-Schema = dict[str, Any]
-
-
-@attrs.frozen
-class Key:
-    """What is known of a key beside its name.
-
-    Attributes:
-        read: checks what was written and returns what we work with.
-        default: as a person would write it; NOTHING where a setting says it.
-        setting: the name of the setting that says it, or "".
-        group: the heading under which it is explained.
-        unit: of the number, or what kind of value it is.
-        about: one line for a person.
-        schema: of its values, in JSON schema.
-        capped: a tenant may not have more than they are granted.
-    """
-
-    read: Callable[[object], object]
-    default: object
-    setting: str
-    group: str
-    unit: str
-    about: str
-    schema: Schema
-    capped: bool = False
-
-
-def _own(
-    read: Callable[[object], object],
-    default: object,
-    group: str,
-    unit: str,
-    about: str,
-    schema: Schema,
-    *,
-    capped: bool = False,
-) -> Any:  # noqa: ANN401 - attrs.field() is typed so too: a field's type is its annotation
-    return attrs.field(metadata={Key: Key(read, default, "", group, unit, about, schema, capped)})
-
-
-def _part(
-    setting: str,
-    read: Callable[[object], object],
-    group: str,
-    unit: str,
-    about: str,
-    schema: Schema,
-    *,
-    capped: bool = False,
-) -> Any:  # noqa: ANN401 - as above
-    """A key for which a setting stands where it is left out."""
-    key = Key(readers.toml(read), attrs.NOTHING, setting, group, unit, about, schema, capped)
-    return attrs.field(metadata={Key: key})
-
-
-def _limit(setting: str, schema: Schema, *, about: str = "") -> Any:  # noqa: ANN401 - as above
-    """A key that is a setting in lower case, with the setting's reader, unit and explanation."""
-    of = SETTINGS[setting]
-    read, about = of.read, about or of.about
-    try:
-        read(None)
-    except Wrong:
-        pass
-    else:
-        read = readers.or_none(read)
-        schema = _or_none(schema)
-        about = about.replace("None", f'"{NONE}"')
-    read = readers.measured(read, of.unit)
-    return _part(setting, read, of.group, of.unit, about, schema, capped=True)
-
+    from luisito.settings.sites.key import Schema
 
 _MAIN: Final = SETTINGS["CMD_TPL"].group
 _HOSTS: Final = "Hosts"
@@ -103,67 +32,13 @@ _POOL: Final = SETTINGS["STOP_TIMEOUT"].group
 
 MOST_MOUNTS: Final = 20
 
-_STRING: Final[Schema] = {"type": "string", "minLength": 1}
 _NAME: Final[Schema] = {"type": "string", "pattern": r"^[A-Za-z_][A-Za-z0-9_.-]*\$?$"}
 _ID: Final[Schema] = {"type": "integer", "minimum": 1, "maximum": 2**32 - 2}
-_SECONDS: Final[Schema] = {"type": "number", "exclusiveMinimum": 0}
 _LABEL: Final = "[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
 _HOST: Final = rf"({_LABEL}(\.{_LABEL})*|\[[0-9a-f:.]+\])"
 _RLIMIT: Final[Schema] = {
     "anyOf": [{"type": "integer", "minimum": 0, "maximum": LARGEST}, {"const": "unlimited"}]
 }
-
-
-_PROCESS: Final[Schema] = {
-    "type": "object",
-    "additionalProperties": False,
-    "required": ["name", "command"],
-    "properties": {
-        "name": {
-            "description": "Of the process, in the log and in `luisito list`.",
-            "type": "string",
-            "pattern": "^[a-z0-9]([a-z0-9_-]{0,30}[a-z0-9])?$",
-        },
-        "command": {
-            "description": "A string or a list, with %HOST, %UID, %GID and %PATH.",
-            "anyOf": [_STRING, {"type": "array", "items": {"type": "string"}, "minItems": 1}],
-        },
-        "env": {
-            "description": "Environment variables beside those of the site.",
-            "type": "object",
-            "additionalProperties": {"type": "string"},
-        },
-        "with": {
-            "description": '"site": it lives while the site\'s server does; "always": as long as '
-            "its file.",
-            "enum": list(WITH),
-            "default": WITH[0],
-        },
-        "restart": {
-            "description": 'Whether it is started anew: "always", or "on-failure": not after an '
-            "end with exit status 0.",
-            "enum": list(RESTART),
-            "default": RESTART[0],
-        },
-        "stop_signal": {
-            "description": "What it is stopped with.",
-            "enum": list(readers.SIGNALS),
-            "default": "TERM",
-        },
-        "stop_timeout": {
-            "description": "From that to SIGKILL (seconds); left out: the site's.",
-            **_SECONDS,
-        },
-    },
-}
-
-
-def _whole(at_least: int) -> Schema:
-    return {"type": "integer", "minimum": at_least}
-
-
-def _or_none(schema: Schema) -> Schema:
-    return {"anyOf": [schema, {"const": NONE}]}
 
 
 def _several(pattern: str) -> Schema:
@@ -215,15 +90,15 @@ class Site:
     mounted: str = ""
     strip: bool = True
 
-    command: str | tuple[str, ...] | None = _part(
+    command: str | tuple[str, ...] | None = part(
         "CMD_TPL",
         values.command,
         _MAIN,
         "template",
         "The command of the site's server: a string or a list, with the words of CMD_TPL.",
-        {"anyOf": [_STRING, {"type": "array", "items": {"type": "string"}, "minItems": 1}]},
+        {"anyOf": [STRING, {"type": "array", "items": {"type": "string"}, "minItems": 1}]},
     )
-    env: Mapping[str, str] = _part(
+    env: Mapping[str, str] = part(
         "ENV",
         values.environment,
         _MAIN,
@@ -235,25 +110,25 @@ class Site:
             "additionalProperties": {"type": "string"},
         },
     )
-    env_file: str | None = _own(
+    env_file: str | None = own(
         readers.path(".env"),
         None,
         _MAIN,
         "path",
         "A file of NAME=VALUE lines, more of its environment; read at each start, as the site's "
         "user. A relative path is taken from `folder`.",
-        _STRING,
+        STRING,
     )
-    virtualenv: str | None = _own(
+    virtualenv: str | None = own(
         readers.path("venv"),
         None,
         _MAIN,
         "path",
         "A virtual environment of Python: its bin comes first in PATH, and VIRTUAL_ENV names it. "
         "A relative path is taken from `folder`.",
-        _STRING,
+        STRING,
     )
-    folder: str | None = _part(
+    folder: str | None = part(
         "PROJECT_PATH",
         readers.folder,
         _MAIN,
@@ -261,7 +136,7 @@ class Site:
         "The folder that its server runs in, an absolute path; %HOST is the site's name.",
         {"type": "string", "pattern": "^/"},
     )
-    extends: str | None = _own(
+    extends: str | None = own(
         readers.base,
         None,
         _MAIN,
@@ -270,7 +145,7 @@ class Site:
         "are put together key by key. Bases may extend others, five at most.",
         {"type": "string", "pattern": "^[A-Za-z0-9_-][A-Za-z0-9_.-]*$"},
     )
-    reload_on: tuple[str, ...] = _own(
+    reload_on: tuple[str, ...] = own(
         readers.files,
         [],
         _MAIN,
@@ -279,7 +154,7 @@ class Site:
         'tmp/restart.txt: "*.py" is all such names in all folders below, "conf/*.ini" such paths.',
         {"type": "array", "items": {"type": "string", "pattern": "^[^/]"}},
     )
-    mount: tuple[Mounting, ...] = _own(
+    mount: tuple[Mounting, ...] = own(
         readers.tables,
         [],
         _MAIN,
@@ -288,7 +163,7 @@ class Site:
         "says nothing else, it is as its site.",
         {"type": "array", "maxItems": MOST_MOUNTS},
     )
-    aliases: tuple[str, ...] = _own(
+    aliases: tuple[str, ...] = own(
         readers.host_names,
         [],
         _HOSTS,
@@ -296,7 +171,7 @@ class Site:
         "Other hosts that are served as this site.",
         _several(_HOST),
     )
-    redirects: tuple[str, ...] = _own(
+    redirects: tuple[str, ...] = own(
         readers.host_names,
         [],
         _HOSTS,
@@ -304,7 +179,7 @@ class Site:
         "Hosts that are redirected to the site's name (308), which wakes nothing.",
         _several(_HOST),
     )
-    hosts: tuple[str, ...] = _own(
+    hosts: tuple[str, ...] = own(
         readers.patterns,
         [],
         _HOSTS,
@@ -314,7 +189,7 @@ class Site:
         "in another file comes first, then the longest pattern.",
         _several(rf"!?(\*\.)?{_HOST}"),
     )
-    default: bool = _own(
+    default: bool = own(
         readers.boolean,
         False,
         _HOSTS,
@@ -322,7 +197,7 @@ class Site:
         "This site answers for all hosts that are no site's; one file at most may say so.",
         {"type": "boolean"},
     )
-    maintenance: bool | int | str = _own(
+    maintenance: bool | int | str = own(
         readers.maintenance,
         False,
         _HOSTS,
@@ -330,9 +205,9 @@ class Site:
         "The site is down for maintenance: requests are answered 503, nothing is woken, what runs "
         "is stopped. A text is shown on the page; a number is sent in Retry-After in the place of "
         "300.",
-        {"anyOf": [{"type": "boolean"}, _STRING, {**_whole(1), "maximum": 31 * 86400}]},
+        {"anyOf": [{"type": "boolean"}, STRING, {**whole(1), "maximum": 31 * 86400}]},
     )
-    user: str | int | None = _part(
+    user: str | int | None = part(
         "RUN_AS",
         values.user,
         _USERS,
@@ -340,7 +215,7 @@ class Site:
         'Who runs its server: "owner" (of `folder`), a name, a uid, or "root" written out.',
         {"anyOf": [_NAME, _ID]},
     )
-    group: str | int | None = _own(
+    group: str | int | None = own(
         readers.group,
         None,
         _USERS,
@@ -348,7 +223,7 @@ class Site:
         "The group it runs with, a name or a gid; where it is left out, those of its user.",
         {"anyOf": [_NAME, _ID]},
     )
-    keep: str = _own(
+    keep: str = own(
         readers.keep,
         "demand",
         _POOL,
@@ -359,7 +234,7 @@ class Site:
         {"enum": list(readers.KEEP)},
         capped=True,
     )
-    restart: str = _own(
+    restart: str = own(
         values.choice(*RESTART),
         "always",
         _POOL,
@@ -368,7 +243,7 @@ class Site:
         "not one that has ended by itself with exit status 0.",
         {"enum": list(RESTART)},
     )
-    process: tuple[Process, ...] = _own(
+    process: tuple[Process, ...] = own(
         processes,
         [],
         "Workers",
@@ -376,9 +251,9 @@ class Site:
         "Processes beside its server that have no socket, such as Celery's; each has a `name`, a "
         f"`command`, and if need be `env`, `with`, `restart`, `stop_signal` and `stop_timeout`. "
         f"{MOST} at most.",
-        {"type": "array", "maxItems": MOST, "items": _PROCESS},
+        {"type": "array", "maxItems": MOST, "items": PROCESS},
     )
-    processes: int = _own(
+    processes: int = own(
         readers.members,
         1,
         _POOL,
@@ -388,7 +263,7 @@ class Site:
         {"type": "integer", "minimum": 1, "maximum": MOST_MEMBERS},
         capped=True,
     )
-    ready: str = _own(
+    ready: str = own(
         readers.ready,
         health.ACCEPT,
         _POOL,
@@ -403,7 +278,7 @@ class Site:
             ]
         },
     )
-    pre_stop: str | None = _own(
+    pre_stop: str | None = own(
         readers.asked_path("/may-stop"),
         None,
         _POOL,
@@ -413,7 +288,7 @@ class Site:
         "(docs/waking.md).",
         {"type": "string", "pattern": r'^/[!-"$-~]*$', "maxLength": health.LONGEST},
     )
-    sticky: str | None = _own(
+    sticky: str | None = own(
         readers.sticky,
         False,
         _POOL,
@@ -422,7 +297,7 @@ class Site:
         f"is there. true calls it {STICKY_NAME}.",
         {"anyOf": [{"type": "boolean"}, {"type": "string", "pattern": f"^{readers.COOKIE}$"}]},
     )
-    stop_signal: str = _own(
+    stop_signal: str = own(
         readers.stop_signal,
         "TERM",
         _POOL,
@@ -431,7 +306,7 @@ class Site:
         f"{readers.SIGNALS[-1]}.",
         {"enum": list(readers.SIGNALS)},
     )
-    stop_command: str | tuple[str, ...] | None = _own(
+    stop_command: str | tuple[str, ...] | None = own(
         readers.stop_command,
         None,
         _POOL,
@@ -439,9 +314,9 @@ class Site:
         "What its server is stopped by, once it was ready, in the place of `stop_signal`: a string "
         "or a list, with the words of its command but for %FD, and $MAINPID. If that fails "
         "`stop_signal` is sent.",
-        {"anyOf": [_STRING, {"type": "array", "items": {"type": "string"}, "minItems": 1}]},
+        {"anyOf": [STRING, {"type": "array", "items": {"type": "string"}, "minItems": 1}]},
     )
-    handed_socket: str | None = _part(
+    handed_socket: str | None = part(
         "HANDED_SOCKET",
         SETTINGS["HANDED_SOCKET"].read,
         _POOL,
@@ -449,35 +324,35 @@ class Site:
         SETTINGS["HANDED_SOCKET"].about,
         {"enum": ["unix", "tcp"]},
     )
-    min_alive: float | None = _limit("MIN_ALIVE", {"type": "number", "minimum": 0})
-    idle_timeout: float | None = _limit("IDLE_TIMEOUT", _SECONDS)
-    stream_idle: float | None = _limit("STREAM_IDLE", _SECONDS)
-    start_timeout: float | None = _limit("START_TIMEOUT", _SECONDS)
-    stop_timeout: float | None = _limit(
+    min_alive: float | None = limit("MIN_ALIVE", {"type": "number", "minimum": 0})
+    idle_timeout: float | None = limit("IDLE_TIMEOUT", SECONDS)
+    stream_idle: float | None = limit("STREAM_IDLE", SECONDS)
+    start_timeout: float | None = limit("START_TIMEOUT", SECONDS)
+    stop_timeout: float | None = limit(
         "STOP_TIMEOUT",
-        _SECONDS,
+        SECONDS,
         about="From `stop_signal` to SIGKILL for a server that is stopped.",
     )
-    max_requests: int | None = _own(
+    max_requests: int | None = own(
         readers.requests,
         None,
         _POOL,
         "requests",
         "After about how many requests a server is replaced by a new one, up to a tenth before; "
         '"none" is never.',
-        _or_none(_whole(1)),
+        or_none(whole(1)),
     )
-    max_age: float | None = _own(
+    max_age: float | None = own(
         readers.measured(readers.age, "seconds"),
         None,
         _POOL,
         "seconds",
         "After about what time since its readiness a server is replaced by a new one, up to a "
         'tenth before; at least 1, "none" is never.',
-        _or_none({"type": "number", "minimum": 1}),
+        or_none({"type": "number", "minimum": 1}),
     )
-    busy_max: float | None = _limit("BUSY_MAX", {"type": "number", "minimum": 0})
-    wake: tuple[Rule, ...] | None = _part(
+    busy_max: float | None = limit("BUSY_MAX", {"type": "number", "minimum": 0})
+    wake: tuple[Rule, ...] | None = part(
         "WAKE",
         waking.rules,
         SETTINGS["WAKE"].group,
@@ -485,7 +360,7 @@ class Site:
         SETTINGS["WAKE"].about.replace("dict", "table") + " It takes the place of WAKE as a whole.",
         waking.SCHEMA,
     )
-    waiting_page: bool | str = _own(
+    waiting_page: bool | str = own(
         readers.waiting_page,
         False,
         SETTINGS["WAKE"].group,
@@ -495,23 +370,23 @@ class Site:
         "site's user, 64 KiB at most (docs/waking.md).",
         {"anyOf": [{"type": "boolean"}, {"type": "string", "minLength": 1}]},
     )
-    queue_limit: int | None = _limit("QUEUE_LIMIT", _whole(1))
-    queue_timeout: float | None = _limit("QUEUE_TIMEOUT", _SECONDS)
-    upstream_max: int | None = _limit("UPSTREAM_MAX", _whole(1))
-    body_timeout: float | None = _limit("BODY_TIMEOUT", _SECONDS)
-    response_timeout: float | None = _limit("RESPONSE_TIMEOUT", _SECONDS)
-    websocket_timeout: float | None = _own(
+    queue_limit: int | None = limit("QUEUE_LIMIT", whole(1))
+    queue_timeout: float | None = limit("QUEUE_TIMEOUT", SECONDS)
+    upstream_max: int | None = limit("UPSTREAM_MAX", whole(1))
+    body_timeout: float | None = limit("BODY_TIMEOUT", SECONDS)
+    response_timeout: float | None = limit("RESPONSE_TIMEOUT", SECONDS)
+    websocket_timeout: float | None = own(
         readers.measured(readers.or_none(values.optional(values.seconds)), "seconds"),
         None,
         SETTINGS["RESPONSE_TIMEOUT"].group,
         "seconds",
         "After how long without a byte in either direction a WebSocket, or another connection that "
         'was upgraded, is closed, whether its server\'s room is needed or not; "none" is never.',
-        _or_none(_SECONDS),
+        or_none(SECONDS),
     )
-    upstream_keepalive: float | None = _limit("UPSTREAM_KEEPALIVE", _SECONDS)
-    max_body_size: int | None = _limit("MAX_BODY_SIZE", _whole(1))
-    rlimits: Mapping[str, Limit] = _part(
+    upstream_keepalive: float | None = limit("UPSTREAM_KEEPALIVE", SECONDS)
+    max_body_size: int | None = limit("MAX_BODY_SIZE", whole(1))
+    rlimits: Mapping[str, Limit] = part(
         "RLIMITS",
         limits.rlimits,
         SETTINGS["RLIMITS"].group,
@@ -534,11 +409,11 @@ class Site:
         },
         capped=True,
     )
-    memory_max: int | None = _limit("MEMORY_MAX", _whole(1024 * 1024))
-    cpu_max: float | None = _limit(
+    memory_max: int | None = limit("MEMORY_MAX", whole(1024 * 1024))
+    cpu_max: float | None = limit(
         "CPU_MAX", {"type": "number", "minimum": 0.01, "maximum": 1_000_000}
     )
-    pids_max: int | None = _limit("PIDS_MAX", _whole(1))
+    pids_max: int | None = limit("PIDS_MAX", whole(1))
 
     @property
     def key(self) -> str:
