@@ -6,13 +6,18 @@ import errno
 import os
 import shlex
 import shutil
+import socket
+from contextlib import suppress
+from typing import Final, Self
 
 from luisito.checks.report import Mend, Problem
 from luisito.core.paths import walk
 from luisito.core.permissions import EXECUTE, READ, WRITE, Status, User, allows, mend
 from luisito.errors import LuisitoError
+from luisito.spawner.privileges import forbid_tracing
 from luisito.spawner.users import Identity, become
 
+_LONGEST: Final = 2 * 4096  # bytes of a question; a path is shorter (PATH_MAX)
 _ACL = "system.posix_acl_access"
 _VERBS = {READ: "read", WRITE: "write", EXECUTE: "execute"}
 
@@ -33,6 +38,20 @@ class Eyes:
         self.user = User(
             identity.name, identity.uid, identity.gid, frozenset([identity.gid, *identity.groups])
         )
+        self._helper: tuple[int, socket.socket] | None = None
+
+    def __enter__(self) -> Self:
+        """Has one process of that user answer all questions until the end, where one is needed."""
+        if self.tried and not self._ours:
+            self._helper = _help(self.identity)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._helper is not None:
+            pid, asked = self._helper
+            self._helper = None
+            asked.close()
+            os.waitpid(pid, 0)
 
     def __str__(self) -> str:
         return f"user {self.identity.name} (uid {self.identity.uid})"
@@ -46,6 +65,13 @@ class Eyes:
         """
         if self._ours:
             return os.access(path, want, effective_ids=True)
+        if self._helper is not None:
+            asked = self._helper[1]
+            with suppress(OSError):
+                asked.send(b"%d " % want + os.fsencode(path))
+                if answer := asked.recv(1):
+                    return answer == b"1"
+            raise _cannot_become(self.identity)
         if self.tried:
             return _in_child(self.identity, path, want)
         found = status(path)
@@ -63,10 +89,32 @@ def _in_child(identity: Identity, path: str, want: int) -> bool:
             os._exit(code)
     _, code = os.waitpid(pid, 0)
     if os.waitstatus_to_exitcode(code) > 1:
-        raise LuisitoError(
-            f"cannot become {identity.name} to try what they may do; run this as an ordinary user"
-        )
+        raise _cannot_become(identity)
     return os.waitstatus_to_exitcode(code) == 0
+
+
+def _help(identity: Identity) -> tuple[int, socket.socket]:
+    """Start a process that is a user, and tells of each path in a datagram what they may do."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with theirs:
+        pid = os.fork()
+        if pid == 0:
+            try:
+                ours.close()
+                become(identity)
+                forbid_tracing()
+                while question := theirs.recv(_LONGEST):
+                    want, _, path = question.partition(b" ")
+                    theirs.send(b"1" if os.access(path, int(want)) else b"0")
+            finally:
+                os._exit(0)
+    return pid, ours
+
+
+def _cannot_become(identity: Identity) -> LuisitoError:
+    return LuisitoError(
+        f"cannot become {identity.name} to try what they may do; run this as an ordinary user"
+    )
 
 
 def status(path: str) -> Status | None:

@@ -34,12 +34,13 @@ class Plan(NamedTuple):
 
     Attributes:
         folder: that the server runs in.
-        is_site: its PROJECT_PATH is there, where that is set.
+        is_site: its PROJECT_PATH, or its file's folder, is there, where that is set.
         why: the user is this one.
         user: who the server runs as; None where it is refused.
         rendered: its command and environment; None where it is refused.
         way_in: where it is reached.
         problem: why it is refused.
+        own_folder: that folder is the site's own, and not where Luisito is started.
     """
 
     folder: str
@@ -49,6 +50,7 @@ class Plan(NamedTuple):
     rendered: Rendered | None
     way_in: str
     problem: Problem | None
+    own_folder: bool = False
 
 
 def configured(settings: Settings, who: Whom) -> Config:
@@ -82,11 +84,16 @@ def plan(settings: Settings, config: Config, host: str, who: Whom, file: str = "
     Raises:
         TemplateError: the host cannot stand in the command.
     """
+    planned = _plan(settings, config, host, who, file)
+    return planned._replace(own_folder=config.folder(host) is not None)
+
+
+def _plan(settings: Settings, config: Config, host: str, who: Whom, file: str) -> Plan:
     path, status = config.folder(host), None
     folder, why = path or config.cwd, _why(settings, who, file)
     if path is not None:
-        problem = _missing(path, host, who) or reach(path, Eyes(who.starter), EXECUTE)
-        if problem is None:
+        problem = _missing(path, host, who, config, file) or reach(path, Eyes(who.starter), EXECUTE)
+        if problem is None and not config.own_folder:  # else only the user opens it
             try:
                 descriptor = open_folder(path, config.fixed)
             except StartRefusedError as refused:
@@ -151,19 +158,28 @@ def _split(refusal: str) -> tuple[str, Mend]:
     return what, Mend("do", mend)
 
 
-def _missing(path: str, host: str, who: Whom) -> Problem | None:
+def _missing(path: str, host: str, who: Whom, config: Config, file: str) -> Problem | None:
     """That a site's folder is not there, as far as we can see."""
     try:
         os.stat(path)
     except FileNotFoundError:
-        mend = make(path, Eyes(who.starter))
-        if who.root:  # whose folder would be refused
-            name = _name(host)
-            mend = f"{_useradd(name, path)}install -d -o {name} -g {name} {shlex.quote(path)}"
-        return Problem(path, "is not there, so that its host is no site", Mend("run", mend))
+        so = "its server cannot start" if file else "its host is no site"
+        return Problem(
+            path, f"is not there, so that {so}", Mend("run", _made(path, host, who, config))
+        )
     except OSError:
         pass
     return None
+
+
+def _made(path: str, host: str, who: Whom, config: Config) -> str:
+    """The command that makes a site's folder."""
+    if not who.root:
+        return make(path, Eyes(who.starter))
+    if config.run_as not in (None, "owner"):
+        return f"install -d -o {shlex.quote(str(config.run_as))} {shlex.quote(path)}"
+    name = _name(host)  # root's would be refused
+    return f"{_useradd(name, path)}install -d -o {name} -g {name} {shlex.quote(path)}"
 
 
 def _mend(

@@ -18,11 +18,11 @@ from luisito.checks.report import Mend, Problem
 from luisito.checks.whom import present
 from luisito.core.permissions import EXECUTE, READ
 from luisito.core.program import HEAD, Shim, shebang, shim, started_by_env
+from luisito.settings.sites.toml import assignment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from luisito.settings import Settings
     from luisito.spawner.render import Rendered
 
 _INTERPRETERS: Final = 5  # an interpreter may be a script, so often (execve(2))
@@ -44,21 +44,21 @@ class Program(NamedTuple):
     problems: list[Problem]
 
 
-def program(settings: Settings, rendered: Rendered, folder: str, eyes: Eyes) -> Program:
+def program(
+    command: str | Sequence[str], rendered: Rendered, folder: str, eyes: Eyes, said_by: str
+) -> Program:
     """Follow a command to the program that is run in the end.
 
     Args:
-        settings: have the command as it was written.
+        command: as it was written.
         rendered: the command and its environment.
         folder: that it is run in.
         eyes: of the server's user.
+        said_by: the setting, or the key of a site file, that is the command.
     """
-    if settings.cmd_tpl is None:
-        return Program([], [])  # site files say it
-    command = settings.cmd_tpl
     words = shlex.split(command) if isinstance(command, str) else list(command)
-    search = _Search(rendered, folder, eyes)
-    search.follow(rendered.argv, words, "CMD_TPL", _INTERPRETERS)
+    search = _Search(rendered, folder, eyes, said_by)
+    search.follow(rendered.argv, words, said_by, _INTERPRETERS)
     return Program(search.paths, search.problems)
 
 
@@ -70,8 +70,9 @@ class _Search:
         problems: found so far.
     """
 
-    def __init__(self, rendered: Rendered, folder: str, eyes: Eyes) -> None:
+    def __init__(self, rendered: Rendered, folder: str, eyes: Eyes, said_by: str) -> None:
         self._rendered, self._folder, self._eyes = rendered, folder, eyes
+        self._said_by = said_by
         self._before: list[str] = []  # words of the template that start the rest by env(1)
         self.paths: list[str] = []
         self.problems: list[Problem] = []
@@ -114,7 +115,7 @@ class _Search:
         if started is not None and started in arguments:
             at = arguments.index(started) + 1
             self._before += words[:at]
-            self.follow([started, *arguments[at:]], words[at:], "CMD_TPL", _INTERPRETERS)
+            self.follow([started, *arguments[at:]], words[at:], self._said_by, _INTERPRETERS)
 
     def _script(
         self, path: str, head: bytes, argv: Sequence[str], words: Sequence[str], left: int
@@ -164,7 +165,7 @@ class _Search:
 
     def _missing(self, name: str, path: str, words: Sequence[str], named: str) -> Problem:
         where = "" if "/" in name else f" (PATH={path})"
-        if named == "CMD_TPL":
+        if named == self._said_by:
             what = f"no such program: {name!r}{where}"
             for venv in _VENVS:
                 if "/" not in name and os.path.isfile(f"{self._folder}/{venv}/{name}"):
@@ -176,7 +177,10 @@ class _Search:
         return Problem(named, what, Mend("do", "install that, or mend the line"))
 
     def _written(self, words: Sequence[str]) -> Mend:
-        return Mend("write", f"CMD_TPL = {[*self._before, *words]!r}")
+        command = [*self._before, *words]
+        if self._said_by.isupper():
+            return Mend("write", f"{self._said_by} = {command!r}")
+        return Mend("do", assignment((self._said_by,), command))
 
     # -- version managers
 
@@ -185,7 +189,9 @@ class _Search:
         what = f"is a shim: {manager} looks for the program at each start, which takes some 100 ms"
         real = self._which(found)
         if real is None:
-            mend = Mend("do", f"write what `{manager} which {found.program}` says into CMD_TPL")
+            mend = Mend(
+                "do", f"write what `{manager} which {found.program}` says into {self._said_by}"
+            )
             self.problems.append(Problem(path, what, mend))
             return
         self.problems.append(

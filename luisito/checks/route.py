@@ -110,7 +110,7 @@ def route(url: str, path: str, text: bytes | None = None) -> Report:
     planned = plan(settings, config, site, who, to.path)
     facts["folder"] = planned.folder
     if planned.problem is not None:
-        status = _START_FAILED if planned.is_site else NO_SITE
+        status = _START_FAILED if planned.is_site or to.path else NO_SITE
         return _refused(report, status, planned.problem)
     if planned.user is not None and planned.rendered is not None:
         facts["user"] = f"{described(planned.user)}: {planned.why}"

@@ -11,6 +11,7 @@ from luisito.checks.plan import configured, plan
 from luisito.checks.program import program
 from luisito.checks.report import Mend, Problem, Report
 from luisito.checks.site_files import judged, site_files
+from luisito.checks.site_runs import Tried
 from luisito.checks.sites import Sample, homeless, sample
 from luisito.checks.whom import Whom, described, whom
 from luisito.core.host import normalize
@@ -56,7 +57,11 @@ def check(path: str, host: str | None, user: str | None) -> Report:
     chosen = _chosen(settings, sites, host)
     config = configured(settings, who)
     report = Report()
+    tried = Tried(settings, config, sites, who)
     planned = _check_site(report, path, settings, sites, chosen, config, who, exposed)
+    if tried.summary:
+        report.facts["tried"] = tried.summary
+    report.add(*tried.problems)
     kernel = machine.kernel()
     report.add(*machine.ports(settings, config, kernel))
     report.add(machine.open_files(settings, config, kernel))
@@ -64,8 +69,8 @@ def check(path: str, host: str | None, user: str | None) -> Report:
     report.add(*limits.rlimits(settings, who, kernel))
     runtime_dir = settings.runtime_dir or default_place(who.starter.uid, os.environ)
     kept, lacking = limits.cgroups(config, runtime_dir)
-    if kept:
-        report.facts["limits"] = kept
+    if kept or tried.limits:
+        report.facts["limits"] = kept or tried.limits
     report.add(*lacking)
     _check_files(report, settings, who, planned.user)
     return report
@@ -95,20 +100,21 @@ def _check_site(
     to = sites.directory.explain(chosen.host).destination
     site = to.site if to.path else chosen.host
     planned = plan(settings, sites.config_of(site, config), site, who, to.path)
-    _tell(report, path, chosen, who, settings, planned)
+    _tell(report, path, chosen, who, settings, planned, to.path)
     if settings.sites_dir is not None:
         report.facts["site_files"] = sites.described(settings.sites_dir)
     report.add(exposed, sites.folder, *sites.broken.values(), sites.crowded)
     report.add(*words.misspelt(settings))
     if not to.path and not (settings.cmd_tpl is None and report.problems):
         report.add(judged(sites, settings, chosen.host).problem)
-    report.add(_nowhere(settings, chosen, planned) or planned.problem)
+    if not to.path:
+        report.add(_nowhere(settings, chosen, planned) or planned.problem)
     if planned.user is not None and planned.rendered is not None:
         eyes = Eyes(planned.user)
-        if settings.project_path is not None:
+        if not to.path and settings.project_path is not None:
             report.add(reach(planned.folder, eyes, READ | EXECUTE))
-        if not to.path:
-            found = program(settings, planned.rendered, planned.folder, eyes)
+        if not to.path and settings.cmd_tpl is not None:
+            found = program(settings.cmd_tpl, planned.rendered, planned.folder, eyes, "CMD_TPL")
             report.facts["program"] = found.paths
             report.add(*found.problems)
         report.add(_one_user(who, planned.user))
@@ -116,14 +122,20 @@ def _check_site(
 
 
 def _tell(
-    report: Report, path: str, chosen: Sample, who: Whom, settings: Settings, planned: Plan
+    report: Report,
+    path: str,
+    chosen: Sample,
+    who: Whom,
+    settings: Settings,
+    planned: Plan,
+    file: str,
 ) -> None:
     facts = report.facts
     facts["settings"] = path
     facts["started_by"] = described(who.starter)
     facts["network_user"] = described(who.network)
     facts["host"] = f"{chosen.host} ({chosen.why})"
-    here = " (the one Luisito is started in)" if settings.project_path is None else ""
+    here = "" if planned.own_folder else " (the one Luisito is started in)"
     facts["folder"] = planned.folder + here
     facts["listen"] = " ".join(settings.listen)
     facts["access"] = "tried as each user"
@@ -131,7 +143,7 @@ def _tell(
     if planned.user is not None and planned.rendered is not None:
         eyes.append(Eyes(planned.user))
         facts["user"] = f"{described(planned.user)}: {planned.why}"
-        facts["way_in"] = words.way_in(settings, planned.way_in)
+        facts["way_in"] = planned.way_in if file else words.way_in(settings, planned.way_in)
         facts["command"] = planned.rendered.argv
         facts["environment"] = planned.rendered.environ
     if not all(each.tried for each in eyes):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from luisito.checks.report import Mend, Problem
@@ -42,6 +43,7 @@ class SiteFiles(NamedTuple):
         broken: what is wrong with files, by their names without `.toml`.
         folder: what is wrong with the folder.
         crowded: not all can be kept as their files say.
+        workers: the run records of workers, by the keys of their sites and by their names.
     """
 
     directory: Directory
@@ -49,6 +51,7 @@ class SiteFiles(NamedTuple):
     broken: Mapping[str, Problem]
     folder: Problem | None = None
     crowded: Problem | None = None
+    workers: Mapping[str, Mapping[str, dict[str, Any]]] = MappingProxyType({})
 
     def config_of(self, site: str, config: Config) -> Config:
         """What a site is started by: its file, else the template."""
@@ -78,14 +81,14 @@ def site_files(settings: Settings, who: Whom) -> SiteFiles:
         return SiteFiles(directory, {}, {})
     trust = Trust(who.starter.uid, known(settings.tenants))
     try:
-        seen, runs, _ = look(settings.sites_dir, {}, settings, trust)
+        seen, runs, workers = look(settings.sites_dir, {}, settings, trust)
     except SettingsError as error:
         where, _, what = str(error).partition(" = ")
         return SiteFiles(directory, {}, {}, _problem(where, what))
     directory.change([of.public for of in seen.values() if of.public is not None])
     directory.withhold(name for name, of in seen.items() if of.public is None)
     broken = {name: _of_file(of.error) for name, of in seen.items() if of.error}
-    return SiteFiles(directory, runs, broken, crowded=_crowded(seen, settings))
+    return SiteFiles(directory, runs, broken, crowded=_crowded(seen, settings), workers=workers)
 
 
 def _crowded(seen: Mapping[str, Seen], settings: Settings) -> Problem | None:

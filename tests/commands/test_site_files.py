@@ -108,3 +108,87 @@ def test_the_way_of_a_request(sites):
     assert found["problems"][0]["where"] == f"{machine.folder}/sites/b.example.toml:1"
     assert route(machine, "x.test")["allowed"] == "by '*.test' of ALLOWED_HOSTS"
     assert route(machine, "x.other")["summary"] == "refused with 404"
+
+
+def of_files(machine, found):
+    """What is wrong with site files: `NAME:LINE: what; mend` of each."""
+    beginning = f"{machine.folder}/sites/"
+    return [
+        f"{problem['where'].removeprefix(beginning)}: {problem['what']}"
+        for problem in found["problems"]
+        if problem["where"].startswith(beginning)
+    ]
+
+
+def test_what_files_say_is_tried(sites):
+    machine = sites({})
+    owner = None if machine.user is None else machine.user.pw_name
+    home = machine.make("srv", owner=owner)
+    machine.make("srv/bad.env", "this is no line\n", mode=0o644, owner=owner)
+    good = f'folder = "{home}"\n{COMMAND}'
+    files = {
+        "a": f'folder = "{home}"\ncommand = ["none-such", "%PORT"]\n',
+        "b": f'{good}virtualenv = "none"\n',
+        "c": f'{good}env_file = ".env"\n',
+        "d": f'{COMMAND}folder = "{home}/none"\n',
+        "e": f'{good}stop_command = ["{home}/stop"]\n',
+        "f": f'{good}waiting_page = "page.html"\n',
+        "g": f'{good}env_file = "bad.env"\n',
+        "h": f'{good}[[process]]\nname = "one"\ncommand = "none-such-worker"\n',
+        "i": f'{good}[[mount]]\npath = "/api"\ncommand = "none-such-mount %PORT"\n',
+        "j": 'extends = "shared"\n',
+        "shared.base": f'\nfolder = "{home}"\ncommand = "none-such-base %PORT"\n',
+        "k": good,
+    }
+    for name, text in files.items():
+        machine.make(f"sites/{name}.toml", text, mode=0o644)
+    found = machine.check()
+    said = of_files(machine, found)
+    assert found["tried"] == "11 files"
+    expected = [
+        'a.toml:2: command = ["none-such", "%PORT"]: no such program: ',
+        'b.toml:3: virtualenv = "none": has no folder bin that its user may enter',
+        'c.toml:3: env_file = ".env": No such file or directory',
+        f'd.toml:2: folder = "{home}/none": {home}/none: is not there',
+        f'e.toml:3: stop_command = ["{home}/stop"]: no such program: ',
+        'f.toml:3: waiting_page = "page.html": No such file or directory',
+        f'g.toml:3: env_file = "bad.env": {home}/bad.env:1: ',
+        'h.toml:5: process[0].command = "none-such-worker": no such program: ',
+        'i.toml:5: mount[0].command = "none-such-mount %PORT": no such program: ',
+        'shared.base.toml:3: command = "none-such-base %PORT": no such program: ',
+    ]
+    assert len(said) == len(expected), said
+    for line, beginning in zip(said, expected, strict=True):
+        assert line.startswith(beginning)
+
+
+@pytest.mark.root
+def test_a_virtualenv_that_the_user_cannot_enter(sites):
+    machine = sites({})
+    home = machine.make("srv", owner="games")
+    machine.make("hidden", mode=0o700)
+    machine.make("hidden/bin")
+    text = f'{COMMAND}folder = "{home}"\nvirtualenv = "{machine.folder}/hidden"\n'
+    machine.make("sites/a.toml", text, mode=0o644)
+    (problem,) = (one for one in machine.check()["problems"] if "a.toml" in one["where"])
+    assert problem["where"] == f"{machine.folder}/sites/a.toml:3"
+    hidden = f"{machine.folder}/hidden"
+    assert problem["what"].startswith(f'virtualenv = "{hidden}": {hidden}: user games (uid ')
+    assert problem["what"].endswith(" may not enter it")
+    machine.mend(problem)
+    assert not of_files(machine, machine.check())
+
+
+def test_the_folder_and_the_way_of_a_host_with_a_file(sites):
+    machine = sites({}, CMD_TPL=["none-such", "%SOCKET"])
+    owner = None if machine.user is None else machine.user.pw_name
+    home = machine.make("srv", owner=owner)
+    text = f'{COMMAND}folder = "{home}"\n'
+    machine.make("sites/a.example.toml", text, mode=0o644)
+    found = machine.check("--host", "a.example")
+    assert found["folder"] == str(home)
+    assert found["way_in"] == "%PORT: a port of 20000 to 29999 on the loopback interface"
+    home.rmdir()
+    found = route(machine, "a.example")
+    assert found["summary"] == "refused with 502"
+    assert found["problems"][0]["what"] == "is not there, so that its server cannot start"
