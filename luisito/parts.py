@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from luisito.net.switchboard import Switchboard
     from luisito.process.client import Spawner
     from luisito.process.told import LogFile
+    from luisito.proxy.doors import Doors
     from luisito.settings import Settings
     from luisito.tenure import Tenure
 
@@ -60,6 +61,7 @@ class Parts:
         servers: whom all servers run as, where that is one user.
         kept: sockets that are there for us; what is used is taken out.
         runs: see handover.Failed.
+        doors: the endpoints of sites.
 
     Attributes:
         pool: the servers.
@@ -88,9 +90,11 @@ class Parts:
         servers: int | None,
         kept: dict[str, int],
         runs: str,
+        doors: Doors,
     ) -> None:
         self._reactor, self._board, self._settings = reactor, board, settings
         self._spawner: Spawner
+        self._doors = doors
         self._diag = diag = Diag()
         self.site_logs = self._site_logs()
         listen_dir = make_listen(hello.runtime_dir, *user, succeeds=tenure.succeeds)
@@ -118,6 +122,7 @@ class Parts:
             succession=tenure,
             site_files=self.site_files,
             kept_sites=self.kept_sites,
+            doors=doors,
             kept=kept.pop(CONTROL, None),
         )
         tenure.keep(CONTROL, self.control.fileno())
@@ -203,6 +208,12 @@ class Parts:
 
     def _sites_changed(self) -> None:
         self.kept_sites.settle({} if self.site_files is None else self.site_files.by_key)
+        self._doors.settle(self.records)
+
+    @property
+    def records(self) -> list[Mapping[str, Any]]:
+        """The public records of all sites that have a file."""
+        return [] if self.site_files is None else list(self.site_files.records.values())
 
     def read_sites(self) -> Deferred[None]:
         """Reads the site files, and again when they have changed from now on.

@@ -20,6 +20,7 @@ from luisito.parts import Parts
 from luisito.process.configuration import configuration, digest
 from luisito.process.folders import make_logs, make_state
 from luisito.process.who import drop, network_user, servers_user
+from luisito.proxy.doors import Doors
 from luisito.spawner import patience
 from luisito.tenure import Tenure, argv_again
 
@@ -100,6 +101,7 @@ class LuisitoService(Service):
         self._network_user: tuple[int, int]
         self._parts: Parts
         self._leaving: Leaving
+        self._doors: Doors
         self.gateway: Gateway
         self.pool: Pool
         self.failed = False
@@ -167,6 +169,7 @@ class LuisitoService(Service):
         for listener in self._listeners:
             listener.startListening()
             self._log.info("Listening on {name}", name=listener.name)
+        self._doors.start(self._parts.records)
         self._parts.control.open()
         self._parts.notifier.ready(self._tenure.main_pid)
 
@@ -191,6 +194,9 @@ class LuisitoService(Service):
             listener = listen(description, board, board, self, kept.pop(description, None))
             self._listeners.append(listener)
             self._bound[description] = listener.socket.fileno()
+        self._doors = Doors(board, lambda: self.gateway)
+        self._doors.open(settings, kept)
+        self._bound |= self._doors.bound
         uid, gid = network_user(*self._user, euid=os.geteuid(), egid=os.getegid())
         self._network_user = uid, gid
         servers = servers_user(settings.run_as, settings.project_path, euid=os.geteuid())
@@ -212,6 +218,7 @@ class LuisitoService(Service):
             servers=servers,
             kept=kept,
             runs=digest(order),
+            doors=self._doors,
         )
         for descriptor in kept.values():
             os.close(descriptor)
@@ -235,7 +242,7 @@ class LuisitoService(Service):
             allow_root=self._allow_root,
             umask=self._umask,
             network_user=self._network_user,
-            sockets=[each.path for each in self._listeners if each.path is not None],
+            sockets=[each.path for each in self._all_listeners if each.path is not None],
             pidfile=self._pidfile,
             log=None if self._log_file is None else self._log_file.name,
             text=self._text,
@@ -253,6 +260,10 @@ class LuisitoService(Service):
         )
         if lacking:
             self._log.warn("Network process: not in force: {lacking}", lacking=", ".join(lacking))
+
+    @property
+    def _all_listeners(self) -> list[Listener]:
+        return [*self._listeners, *self._doors.listeners]
 
     # -- Acceptor
 
@@ -315,7 +326,7 @@ class LuisitoService(Service):
             super().stopService()
             self._stopping = Deferred()
             self._tenure.stopping()
-            drained = self._leaving.drain(self._listeners, self._taken, lost=self.failed)
+            drained = self._leaving.drain(self._all_listeners, self._taken, lost=self.failed)
             self._ends(drained, self._stopping)
         return told(self._stopping)
 
@@ -324,7 +335,7 @@ class LuisitoService(Service):
     def make_way(self, pair: socket.socket) -> None:
         """See tenure.Holder."""
         super().stopService()
-        for listener in self._listeners:
+        for listener in self._all_listeners:
             listener.let_go()
         self._parts.leave_sites()
         self._parts.control.close()

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from luisito.net.switchboard import Switchboard
     from luisito.pool import KeptSites, Pool
     from luisito.process.sitefiles import SiteFiles
+    from luisito.proxy.doors import Doors
     from luisito.proxy.gateway import Gateway
 
 
@@ -38,6 +39,7 @@ class Control:
         succession: has us replaced.
         site_files: see Overview; likewise the next.
         kept_sites: see there.
+        doors: see there.
         kept: the listening socket, where another process has made it; None to make it.
 
     Raises:
@@ -60,6 +62,7 @@ class Control:
         succession: Succession,
         site_files: SiteFiles | None = None,
         kept_sites: KeptSites | None = None,
+        doors: Doors | None = None,
         kept: int | None = None,
     ) -> None:
         self._found = runtime_dir in (chosen, default_place(os.geteuid(), os.environ))
@@ -73,6 +76,7 @@ class Control:
             succession=succession,
             site_files=site_files,
             kept_sites=kept_sites,
+            doors=doors,
         )
         api = Api(board, roles, overview, pool, gateway, succession)
         connections = Connections(board, api, roles)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from luisito.pool import KeptSites, Pool
     from luisito.process.sitefiles import SiteFiles
     from luisito.proxy.counters import Counters
+    from luisito.proxy.doors import Doors
 
     Row: TypeAlias = dict[str, str | int | float | None]
 
@@ -50,6 +51,7 @@ class Overview:
         succession: whether a successor was refused.
         site_files: which are broken; None where SITES_DIR is not set.
         kept_sites: which sites are kept awake; None for none.
+        doors: the endpoints of sites; None for none.
 
     Attributes:
         stopping: Luisito finishes what is in flight, and ends.
@@ -67,12 +69,14 @@ class Overview:
         succession: Succession,
         site_files: SiteFiles | None = None,
         kept_sites: KeptSites | None = None,
+        doors: Doors | None = None,
     ) -> None:
         self._pool, self._counters, self._roles = pool, counters, roles
         self._max_servers, self._runtime_dir = max_servers, runtime_dir
         self._clock, self._began = clock, clock()
         self._succession, self._site_files = succession, site_files
         self._kept_sites = kept_sites
+        self._doors = doors
         self.stopping = False
 
     def status(self) -> dict[str, object]:
@@ -105,7 +109,11 @@ class Overview:
             "unreadable": files.failed or None,
             "maintenance": [key for key, one in files.by_key.items() if one["maintenance"]],
             "not_kept": self._not_kept(),
-            "broken": [{"path": path, "error": why} for path, why in files.broken.items()],
+            "broken": [
+                {"path": path, "error": why}
+                for wrong in (files.broken, {} if self._doors is None else self._doors.wrong)
+                for path, why in wrong.items()
+            ],
         }
 
     def _not_kept(self) -> str | None:

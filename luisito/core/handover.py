@@ -124,6 +124,13 @@ class Client(NamedTuple):
     port: int
 
 
+class OwnClient(NamedTuple):
+    """The same, where it came in at the endpoint of one site."""
+
+    port: int
+    site: str
+
+
 # -- from the one that serves ----------------------------------------------------------------------
 class Granted(NamedTuple):
     """A lease, which is numbered by the one that serves, above those that were held.
@@ -173,6 +180,7 @@ Told = (
     | Answered
     | Released
     | Client
+    | OwnClient
 )
 Reply = Granted | Refused | Withdrawn
 
@@ -189,6 +197,7 @@ _TOLD: dict[str, type[Told]] = {
     "answered": Answered,
     "released": Released,
     "client": Client,
+    "own client": OwnClient,
 }
 _REPLIES: dict[str, type[Reply]] = {
     "granted": Granted,

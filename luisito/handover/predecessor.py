@@ -258,9 +258,10 @@ class Predecessor:
             self._want(told)
         elif isinstance(told, handover.Unwant):
             self._unwant(self._waiters.pop(told.waiter, None))
-        elif isinstance(told, handover.Client):
+        elif isinstance(told, handover.Client | handover.OwnClient):
             taken, descriptors[:] = descriptors[:], []
-            self._client(unpack(told.port, taken))
+            own = told.site if isinstance(told, handover.OwnClient) else None
+            self._client(unpack(told.port, taken, own))
         elif isinstance(told, handover.Connected | handover.Answered):
             server = self._leases.get(told.lease)
             if server is None:

@@ -99,8 +99,10 @@ class Yielded:
             self._homeless.append(handed)
             return
         port, descriptors = pack(handed)
+        own = handed.own
+        told = handover.Client(port) if own is None else handover.OwnClient(port, own)
         try:
-            self._pair.send(handover.Client(port), descriptors)
+            self._pair.send(told, descriptors)
         finally:
             channel.close(descriptors)
 

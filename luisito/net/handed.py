@@ -28,11 +28,13 @@ class Handed(NamedTuple):
         sock: non-blocking; owned by whoever holds this.
         port: at which the client came in (see Acceptor.accept); 0 for a unix socket.
         unread: what had been read, and not used yet.
+        own: the site whose own endpoint the client came in at; None for none.
     """
 
     sock: socket.socket
     port: int
     unread: bytes
+    own: str | None = None
 
 
 def pack(handed: Handed) -> tuple[int, list[int]]:
@@ -45,7 +47,7 @@ def pack(handed: Handed) -> tuple[int, list[int]]:
     Raises:
         OSError: no memfd is to be had (EMFILE, ENFILE, ENOMEM); the socket is closed.
     """
-    sock, port, unread = handed
+    sock, port, unread, _ = handed
     if not unread:
         return port, [sock.detach()]
     try:
@@ -58,7 +60,7 @@ def pack(handed: Handed) -> tuple[int, list[int]]:
     return port, [sock.detach(), memory]
 
 
-def unpack(port: int, descriptors: Sequence[int]) -> Handed:
+def unpack(port: int, descriptors: Sequence[int], own: str | None = None) -> Handed:
     """Put together what `pack` took apart; owns the descriptors from then on.
 
     Raises:
@@ -78,7 +80,7 @@ def unpack(port: int, descriptors: Sequence[int]) -> Handed:
         raise WireError(f"a client cannot be taken over: {error}") from None
     for descriptor in descriptors[1:]:
         os.close(descriptor)
-    return Handed(sock, port, unread)
+    return Handed(sock, port, unread, own)
 
 
 def _content(descriptor: int) -> bytes:

@@ -37,13 +37,15 @@ class Downstream(Persistent):
     """
 
     __slots__ = (
-        "_block", "_peer", "_trusted", "destination", "fields", "passed", "spare", "whom",
+        "_block", "_named", "_peer", "_trusted", "destination", "fields", "passed", "spare", "whom",
     )  # fmt: skip
 
     def __init__(self, gateway: Gateway, peer: bytes, port: int) -> None:
         super().__init__(gateway, port)
         self._peer = peer
         self._trusted = gateway.peers.trusts(peer)
+        # Something else than Host says the site.
+        self._named = gateway.host_header is not None and self._trusted
         self.whom = gateway.form.who(peer or b"unix", b"", b"")
         self.destination = gateway.directory.usual
         self.spare: Exchange | None = None
@@ -155,8 +157,8 @@ class Downstream(Persistent):
             fields = gateway.fields(block)
             if line.authority is not None:
                 fields = gateway.fields(with_host(block, line.authority))
-            if gateway.host_header is not None and self._trusted:
-                fields = named_by(fields, gateway.host_header)
+            if self._named:
+                fields = self._name(fields)
         except BadMessage as error:
             self._bad(error.status, str(error))
             return
@@ -178,6 +180,11 @@ class Downstream(Persistent):
             Exchange(self, line, fields, end + 4).turn_away()
         else:
             self._set_out(line, fields, end + 4)
+
+    def _name(self, fields: RequestFields) -> RequestFields:
+        """The same request, for the site that it is for; raises BadMessage."""
+        header = self.gateway.host_header
+        return fields if header is None else named_by(fields, header)
 
     def _mounted(
         self, line: RequestLine, fields: RequestFields, mounts: Mounts[Destination]

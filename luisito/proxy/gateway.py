@@ -24,6 +24,7 @@ from luisito.proxy.doorkeeper import Doorkeeper
 from luisito.proxy.downstream import Downstream
 from luisito.proxy.entrance import Entrance
 from luisito.proxy.folders import Folders
+from luisito.proxy.owned import Owned
 from luisito.proxy.peers import Peers
 from luisito.proxy.reports import Reports
 from luisito.proxy.succession import Departure, take_over
@@ -143,13 +144,19 @@ class Gateway:
 
     # -- clients
 
-    def accept(self, peer: bytes, port: int) -> Downstream | None:
-        """See Acceptor."""
-        return self.client(peer, port) if self.entrance.welcomes(peer) else None
+    def accept(self, peer: bytes, port: int, own: str | None = None) -> Downstream | None:
+        """See Acceptor; `own` as in `client`."""
+        return self.client(peer, port, own) if self.entrance.welcomes(peer) else None
 
-    def client(self, peer: bytes, port: int) -> Downstream:
-        """Whoever receives what a client sends, for `connected`; see Acceptor.accept."""
-        return Downstream(self, peer, port)
+    def client(self, peer: bytes, port: int, own: str | None = None) -> Downstream:
+        """Whoever receives what a client sends, for `connected`; see Acceptor.accept.
+
+        Args:
+            peer: see there; likewise the next.
+            port: see there.
+            own: the site whose own endpoint it came in at; None where Host says the site.
+        """
+        return Downstream(self, peer, port) if own is None else Owned(self, peer, port, own)
 
     def connected(self, receiver: Downstream, stream: Stream) -> None:
         """See Acceptor."""
@@ -230,6 +237,11 @@ class Gateway:
     def close_idle(self) -> None:
         """Closes the connections that have no exchange; the others close after theirs."""
         for down in list(self._clients):
+            down.drain()
+
+    def close_own(self, site: str) -> None:
+        """The same for those that came in at a site's own endpoint."""
+        for down in [one for one in self._clients if one.own == site]:
             down.drain()
 
     def close_all(self) -> None:

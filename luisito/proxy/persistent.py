@@ -59,6 +59,11 @@ class Persistent:
         """Nothing is in flight; a request head may have come in part."""
         return self.exchange is None and not self._flushing
 
+    @property
+    def own(self) -> str | None:
+        """The site whose own endpoint it came in at; None where Host says it."""
+        return None
+
     # -- the next request, said by Downstream
 
     def _request(self, data: bytes) -> None:

@@ -48,7 +48,7 @@ class Departure:
             sock = stream.detach()
             down.forget()
             self._gateway.counters.given += 1
-            self.pass_on(Handed(sock, down.port, down.buffer))
+            self.pass_on(Handed(sock, down.port, down.buffer, down.own))
         else:
             down.close()
 
@@ -68,13 +68,13 @@ class Departure:
 
 def take_over(gateway: Gateway, handed: Handed) -> None:
     """Goes on with a client as if it had connected, and sent what was not read, just now."""
-    sock, port, unread = handed
+    sock, port, unread, own = handed
     try:
         peer = peer_of(sock)
     except OSError:
         sock.close()  # it has gone meanwhile
         return
-    down = gateway.client(peer, port)
+    down = gateway.client(peer, port, own)
     stream = SocketStream(gateway.board, sock, down)
     gateway.connected(down, stream)
     gateway.counters.taken += 1

@@ -25,6 +25,7 @@ TOLD = [
     handover.Answered(1),
     handover.Released(1),
     handover.Client(8080),
+    handover.OwnClient(8080, "a.test"),
 ]
 REPLIES = [
     handover.Granted(1, 8, 3, True, "/run/luisito/0/3", None, None, 5),

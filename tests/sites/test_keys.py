@@ -36,6 +36,7 @@ aliases = ["www.shop.example", "[::1]", "127.0.0.1"]
 redirects = ["shop.example.org"]
 hosts = ["*.shop.example", "!no.shop.example", "!*.x.shop.example", "a.example"]
 default = true
+listen = ["tcp:8001:interface=127.0.0.1", "unix:/run/shop.sock:mode=660"]
 handed_socket = "tcp"
 keep = "always"
 restart = "on-failure"
@@ -96,6 +97,7 @@ def test_every_key():
     assert made.aliases == ("www.shop.example", "[::1]", "127.0.0.1")
     assert made.redirects == ("shop.example.org",)
     assert made.hosts[1] == "!no.shop.example"
+    assert made.listen == ("tcp:8001:interface=127.0.0.1", "unix:/run/shop.sock:mode=660")
     assert (made.default, made.handed_socket, made.stop_signal) == (True, "tcp", "QUIT")
     assert (made.idle_timeout, made.min_alive, made.start_timeout) == (600, 0, 2.5)
     (mail,) = made.process

@@ -171,6 +171,10 @@ GRANTED = f"must be one of the hosts that TENANTS grants alice, {', '.join(HOSTS
         ("group = 1001", f':1: group = 1001: must be "users", {OF_ALICE}; write group = "users"'),
         ("default = true", ":1: default = true: must not be set by a tenant; remove default"),
         (
+            'listen = "unix:/run/a"',
+            ':1: listen = "unix:/run/a": must not be set by a tenant; remove listen',
+        ),
+        (
             'aliases = ["www.alice.example",\n"shop.alice.example"]',
             f':2: aliases[1] = "shop.alice.example": {GRANTED}; remove aliases[1]',
         ),
@@ -362,5 +366,5 @@ def test_every_capped_key_is_judged():
             "max_requests", "max_age", "mount", "sticky", "websocket_timeout",
             "pre_stop", "stop_command"}  # fmt: skip
     free |= {"process"}  # but for how long one lives, which is judged
-    judged = {"user", "group", "default", "aliases", "redirects", "hosts"}
+    judged = {"user", "group", "default", "listen", "aliases", "redirects", "hosts"}
     assert set(KEYS) == capped | free | judged

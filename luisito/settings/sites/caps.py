@@ -50,6 +50,8 @@ def _judge_user(draft: Draft, tenant: Tenant) -> None:
             raise draft.error((key,), must, assignment((key,), allowed[0]))
     if draft.values.get("default"):
         raise draft.error(("default",), "must not be set by a tenant")
+    if draft.values.get("listen"):
+        raise draft.error(("listen",), "must not be set by a tenant")
 
 
 def _judge_workers(draft: Draft, tenant: Tenant) -> None:

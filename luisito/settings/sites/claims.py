@@ -1,10 +1,11 @@
-"""Hosts that two site files claim, and a second default site."""
+"""Hosts and endpoints that two site files claim, and a second default site."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from luisito.core.routing import Pattern
+from luisito.settings.sites.listen import place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -12,16 +13,17 @@ if TYPE_CHECKING:
     from luisito.settings.sites.lines import Path
 
 
-CLAIMS: Final = ("aliases", "redirects", "hosts", "default")
+LISTEN: Final = "listen"
+CLAIMS: Final = ("aliases", "redirects", "hosts", "default", LISTEN)
 """What of public records is looked at."""
 
 
 class Clash(NamedTuple):
-    """A host that an earlier file has claimed.
+    """A host or an endpoint that an earlier file has claimed.
 
     Attributes:
         path: of the key that claims it again; () is the name of the file.
-        host: the host or pattern; "" for default.
+        host: the host, pattern or endpoint; "" for default.
         other: the site that has claimed it.
         key: by which that does; "" is the name of its file.
     """
@@ -38,7 +40,7 @@ def clashes(records: Mapping[str, Mapping[str, Any]]) -> dict[str, Clash]:
     Args:
         records: public records by the names of sites.
     """
-    taken: dict[Pattern, tuple[str, str]] = {}
+    taken: dict[Pattern | str | None, tuple[str, str]] = {}
     found: dict[str, Clash] = {}
     for site in sorted(records, key=lambda name: f"{name}.toml"):
         for path, host, pattern in _claims(site, records[site]):
@@ -49,11 +51,15 @@ def clashes(records: Mapping[str, Mapping[str, Any]]) -> dict[str, Clash]:
     return found
 
 
-def _claims(site: str, record: Mapping[str, Any]) -> Iterator[tuple[Path, str, Pattern]]:
+def _claims(
+    site: str, record: Mapping[str, Any]
+) -> Iterator[tuple[Path, str, Pattern | str | None]]:
     yield (), site, Pattern(site, False)
-    for key in CLAIMS[:-1]:
+    for key in CLAIMS[:3]:
         for index, host in enumerate(record[key]):
             if not host.startswith("!"):
                 yield (key, index), host, Pattern.parse(host)
     if record["default"]:
         yield ("default",), "", Pattern("", True)
+    for endpoint in record.get(LISTEN, ()):
+        yield (LISTEN,), endpoint, place(endpoint)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from luisito.core.mounts import site_of
 from luisito.errors import SiteFileError
 from luisito.settings.sites import parts
-from luisito.settings.sites.claims import clashes
+from luisito.settings.sites.claims import LISTEN, clashes
 from luisito.settings.sites.draft import Draft, chain
 from luisito.settings.sites.folder import BASE, Folder, stamp
 from luisito.settings.sites.making import SUFFIX, make, make_mounts, site_name
@@ -85,6 +85,49 @@ def look(path: str, known: Mapping[str, Seen], settings: Settings, trust: Trust)
             if read is not None:
                 seen[name] = read
         return looking.settle(seen, known)
+
+
+class Own(NamedTuple):
+    """What a site file says of endpoints of its own.
+
+    Attributes:
+        path: of the file.
+        listen: the endpoints.
+    """
+
+    path: str
+    listen: tuple[str, ...]
+
+
+def endpoints(path: str, settings: Settings, trust: Trust) -> dict[str, Own]:
+    """The endpoints of all sites that are good and have some, by their names.
+
+    Only files that have the word are read as such, so that this is quick.
+
+    Args:
+        path: SITES_DIR, absolute.
+        settings: what is true of all sites.
+        trust: who may write there.
+
+    Raises:
+        SettingsError: the folder cannot be read, or others may write into it.
+    """
+    with Folder(path, trust) as folder:
+        looking = _Look(folder, settings, trust)
+        records: dict[str, dict[str, Any]] = {}
+        for file in folder.sites():
+            try:
+                source = folder.read(file)
+            except SiteFileError:
+                continue
+            if source is None or LISTEN.encode() not in source.data:
+                continue
+            seen = looking.read(file, Seen({}, None))
+            if seen is not None and seen.public is not None and seen.public[LISTEN]:
+                records[file.removesuffix(SUFFIX)] = seen.public
+    for name in clashes(records):
+        del records[name]
+    return {name: Own(one["path"], tuple(one[LISTEN])) for name, one in records.items()}
 
 
 class _Base(NamedTuple):
@@ -210,6 +253,8 @@ class _Look:
         must = f"is one of the {clash.key} in {other}, too"
         if not clash.host:
             must = f"is set in {other}, too"
+        elif clash.key == LISTEN:
+            must = f"is where {other} listens, too"
         elif not clash.key:
             must = f"is the name of {other}, too"
         return str(self._text(path, name).error(clash.path, value, must, "remove one of them"))

@@ -12,6 +12,7 @@ from luisito.core.template import WAYS, Template, way
 from luisito.errors import BadHost, TemplateError
 from luisito.settings.sites import caps
 from luisito.settings.sites.draft import TABLES, MountDraft
+from luisito.settings.sites.listen import place
 from luisito.settings.sites.table import KEYS, Site
 from luisito.settings.sites.toml import assignment, failed
 
@@ -59,6 +60,7 @@ def make(draft: Draft, tenant: Tenant | None, settings: Settings) -> Site:
     _check_hosts(draft)
     _check_user(draft, settings)
     _check_stop_command(draft, how, settings)
+    _check_listen(draft, settings)
     if tenant is not None:
         caps.judge(draft, tenant, settings)
     fields: dict[str, Any] = {name: draft.values.get(name, _left_out(name)) for name in KEYS}
@@ -169,6 +171,22 @@ def _check_stop_command(draft: Draft, how: str, settings: Settings) -> None:
     if draft.values.get("user", settings.run_as) in ("root", 0):
         must = "must not be set, as its server runs as root"
         raise draft.error(key, must, "remove it, or write another user")
+
+
+def _check_listen(draft: Draft, settings: Settings) -> None:
+    key = ("listen",)
+    written = draft.values.get("listen")
+    if not written:
+        return
+    origin = draft.origin(*key)
+    if origin is not None and origin.text.path != draft.path:
+        must = f"must stand in the file of one site, and {draft.path} extends this one"
+        raise draft.error(key, must)
+    taken = [place(one) for one in settings.listen]
+    for endpoint in written:
+        if place(endpoint) in taken:
+            must = f"must not have {endpoint}, which is in LISTEN, too"
+            raise draft.error(key, must, "write another, or take it out of LISTEN")
 
 
 def _fixed(draft: Draft, tenant: Tenant | None, settings: Settings) -> str:

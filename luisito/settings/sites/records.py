@@ -122,6 +122,7 @@ def public_record(
     Its values are those of JSON:
 
     - site: its key; aliases, redirects, hosts: lists as in the file; default: whether it is that;
+    - listen: endpoints that are this site's alone;
     - way: "port", "socket" or "fd" (core.template.way);
     - limits: those numbers that its file, its bases or its tenant's caps set, by their keys, None
       for no limit; rlimits are not among them;
@@ -153,6 +154,7 @@ def public_record(
         "redirects": list(site.redirects),
         "hosts": list(site.hosts),
         "default": site.default,
+        "listen": list(site.listen),
         "way": site.way,
         "limits": {key: getattr(site, key) for key in NUMBERS if key in site.given},
         "handed_socket": site.handed_socket,

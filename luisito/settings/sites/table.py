@@ -12,6 +12,7 @@ from luisito.core.mounts import PATH, key_of
 from luisito.core.rlimits import LARGEST, UNITS
 from luisito.core.sticky import NAME as STICKY_NAME
 from luisito.settings import limits, values, waking
+from luisito.settings.sites import listen as endpoints
 from luisito.settings.sites import readers
 from luisito.settings.sites.key import SECONDS, STRING, Key, limit, or_none, own, part, whole
 from luisito.settings.sites.processes import MOST, RESTART, Process, processes
@@ -196,6 +197,26 @@ class Site:
         "true or false",
         "This site answers for all hosts that are no site's; one file at most may say so.",
         {"type": "boolean"},
+    )
+    listen: tuple[str, ...] = own(
+        endpoints.listen,
+        [],
+        _HOSTS,
+        "endpoint or list",
+        "Where requests come in that are all for this site, whatever their Host: an endpoint as in "
+        "LISTEN, of the kinds tcp, tcp6 and unix, or a list of them. A new one is opened by "
+        "`luisito restart`.",
+        {
+            "anyOf": [
+                {"type": "string", "pattern": endpoints.PATTERN},
+                {
+                    "type": "array",
+                    "items": {"type": "string", "pattern": endpoints.PATTERN},
+                    "maxItems": endpoints.MOST,
+                    "uniqueItems": True,
+                },
+            ]
+        },
     )
     maintenance: bool | int | str = own(
         readers.maintenance,
@@ -425,7 +446,16 @@ KEYS: Final[Mapping[str, Key]] = {
     field.name: field.metadata[Key] for field in attrs.fields(Site) if Key in field.metadata
 }
 
-OF_SITES: Final = ("extends", "mount", "process", "aliases", "redirects", "hosts", "default")
+OF_SITES: Final = (
+    "extends",
+    "mount",
+    "process",
+    "aliases",
+    "redirects",
+    "hosts",
+    "default",
+    "listen",
+)
 """Keys that say nothing of a server."""
 
 MOUNT_KEYS: Final[Mapping[str, Key]] = {
