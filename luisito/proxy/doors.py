@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 from typing import TYPE_CHECKING, Any, Final
@@ -30,6 +31,7 @@ MOST: Final = 200
 
 _PREFIX: Final = "own "  # of the names that the spawner keeps them by; no endpoint begins so
 _RESTART: Final = "run luisito restart"
+_TAKEN: Final = os.strerror(errno.EADDRINUSE)
 
 _Key = tuple[str, str]  # of a site, and an endpoint of it
 
@@ -130,11 +132,13 @@ class Doors:
             self._listen(key)
         except SettingsError as error:
             why = str(error).rpartition("] ")[2].rpartition(": ")[2]
-            self._failed[key] = f"cannot be opened: {why}{self._whose(key)}, and {_RESTART}"
+            self._failed[key] = f"cannot be opened: {why}{self._mend(key, why)}, and {_RESTART}"
 
-    def _whose(self, key: _Key) -> str:
+    def _mend(self, key: _Key, why: str) -> str:
         """Who else has what a site cannot have, as far as that is known; and what to do."""
         at = place(key[1])
+        if why != _TAKEN:
+            return "; mend that, or write another"
         for site, endpoint in self._open:
             other = place(endpoint)
             if (other.port, other.path) == (at.port, at.path):

@@ -103,6 +103,7 @@ def test_what_everybody_may_know():
         "redirects": ["shop.example.org"],
         "hosts": ["*.shop.example", "!no.shop.example", "!*.x.shop.example", "a.example"],
         "default": True,
+        "listen": ["tcp:8001:interface=127.0.0.1", "unix:/run/shop.sock:mode=660"],
         "way": "fd",
         "handed_socket": "tcp",
         "keep": "always",
