@@ -21,7 +21,7 @@ class Owning(Sites):
     def __init__(self, serve, *more, **how):
         self.more = more
         super().__init__(serve, {"b.example": ""}, **how)
-        self.server.wait_for_log(r"Listening on unix:\S+ for a\.example", 20)
+        self.server.wait_for_log(r"Listening on unix:\S+ for a\.example", 60)
 
     def prepare(self, folder):
         self.place = str(folder / "own" / "a.sock")
@@ -35,7 +35,7 @@ class Owning(Sites):
         return f"listen = {json.dumps([f'unix:{self.place}', *more])}\n"
 
     def own(self, address=None):
-        return Client(address or self.place, self.server.ledger)
+        return Client(address or self.place, self.server.ledger, 60)
 
     def refuses(self, address=None):
         try:

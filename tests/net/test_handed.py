@@ -47,7 +47,7 @@ def test_there_and_back(pair, unread):
     assert len(sent) == 1 + bool(unread)
     assert ours.fileno() == -1
     handed = passed(port, sent)
-    assert handed[1:] == (8080, unread)
+    assert handed[1:] == (8080, unread, None)
     with handed.sock as sock:
         assert (sock.family, sock.type) == (family, socket.SOCK_STREAM)
         assert not sock.getblocking()
