@@ -123,6 +123,7 @@ class Parts:
             site_files=self.site_files,
             kept_sites=self.kept_sites,
             doors=doors,
+            broken_pages=self._waiting_pages.broken,
             kept=kept.pop(CONTROL, None),
         )
         tenure.keep(CONTROL, self.control.fileno())

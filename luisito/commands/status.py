@@ -82,4 +82,9 @@ def _of_files(found: dict[str, Any]) -> list[tuple[str, str]]:
         lines.append(("", f"down for maintenance: {', '.join(files['maintenance'])}"))
     if files["not_kept"] is not None:
         lines.append(("", files["not_kept"]))
+    stays = "a new server did not start, and the old one stays"
+    lines += [
+        ("", f"{one['site']}: {stays}: {one['error']}") for one in files.get("not_replaced", ())
+    ]
+    lines += [("", f"{one['site']}: {one['error']}") for one in files.get("waiting_pages", ())]
     return lines + [("", one["error"]) for one in broken]

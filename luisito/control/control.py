@@ -15,6 +15,8 @@ from luisito.core import wire
 from luisito.spawner.place import default_place
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from luisito.control.roles import Roles
     from luisito.control.succession import Succession
     from luisito.net.switchboard import Switchboard
@@ -63,6 +65,7 @@ class Control:
         site_files: SiteFiles | None = None,
         kept_sites: KeptSites | None = None,
         doors: Doors | None = None,
+        broken_pages: Mapping[str, str],
         kept: int | None = None,
     ) -> None:
         self._found = runtime_dir in (chosen, default_place(os.geteuid(), os.environ))
@@ -77,6 +80,7 @@ class Control:
             site_files=site_files,
             kept_sites=kept_sites,
             doors=doors,
+            broken_pages=broken_pages,
         )
         api = Api(board, roles, overview, pool, gateway, succession)
         connections = Connections(board, api, roles)

@@ -52,6 +52,7 @@ class Overview:
         site_files: which are broken; None where SITES_DIR is not set.
         kept_sites: which sites are kept awake; None for none.
         doors: the endpoints of sites; None for none.
+        broken_pages: why waiting pages could not be read, by the keys of sites.
 
     Attributes:
         stopping: Luisito finishes what is in flight, and ends.
@@ -70,12 +71,13 @@ class Overview:
         site_files: SiteFiles | None = None,
         kept_sites: KeptSites | None = None,
         doors: Doors | None = None,
+        broken_pages: Mapping[str, str],
     ) -> None:
         self._pool, self._counters, self._roles = pool, counters, roles
         self._max_servers, self._runtime_dir = max_servers, runtime_dir
         self._clock, self._began = clock, clock()
         self._succession, self._site_files = succession, site_files
-        self._kept_sites = kept_sites
+        self._kept_sites, self._broken_pages = kept_sites, broken_pages
         self._doors = doors
         self.stopping = False
 
@@ -114,12 +116,27 @@ class Overview:
                 for wrong in (files.broken, {} if self._doors is None else self._doors.wrong)
                 for path, why in wrong.items()
             ],
+            "not_replaced": self._not_replaced(),
+            "waiting_pages": [
+                {"site": site, "error": why} for site, why in self._broken_pages.items()
+            ],
         }
 
     def _not_kept(self) -> str | None:
         """Why not all sites are kept as their files say."""
         kept = self._kept_sites
         return f"{kept.problem}; {kept.mend}" if kept is not None and kept.problem else None
+
+    def _not_replaced(self) -> list[dict[str, str]]:
+        """The sites whose last new server did not start, while the old one serves."""
+        policy = self._pool.policy
+        return [
+            {"site": one.site, "error": one.detail.partition("; its last output")[0]}
+            for one in policy.failures()
+            if (server := policy.server(one.site)) is not None
+            and server.state is State.READY
+            and server.started_at < one.until  # a new one is not started before
+        ]
 
     def _keep(self, site: str) -> str:
         kept = self._kept_sites

@@ -30,6 +30,7 @@ class WaitingPages:
 
     Attributes:
         pages: by the keys of sites; one that could not be read is not there.
+        broken: why those could not be read, likewise.
     """
 
     _log = Logger()
@@ -37,6 +38,7 @@ class WaitingPages:
     def __init__(self, ask: Callable[[str], Deferred[bytes]]) -> None:
         self._ask = ask
         self.pages: dict[str, bytes] = {}
+        self.broken: dict[str, str] = {}
         self._asked: dict[str, object] = {}  # the last question for each
         self._line: deque[str] = deque()
         self._working = 0
@@ -46,6 +48,7 @@ class WaitingPages:
         site, _, now = change
         if now is None or not isinstance(now.get("waiting_page"), str):
             self.pages.pop(site, None)
+            self.broken.pop(site, None)
             self._asked.pop(site, None)
             return
         self._asked[site] = object()
@@ -71,13 +74,15 @@ class WaitingPages:
     def _read(self, site: str, token: object, page: bytes) -> None:
         if self._asked.get(site) is token:
             self.pages[site] = page
+            self.broken.pop(site, None)
 
     def _not_read(self, site: str, token: object, failure: Failure) -> None:
         failure.trap(LuisitoError)
         if self._asked.get(site) is token and failure.check(SpawnerLost) is None:
             self.pages.pop(site, None)
+            self.broken[site] = failure.getErrorMessage()
             self._log.warn(
                 "{site}: {why}; until its file is written again, Luisito's own page is shown",
                 site=site,
-                why=failure.getErrorMessage(),
+                why=self.broken[site],
             )
