@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from luisito.checks.whom import Whom
     from luisito.core.directory import Found
     from luisito.settings import Settings
-    from luisito.settings.sites.look import Seen
     from luisito.spawner.config import Config
 
 _KEYS: Final = {"": "its file's name", "default": "default = true"}
@@ -44,6 +43,7 @@ class SiteFiles(NamedTuple):
         folder: what is wrong with the folder.
         crowded: not all can be kept as their files say.
         workers: the run records of workers, by the keys of their sites and by their names.
+        alone: the keys of those whose `sticky` does nothing, as they have one server.
     """
 
     directory: Directory
@@ -52,6 +52,7 @@ class SiteFiles(NamedTuple):
     folder: Problem | None = None
     crowded: Problem | None = None
     workers: Mapping[str, Mapping[str, dict[str, Any]]] = MappingProxyType({})
+    alone: frozenset[str] = frozenset()
 
     def config_of(self, site: str, config: Config) -> Config:
         """What a site is started by: its file, else the template."""
@@ -85,14 +86,21 @@ def site_files(settings: Settings, who: Whom) -> SiteFiles:
     except SettingsError as error:
         where, _, what = str(error).partition(" = ")
         return SiteFiles(directory, {}, {}, _problem(where, what))
-    directory.change([of.public for of in seen.values() if of.public is not None])
+    good = [of.public for of in seen.values() if of.public is not None]
+    directory.change(good)
+    alone = frozenset(
+        of["site"]
+        for one in good
+        for of in (one, *one["mounts"])
+        if of["sticky"] is not None and of["members"] == 1
+    )
     directory.withhold(name for name, of in seen.items() if of.public is None)
     broken = {name: _of_file(of.error) for name, of in seen.items() if of.error}
-    return SiteFiles(directory, runs, broken, crowded=_crowded(seen, settings), workers=workers)
+    crowded = _crowded(good, settings)
+    return SiteFiles(directory, runs, broken, crowded=crowded, workers=workers, alone=alone)
 
 
-def _crowded(seen: Mapping[str, Seen], settings: Settings) -> Problem | None:
-    good = [of.public for of in seen.values() if of.public is not None]
+def _crowded(good: list[dict[str, Any]], settings: Settings) -> Problem | None:
     keeps = {
         server["site"]: Keep(server["keep"])
         for one in good

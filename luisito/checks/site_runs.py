@@ -82,6 +82,10 @@ class Tried:
                 left.add(site_of(key))
                 continue
             names.add(site_of(key))
+            if key in files.alone:
+                mend = Mend("do", "write processes = 2, or remove it")
+                what = "does nothing without processes, as there is one server"
+                self.problems.append(self._written.problem(key, "sticky", what, mend))
             self._try(key, run, None)
             for worker, record in files.workers.get(key, {}).items():
                 self._try(key, record, worker)

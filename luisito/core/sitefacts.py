@@ -97,7 +97,8 @@ class SiteFacts(Leasing):
         self._sites.limit(site, None)
         self._sites.closed.pop(site, None)
         self._fleet.memory.forget(site)
-        return self._turn_out(site, Refusal.NO_SITE, None, "its site is no more", now)
+        why = f"its {'mount' if '/' in site else 'site'} is no more"
+        return self._turn_out(site, Refusal.NO_SITE, None, why, now)
 
     def close(self, site: str, retry_after: float, now: float) -> Sequence[Order]:
         """Hear that a site is down for maintenance: nothing is started for it until `open`.

@@ -139,12 +139,14 @@ def test_what_files_say_is_tried(sites):
         "j": 'extends = "shared"\n',
         "shared.base": f'\nfolder = "{home}"\ncommand = "none-such-base %PORT"\n',
         "k": good,
+        "l": f"{good}sticky = true\n",
+        "m": f"{good}sticky = true\nprocesses = 2\n",
     }
     for name, text in files.items():
         machine.make(f"sites/{name}.toml", text, mode=0o644)
     found = machine.check()
     said = of_files(machine, found)
-    assert found["tried"] == "11 files"
+    assert found["tried"] == "13 files"
     expected = [
         'a.toml:2: command = ["none-such", "%PORT"]: no such program: ',
         'b.toml:3: virtualenv = "none": has no folder bin that its user may enter',
@@ -156,6 +158,7 @@ def test_what_files_say_is_tried(sites):
         'h.toml:5: process[0].command = "none-such-worker": no such program: ',
         'i.toml:5: mount[0].command = "none-such-mount %PORT": no such program: ',
         'shared.base.toml:3: command = "none-such-base %PORT": no such program: ',
+        "l.toml:3: sticky = true: does nothing without processes",
     ]
     assert len(said) == len(expected), said
     for line, beginning in zip(said, expected, strict=True):

@@ -341,6 +341,15 @@ def test_a_site_that_failed_is_tried_at_once_but_its_failures_count():
 # It is no more
 
 
+def test_a_removed_mount_is_told_as_such():
+    t = Talk(max_servers=1)
+    t.hear(t.policy.requested("a/api", "waiter", t.now))
+    t.ready(1)
+    t.release(1)
+    t.hear(t.policy.removed("a/api", t.now))
+    assert t.last[0].reason == "its mount is no more"
+
+
 @pytest.mark.parametrize("busy", [False, True])
 def test_a_removed_site_lets_its_server_go(busy):
     t = talk("a", "b")

@@ -101,6 +101,13 @@ PATTERN = "must be a pattern of hosts as in ALLOWED_HOSTS"
             ),
         ),
         (
+            {"a": {"hosts": ["!x..y"]}},
+            (
+                f'["a"]["hosts"][0] = "!x..y": {PATTERN}; '
+                'write TENANTS["a"]["hosts"][0] = "!shop.alice.example"'
+            ),
+        ),
+        (
             {"a": {"hosts": [3]}},
             f'["a"]["hosts"][0] = 3: {PATTERN}; write TENANTS["a"]["hosts"][0] = "*.alice.example"',
         ),

@@ -107,7 +107,9 @@ def _patterns(item: str, written: object) -> tuple[str, ...]:
             Pattern.parse(pattern.removeprefix("!"))
         except BadHost:
             at = f"{item}[{index}]"
-            raise Wrong(must, item=at, value=pattern, mend="*.alice.example") from None
+            excepted = isinstance(pattern, str) and pattern.startswith("!")
+            mend = "!shop.alice.example" if excepted else "*.alice.example"
+            raise Wrong(must, item=at, value=pattern, mend=mend) from None
     return tuple(written)
 
 
