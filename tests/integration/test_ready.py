@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from tests.faults.test_reload import replaced, taken_over
+from tests.faults.test_reload import reload, replaced
 from tests.harness import processes
 from tests.harness.server import PYTHON
 from tests.integration.test_control import status_of
@@ -55,6 +55,17 @@ class Gated(Sites):
             processes.until(lambda: self.asked() > 1, 20, "questions")
         assert set(self.states()) == {"waking"}
         assert self.asked("/echo") == 0
+
+
+def follow(server, number):
+    """Has another network process take over: by a reload, or as the one before is killed."""
+    if number == signal.SIGHUP:
+        reload(server)
+        return
+    server.expect("Taking over: the network process has gone")
+    server.unchecked |= {"conservation", "access lines"}
+    os.kill(server.network, number)
+    replaced(server)
 
 
 @pytest.mark.parametrize("how", ["notify", "health"])
@@ -120,18 +131,10 @@ def test_one_that_replaces_another_does_so_when_it_is_ready(serve, how, way):
 def test_a_successor_waits_for_it_too(serve, how, way, number):
     served = Gated(serve, how, way, how="daemon")
     server = served.server
-    server.allow("Taking over: the network process has gone")
-    if number == signal.SIGKILL:
-        server.unchecked |= {"conservation", "access lines"}
     with server.client() as client:
         served.begin(client)
         asked = served.asked()
-        if number == signal.SIGHUP:
-            server.send_signal(number)
-            taken_over(server)
-        else:
-            os.kill(server.network, number)
-            replaced(server)
+        follow(server, number)
         if how == "health":
             processes.until(lambda: served.asked() > asked + 1, 20, "questions")
         assert served.states() == ["waking"]
@@ -175,17 +178,9 @@ class Hasty(Gated):
 def test_a_successor_knows_what_it_has_said_before_it_listened(serve, way, number):
     served = Hasty(serve, "notify", way, how="daemon")
     server = served.server
-    server.allow("Taking over: the network process has gone")
-    if number == signal.SIGKILL:
-        server.unchecked |= {"conservation", "access lines"}
     with server.client() as client:
         served.begin(client)
-        if number == signal.SIGHUP:
-            server.send_signal(number)
-            taken_over(server)
-        else:
-            os.kill(server.network, number)
-            replaced(server)
+        follow(server, number)
         assert served.states() == ["waking"]
         served.open()
         if number == signal.SIGHUP:
