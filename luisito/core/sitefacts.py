@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Final
 from luisito.core.adoption import CHANGED
 from luisito.core.leasing import Leasing
 from luisito.core.lifecycle import State
+from luisito.core.members import first_of
+from luisito.core.mounts import site_of
 from luisito.core.orders import NOTHING, Order, Refusal, SiteLimits
 
 if TYPE_CHECKING:
@@ -97,7 +99,7 @@ class SiteFacts(Leasing):
         self._sites.limit(site, None)
         self._sites.closed.pop(site, None)
         self._fleet.memory.forget(site)
-        why = f"its {'mount' if '/' in site else 'site'} is no more"
+        why = f"its {'mount' if site_of(site) != first_of(site) else 'site'} is no more"
         return self._turn_out(site, Refusal.NO_SITE, None, why, now)
 
     def close(self, site: str, retry_after: float, now: float) -> Sequence[Order]:

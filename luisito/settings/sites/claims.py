@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 
 LISTEN: Final = "listen"
-CLAIMS: Final = ("aliases", "redirects", "hosts", "default", LISTEN)
+_HOSTS: Final = ("aliases", "redirects", "hosts")
+CLAIMS: Final = (*_HOSTS, "default", LISTEN)
 """What of public records is looked at."""
 
 
@@ -55,11 +56,11 @@ def _claims(
     site: str, record: Mapping[str, Any]
 ) -> Iterator[tuple[Path, str, Pattern | str | None]]:
     yield (), site, Pattern(site, False)
-    for key in CLAIMS[:3]:
+    for key in _HOSTS:
         for index, host in enumerate(record[key]):
             if not host.startswith("!"):
                 yield (key, index), host, Pattern.parse(host)
     if record["default"]:
         yield ("default",), "", Pattern("", True)
-    for endpoint in record.get(LISTEN, ()):
+    for endpoint in record[LISTEN]:
         yield (LISTEN,), endpoint, place(endpoint)

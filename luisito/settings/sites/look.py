@@ -102,15 +102,8 @@ class Own(NamedTuple):
 def endpoints(path: str, settings: Settings, trust: Trust) -> dict[str, Own]:
     """The endpoints of all sites that are good and have some, by their names.
 
-    Only files that have the word are read as such, so that this is quick.
-
-    Args:
-        path: SITES_DIR, absolute.
-        settings: what is true of all sites.
-        trust: who may write there.
-
-    Raises:
-        SettingsError: the folder cannot be read, or others may write into it.
+    Only files that have the word are read as such, so that this is quick. See `look` for the
+    arguments and the errors.
     """
     with Folder(path, trust) as folder:
         looking = _Look(folder, settings, trust)
