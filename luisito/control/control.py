@@ -64,7 +64,7 @@ class Control:
         succession: Succession,
         site_files: SiteFiles | None = None,
         kept_sites: KeptSites | None = None,
-        doors: Doors | None = None,
+        doors: Doors,
         broken_pages: Mapping[str, str],
         kept: int | None = None,
     ) -> None:

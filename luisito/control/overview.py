@@ -51,7 +51,7 @@ class Overview:
         succession: whether a successor was refused.
         site_files: which are broken; None where SITES_DIR is not set.
         kept_sites: which sites are kept awake; None for none.
-        doors: the endpoints of sites; None for none.
+        doors: the endpoints of sites.
         broken_pages: why waiting pages could not be read, by the keys of sites.
 
     Attributes:
@@ -70,15 +70,14 @@ class Overview:
         succession: Succession,
         site_files: SiteFiles | None = None,
         kept_sites: KeptSites | None = None,
-        doors: Doors | None = None,
+        doors: Doors,
         broken_pages: Mapping[str, str],
     ) -> None:
         self._pool, self._counters, self._roles = pool, counters, roles
         self._max_servers, self._runtime_dir = max_servers, runtime_dir
         self._clock, self._began = clock, clock()
         self._succession, self._site_files = succession, site_files
-        self._kept_sites, self._broken_pages = kept_sites, broken_pages
-        self._doors = doors
+        self._kept_sites, self._doors, self._broken_pages = kept_sites, doors, broken_pages
         self.stopping = False
 
     def status(self) -> dict[str, object]:
@@ -113,7 +112,7 @@ class Overview:
             "not_kept": self._not_kept(),
             "broken": [
                 {"path": path, "error": why}
-                for wrong in (files.broken, {} if self._doors is None else self._doors.wrong)
+                for wrong in (files.broken, self._doors.wrong)
                 for path, why in wrong.items()
             ],
             "not_replaced": self._not_replaced(),
