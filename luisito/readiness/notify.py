@@ -5,16 +5,15 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING
 
-from twisted.internet.interfaces import IReadDescriptor
-from zope.interface import implementer
-
+from luisito.net.switchboard import IN
 from luisito.readiness.credentials import ROOM, sender_uid
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from twisted.internet.interfaces import IDelayedCall, IReactorFDSet, IReactorTime
-    from twisted.python.failure import Failure
+    from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+    from luisito.net.switchboard import Switchboard
 
 _MAX_MESSAGE = 4096  # bytes
 _AT_ONCE = 8  # datagrams read before the reactor goes on
@@ -38,13 +37,13 @@ def parse(message: bytes) -> dict[str, str] | None:
     return state or None
 
 
-@implementer(IReadDescriptor)
 class NotifyReader:
     """Reads one server's datagram socket, and owns it from then on.
 
     Args:
         clock: the reactor, for its time.
-        readers: where the socket is read.
+        board: where the socket is registered. There is one for each server that lives, so that the
+            reactor, which is asked for all of its readers again and again, is no place for it.
         sock: a bound datagram socket; SO_PASSCRED is set on it here too.
         on_state: called with each message from the expected user.
     """
@@ -52,26 +51,27 @@ class NotifyReader:
     def __init__(
         self,
         clock: IReactorTime,
-        readers: IReactorFDSet,
+        board: Switchboard,
         sock: socket.socket,
         on_state: Callable[[dict[str, str]], None],
     ) -> None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         self._clock = clock
-        self._readers = readers
+        self._board = board
         self._socket = sock
         self._on_state = on_state
         self._uid: int | None = None
         self._left = _BURST
         self._window_end = 0.0
         self._pause: IDelayedCall | None = None
+        self._registered = False
         self._is_open = True
 
     def start(self, uid: int) -> None:
         """Begins to read, and believes this user alone; until then messages wait in the kernel."""
         self._uid = uid
         if self._pause is None and self._is_open:
-            self._readers.addReader(self)
+            self._register()
 
     def close(self) -> None:
         """Stops reading and closes the socket; a second time does nothing."""
@@ -82,18 +82,18 @@ class NotifyReader:
             self._pause.cancel()
             self._pause = None
         # First, since a copy of it that lives in the spawner would fire for ever.
-        self._readers.removeReader(self)
+        self._unregister()
         self._socket.close()
 
-    def doRead(self) -> None:
-        """Reads some of what has come."""
+    def readable(self) -> None:
+        """See Handler: reads some of what has come."""
         now = self._clock.seconds()
         if now >= self._window_end:
             self._window_end = now + _WINDOW
             self._left = _BURST
         for _ in range(_AT_ONCE):
             if not self._left:
-                self._readers.removeReader(self)
+                self._unregister()
                 self._pause = self._clock.callLater(self._window_end - now, self._resume)
                 return
             try:
@@ -113,16 +113,25 @@ class NotifyReader:
 
     def _resume(self) -> None:
         self._pause = None
-        self._readers.addReader(self)
+        self._register()
 
-    def fileno(self) -> int:
-        """Returns the descriptor, for the reactor."""
-        return self._socket.fileno()
+    def _register(self) -> None:
+        if not self._registered:
+            self._board.register(self._socket.fileno(), self, IN)
+            self._registered = True
 
-    def logPrefix(self) -> str:
-        """Returns the name for the reactor's log."""
-        return "notify"
+    def _unregister(self) -> None:
+        if self._registered:
+            self._board.unregister(self._socket.fileno())
+            self._registered = False
 
-    def connectionLost(self, reason: Failure) -> None:  # noqa: ARG002 - the reactor's signature
-        """The reactor gives the socket up."""
+    def writable(self) -> None:
+        """See Handler."""
+
+    def gone(self) -> None:
+        """See Handler: the reactor can do nothing more with the socket."""
+        self.close()
+
+    def failed(self) -> None:
+        """See Handler."""
         self.close()

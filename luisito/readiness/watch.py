@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from twisted.internet.defer import Deferred
-    from twisted.internet.interfaces import IDelayedCall, IReactorFDSet, IReactorTime
+    from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
+    from luisito.net.switchboard import Switchboard
     from luisito.readiness.diag import Diag
     from luisito.readiness.ways import Way
 
@@ -46,7 +47,7 @@ class Readiness:
 
     Args:
         clock: the reactor, for its time.
-        readers: where the NOTIFY_SOCKETs are read.
+        board: where the NOTIFY_SOCKETs are read.
         diag: says who listens on a port.
         owns: asks whether a socket's inode belongs to the processes of a server.
     """
@@ -54,12 +55,12 @@ class Readiness:
     def __init__(
         self,
         clock: IReactorTime,
-        readers: IReactorFDSet,
+        board: Switchboard,
         diag: Diag,
         owns: Callable[[int, int], Deferred[bool]],
     ) -> None:
         self._clock = clock
-        self._readers = readers
+        self._board = board
         self._diag = diag
         self._owns = owns
         self._servers: dict[int, _Server] = {}
@@ -157,7 +158,7 @@ class Readiness:
         """
         server = self._servers.setdefault(server_id, _Server())
         on_state = partial(self._notified, server_id, on_notify)
-        server.notify = NotifyReader(self._clock, self._readers, sock, on_state)
+        server.notify = NotifyReader(self._clock, self._board, sock, on_state)
         self._set_uid(server, expected_uid)
 
     def told(self, server_id: int) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from twisted.internet.epollreactor import EPollReactor
 
+from luisito.net.switchboard import Switchboard
 from luisito.readiness.diag import Diag
 from tests.readiness.sockets import OTHER_UID
 
@@ -18,6 +19,7 @@ class Driver:
 
     def __init__(self) -> None:
         self.reactor = EPollReactor()
+        self.board = Switchboard(self.reactor)
 
     def until(self, condition: Callable[[], object], seconds: float = 20) -> None:
         end = time.monotonic() + seconds
@@ -36,6 +38,8 @@ def driver() -> Iterator[Driver]:
     driver = Driver()
     ours = set(driver.reactor._internalReaders)
     yield driver
+    assert driver.board._handlers.keys() == driver.board._watched.keys()
+    driver.board.close()
     left = driver.reactor.removeAll()
     calls = driver.reactor.getDelayedCalls()
     driver.reactor._poller.close()

@@ -40,7 +40,7 @@ def clock():
 
 @pytest.fixture
 def reader(driver, sock, states, clock):
-    reader = NotifyReader(clock, driver.reactor, sock, states.append)
+    reader = NotifyReader(clock, driver.board, sock, states.append)
     yield reader
     reader.close()
     reader.close()  # a second time does nothing
@@ -167,7 +167,7 @@ def test_closing_within_a_message_ends_it(driver, path, sock, clock):
         seen.append(state)
         reader.close()
 
-    reader = NotifyReader(clock, driver.reactor, sock, on_state)
+    reader = NotifyReader(clock, driver.board, sock, on_state)
     reader.start(os.getuid())
     send(path, b"A=1", b"B=1")
     driver.until(lambda: seen)
@@ -180,8 +180,7 @@ def test_an_error_in_the_callback_costs_only_this_reader(driver, path, sock, clo
     def on_state(state):
         raise ValueError
 
-    reader = NotifyReader(clock, driver.reactor, sock, on_state)
-    assert reader.logPrefix() == "notify"
+    reader = NotifyReader(clock, driver.board, sock, on_state)
     reader.start(os.getuid())
     send(path, b"A=1")
     driver.until(lambda: sock.fileno() == -1)

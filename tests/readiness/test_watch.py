@@ -44,7 +44,7 @@ def clock():
 
 @pytest.fixture
 def ready(clock, driver, diag, owners):
-    readiness = Readiness(clock, driver.reactor, diag, owners)
+    readiness = Readiness(clock, driver.board, diag, owners)
     yield readiness
     for server in list(readiness._servers):
         readiness.forget(server)
@@ -130,7 +130,7 @@ def test_port_of_a_real_server(driver, diag, bind, seen):
     with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
         readiness = Readiness(
             driver.reactor,
-            driver.reactor,
+            driver.board,
             diag,
             lambda server, number: succeed(has_inode(process.pid, number)),
         )
@@ -287,7 +287,7 @@ def test_socket_of_a_real_server(driver, diag, owners, path, seen):
         "    def handle(self): self.wfile.write(self.rfile.readline().upper())\n"
         "socketserver.UnixStreamServer(sys.argv[1], H).handle_request()\n"
     )
-    readiness = Readiness(driver.reactor, driver.reactor, diag, owners)
+    readiness = Readiness(driver.reactor, driver.board, diag, owners)
     readiness.watch_socket(1, path, ME, seen.append)
     with subprocess.Popen([sys.executable, "-c", program, path]):
         driver.until(lambda: seen)
@@ -410,7 +410,7 @@ def test_listener_accepted_between_two_ticks(ready, clock, listener, seen):
 
 
 def test_listener_of_a_real_process_is_seen_through_our_copy(driver, diag, owners, listener, seen):
-    readiness = Readiness(driver.reactor, driver.reactor, diag, owners)
+    readiness = Readiness(driver.reactor, driver.board, diag, owners)
     program = (
         "import socket, sys; s = socket.socket(fileno=int(sys.argv[1]));"
         "c, _ = s.accept(); c.sendall(b'x')"
