@@ -72,8 +72,7 @@ class Cgroups:
         """Make a server's cgroup, with its limits.
 
         Returns:
-            The file by which a process joins it, for `join`. None where it cannot be made, and no
-            limit has to be kept.
+            Its folder. None where it cannot be made, and no limit has to be kept.
 
         Raises:
             OSError: it cannot be made, and there are limits.
@@ -89,7 +88,7 @@ class Cgroups:
                 raise
             return None
         self._made[server] = self._files
-        return f"{path}/cgroup.procs"
+        return path
 
     def limit_one(self, server: int, limits: Limits, *, exclusive: bool) -> str:
         """Have other limits kept by a server than by the others, before it is told to start.
@@ -122,9 +121,9 @@ class Cgroups:
             return f"limits of its site file: {error.filename}: {error.strerror}"
         return ""
 
-    def joined_by(self, server: int) -> str | None:
-        """Name the file by which a process joins a server's cgroup; None where it has none."""
-        return f"{self._path(server)}/cgroup.procs" if server in self._made else None
+    def folder_of(self, server: int) -> str | None:
+        """Name the folder of a server's cgroup; None where it has none."""
+        return self._path(server) if server in self._made else None
 
     def pids(self, server: int) -> list[int] | None:
         """List all processes of a server; None where they have to be searched for."""

@@ -14,13 +14,9 @@ _PAUSE = 0.005
 _MAX_FILE = 1 << 24  # bytes, of cgroup.procs
 
 
-def join(procs: str) -> None:
-    """Move this process into a cgroup, which may take the kernel 20 ms.
-
-    Args:
-        procs: the cgroup's file of processes.
-    """
-    write(procs, "0")
+def join(folder: str) -> None:
+    """Move this process into a cgroup, which may take the kernel 20 ms."""
+    write(f"{folder}/cgroup.procs", "0")
 
 
 def kill(folder: str) -> None:

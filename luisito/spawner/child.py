@@ -78,7 +78,7 @@ def run(
         parent: what getppid() answers as long as the spawner lives.
         limits: that servers get.
         server: the number that the order must name.
-        group: how its cgroup is joined; None where it has none.
+        group: the folder of a cgroup that is to be joined; None where there is none.
         early: there is time to prepare, since nobody waits yet.
     """
     try:

@@ -1,9 +1,12 @@
-"""Forking without losing a signal, and the signals that the spawner lives with."""
+"""Forking without losing a signal, or into a cgroup; the signals that the spawner lives with."""
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import os
 import signal
+from typing import ClassVar
 
 # Everything that would end the spawner by default and that others may send it, and what Python
 # ignores: what is ignored stays so through exec, what is handled does not. SIGCHLD wakes it, and
@@ -19,6 +22,37 @@ HANDLED = (
     signal.SIGPIPE,
     signal.SIGXFSZ,
     signal.SIGALRM,
+)
+
+
+# linux/sched.h, asm-generic/unistd.h
+_CLONE_CLEAR_SIGHAND = 0x100000000
+_CLONE_INTO_CGROUP = 0x200000000
+_SYS_CLONE3 = 435
+
+# Not CDLL, which gives up the lock of the interpreter, and takes it again in the child.
+_libc = ctypes.PyDLL(None, use_errno=True)
+_before_fork = ctypes.pythonapi.PyOS_BeforeFork
+_after_fork_parent = ctypes.pythonapi.PyOS_AfterFork_Parent
+_after_fork_child = ctypes.pythonapi.PyOS_AfterFork_Child
+for _hook in (_before_fork, _after_fork_parent, _after_fork_child):
+    _hook.restype = None
+
+
+class _CloneArgs(ctypes.Structure):
+    """The struct clone_args of clone3(2)."""
+
+    _fields_: ClassVar = [
+        (name, ctypes.c_uint64)
+        for name in (
+            "flags", "pidfd", "child_tid", "parent_tid", "exit_signal", "stack", "stack_size",
+            "tls", "set_tid", "set_tid_size", "cgroup",
+        )
+    ]  # fmt: skip
+
+
+_into_cgroup = _CloneArgs(
+    flags=_CLONE_CLEAR_SIGHAND | _CLONE_INTO_CGROUP, exit_signal=signal.SIGCHLD
 )
 
 
@@ -62,3 +96,36 @@ def fork() -> int:
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     return pid
+
+
+def fork_into(cgroup: str) -> int | None:
+    """Fork a child that is in a cgroup from the first; a signal ends it, as it would after exec.
+
+    To join one later the child would have to wait until the kernel has stopped all forks, which can
+    take it 20 ms; and whoever makes or removes another cgroup meanwhile waits, too.
+
+    Args:
+        cgroup: its folder.
+
+    Returns:
+        As fork; or None where the kernel cannot (before 5.7), or must not (a filter of system
+        calls, as containers have them).
+
+    Raises:
+        OSError: EAGAIN or ENOMEM; or there is no such folder.
+    """
+    _into_cgroup.cgroup = folder = os.open(cgroup, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    # What os.fork() does around fork(2). What glibc does there is for threads and for their locks.
+    _before_fork()
+    pid: int = _libc.syscall(_SYS_CLONE3, ctypes.byref(_into_cgroup), ctypes.sizeof(_into_cgroup))
+    if pid == 0:
+        _after_fork_child()
+        return 0
+    number = ctypes.get_errno()
+    _after_fork_parent()
+    os.close(folder)
+    if pid > 0:
+        return pid
+    if number in (errno.EAGAIN, errno.ENOMEM):
+        raise OSError(number, os.strerror(number))
+    return None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-import secrets
 
 _FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _DETACH = 2 | 8  # MNT_DETACH | UMOUNT_NOFOLLOW, umount2(2)
@@ -107,7 +106,7 @@ def _remove_or_move(name: str, inner: int, top: int, *, folder: bool) -> None:
         if not folder or error.errno != errno.ENOTEMPTY:
             raise
         os.close(_open_taken(name, inner))  # one that may not be written to cannot be moved either
-        os.rename(name, secrets.token_hex(16), src_dir_fd=inner, dst_dir_fd=top)
+        os.rename(name, os.urandom(16).hex(), src_dir_fd=inner, dst_dir_fd=top)
 
 
 def _remove(name: str, parent: int, *, folder: bool) -> None:

@@ -224,7 +224,7 @@ class Servers:
 
     def _has_stopper(self, server: Server) -> bool:
         """Have the stop command of a server run, if it has one."""
-        group = None if self._cgroups is None else self._cgroups.joined_by(server.id)
+        group = None if self._cgroups is None else self._cgroups.folder_of(server.id)
         return self._stoppers.start(server, self._runtime.path, group, self._limits)
 
     def _signal(self, server: Server, name: str) -> None:

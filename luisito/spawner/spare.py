@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from luisito.core import wire
 from luisito.spawner import channel, child
 from luisito.spawner.checks import wrong_start
-from luisito.spawner.forking import fork
+from luisito.spawner.forking import fork, fork_into
 
 if TYPE_CHECKING:
     from luisito.spawner.config import Config
@@ -49,7 +49,7 @@ def fork_spare(
 ) -> Spare:
     """Fork a child that waits for an order to start; the arguments are those of child.run.
 
-    Two more are `questions` of child.Pipes, and `group`: how it joins its cgroup (cgroupfs.join).
+    Two more are `questions` of child.Pipes, and `group`: the folder of its cgroup.
 
     Raises:
         OSError: no process, memory or descriptors; nothing is left open.
@@ -64,7 +64,11 @@ def fork_spare(
         notify.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         channel.refuse_descriptors(notify)
         opened.append(notify.detach())
-        pid = fork()
+        pid = None if group is None else fork_into(group)
+        if pid is not None:
+            group = None  # it is there
+        else:
+            pid = fork()
     except OSError:
         channel.close(opened)
         raise

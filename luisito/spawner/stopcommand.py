@@ -23,7 +23,7 @@ def run(server: Server, runtime_dir: str, group: str | None, parent: int, limits
     Args:
         server: that runs, and has a record with such a command.
         runtime_dir: the folder of the servers' folders.
-        group: how its cgroup is joined; None where it has none.
+        group: the folder of its cgroup; None where it has none.
         parent: what getppid() answers as long as the spawner lives.
         limits: that servers get.
     """

@@ -33,7 +33,7 @@ class Stoppers:
         Args:
             server: that runs.
             runtime_dir: the folder of the servers' folders.
-            group: how its cgroup is joined; None where it has none.
+            group: the folder of its cgroup; None where it has none.
             limits: that servers get.
         """
         if not server.record or server.uid is None or server.code is not None:

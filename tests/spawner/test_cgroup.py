@@ -44,8 +44,8 @@ def made(folder):
 
 def run(made, server, *command):
     """Runs a command in the cgroup of a server."""
-    procs = made.make(server)
-    return subprocess.Popen(command, preexec_fn=lambda: cgroupfs.join(procs))  # noqa: PLW1509 - no threads
+    own = made.make(server)
+    return subprocess.Popen(command, preexec_fn=lambda: cgroupfs.join(own))  # noqa: PLW1509 - no threads
 
 
 def empty(folder, server):
