@@ -65,6 +65,7 @@ class Loop:
         handle_signals(wakeup)
         self._poller.register(wake, select.POLLIN)
         try:
+            self._reap()
             while self._networks.ended is None:
                 ready = self._poller.poll(self._timeout())
                 patience.begin()
@@ -75,12 +76,15 @@ class Loop:
         return self._networks.ended
 
     def _turn(self, wake: int, ready: list[tuple[int, int]]) -> None:
+        signalled = False
         for descriptor, _events in ready:
             if descriptor == wake:
+                signalled = True
                 self._networks.signalled(os.read(wake, 65536))
             elif not self._networks.readable(descriptor) and self._servers is not None:
                 self._servers.readable(descriptor)
-        self._reap()
+        if signalled:
+            self._reap()  # not without need: the kernel looks at each child that lives
         now = time.monotonic()
         self._helpers.tick(now)
         if self._servers is not None:

@@ -40,7 +40,7 @@ class Server:
         code: how its first process ended, as of waitstatus_to_exitcode; None before that.
         reaped_at: when that was, in seconds of the monotonic clock.
         left: a process that was found alive after that; None while none was.
-        sweep_at: when what is left of it is killed again; None where nothing is to be killed.
+        sweep_at: when what is left of it is killed again, where it is being killed.
         told: the network process knows its end.
         over_memory: the kernel has ended it for its memory, by its cgroup.
         config: what it was started by.
@@ -117,7 +117,7 @@ class Server:
         self.code: int | None = None
         self.reaped_at = 0.0
         self.left: int | None = None
-        self.sweep_at: float | None = None
+        self.sweep_at = 0.0
         self.told = False
         self.over_memory = False
         self.memory: int | None = None

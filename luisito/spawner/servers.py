@@ -86,6 +86,7 @@ class Servers:
         self._by_id: dict[int, Server] = {}
         self._by_pid: dict[int, Server] = {}
         self._by_status: dict[int, Server] = {}
+        self._swept: dict[int, Server] = {}  # those that are being killed
         self._workers: set[tuple[str, str]] = set()  # by site and name, of those that live
         self._ends = Ends()
         self._watchers = Watchers(containment, poller)
@@ -412,8 +413,8 @@ class Servers:
 
     def tick(self, now: float) -> None:
         """Go on killing where something was left; fork a spare, or weigh, when it is time."""
-        for server in list(self._by_id.values()):
-            if server.sweep_at is not None and now >= server.sweep_at:
+        for server in list(self._swept.values()):
+            if now >= server.sweep_at:
                 self._sweep(server, now)
         if self._cgroups is not None:
             self._cgroups.tick(now)
@@ -423,7 +424,7 @@ class Servers:
 
     def deadline(self) -> float | None:
         """Tell when tick is worth calling next."""
-        due = [server.sweep_at for server in self._by_id.values() if server.sweep_at is not None]
+        due = [server.sweep_at for server in self._swept.values()]
         if self._has_room() and (at := self._reserve.deadline()) is not None:
             due.append(at)
         if self._cgroups is not None and (at := self._cgroups.deadline()) is not None:
@@ -457,6 +458,7 @@ class Servers:
         if server.code is not None and now >= server.reaped_at + _TELL_AFTER:
             self._tell(server, server.code)
         server.sweep_later(now)
+        self._swept[server.id] = server
 
     def _tell(self, server: Server, ended: int) -> None:
         if server.told:
@@ -475,6 +477,7 @@ class Servers:
     def _forget(self, server: Server) -> None:
         del self._by_id[server.id]
         del self._by_pid[server.pid]
+        self._swept.pop(server.id, None)
         if server.worker is not None:
             self._workers.discard((server.site, server.worker))
         channel.close([server.output, server.notify])
