@@ -6,14 +6,12 @@ import errno
 import json
 import os
 import resource
-import shlex
 import signal
 import socket
 from typing import TYPE_CHECKING, NamedTuple
 
 from luisito.core import wire
 from luisito.core.mounts import site_of
-from luisito.core.program import HEAD, shebang
 from luisito.errors import LuisitoError
 from luisito.spawner import cgroupfs, channel, chooser, privileges, rlimits, sites, users
 from luisito.spawner.checks import BAD_START, wrong_start
@@ -21,6 +19,7 @@ from luisito.spawner.config import LISTENER
 from luisito.spawner.render import render
 from luisito.spawner.siteconfig import SiteConfig
 from luisito.spawner.startfile import refuse_hard_link
+from luisito.spawner.whynot import why_not
 
 if TYPE_CHECKING:
     from luisito.spawner.config import Config
@@ -266,7 +265,7 @@ def _become_server(
         if error.errno in _OVERLOADED:
             raise
         raise users.StartRefusedError(
-            _why_not(argv[0], environ["PATH"], error, config.said_by)
+            why_not(argv[0], environ["PATH"], error, config.said_by)
         ) from None
 
 
@@ -301,29 +300,3 @@ def _make_way(descriptors: list[int]) -> None:
     elif descriptors:
         os.dup2(descriptors[0], LISTENER)
         os.close(descriptors[0])
-
-
-def _why_not(program: str, path: str, error: OSError, said_by: str) -> str:
-    """Say why a program could not be executed, and the mend."""
-    places = [program] if "/" in program else [f"{at}/{program}" for at in path.split(":")]
-    found = next((place for place in places if os.path.exists(place)), None)
-    if found is None:
-        where = "" if "/" in program else f" (PATH={path})"
-        return f"no such program: {program!r}{where}; install it or mend {said_by}"
-    if isinstance(error, FileNotFoundError):
-        if _ends_in_cr_lf(found):
-            return (
-                f"{found!r} has lines that end in CR LF, so that its interpreter is not found;"
-                f" run sed -i 's/\\r$//' {shlex.quote(found)}"
-            )
-        return f"{found!r} names an interpreter in its first line that is missing; install it"
-    return f"{found!r} cannot be executed: {error.strerror}; make it executable or mend {said_by}"
-
-
-def _ends_in_cr_lf(script: str) -> bool:
-    try:
-        with open(script, "rb") as file:
-            found = shebang(file.read(HEAD))
-    except OSError:
-        return False
-    return found is not None and found.ends_in_cr_lf
