@@ -10,6 +10,8 @@ def visible(text: str, kept: str = "") -> str:
         text: of whatever origin.
         kept: characters that stay as they are.
     """
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() or c in kept else ascii(c)[1:-1] for c in text)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from contextlib import suppress
+from math import inf
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
@@ -69,7 +70,7 @@ class Spawner(Questions):
         self._listener, self._office, self._awaited = listener, office, awaited
         self._outgoing = Outgoing(launched.sock)
         self._unusable: set[int] = set()  # started, but their descriptors found no room here
-        self._spare: tuple[int, socket.socket] | None = None  # who waits to be which server
+        self._spares: dict[int, socket.socket] = {}  # who waits to be which server
         self._stopping = False
         self._ended: Deferred[int] = Deferred()
         reactor.addReader(self)
@@ -88,10 +89,10 @@ class Spawner(Questions):
         descriptors = () if listener_fd is None else (listener_fd,)
         # The child that waits is told at once, which spares it the way through the spawner; what
         # the spawner sends it then is left unread.
-        if self._spare is not None and self._spare[0] == server:
+        if server in self._spares:
             with suppress(OSError):  # it has gone: the spawner starts another
-                channel.send(self._spare[1], wire.encode_start(order), descriptors)
-            self._drop_spare()
+                channel.send(self._spares[server], wire.encode_start(order), descriptors)
+        self._drop_spares(server)
         self._order(order, descriptors)
 
     def signal(self, server: int, signal: str) -> None:
@@ -264,16 +265,15 @@ class Spawner(Questions):
             self._log.error("no room for the descriptor of a successor; it waits in vain")
 
     def _take_spare(self, fact: wire.Spare, descriptors: list[int]) -> None:
-        self._drop_spare()
+        self._drop_spares(fact.server, at_least=fact.server)
         if len(descriptors) == 1:
             sock = socket.socket(fileno=descriptors.pop())
             sock.setblocking(False)
-            self._spare = (fact.server, sock)
+            self._spares[fact.server] = sock
 
-    def _drop_spare(self) -> None:
-        if self._spare is not None:
-            self._spare[1].close()
-            self._spare = None
+    def _drop_spares(self, up_to: float, at_least: float = 0) -> None:
+        for server in [each for each in self._spares if at_least <= each <= up_to]:
+            self._spares.pop(server).close()
 
     def _started(self, fact: wire.Started, descriptors: list[int]) -> None:
         if len(descriptors) != 2:
@@ -316,7 +316,7 @@ class Spawner(Questions):
         # Before closing: a closed descriptor cannot be found in epoll any more.
         self._reactor.removeReader(self)
         self._reactor.removeWriter(self)
-        self._drop_spare()
+        self._drop_spares(inf)
         self._outgoing.clear()
 
 

@@ -62,6 +62,7 @@ def run(
     group: str | None,
     *,
     early: bool,
+    calm: bool,
 ) -> None:
     """Wait for an order to start, become that server, or report why not; never returns.
 
@@ -79,6 +80,7 @@ def run(
         server: the number that the order must name.
         group: the folder of a cgroup that is to be joined; None where there is none.
         early: there is time to prepare, since nobody waits yet.
+        calm: and to rehearse, since nobody is about to come.
     """
     try:
         os.setsid()
@@ -89,7 +91,8 @@ def run(
         user = None
         with socket.socket(fileno=pipes.notify) as notify:
             if early:
-                _rehearse(config, runtime, parent)
+                if calm:
+                    _rehearse(config, runtime, parent)
                 if config.alike:
                     user = _settle(config, runtime, server, None, notify, parent, -1, limits)
             with socket.socket(fileno=pipes.orders) as orders:

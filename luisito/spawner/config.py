@@ -69,6 +69,7 @@ class Config:
         "log_max_size",
         "max_alive",
         "max_memory",
+        "max_servers",
         "min_uid",
         "network_gid",
         "network_uid",
@@ -154,6 +155,7 @@ class Config:
         self.on_crash = order.on_crash
         self.runs = tuple(getattr(order, name) for name in wire.RUNS)
         self.runs_sites = tuple(getattr(order, name) for name in wire.RUNS_SITES)
+        self.max_servers = order.max_servers
         self.max_alive = order.max_servers + order.overlap + _ALIVE_TO_SPARE
         self.max_memory = order.max_memory
         self.user = self._one_user()

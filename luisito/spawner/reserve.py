@@ -1,9 +1,11 @@
-"""The child that waits for the next start, and those that were kept waiting in vain."""
+"""The children that wait for the next starts, and those that were kept waiting in vain."""
 
 from __future__ import annotations
 
+import resource
 import signal
 import time
+from math import inf
 from typing import TYPE_CHECKING
 
 from luisito.core import wire
@@ -19,14 +21,17 @@ if TYPE_CHECKING:
     from luisito.spawner.rlimits import Limits
     from luisito.spawner.runtime import Runtime
 
-# Seconds from a start to the fork of the next spare, which would take the processor from the boot
-# of what was started.
+# Starts that follow each other within so many seconds are a burst. Else so many pass until another
+# child is forked, which would take the processor from the boot of what was started.
 _AFTER = 0.1
+# How many are forked at once in a burst: what we write to after a fork is copied, page by page,
+# whether one is forked or several.
+_IN_A_BURST = 4
 _FORK_AGAIN = 1.0  # seconds until a fork that failed is tried again
 
 
 class Reserve:
-    """Has a child forked before it is needed, and forks one where none fits.
+    """Has children forked before they are needed, and forks one where none fits.
 
     Args:
         runtime: where its folder is.
@@ -35,8 +40,8 @@ class Reserve:
     """
 
     __slots__ = (
-        "_at", "_cgroups", "_chooser", "_config", "_containment", "_limits", "_next", "_outbox",
-        "_runtime", "_spare", "_unfit",
+        "_at", "_burst", "_cgroups", "_chooser", "_config", "_containment", "_limits", "_most",
+        "_next", "_outbox", "_runtime", "_spares", "_taken", "_unfit",
     )  # fmt: skip
 
     _config: Config
@@ -46,56 +51,71 @@ class Reserve:
     def __init__(self, runtime: Runtime, containment: Containment, cgroups: Cgroups | None) -> None:
         self._runtime, self._containment, self._cgroups = runtime, containment, cgroups
         self._chooser: Chooser | None = None
-        self._spare: Spare | None = None
-        self._at = 0.0  # when one is forked, where there is none
+        self._spares: dict[int, Spare] = {}  # by the number that their order must name
+        self._at = 0.0  # when some are forked, where there are none
+        self._most = 1  # that are forked at once
+        self._taken = -inf  # when the last one was
+        self._burst = False
         self._unfit: dict[int, int] = {}  # by pid: those on their way out, and whom they were for
         self._next = 1  # the number of the next server: whoever orders them counts
 
     def serve(self, config: Config, limits: Limits, outbox: Outbox, chooser: Chooser | None) -> int:
         """Fork for another one from now on; return the highest number so far."""
         self._config, self._limits, self._outbox, self._chooser = config, limits, outbox, chooser
-        if self._spare is not None:
-            # Whoever ordered before could still speak to it. Its folder goes when it is reaped.
+        # Those that are the user already count as his processes.
+        self._most = 1 if config.alike and resource.RLIMIT_NPROC in limits else _IN_A_BURST
+        if self._spares:
+            # Whoever ordered before could still speak to them. Their folders go as they are reaped.
+            self._next = max(self._spares) + 1
             self._drop()
-            self._next += 1
         self._at = 0.0
         return self._next - 1
 
     @property
-    def pid(self) -> int:
-        """Of the one that waits; 0 where none does."""
-        return 0 if self._spare is None else self._spare.pid
+    def pids(self) -> set[int]:
+        """Of those that wait."""
+        return {spare.pid for spare in self._spares.values()}
 
     def take(self, server: int) -> Spare:
-        """Give away the one that waits, where it fits, or a new one.
+        """Give away the one that waits for a number, or a new one.
 
         Raises:
             OSError: there is none, and none can be forked.
         """
         # Never the number of one that lives; and the next one fits also where this start fails.
         self._next = max(self._next, server + 1)
-        if self._spare is not None and self._spare.server != server:
-            self._drop()  # it has prepared for another server
-        spare, self._spare = self._spare, None
-        spare = spare or self._fork(server, early=False)
-        self._at = time.monotonic() + _AFTER
+        spare = self._spares.pop(server, None)
+        self._drop(server)  # they have prepared for other servers
+        if spare is None:
+            spare = self._fork(server, early=False)
+        now = time.monotonic()
+        self._burst = self._most > 1 and now < self._taken + _AFTER
+        self._taken = now
+        self._at = now if self._burst else now + _AFTER
         return spare
 
-    def tick(self, now: float) -> None:
-        """Fork one, where there is none and it is time."""
-        if self._spare is None and now >= self._at:
+    def tick(self, now: float, most: int) -> None:
+        """Fork some, where there are none and it is time, but `most` at most."""
+        if self._spares or now < self._at:
+            return
+        for _ in range(min(most, self._most) if self._burst else 1):
             self._prepare(now)
+        if not self._burst:
+            rehearse(self._config)
+        self._burst = False
 
     def deadline(self) -> float | None:
         """Tell when tick is worth calling next."""
-        return self._at if self._spare is None else None
+        return None if self._spares else self._at
 
     def reaped(self, pid: int) -> int | None:
         """Note the end of a process; return whom it was for, which is never to be, if it waited."""
-        if self._spare is not None and pid == self._spare.pid:
-            self._spare.close()
-            self._unfit[pid] = self._spare.server
-            self._spare = None
+        for spare in self._spares.values():
+            if spare.pid == pid:
+                del self._spares[spare.server]
+                spare.close()
+                self._unfit[pid] = spare.server
+                break
         server = self._unfit.pop(pid, None)
         if server is not None:
             self._kill_below(server, pid)
@@ -103,15 +123,15 @@ class Reserve:
 
     def _prepare(self, now: float) -> None:
         self._at = now + _FORK_AGAIN  # where this fails; a start will try before, and tell
+        number = max(self._spares, default=self._next - 1) + 1
         try:
-            self._spare = spare = self._fork(self._next, early=True)
+            self._spares[number] = spare = self._fork(number, early=True, calm=not self._burst)
         except OSError:
             return
         if self._config.alike:
-            self._outbox.send(wire.Spare(self._next), (spare.orders,))
-        rehearse(self._config)
+            self._outbox.send(wire.Spare(number), (spare.orders,))
 
-    def _fork(self, server: int, *, early: bool) -> Spare:
+    def _fork(self, server: int, *, early: bool, calm: bool = False) -> Spare:
         questions = -1 if self._chooser is None else self._chooser.questions
         group = None if self._cgroups is None else self._cgroups.make(server)
         try:
@@ -124,16 +144,16 @@ class Reserve:
                 questions,
                 group,
                 early=early,
+                calm=calm,
             )
         except OSError:
             if self._cgroups is not None:
                 self._cgroups.remove(server)
             raise
 
-    def _drop(self) -> None:
-        spare, self._spare = self._spare, None
-        if spare is not None:
-            self.refuse(spare)
+    def _drop(self, below: float = inf) -> None:
+        for number in [number for number in self._spares if number < below]:
+            self.refuse(self._spares.pop(number))
 
     def refuse(self, spare: Spare) -> None:
         """End one that nobody will need."""

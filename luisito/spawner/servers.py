@@ -306,7 +306,7 @@ class Servers:
         """List processes that are some server's though their parents have gone."""
         known = self._by_pid.keys() | self._helpers.pids() | self._others()
         known |= self._watchers.pids() | self._stoppers.pids()
-        known.add(self._reserve.pid)
+        known |= self._reserve.pids
         if self._chooser is not None:
             known.add(self._chooser.pid)
         return [pid for pid in tree.children(self._containment.reaper) if pid not in known]
@@ -419,7 +419,7 @@ class Servers:
         if self._cgroups is not None:
             self._cgroups.tick(now)
         if self._has_room():
-            self._reserve.tick(now)
+            self._reserve.tick(now, max(1, self._config.max_servers - self._servers))
         self._weighing.tick(now)
 
     def deadline(self) -> float | None:

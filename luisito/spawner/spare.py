@@ -46,6 +46,7 @@ def fork_spare(
     group: str | None,
     *,
     early: bool,
+    calm: bool,
 ) -> Spare:
     """Fork a child that waits for an order to start; the arguments are those of child.run.
 
@@ -75,7 +76,7 @@ def fork_spare(
     output, output_end, status, status_end, own, theirs, datagrams = opened
     if pid == 0:
         pipes = child.Pipes(output_end, status_end, datagrams, theirs, questions)
-        child.run(config, runtime, pipes, parent, limits, server, group, early=early)
+        child.run(config, runtime, pipes, parent, limits, server, group, early=early, calm=calm)
     channel.close([output_end, status_end, theirs])
     for descriptor in (output, status, datagrams):
         os.set_blocking(descriptor, False)

@@ -50,7 +50,68 @@ def test_the_next_number_is_above_all_that_were_ordered(network):
     for server in (7, 3):
         network.run(server)
     spare(network, 8)
-    assert sorted(os.listdir(network.hello.runtime_dir)) == ["3", "7", "8"]
+    assert set(os.listdir(network.hello.runtime_dir)) - WAITING == {"3", "7"}
+
+
+WAITING = {"8", "9", "10", "11"}
+
+
+def test_in_a_burst_several_wait_each_for_its_number(network):
+    network.launch(command=["sleep", "1000"])
+    spare(network, 1)
+    network.run(1)
+    network.run(2)  # at once
+    spare(network, 6)
+    waiting = tree.children(network.spawner)[-4:]
+    for server in (3, 4, 5, 6):
+        assert network.run(server)[0].pid == waiting[server - 3]
+    spare(network, 7)
+
+
+def test_those_below_the_number_that_is_ordered_go(network):
+    network.launch(command=["sleep", "1000"])
+    for server in (1, 2):
+        network.run(server)
+    spare(network, 6)
+    *dropped, waiting, last = tree.children(network.spawner)[-4:]
+    assert network.run(5)[0].pid == waiting
+    assert wait_until(lambda: not any(map(tree.status, dropped)))
+    assert network.run(6)[0].pid == last
+
+
+def test_one_of_several_that_is_killed_is_missed_by_none_of_the_others(network):
+    network.launch(command=["sleep", "1000"])
+    for server in (1, 2):
+        network.run(server)
+    spare(network, 6)
+    third, fourth, *_ = tree.children(network.spawner)[-4:]
+    os.kill(fourth, signal.SIGKILL)
+    assert wait_until(lambda: tree.status(fourth) is None)
+    assert network.run(3)[0].pid == third
+    assert network.run(4)[0].pid not in (third, fourth)
+
+
+def waiting_after_two(network):
+    """Tell how many wait after a burst."""
+    spare(network, 1)
+    others = len(tree.children(network.spawner)) - 1
+    for server in (1, 2):
+        network.run(server)
+    spare(network, 3)
+    network.order(wire.AskList(7))  # answered once it has forked them all
+    network.wait(wire.Servers)
+    return len(tree.children(network.spawner)) - others - 2
+
+
+@pytest.mark.parametrize(("most", "waiting"), [(2, 1), (3, 1), (5, 3), (9, 4)])
+def test_no_more_wait_than_there_is_room_for(network, most, waiting):
+    network.launch(command=["sleep", "1000"], max_servers=most)
+    assert waiting_after_two(network) == waiting
+
+
+def test_where_processes_are_limited_one_waits(network):
+    network.launch(command=["sleep", "1000"], rlimits={"nproc": [1000, 1000]})
+    assert waiting_after_two(network) == 1
 
 
 def test_one_that_was_killed_is_replaced_and_leaves_nothing(network):
