@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 _HEADER: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # token, RFC 9110 section 5.6.2
+_REMEMBERED: Final = 1024  # peers
+_LONGEST: Final = 64  # characters of one that is remembered: a zone may follow an address
 _ENDPOINT: Final = re.compile(r"[a-z][a-z0-9]*:.+")
 
 
@@ -25,6 +27,7 @@ class Peers:
 
     networks: tuple[Network, ...]
     unix: bool
+    _known: dict[str, bool] = attrs.field(init=False, eq=False, repr=False, factory=dict)
 
     def includes(self, peer: str) -> bool:
         """Whether a peer belongs to it.
@@ -35,6 +38,16 @@ class Peers:
         Raises:
             ValueError: it is neither.
         """
+        known = self._known.get(peer)
+        if known is None:
+            known = self._look_up(peer)
+            if len(peer) <= _LONGEST:
+                if len(self._known) >= _REMEMBERED:
+                    self._known.clear()
+                self._known[peer] = known
+        return known
+
+    def _look_up(self, peer: str) -> bool:
         if peer == "unix":
             return self.unix
         found = address(peer)
