@@ -127,14 +127,10 @@ class Overview:
         return f"{kept.problem}; {kept.mend}" if kept is not None and kept.problem else None
 
     def _not_replaced(self) -> list[dict[str, str]]:
-        """The sites whose last new server did not start, while the old one serves."""
-        policy = self._pool.policy
+        """The sites whose new server did not start, while the old one serves."""
         return [
-            {"site": one.site, "error": one.detail.partition("; its last output")[0]}
-            for one in policy.failures()
-            if (server := policy.server(one.site)) is not None
-            and server.state is State.READY
-            and server.started_at < one.until  # a new one is not started before
+            {"site": site, "error": detail.partition("; its last output")[0]}
+            for site, detail in self._pool.policy.unreplaced.items()
         ]
 
     def _keep(self, site: str) -> str:

@@ -204,6 +204,14 @@ class Leasing:
         """Tell which sites have a failed start that is not forgiven yet, the oldest in front."""
         return self._sites.failures()
 
+    @property
+    def unreplaced(self) -> Mapping[str, str]:
+        """Why the last server that was to take another one's place could not, by their sites.
+
+        The old one serves until a new one is ready: where that cannot start either, for good.
+        """
+        return self._sites.unreplaced
+
     # Waiters
 
     def _grant(self, waiter: Hashable, server: Server, now: float, orders: list[Order]) -> None:

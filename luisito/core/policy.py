@@ -107,6 +107,7 @@ class Policy(StopFacts):
             record = self._sites.by_name[server.site]
             self._sites.refuse_all(record, Refusal.OVERLOADED, RETRY_AFTER, detail, orders)
             if record.beside is server:  # who has the new one started otherwise?
+                self._sites.unreplaced[record.name] = detail
                 self._rolls.ask(record, now, now + RETRY_AFTER)
             self._room.gone(server, State.FAILED, now)
             self._keeping.put_off(server.site, now, now + RETRY_AFTER)

@@ -321,6 +321,7 @@ class Room:
         if server.state is State.READY:
             self._sites.served(record, now - server.ready_at)
         self._rolls.drop(record)
+        self._sites.unreplaced.pop(record.name, None)
         beside, record.server, record.beside = record.beside, None, None
         self._keeping.left(record.name, now, record.until)
         self._sites.forget(record)

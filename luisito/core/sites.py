@@ -87,11 +87,13 @@ class Sites:
         failed: sites that failed, and when that is to be forgotten.
         closed: sites that are down for maintenance, and after how many seconds who asks may try
             again.
+        unreplaced: why the last server that was to replace the READY one of a site could not, by
+            the names of sites; until one does, or the old one is on its way out.
     """
 
     __slots__ = (
         "_back_off", "_limits", "_most", "_own", "_random", "by_name", "closed", "failed",
-        "parked", "patience", "waiting",
+        "parked", "patience", "unreplaced", "waiting",
     )  # fmt: skip
 
     def __init__(self, limits: Limits, random: Callable[[], float], back_off: BackOff) -> None:
@@ -106,6 +108,7 @@ class Sites:
         self.patience: Clock[Hashable] = Clock()
         self.failed: OrderedDict[Site, float] = OrderedDict()
         self.closed: dict[str, float] = {}
+        self.unreplaced: dict[str, str] = {}
 
     def limit(self, name: str, limits: SiteLimits | None) -> None:
         """Give a site limits of its own, or the pool's."""
@@ -195,6 +198,8 @@ class Sites:
         """Refuse all who wait for a site whose start has failed, and leave it alone for a while."""
         delay = self._count(site, detail, now)
         site.until = now + delay
+        if site.beside is not None:
+            self.unreplaced[site.name] = detail
         self.refuse_all(site, refusal, delay, detail, orders, server)
 
     def stumble(self, site: Site, seconds: float, detail: str, now: float) -> float:
@@ -254,6 +259,10 @@ class Sites:
             site = self.of(failure.site)
             site.failures, site.detail = failure.times, failure.detail
             site.until = min(failure.until, now + self._back_off.cap)
+            old = site.server
+            if old is not None and old.state is State.READY and old.started_at < site.until:
+                # A new one would have been started later.
+                self.unreplaced[site.name] = site.detail
             self.failed[site] = min(failure.forget_at, now + self._back_off.forget)
 
     def clear(self) -> list[Waiting]:
@@ -268,7 +277,9 @@ class Sites:
             for waiter, site in self.waiting.items()
             if waiter not in self.parked
         ]
-        for memory in (self.by_name, self.waiting, self.parked, self.patience, self.failed):
+        for memory in (
+            self.by_name, self.waiting, self.parked, self.patience, self.failed, self.unreplaced,
+        ):  # fmt: skip
             memory.clear()
         return waiting
 

@@ -413,6 +413,14 @@ def test_what_rolls_stays_where_the_new_one_fails():
     assert t.policy.take("a") is t.servers[1]
 
 
+@pytest.mark.parametrize(("started", "told"), [(40, {"a": "why"}), (60, {})])
+def test_what_was_not_replaced_is_known_by_what_failed_after_its_start(started, told):
+    t = talk()
+    failures = [Failure("a", "why", 50.0, 1, 200.0)]
+    adopt(t, ready("a", started), failures=failures)
+    assert t.policy.unreplaced == told
+
+
 def test_what_rolls_goes_where_a_new_one_serves_already():
     t = talk()
     assert adopt(t, old("a", 1), ready("a", 2)) == ["terminate a1"]

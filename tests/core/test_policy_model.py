@@ -614,6 +614,7 @@ class PoolMachine(RuleBasedStateMachine):
         assert not (self.turns() and self.may_roll()), "a roll that could begin waits"
         for site in SITES:
             assert self.beside(site) is None or self.awake(site), "beside nobody"
+            assert site not in self.policy.unreplaced or self.awake(site), "an old one that is none"
         for process in self.processes:
             if process not in self.abandoned():
                 process.abandoned = None

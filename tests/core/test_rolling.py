@@ -41,6 +41,56 @@ def test_the_old_one_serves_until_the_new_one_is_ready():
     assert t.state(2) is State.READY
 
 
+def test_that_the_old_one_was_not_replaced_is_told_until_it_is():
+    t = talk("a")
+    t.changed("a")
+    t.exited(2)
+    assert t.policy.unreplaced == {"a": "gone"}
+    t.at(1000)
+    assert not t.policy.failures()
+    assert t.policy.unreplaced == {"a": "gone"}
+    assert t.changed("a") == ["spawn a3"]
+    assert t.at(2000) == ["terminate a3 overdue"]  # start_timeout
+    t.exited(3)
+    assert t.policy.unreplaced == {"a": "not ready after 60 s"}
+    t.at(3000)
+    t.changed("a")
+    t.failed(4, overloaded=True)
+    assert t.policy.unreplaced == {"a": "why"}
+    assert t.at(3005) == ["spawn a5"]
+    assert t.policy.unreplaced == {"a": "why"}
+    assert t.ready(5) == ["terminate a1"]
+    assert t.policy.unreplaced == {}
+
+
+@pytest.mark.parametrize("how", ["stop", "removed", "exited", "resign"])
+def test_that_the_old_one_was_not_replaced_is_forgotten_when_it_goes(how):
+    t = talk("a")
+    t.changed("a")
+    t.exited(2)
+    assert t.policy.unreplaced == {"a": "gone"}
+    if how == "resign":
+        t.policy.resign()
+    elif how == "exited":
+        t.exited(1)
+    else:
+        getattr(t, how)("a")
+    assert t.policy.unreplaced == {}
+
+
+def test_a_new_one_that_fails_where_no_old_one_serves_replaces_none():
+    t = talk("a")
+    t.exited(1)
+    t.ask("a1")
+    t.exited(2)
+    assert t.policy.failures()
+    t.at(1000)
+    t.ask("a2")
+    t.ready(3)
+    t.exited(3, broke=True)
+    assert t.policy.unreplaced == {}
+
+
 def test_an_idle_old_one_ends_at_once():
     t = talk("a")
     t.changed("a")
