@@ -50,6 +50,7 @@ def test_sites_dir_is_a_path():
 
 EXAMPLE = '{"hosts": ["alice.example", "*.alice.example"]}'.replace('"', "'")
 A_DICT = 'must be a dict with "hosts" and, if you like, limits'
+ALL = '["a"]["hosts"]'
 PATTERN = "must be a pattern of hosts as in ALLOWED_HOSTS"
 
 
@@ -105,6 +106,14 @@ PATTERN = "must be a pattern of hosts as in ALLOWED_HOSTS"
             (
                 f'["a"]["hosts"][0] = "!x..y": {PATTERN}; '
                 'write TENANTS["a"]["hosts"][0] = "!shop.alice.example"'
+            ),
+        ),
+        (
+            {"a": {"hosts": ["!shop.x.org"]}},
+            (
+                f"{ALL} = ['!shop.x.org']: must have a host without \"!\" too, or nothing is"
+                f" granted; write TENANTS{ALL} = ['alice.example', '*.alice.example',"
+                " '!shop.x.org']"
             ),
         ),
         (

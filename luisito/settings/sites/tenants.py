@@ -110,6 +110,9 @@ def _patterns(item: str, written: object) -> tuple[str, ...]:
             excepted = isinstance(pattern, str) and pattern.startswith("!")
             mend = "!shop.alice.example" if excepted else "*.alice.example"
             raise Wrong(must, item=at, value=pattern, mend=mend) from None
+    if all(pattern.startswith("!") for pattern in written):
+        must = 'must have a host without "!" too, or nothing is granted'
+        raise Wrong(must, item=item, value=written, mend=[*_EXAMPLE["hosts"], *written])
     return tuple(written)
 
 
