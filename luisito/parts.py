@@ -206,6 +206,9 @@ class Parts:
     def _site_changed(self, change: Change) -> None:
         self.kept_sites.change(change)
         self._waiting_pages.change(change)
+        site, before, now = change
+        if before is None or now is None or before["digest"] != now["digest"]:
+            self.pool.stop_commands.forget(site)
 
     def _sites_changed(self) -> None:
         self.kept_sites.settle({} if self.site_files is None else self.site_files.by_key)

@@ -86,5 +86,6 @@ def _of_files(found: dict[str, Any]) -> list[tuple[str, str]]:
     lines += [
         ("", f"{one['site']}: {stays}: {one['error']}") for one in files.get("not_replaced", ())
     ]
-    lines += [("", f"{one['site']}: {one['error']}") for one in files.get("waiting_pages", ())]
+    for kind in ("waiting_pages", "stop_commands"):
+        lines += [("", f"{one['site']}: {one['error']}") for one in files.get(kind, ())]
     return lines + [("", one["error"]) for one in broken]

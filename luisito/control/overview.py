@@ -116,9 +116,8 @@ class Overview:
                 for path, why in wrong.items()
             ],
             "not_replaced": self._not_replaced(),
-            "waiting_pages": [
-                {"site": site, "error": why} for site, why in self._broken_pages.items()
-            ],
+            "waiting_pages": _by_site(self._broken_pages),
+            "stop_commands": _by_site(self._pool.stop_commands.failures),
         }
 
     def _not_kept(self) -> str | None:
@@ -261,3 +260,7 @@ class Overview:
         policy = self._pool.policy
         # one that has been started anew since is told of as a server
         return [one for one in policy.failures() if policy.server(one.site) is None]
+
+
+def _by_site(errors: Mapping[str, str]) -> list[dict[str, str]]:
+    return [{"site": site, "error": why} for site, why in errors.items()]

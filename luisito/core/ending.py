@@ -39,6 +39,21 @@ def ending(code: int | None, number: int | None) -> str:
     return f"exited with code {code}" if number is None else f"was killed by {signal_name(number)}"
 
 
+def not_stopped(program: str, code: int | None, number: int | None, sent: str) -> str:
+    """Say that a stop command has failed.
+
+    Args:
+        program: its first word.
+        code: as for `ending`.
+        number: likewise.
+        sent: the signal that was sent to the server instead, without SIG.
+    """
+    return (
+        f"stop_command {program!r} {ending(code, number)}, and SIG{sent} was sent instead; what it"
+        " wrote is in the output of the server"
+    )
+
+
 def suspicion(number: int | None, *, killed: bool, over_memory: bool = False) -> str:
     """Say who may have killed a process, where that was not Luisito; "" where there is no riddle.
 

@@ -60,6 +60,11 @@ class Template:
         """Read one text that is not split, such as a value of ENV or a path."""
         return cls((text,))
 
+    @property
+    def program(self) -> str:
+        """The first part, as it is written."""
+        return self._parts[0]
+
     def render(self, values: Mapping[str, str]) -> list[str]:
         """Put the values in, in one pass: a value is never looked at for words again.
 

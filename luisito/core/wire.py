@@ -340,6 +340,22 @@ class Exited(NamedTuple):
     over_memory: bool = False
 
 
+class NotStopped(NamedTuple):
+    """A server's stop command has failed, and a signal was sent instead.
+
+    `program`: the command's first word, since others may be secrets. `code`, `signal`: how it
+    ended, as in Exited. `sent`: the signal, without SIG. `current`: its site's file is still as it
+    was when the server was started.
+    """
+
+    server: int
+    program: str
+    code: int | None
+    signal: int | None
+    sent: str
+    current: bool
+
+
 class Touched(NamedTuple):
     """In the folder of a server's site something says that another one is to take its place.
 
@@ -468,6 +484,7 @@ Fact = (
     | Running
     | Failed
     | Exited
+    | NotStopped
     | Touched
     | Memory
     | Folder
@@ -516,6 +533,7 @@ _FACTS: dict[str, type[Fact]] = {
     "running": Running,
     "failed": Failed,
     "exited": Exited,
+    "not stopped": NotStopped,
     "touched": Touched,
     "memory": Memory,
     "folder": Folder,

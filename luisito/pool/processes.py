@@ -14,6 +14,7 @@ from luisito.core.members import first_of
 from luisito.core.orders import Grant
 from luisito.core.sdnotify import has_work, more_time
 from luisito.core.sites import RETRY_AFTER
+from luisito.core.stopcommands import StopCommands
 from luisito.errors import LuisitoError, SpawnerLost
 from luisito.process.adopted import AdoptedStart
 from luisito.process.asked import NOT_YET, Asked
@@ -47,6 +48,7 @@ class Processes:
 
     Attributes:
         crew: the workers of sites.
+        stop_commands: what those of sites came to.
         lost: is called with the reason when the spawner has gone.
     """
 
@@ -64,6 +66,7 @@ class Processes:
         self._asked: dict[Server, Asked] = {}
         self._last = 0
         self.crew = Crew(reactor, ways, self._next_number, policy.is_awake, self._check_empty)
+        self.stop_commands = StopCommands()
         self.lost: Deferred[str] = Deferred()
         ways.heard = self._heard
 
@@ -307,6 +310,8 @@ class Processes:
             self._journal.other_port(start, start.foreign or taken)
             self._spawn(server, start.tries + 1)
             return
+        if start.ready and start.signalled_at is not None and not start.killed:
+            self.stop_commands.ended(first_of(server.site), exited.server)
         broken = server.state is State.READY and broke(exited.code, now - server.ready_at)
         detail = self._journal.exited(start, exited, now, broke=broken)
         if starting:
@@ -314,6 +319,15 @@ class Processes:
         self._early.pop(server, None)
         clean = exited.code == 0 and exited.left is None
         self._gone(server, self._policy.exited(server, now, detail, broke=broken, clean=clean))
+
+    def spawner_not_stopped(self, failed: wire.NotStopped) -> None:
+        """See process.client.Listener."""
+        start = self._starts.get(failed.server)
+        if start is None:
+            return
+        why = self._journal.not_stopped(start, failed)
+        if failed.current:
+            self.stop_commands.failed(first_of(start.server.site), failed.server, why)
 
     def spawner_touched(self, touched: wire.Touched) -> None:
         """See process.client.Listener."""

@@ -224,6 +224,8 @@ class Spawner(Questions):
             self._listener.spawner_failed(fact.server, fact.message, fact.overloaded)
         elif isinstance(fact, wire.Exited):
             self._listener.spawner_exited(fact)
+        elif isinstance(fact, wire.NotStopped):
+            self._listener.spawner_not_stopped(fact)
         elif isinstance(fact, wire.Touched):
             self._listener.spawner_touched(fact)
         elif isinstance(fact, wire.Memory):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from twisted.logger import Logger, LogLevel
 
 from luisito.core.background import went
-from luisito.core.ending import SOON, ending, killing, stopping, suspicion
+from luisito.core.ending import SOON, ending, killing, not_stopped, stopping, suspicion
 from luisito.core.lifecycle import State
 from luisito.core.text import mebibytes, visible
 
@@ -79,6 +79,12 @@ class Journal:
         if not start.killed:
             start.killed = True
             self._say(start, killing(start.pid, "STOP_TIMEOUT"))
+
+    def not_stopped(self, start: Start, fact: wire.NotStopped) -> str:
+        """Its stop command has failed; returns that in words."""
+        words = not_stopped(fact.program, fact.code, fact.signal, fact.sent)
+        self._say(start, f"pid {start.pid}: {words}", LogLevel.error)
+        return words
 
     def no_room(self, start: Start) -> None:
         """It cannot be taken over, and is sent SIGKILL."""

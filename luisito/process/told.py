@@ -40,6 +40,9 @@ class Listener(Protocol):
     def spawner_exited(self, exited: wire.Exited) -> None:
         """The server and all its descendants have gone."""
 
+    def spawner_not_stopped(self, failed: wire.NotStopped) -> None:
+        """The stop command of a server has failed."""
+
     def spawner_touched(self, touched: wire.Touched) -> None:
         """Another server is to take the place of one that runs."""
 

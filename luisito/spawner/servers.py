@@ -22,6 +22,7 @@ from luisito.spawner.render import command_values
 from luisito.spawner.reserve import Reserve
 from luisito.spawner.server import Server
 from luisito.spawner.sites import encode_record, no_site
+from luisito.spawner.stopcommand import not_stopped
 from luisito.spawner.stoppers import Stoppers
 from luisito.spawner.watchers import Watchers
 from luisito.spawner.weighing import Weighing
@@ -397,6 +398,8 @@ class Servers:
             failed = self._by_id.get(self._stoppers.reaped(pid, code) or 0)
             if failed is not None and failed.code is None:
                 self._signal(failed, "TERM")
+                if failed.id not in self._swept:  # else it was killed with the rest
+                    self.outbox.send(not_stopped(failed, code, current=self._is_current(failed)))
             return
         self._read_report(server)
         server.code = code

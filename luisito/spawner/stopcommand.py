@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 from typing import TYPE_CHECKING
 
 from luisito.core import wire
+from luisito.core.template import Template
 from luisito.spawner import cgroupfs, privileges, rlimits, tree, users
 from luisito.spawner.child import take_up
 from luisito.spawner.render import render_stop
 from luisito.spawner.siteconfig import SiteConfig
 from luisito.spawner.startfile import refuse_hard_link
+from luisito.spawner.whynot import why_not
 
 if TYPE_CHECKING:
     from luisito.spawner.rlimits import Limits
@@ -64,5 +67,20 @@ def _become(server: Server, runtime_dir: str, main_pid: int, parent: int, limits
     try:
         os.execvpe(argv[0], argv, environ)
     except OSError as error:
-        why = f"{argv[0]!r} cannot be executed: {error.strerror} (PATH={environ['PATH']})"
+        why = why_not(argv[0], environ["PATH"], error, "stop_command in its site file")
         raise users.StartRefusedError(why) from None
+
+
+def not_stopped(server: Server, code: int, *, current: bool) -> wire.NotStopped:
+    """Say that the command of a server has failed.
+
+    Args:
+        server: that has one.
+        code: how it ended, as of waitstatus_to_exitcode.
+        current: see wire.NotStopped.
+    """
+    assert server.row is not None  # noqa: S101 - for the types: it has a record
+    program = Template.parse(json.loads(server.record)["stop_command"]).program
+    said = wire.bounded([program])[0]
+    ended, number = (code, None) if code >= 0 else (None, -code)
+    return wire.NotStopped(server.id, said, ended, number, server.row.stop_signal, current)

@@ -2,7 +2,15 @@ import signal
 
 import pytest
 
-from luisito.core.ending import broke, ending, killing, signal_name, stopping, suspicion
+from luisito.core.ending import (
+    broke,
+    ending,
+    killing,
+    not_stopped,
+    signal_name,
+    stopping,
+    suspicion,
+)
 
 
 @pytest.mark.parametrize(
@@ -59,3 +67,10 @@ def test_names(number, name):
 )
 def test_what_counts_as_a_failed_start(code, seconds, failed):
     assert broke(code, seconds) is failed
+
+
+def test_a_stop_command_that_has_failed():
+    assert not_stopped("/srv/a/stop", 3, None, "TERM") == (
+        "stop_command '/srv/a/stop' exited with code 3, and SIGTERM was sent instead; what it wrote"
+        " is in the output of the server"
+    )

@@ -44,6 +44,10 @@ def test_words_are_told():
     assert Template.text("no words").words == frozenset()
 
 
+def test_the_program_is_the_first_part_as_it_is_written():
+    assert Template.parse("'%PATH/the stop' %PORT").program == "%PATH/the stop"
+
+
 def test_a_text_is_not_split():
     assert Template.text(" a 'b ").render({}) == [" a 'b "]
 

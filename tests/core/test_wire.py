@@ -49,6 +49,7 @@ FACTS = [
     wire.Yield(),
     wire.Take(7, ""),
     wire.NotReplaced("why"),
+    wire.NotStopped(3, "/srv/a/stop", 1, None, "TERM", current=True),
     wire.Signalled("TERM"),
     wire.Spare(1),
     wire.Started(1, 2),

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from tests.harness import processes
-from tests.integration.test_control import luisito
+from tests.integration.test_control import luisito, status_of
 from tests.integration.test_sites import Sites
 
 
@@ -70,24 +70,41 @@ def test_it_is_run_as_the_server_is(serve, way):
 
 
 @pytest.mark.parametrize(
-    ("line", "says"),
-    [("echo not now; exit 3", "not now"), ("kill -9 $$", "")],
+    ("line", "says", "how"),
+    [
+        ("echo not now; exit 3", "not now", "exited with code 3"),
+        ("kill -9 $$", "", "was killed by SIGKILL (9)"),
+    ],
     ids=["status", "signal"],
 )
-def test_where_it_fails_the_signal_is_sent(serve, line, says):
+def test_where_it_fails_the_signal_is_sent(serve, line, says, how):
     served = Stopped(serve, line, 'stop_signal = "USR2"\nstop_timeout = 100\n')
+    failed = f"stop_command 'sh' {how}, and SIGUSR2 was sent instead"
+    served.server.expect(re.escape(failed))
     served.stop()
     served.ended("was killed by SIGUSR2")
     served.output(says)
+    served.server.wait_for_log(rf"a\.example: pid \d+: {re.escape(failed)}")
+    assert f"a.example: {failed}" in luisito(served.server, "status").stdout
+    (told,) = status_of(served.server)["site_files"]["stop_commands"]
+    assert told["site"] == "a.example"
+    assert told["error"].startswith(failed)
+    served.stops_by("kill -TERM $MAINPID")
+
+    def mended():
+        return not status_of(served.server)["site_files"]["stop_commands"]
+
+    processes.until(mended, 20, "the mended file to be read")
 
 
 def test_where_it_is_not_there_the_signal_is_sent(serve):
     served = Stopped(serve, "")
     command = 'stop_command = "/no/such/program %PORT"\nstop_timeout = 100\n'
     served.write("a.example", command, served.command("port"))
+    served.server.expect("stop_command '/no/such/program' exited with code 127")
     served.stop()
     served.ended("was killed by SIGTERM")
-    served.output("luisito: stop_command: '/no/such/program' cannot be executed: No such file")
+    served.output("luisito: stop_command: no such program: '/no/such/program'; install it or mend")
 
 
 def test_it_is_killed_with_the_server(serve, as_whom):
