@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import errno
 import os
 import signal
 from typing import ClassVar
@@ -31,7 +30,7 @@ _CLONE_INTO_CGROUP = 0x200000000
 _SYS_CLONE3 = 435
 
 # Not CDLL, which gives up the lock of the interpreter, and takes it again in the child.
-_libc = ctypes.PyDLL(None, use_errno=True)
+_libc = ctypes.PyDLL(None)
 _before_fork = ctypes.pythonapi.PyOS_BeforeFork
 _after_fork_parent = ctypes.pythonapi.PyOS_AfterFork_Parent
 _after_fork_child = ctypes.pythonapi.PyOS_AfterFork_Child
@@ -108,11 +107,11 @@ def fork_into(cgroup: str) -> int | None:
         cgroup: its folder.
 
     Returns:
-        As fork; or None where the kernel cannot (before 5.7), or must not (a filter of system
-        calls, as containers have them).
+        As fork; or None where the kernel does not: it cannot (before 5.7), must not (a filter of
+        system calls, as containers have them), or has no room, as fork is told, too.
 
     Raises:
-        OSError: EAGAIN or ENOMEM; or there is no such folder.
+        OSError: there is no such folder.
     """
     _into_cgroup.cgroup = folder = os.open(cgroup, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     # What os.fork() does around fork(2). What glibc does there is for threads and for their locks.
@@ -121,11 +120,6 @@ def fork_into(cgroup: str) -> int | None:
     if pid == 0:
         _after_fork_child()
         return 0
-    number = ctypes.get_errno()
     _after_fork_parent()
     os.close(folder)
-    if pid > 0:
-        return pid
-    if number in (errno.EAGAIN, errno.ENOMEM):
-        raise OSError(number, os.strerror(number))
-    return None
+    return pid if pid > 0 else None

@@ -58,12 +58,10 @@ def drop_bounding_set() -> None:
     Without CAP_SETPCAP nothing changes: whoever lacks it has no_new_privs to rely on.
     """
     for capability in range(_CAPABILITIES):
-        try:
-            _prctl(_PR_CAPBSET_DROP, capability)
-        except OSError as error:
-            if error.errno in (errno.EINVAL, errno.EPERM):
-                return
-            raise
+        if _libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0) < 0:
+            if ctypes.get_errno() not in (errno.EINVAL, errno.EPERM):
+                _fail()
+            return
 
 
 def clear_capabilities() -> None:
