@@ -194,7 +194,7 @@ class LuisitoService(Service):
             listener = listen(description, board, board, self, kept.pop(description, None))
             self._listeners.append(listener)
             self._bound[description] = listener.socket.fileno()
-        self._doors = Doors(board, lambda: self.gateway)
+        self._doors = Doors(board, lambda: self.gateway, lambda: self._tenure.keeper)
         self._doors.open(settings, kept)
         self._bound |= self._doors.bound
         uid, gid = network_user(*self._user, euid=os.geteuid(), egid=os.getegid())

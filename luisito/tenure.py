@@ -142,6 +142,11 @@ class Tenure:
         """Has the spawner keep a copy of one more listening socket."""
         handshake.keep(self._launched.sock, {name: descriptor})
 
+    @property
+    def keeper(self) -> Spawner:
+        """Who keeps what is opened later; once `attach` has been called."""
+        return self._spawner
+
     def attach(self, reactor: IReactorFDSet, listener: Listener) -> Spawner:
         """Returns the spawner, for orders and facts."""
         awaited = self._foreground and self._launched.process is not None

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 _HEAD: Final = struct.Struct(">8sIQQ")  # magic, number of rows, offset and size of the state
 _MAGIC: Final = b"luisite3"
 _ROW: Final = struct.Struct(">288sQI32s6s8s??qqq")
-_NAME: Final = 288  # bytes: the name of a file, which is a site and .toml, and one of a worker
+_NAME: Final = 288  # bytes: the name of a file, which is a site and .toml, and one of a worker;
+# or an endpoint, of which that of a unix socket has a path of at most 107 bytes (unix(7))
 _NONE: Final = -1  # no limit
 
 NO_WAY: Final = "none"
@@ -31,11 +32,21 @@ def worker_key(site: str, name: str) -> str:
     return f"{name}@{site}"
 
 
+def endpoint_key(endpoint: str) -> str:
+    """What stands for a site in the row of an endpoint that a file says."""
+    return f"listen {endpoint}"
+
+
+def has_room(key: str) -> bool:
+    """Whether a row may have such a name."""
+    return len(key.encode()) <= _NAME
+
+
 class Row(NamedTuple):
     """What is known of a site, or of a worker of it, without reading its record.
 
     Attributes:
-        site: its name, or `worker_key`.
+        site: its name, or `worker_key`, or `endpoint_key`.
         digest: of the record, in hexadecimal.
         way: "port", "socket" or "fd" (core.template.way); NO_WAY of a worker.
         stop_signal: without SIG.

@@ -20,6 +20,7 @@ SERVERS_IN_A_MESSAGE = 100
 SUCCEEDS = "LUISITO_SUCCEEDS"  # a variable that tells a successor the descriptor of its link
 CONTROL = "control.sock"  # in RUNTIME_DIR; the network process makes it, the spawner removes it
 LISTENERS_IN_A_MESSAGE = MAX_DESCRIPTORS
+OWN: Final = "own "  # before the name of a listening socket that is a site's; no endpoint begins so
 SIGNALS = ("TERM", "KILL", "USR1", "HUP")  # that servers may be sent
 RELAYED = ("TERM", "HUP", "USR1", "USR2")  # that are meant for whoever serves
 
@@ -41,7 +42,17 @@ class AskListeners(NamedTuple):
 
 
 class Keep(NamedTuple):
-    """Keep a copy of a listening socket, which is beside it; only before `Serve`."""
+    """Keep a copy of a listening socket, which is beside it.
+
+    `name`: its endpoint; `own_name` where it is a site's. Only such may be kept after `Serve`, of
+    an endpoint that a site file says.
+    """
+
+    name: str
+
+
+class Drop(NamedTuple):
+    """Close the copy of a site's listening socket, by its `own_name`; only after `Serve`."""
 
     name: str
 
@@ -451,6 +462,7 @@ Order = (
     Remember
     | AskListeners
     | Keep
+    | Drop
     | Configure
     | Serve
     | CannotServe
@@ -500,6 +512,7 @@ _ORDERS: dict[str, type[Order]] = {
     "remember": Remember,
     "listeners": AskListeners,
     "keep": Keep,
+    "drop": Drop,
     "configure": Configure,
     "serve": Serve,
     "cannot serve": CannotServe,
@@ -546,6 +559,19 @@ _FACTS: dict[str, type[Fact]] = {
     "refused": Refused,
 }
 _NAMES = {kind: name for table in (_ORDERS, _FACTS) for name, kind in table.items()}
+
+
+def own_name(site: str, endpoint: str) -> str:
+    """By what a site's listening socket is kept."""
+    return f"{OWN}{site} {endpoint}"
+
+
+def own_of(name: str) -> tuple[str, str]:
+    """The site and the endpoint of an `own_name`; ("", "") of any other name."""
+    if not name.startswith(OWN):
+        return "", ""
+    site, _, endpoint = name.removeprefix(OWN).partition(" ")
+    return site, endpoint
 
 
 def encode(message: Order | Fact) -> bytes:

@@ -263,6 +263,7 @@ class _Sockets:
 def _remove_stale(path: str) -> None:
     """Removes a unix socket that nobody listens on any more."""
     probe = socket.socket(socket.AF_UNIX)
+    probe.setblocking(False)  # where its backlog is full, connect(2) would wait
     try:
         probe.connect(path)
     except ConnectionRefusedError:

@@ -108,6 +108,14 @@ class Spawner(Questions):
         until, extended = micros(said.busy_until), micros(said.extended)
         self._order(wire.Said(server, until, said.busy, extended, said.ready))
 
+    def keep(self, name: str, descriptor: int) -> None:
+        """Have a copy of a site's listening socket kept; the descriptor stays the caller's."""
+        self._order(wire.Keep(name), (descriptor,))
+
+    def drop(self, name: str) -> None:
+        """Have it kept no longer."""
+        self._order(wire.Drop(name))
+
     # -- succession
     def serve(self) -> None:
         """Tell that we could serve; `Office.told_to_take` is the answer."""

@@ -1,23 +1,26 @@
-"""The endpoints of sites: opened while all rights are there, closed when no file says them."""
+"""The endpoints of sites: opened when a file says them, closed when none does any more."""
 
 from __future__ import annotations
 
 import errno
 import os
 import select
-from typing import TYPE_CHECKING, Any, Final
+import socket
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from twisted.logger import Logger
 
+from luisito.core.wire import own_name, own_of
 from luisito.errors import SettingsError
 from luisito.net.endpoints import place
 from luisito.net.listening import listen
+from luisito.settings.sites.listen import place as where
 from luisito.settings.sites.look import endpoints
 from luisito.settings.sites.tenants import known
 from luisito.settings.sites.trust import Trust
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Container, Iterable, Mapping
 
     from luisito.net.listening import Listener
     from luisito.net.sockets import SocketStream
@@ -29,27 +32,35 @@ if TYPE_CHECKING:
 MOST: Final = 200
 """Endpoints of all sites; the spawner keeps some more sockets in all."""
 
-_PREFIX: Final = "own "  # of the names that the spawner keeps them by; no endpoint begins so
 _RESTART: Final = "run luisito restart"
 _TAKEN: Final = os.strerror(errno.EADDRINUSE)
+_NO_RIGHT: Final = frozenset(map(os.strerror, (errno.EACCES, errno.EPERM)))
 
 _Key = tuple[str, str]  # of a site, and an endpoint of it
 
 
-def _name(key: _Key) -> str:
-    return f"{_PREFIX}{key[0]} {key[1]}"
+class Keeper(Protocol):
+    """Who keeps copies of sockets for whoever follows us."""
 
+    def keep(self, name: str, descriptor: int) -> None:
+        """Keep one; the descriptor stays the caller's."""
 
-def _key(name: str) -> _Key:
-    site, _, endpoint = name.removeprefix(_PREFIX).partition(" ")
-    return site, endpoint
+    def drop(self, name: str) -> None:
+        """Keep it no longer."""
 
 
 class _Door:
-    """Takes the connections of one site; an Acceptor."""
+    """Takes the connections of one site; an Acceptor.
+
+    Attributes:
+        site: whose they are from now on.
+        listener: where they come in.
+    """
+
+    listener: Listener
 
     def __init__(self, site: str, gateway: Callable[[], Gateway]) -> None:
-        self._site, self._gateway = site, gateway
+        self.site, self._gateway = site, gateway
 
     @property
     def refusal(self) -> bytes:
@@ -66,7 +77,7 @@ class _Door:
 
     def accept(self, peer: bytes, port: int) -> Downstream | None:
         """See Acceptor."""
-        return self._gateway().accept(peer, port, self._site)
+        return self._gateway().accept(peer, port, self.site)
 
     def connected(self, receiver: Any, stream: SocketStream) -> None:  # noqa: ANN401 - a Downstream
         """See Acceptor."""
@@ -76,12 +87,13 @@ class _Door:
 class Doors:
     """Listens where site files say, for their sites alone.
 
-    A process that has given up its rights opens nothing: what is new in a file waits for the next
-    one, which `luisito restart` brings.
+    What is new in a file is opened with the rights that are left. Where those do not do, it waits
+    for the next process, which `luisito restart` brings.
 
     Args:
         board: where the sockets are registered.
         gateway: who takes the connections; not called before the start.
+        keeper: who keeps the sockets that are opened after the start; likewise.
 
     Attributes:
         wrong: what of `listen` does not count, by the paths of the files.
@@ -89,10 +101,13 @@ class Doors:
 
     _log = Logger()
 
-    def __init__(self, board: Switchboard, gateway: Callable[[], Gateway]) -> None:
-        self._board, self._gateway = board, gateway
-        self._open: dict[_Key, Listener] = {}
+    def __init__(
+        self, board: Switchboard, gateway: Callable[[], Gateway], keeper: Callable[[], Keeper]
+    ) -> None:
+        self._board, self._gateway, self._keeper = board, gateway, keeper
+        self._open: dict[_Key, _Door] = {}
         self._failed: dict[_Key, str] = {}
+        self._in_vain: set[_Key] = set()  # with all rights
         self._started = False
         self.wrong: dict[str, str] = {}
 
@@ -103,13 +118,12 @@ class Doors:
             settings: in force.
             kept: sockets of the process before, by name; what is ours is taken out.
         """
-        for name in [one for one in kept if one.startswith(_PREFIX)]:
-            descriptor = kept.pop(name)
-            # One that a process has closed may be kept; a file may say it once more.
-            if settings.sites_dir is None or _is_shut(descriptor):
+        for name in [one for one in kept if own_of(one)[1]]:
+            descriptor, key = kept.pop(name), own_of(name)
+            if settings.sites_dir is None or not _listens(descriptor, key[1]):
                 os.close(descriptor)
             else:
-                self._listen(_key(name), descriptor)
+                self._listen(key, descriptor)
         if settings.sites_dir is None:
             return
         trust = Trust(os.geteuid(), known(settings.tenants))
@@ -132,47 +146,63 @@ class Doors:
             self._listen(key)
         except SettingsError as error:
             why = str(error).rpartition("] ")[2].rpartition(": ")[2]
-            self._failed[key] = f"cannot be opened: {why}{self._mend(key, why)}, and {_RESTART}"
+            self._failed[key] = self._mend(key, why)
+            if not self._started:
+                self._in_vain.add(key)
 
     def _mend(self, key: _Key, why: str) -> str:
-        """Who else has what a site cannot have, as far as that is known; and what to do."""
-        at = place(key[1])
+        """Why a site cannot have an endpoint, who else has it, as far as that is known; what to do.
+
+        Whatever it is, it is tried again when something in the folder changes.
+        """
+        again = "and touch this file"
+        if why in _NO_RIGHT:
+            if key not in self._in_vain:
+                return f"cannot be opened with the rights that are left ({why}); {_RESTART}"
+            again = f"and {_RESTART}"
         if why != _TAKEN:
-            return "; mend that, or write another"
+            return f"cannot be opened: {why}; mend that, or write another, {again}"
+        at = place(key[1])
         for site, endpoint in self._open:
             other = place(endpoint)
             if (other.port, other.path) == (at.port, at.path):
-                return f" ({site} listens on {endpoint}); write another"
-        return " (see LISTEN, and ss -ltnp); free it or write another"
+                return f"cannot be opened: {why} ({site} listens on {endpoint}); write another"
+        seen = "see LISTEN, and ss -ltnp" if at.port is not None else "see ss -lxp"
+        return f"cannot be opened: {why} ({seen}); free it {again}, or write another"
 
-    def _listen(self, key: _Key, kept: int | None = None) -> None:
+    def _listen(self, key: _Key, kept: int | None = None) -> _Door:
         door = _Door(key[0], self._gateway)
-        self._open[key] = listen(key[1], self._board, self._board, door, kept)
+        door.listener = listen(key[1], self._board, self._board, door, kept)
+        self._open[key] = door
+        return door
 
     @property
     def bound(self) -> dict[str, int]:
         """The sockets, by the names that the spawner is to keep them by."""
-        return {_name(key): one.socket.fileno() for key, one in self._open.items()}
+        return {own_name(*key): door.listener.socket.fileno() for key, door in self._open.items()}
 
     @property
     def listeners(self) -> list[Listener]:
         """All that are open."""
-        return list(self._open.values())
+        return [door.listener for door in self._open.values()]
 
     def start(self, records: Iterable[Mapping[str, Any]]) -> None:
-        """Begins to accept; what no file says any more is closed.
+        """Begins to accept, and does as `settle`.
 
         Args:
             records: the public records of all sites.
         """
         self._started = True
-        for key, listener in self._open.items():
-            listener.startListening()
-            self._log.info("Listening on {name} for {site}", name=listener.name, site=key[0])
+        for door in self._open.values():
+            self._begin(door)
         self.settle(records)
 
+    def _begin(self, door: _Door) -> None:
+        door.listener.startListening()
+        self._log.info("Listening on {name} for {site}", name=door.listener.name, site=door.site)
+
     def settle(self, records: Iterable[Mapping[str, Any]]) -> None:
-        """Closes what no file says any more, and notes what would have to be opened.
+        """Closes what no file says any more, and opens what is new.
 
         Args:
             records: see `start`.
@@ -184,29 +214,76 @@ class Doors:
             for one in records
             for endpoint in one.get("listen", ())
         }
+        self._hand_over([key for key in said if key not in self._open], said)
         for key in [one for one in self._open if one not in said]:
             self._close(key)
-        for key in [one for one in self._failed if one not in said]:
-            del self._failed[key]  # should it come again, it is new
+        self._failed.clear()
+        self._in_vain &= said.keys()  # should it come again, it is new
+        for key in [one for one in said if one not in self._open]:
+            self._try(*key)
+            if key in self._open:
+                self._begin(self._open[key])
+                self._keep(key)
+        self._tell(said)
+
+    def _tell(self, said: Mapping[_Key, str]) -> None:
         before, self.wrong = self.wrong, {}
-        for key, path in said.items():
-            if key not in self._open and path not in self.wrong:
-                why = self._failed.get(key, f"is not open yet; {_RESTART}")
-                self.wrong[path] = f'{path}: listen = "{key[1]}": {why}'
+        for key, why in self._failed.items():
+            path = said[key]
+            self.wrong.setdefault(path, f'{path}: listen = "{key[1]}": {why}')
         for path, message in self.wrong.items():
             if before.get(path) != message:
                 self._log.warn("{message}; the site is served by Host", message=message)
 
+    def _hand_over(self, new: Iterable[_Key], said: Container[_Key]) -> None:
+        """Gives what one site has given up to the one that has it now, which takes no rights."""
+        left = {key[1]: key for key in self._open if key not in said}
+        for key in new:
+            old = left.pop(key[1], None)
+            if old is not None:
+                door = self._open[key] = self._open.pop(old)
+                door.site = key[0]
+                self._gateway().close_own(old[0])
+                self._keeper().drop(own_name(*old))
+                self._keep(key)
+                self._log.info(
+                    "{old}: listens on {name} no more, which is for {site} now",
+                    old=old[0],
+                    name=door.listener.name,
+                    site=key[0],
+                )
+
+    def _keep(self, key: _Key) -> None:
+        self._keeper().keep(own_name(*key), self._open[key].listener.socket.fileno())
+
     def _close(self, key: _Key) -> None:
-        listener = self._open.pop(key)
+        listener = self._open.pop(key).listener
         name = listener.name
         listener.stopListening()
+        self._keeper().drop(own_name(*key))
         self._gateway().close_own(key[0])
         self._log.info("{site}: listens on {name} no more", site=key[0], name=name)
 
 
-def _is_shut(descriptor: int) -> bool:
-    """Whether a listening socket was shut down, by whoever has a copy."""
+def _listens(descriptor: int, endpoint: str) -> bool:
+    """Whether it is a socket that listens where an endpoint says.
+
+    One may have been shut down, by whoever has a copy; and it may have been kept for us by a
+    process that somebody had taken over.
+    """
     poller = select.poll()
     poller.register(descriptor, 0)
-    return any(events & select.POLLHUP for _, events in poller.poll(0))
+    try:
+        with socket.socket(fileno=os.dup(descriptor)) as sock:
+            listens = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+            at = sock.getsockname()
+    except OSError:
+        return False  # it is another thing
+    if not listens or any(events & select.POLLHUP for _, events in poller.poll(0)):
+        return False
+    if sock.family == socket.AF_UNIX:
+        said = f"unix:{os.fsdecode(at)}"
+    else:
+        address = at[0].replace(":", "\\:")
+        said = f"tcp:{at[1]}:interface={address}"
+    return where(said) == where(endpoint)

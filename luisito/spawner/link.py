@@ -86,6 +86,21 @@ class Link:
         self.listeners[name] = descriptors.pop()
         return None
 
+    def keep_own(self, order: wire.Keep | wire.Drop, descriptors: list[int]) -> str | None:
+        """Keep a listening socket of a site, or keep it no longer; return why not.
+
+        It is trusted no more, so that a successor will look at the socket; and where it is not
+        said, there is none.
+        """
+        _, endpoint = wire.own_of(order.name)
+        if isinstance(order, wire.Drop):
+            if endpoint and order.name in self.listeners:
+                os.close(self.listeners.pop(order.name))
+            return None
+        if self.loading is None or not self.loading.sites.say(endpoint):
+            return f"keep: no site file says {endpoint!r:.200}"
+        return self.keep(order.name, descriptors)
+
     def why(self) -> str:
         """Say how it has ended."""
         if self.message:

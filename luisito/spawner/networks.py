@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from luisito.core.wire import Order
+    from luisito.spawner.config import Config
     from luisito.spawner.containment import Containment
     from luisito.spawner.host import Host
     from luisito.spawner.successor import Remembered
@@ -129,14 +130,10 @@ class Networks:
             self._relay(order.signal)
         elif isinstance(order, wire.CannotServe):
             link.message = order.message
-        elif isinstance(order, wire.AskLog | wire.AskOwnLog) and link.config is not None:
-            self._host.obey_any(link, order, link.config)
-        elif isinstance(order, wire.AskPage) and link.config is not None:
-            self._host.ask_page(link, order, link.config)
-        elif isinstance(order, wire.AskSites) and link.config is not None:
-            if link.loading is None:
-                raise WireError("look: SITES_DIR is not set")
-            link.loading.look(order.ask)
+        elif link.config is not None and isinstance(
+            order, wire.AskLog | wire.AskOwnLog | wire.AskPage | wire.AskSites
+        ):
+            self._asked(link, order, link.config)
         elif isinstance(order, wire.Yielded):
             self._carry_out(self._succession.yielded(link))
         elif isinstance(order, wire.Stopping) and link is self._succession.terminated():
@@ -147,14 +144,34 @@ class Networks:
             if not sdnotify.may_be_said(order.words):
                 raise WireError("notify: that is not for you to say")
             self._manager.say(order.words)
+        elif isinstance(order, wire.Keep | wire.Drop) and link is self._succession.serving:
+            wrong = link.keep_own(order, descriptors)
+            if wrong is not None:
+                raise WireError(wrong)
         elif link is self._succession.serving and not isinstance(
-            order, wire.Remember | wire.Keep | wire.AskListeners | wire.Configure | wire.Serve
+            order, wire.Remember | wire.AskListeners | wire.Configure | wire.Serve
         ):
             self._host.obey(link, order, descriptors)
         elif link.serving:
             raise WireError(f"{type(order).__name__}: not, or not any more, for you to say")
         else:
             self._begin(link, order, descriptors, now)
+
+    def _asked(
+        self,
+        link: Link,
+        order: wire.AskLog | wire.AskOwnLog | wire.AskPage | wire.AskSites,
+        config: Config,
+    ) -> None:
+        """Answer what each one may ask once it has been configured."""
+        if isinstance(order, wire.AskPage):
+            self._host.ask_page(link, order, config)
+        elif not isinstance(order, wire.AskSites):
+            self._host.obey_any(link, order, config)
+        elif link.loading is None:
+            raise WireError("look: SITES_DIR is not set")
+        else:
+            link.loading.look(order.ask)
 
     def _begin(self, link: Link, order: Order, descriptors: list[int], now: float) -> None:
         """Obey one that does not serve yet."""

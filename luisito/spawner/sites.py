@@ -50,6 +50,10 @@ class Sites:
         """Look a site up; None where it has no record."""
         return siteindex.find(self._read, site) if self.known else None
 
+    def say(self, endpoint: str) -> bool:
+        """Tell whether some file says that it listens there."""
+        return self.find(siteindex.endpoint_key(endpoint)) is not None
+
     def record(self, row: Row) -> Record:
         """Tell where the record of a row lies."""
         return Record(self.file, row.offset, row.size)

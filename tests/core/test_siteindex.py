@@ -74,3 +74,13 @@ def test_other_files_are_none():
     assert not siteindex.good(reader(b""))
     assert not siteindex.good(reader(b"luisite2"))
     assert not siteindex.good(reader(b"x" * 1000))
+
+
+def test_an_endpoint_has_a_row_where_it_has_room():
+    longest = siteindex.endpoint_key("unix:/" + "a" * 275)
+    assert siteindex.has_room(longest)
+    assert not siteindex.has_room(longest + "a")
+    row = Row(longest, "00" * 32, siteindex.NO_WAY, "", False, Limits())
+    read = reader(siteindex.write([(row, b"")], b""))
+    assert siteindex.find(read, longest).site == longest
+    assert siteindex.find(read, siteindex.endpoint_key("unix:/a")) is None

@@ -35,6 +35,7 @@ ORDERS = [
     wire.Remember(),
     wire.AskListeners(1),
     wire.Keep("tcp:8080"),
+    wire.Drop("own a.example tcp:8080"),
     wire.Serve(),
     wire.CannotServe("why"),
     wire.Yielded(),
@@ -208,3 +209,9 @@ def test_what_is_told_of_a_start_fits_into_a_message():
     folder = "\U0001f600" * wire.MAX_FOLDER
     running = wire.Running(2**31, 2**32, 2**32, "\ud800" * 32, folder, argv)
     assert wire.decode_fact(wire.encode(running)) == running
+
+
+def test_names_of_listening_sockets():
+    name = wire.own_name("a.example", "unix:/run/a b.sock")
+    assert wire.own_of(name) == ("a.example", "unix:/run/a b.sock")
+    assert wire.own_of("tcp:8080") == wire.own_of("control.sock") == ("", "")

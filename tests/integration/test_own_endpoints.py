@@ -83,77 +83,119 @@ def test_it_stays_over_a_restart_and_a_crash(serve, crashes):
     served = Owning(serve, how="daemon")
     server = served.server
     server.expect(r"a\.example\.toml:3: is not TOML")
+    new = "127.0.0.1", free_port()
+    more = f"tcp:{new[1]}:interface=127.0.0.1"
     with served.own() as idle:
         assert asked(idle, "b.example")[0] == "a.example"
+        served.write("a.example", served.said(more))
+        processes.until(lambda: not served.refuses(new), 20, "the new one")
         inode = os.stat(served.place).st_ino
         if crashes:
             server.expect("Taking over: the network process has gone")
             server.unchecked |= {"conservation", "access lines"}
             crash(server, ["a.example"])
-            with served.own() as waits:
+            with served.own() as waits, served.own(new) as also:
                 assert asked(waits, "b.example")[0] == "a.example"
+                assert asked(also, "b.example")[0] == "a.example"
             replaced(server)
         else:
             reload(server)
             # it was handed over, and is this site's still
             assert asked(idle, "b.example")[0] == "a.example"
-            served.write("a.example", served.said() + "idle_timeout = 50\n")
-    served.write("a.example", served.said() + "no key\n")
+            served.write("a.example", served.said(more) + "idle_timeout = 50\n")
+    served.write("a.example", served.said(more) + "no key\n")
     assert ":3: " in served.until_told(1)[0]
-    served.write("a.example", served.said())
+    served.write("a.example", served.said(more))
     served.until_told(0)
     assert os.stat(served.place).st_ino == inode
-    with served.own() as connection:
-        assert asked(connection, "b.example")[0] == "a.example"
+    for address in (None, new):
+        with served.own(address) as connection:
+            assert asked(connection, "b.example")[0] == "a.example"
 
 
 def test_it_comes_and_goes_with_its_file(serve):
     served = Owning(serve)
     server, first, second = served.server, free_port(), free_port()
-    server.expect(r"[ab]\.example\.toml: listen = .* is not open yet; run luisito restart")
+    assert served.site("b.example") == "b.example"
+    pid = server.pid("b.example")
     with served.own() as idle:
         assert asked(idle, "b.example")[0] == "a.example"
         served.write("a.example", f'listen = "tcp:{first}:interface=127.0.0.1"\n')
         processes.until(served.refuses, 20, "its end")
         assert idle.sock.recv(1) == b""
-    (said,) = served.until_told(1)
-    path = served.path / "a.example.toml"
-    expected = f'{path}: listen = "tcp:{first}:interface=127.0.0.1": is not open yet;'
-    assert said == f"{expected} run luisito restart"
-    assert said in luisito(server, "status").stdout
-    assert served.refuses(("127.0.0.1", first))
-    assert served.site("a.example") == "a.example"
-    reload(server, signal.SIGUSR2)
+    processes.until(lambda: not served.refuses(("127.0.0.1", first)), 20, "the new one")
     with served.own(("127.0.0.1", first)) as connection:
         assert asked(connection, "b.example")[0] == "a.example"
-    assert served.told() == []
-    # what was closed once is opened anew, though the spawner has kept it
-    path.unlink()
-    processes.until(lambda: served.refuses(("127.0.0.1", first)), 20, "its end")
-    served.write("a.example", f'listen = ["tcp:{first}", "tcp:{second}"]\n')
+        # another place with the same port, at once, and one that is not to be had
+        server.expect(r"b\.example\.toml: listen = .* cannot be opened")
+        served.write("a.example", f'listen = ["tcp:{first}", "tcp:{second}"]\n')
+        processes.until(lambda: not served.refuses(("127.0.0.2", first)), 20, "all addresses")
+        assert connection.sock.recv(1) == b""
     served.write("b.example", f'listen = "tcp:{first}:interface=127.0.0.1"\n')
-    served.until_told(2)
-    reload(server, times=2)
-    server.expect(r"b\.example\.toml: listen = .* cannot be opened")
     (said,) = served.until_told(1)
     assert f"Address already in use (a.example listens on tcp:{first}); write another" in said
+    assert said in luisito(server, "status").stdout
     for port in (first, second):
         with served.own(("127.0.0.1", port)) as connection:
             assert asked(connection, "b.example")[0] == "a.example"
+    # it is had as soon as the other one gives it up
+    served.write("a.example", f'listen = "tcp:{second}"\n')
+    served.until_told(0)
+    with served.own(("127.0.0.1", first)) as connection:
+        assert asked(connection, "a.example")[0] == "b.example"
+    assert served.refuses(("127.0.0.2", first))
     assert served.site("b.example") == "b.example"
+    assert server.pid("b.example") == pid
 
 
-def test_one_that_another_program_has_waits_for_the_next_restart(serve):
+def test_it_goes_with_its_file_to_another_site(serve):
+    """No right is needed to give away what one has: it is the same socket."""
+    served = Owning(serve)
+    inode = os.stat(served.place).st_ino
+    with served.own() as idle:
+        assert asked(idle, "b.example")[0] == "a.example"
+        os.rename(served.path / "a.example.toml", served.path / "c.example.toml")
+        assert idle.sock.recv(1) == b""
+    with served.own() as connection:
+        assert asked(connection, "b.example")[0] == "c.example"
+    assert served.told() == []
+    reload(served.server)
+    with served.own() as connection:
+        assert asked(connection, "b.example")[0] == "c.example"
+    assert os.stat(served.place).st_ino == inode
+
+
+@pytest.mark.root
+def test_one_that_takes_more_rights_waits_for_the_next_restart(serve):
+    served = Owning(serve)
+    server, path = served.server, f"{served.place}2"
+    server.expect(r"a\.example\.toml: listen = .* cannot be opened with the rights")
+    served.write("a.example", served.said(f"unix:{path}:mode=666"))
+    (said,) = served.until_told(1)
+    assert said == (
+        f'{served.path}/a.example.toml: listen = "unix:{path}:mode=666": cannot be opened with the'
+        " rights that are left (Permission denied); run luisito restart"
+    )
+    assert said in luisito(server, "status").stdout
+    with served.own() as connection:
+        assert asked(connection, "b.example")[0] == "a.example"
+    reload(server, signal.SIGUSR2)
+    assert served.told() == []
+    with served.own(path) as connection:
+        assert asked(connection, "b.example")[0] == "a.example"
+
+
+def test_one_that_another_program_has_is_tried_again(serve):
     port = free_port()
     with socket.create_server(("127.0.0.1", port)):
         served = Owning(serve, f"tcp:{port}:interface=127.0.0.1")
         served.server.expect(r"a\.example\.toml: listen = .* cannot be opened")
         (said,) = served.until_told(1)
-        assert "Address already in use (see LISTEN, and ss -ltnp); free it or write" in said
+        assert "in use (see LISTEN, and ss -ltnp); free it and touch this file, or write" in said
         assert served.site("a.example") == "a.example"
         with served.own() as connection:
             assert asked(connection, "b.example")[0] == "a.example"
-    reload(served.server)
-    assert served.told() == []
+    os.utime(served.path / "a.example.toml")
+    served.until_told(0)
     with served.own(("127.0.0.1", port)) as connection:
         assert asked(connection, "b.example")[0] == "a.example"

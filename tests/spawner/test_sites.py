@@ -11,6 +11,7 @@ import time
 import pytest
 
 from luisito.core import wire
+from luisito.process import handshake
 from luisito.spawner import channel, config, loading, tree
 from luisito.spawner.loading import Loading
 from luisito.spawner.sites import Sites
@@ -621,6 +622,41 @@ def test_a_successor_has_the_site_files_read_for_itself(as_user, folder):
 
 
 @pytest.mark.root
+def test_a_socket_that_a_file_says_is_kept_for_successors(as_user, folder):
+    """Not another one: whoever serves is trusted no more."""
+    place = Place(as_user, folder)
+    dynasty = Dynasty(as_user, folder)
+    changes = place.told()
+    dynasty.launch(**changes)
+    said, gone, unsaid = "tcp:8001", "unix:/run/b.sock", "tcp:8002"
+    place.write("a.example", WAIT + f'listen = ["{said}", "{gone}"]\n')
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        for when in ("before", "after"):
+            as_user.order(wire.Keep(wire.own_name("a.example", said)), sock.fileno())
+            if when == "before":
+                assert f"no site file says '{said}'" in as_user.wait(wire.Refused).message
+                assert place.look()["broken"] == []
+        for name in ("tcp:8001", wire.own_name("a.example", unsaid), wire.own_name("a\0b", "\0")):
+            as_user.order(wire.Keep(name), sock.fileno())
+            assert "no site file says" in as_user.wait(wire.Refused).message
+        as_user.order(wire.Keep(wire.own_name("a.example", gone)), sock.fileno())
+        as_user.order(wire.Keep(wire.own_name("a.example", said)))
+        assert "one socket at a time" in as_user.wait(wire.Refused).message
+        for name in (wire.own_name("a.example", gone), "tcp:8001", wire.own_name("b", said)):
+            as_user.order(wire.Drop(name))
+        successor = dynasty.next()
+        try:
+            kept = handshake.ask_listeners(successor.sock)
+            assert list(kept) == [wire.own_name("a.example", said)]
+            (copy,) = kept.values()
+            assert os.fstat(copy).st_ino == os.fstat(sock.fileno()).st_ino
+            channel.close([copy])
+            successor.order(wire.Drop(wire.own_name("a.example", said)))  # not yet
+            assert "first order" in successor.wait(wire.Refused)[0].message
+        finally:
+            dynasty.close()
+
+
 @pytest.mark.parametrize("ending", ["made way", "crashed"])
 def test_the_last_good_version_outlives_the_settings(as_root, folder, ending):
     """The operator's: what a tenant was granted may have been taken back."""

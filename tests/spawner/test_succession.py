@@ -220,7 +220,7 @@ def test_listening_sockets_are_handed_on(dynasty):
     with contextlib.ExitStack() as stack:
         socks = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(6)]
         network.order(wire.Keep("late"), socks[0].fileno())
-        assert "not any more" in network.wait(wire.Refused).message  # it serves, and is not trusted
+        assert "no site file" in network.wait(wire.Refused).message  # it serves, and is not trusted
         successor = dynasty.next()
         assert handshake.ask_listeners(successor.sock) == {}
         named = {f"tcp:{number}": sock.fileno() for number, sock in enumerate(socks)}

@@ -100,8 +100,16 @@ def run(
 
 
 def _entries(found: Found, before: Read | None) -> Iterator[tuple[Row, bytes]]:
-    """The rows and records of all sites, their mounts and workers, last good versions too."""
+    """The rows and records of all sites, their mounts and workers, last good versions too.
+
+    And rows without a record of all endpoints that belong to sites.
+    """
     good = [of.public for of in found.seen.values() if of.public is not None]
+    said = {endpoint: one["digest"] for one in good for endpoint in one["listen"]}
+    for endpoint, digest in said.items():
+        key = siteindex.endpoint_key(endpoint)
+        if siteindex.has_room(key):
+            yield siteindex.Row(key, digest, siteindex.NO_WAY, "", False, Limits()), b""
     servers = [of for one in good for of in (one, *one.get("mounts", ()))]
     for public in [one for of in servers for one in each(of)]:
         key = public["site"]

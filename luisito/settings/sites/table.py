@@ -204,8 +204,8 @@ class Site:
         _HOSTS,
         "endpoint or list",
         "Where requests come in that are all for this site, whatever their Host: an endpoint as in "
-        "LISTEN, of the kinds tcp, tcp6 and unix, or a list of them. A new one is opened by "
-        "`luisito restart`.",
+        "LISTEN, of the kinds tcp, tcp6 and unix, or a list of them. One that takes more "
+        "rights than the network process has is opened by `luisito restart`.",
         {
             "anyOf": [
                 {"type": "string", "pattern": endpoints.PATTERN},
