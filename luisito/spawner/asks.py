@@ -32,10 +32,10 @@ def ask_owns(link: Link, order: wire.AskOwns, servers: Servers, work: Helpers) -
     if server.code is None and tree.owns([server.pid], order.inode, _QUICK_LOOK):
         link.send(wire.Owns(order.ask, True))
         return
-    listed = servers.listed(server)
+    listed = servers.kin.listed(server)
 
     def look() -> tuple[wire.Owns, tuple[int, ...]]:
-        pids = servers.tree(server) if listed is None else listed
+        pids = servers.kin.of(server) if listed is None else listed
         return helpers.look_for_socket(order, pids, server.uid, server.gid), ()
 
     work.run(look, lambda _message: link.send(wire.Owns(order.ask, False)), link.sock)

@@ -18,6 +18,7 @@ from luisito.spawner import channel, rlimits, tree
 from luisito.spawner.checks import BAD_START, wrong_start
 from luisito.spawner.containment import Containment, kill
 from luisito.spawner.ends import Ends
+from luisito.spawner.kin import Kin
 from luisito.spawner.render import command_values
 from luisito.spawner.reserve import Reserve
 from luisito.spawner.server import Server
@@ -61,6 +62,7 @@ class Servers:
 
     Attributes:
         outbox: of whoever orders, to whom facts are told.
+        kin: which processes are whose.
     """
 
     outbox: Outbox
@@ -93,6 +95,7 @@ class Servers:
         self._watchers = Watchers(containment, poller)
         self._stoppers = Stoppers(containment)
         self._reserve = Reserve(runtime, containment, cgroups)
+        self.kin = Kin(self, self._stoppers, containment, cgroups)
         self._weighing = Weighing(self, helpers, poller)
         self._files = _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         self._files_most = sys.maxsize if hard == resource.RLIM_INFINITY else hard
@@ -232,7 +235,7 @@ class Servers:
     def _signal(self, server: Server, name: str) -> None:
         if name == "TERM" and server.row is not None:
             name = server.row.stop_signal
-        for pid in self.tree(server):
+        for pid in self.kin.of(server):
             kill(pid, getattr(signal, f"SIG{name}"))
 
     def adopt(self, order: wire.Adopt) -> None:
@@ -284,59 +287,21 @@ class Servers:
         alike = server.config.runs_sites == self._config.runs_sites
         return alike and row.digest == server.row.digest
 
-    def tree(self, server: Server) -> list[int]:
-        """List the processes of a server, its first one and orphans included."""
-        listed = self.listed(server)
-        if listed is not None:
-            return listed
-        firsts = [server.pid] if server.code is None else []
-        firsts += self._stoppers.of(server.id)
-        pids = [each for first in firsts for each in (first, *tree.descendants(first))]
-        orphans = self.orphans()
-        # One that hides its origin is still known by its user, where no other server has that.
-        alone = server.uid is not None and all(
-            other is server or other.uid not in (server.uid, None) for other in self._by_id.values()
-        )
-        for orphan in orphans:
-            theirs = alone and tree.owner(orphan) == server.uid
-            if theirs or tree.belongs(orphan, server.id, server.pid):
-                pids += [orphan, *tree.descendants(orphan)]
-        return pids
-
-    def orphans(self) -> list[int]:
-        """List processes that are some server's though their parents have gone."""
-        known = self._by_pid.keys() | self._helpers.pids() | self._others()
-        known |= self._watchers.pids() | self._stoppers.pids()
-        known |= self._reserve.pids
-        if self._chooser is not None:
-            known.add(self._chooser.pid)
-        return [pid for pid in tree.children(self._containment.reaper) if pid not in known]
-
-    def listed(self, server: Server) -> list[int] | None:
-        """List the processes of a server by its cgroup; None where they must be searched for.
-
-        Not to be asked by a helper, who may be in another pid namespace.
-        """
-        pids = None if self._cgroups is None else self._cgroups.pids(server.id)
-        if pids is not None and server.code is None and server.pid not in pids:
-            pids.insert(0, server.pid)  # it has not joined yet
-        if pids is not None:
-            pids += [pid for pid in self._stoppers.of(server.id) if pid not in pids]
-        return pids
-
     def get(self, server: int) -> Server | None:
         """Look a server up."""
         return self._by_id.get(server)
 
-    # -- for Weighing ----------------------------------------------------------------------------
+    # -- for Weighing and Kin --------------------------------------------------------------------
     @property
     def living(self) -> Collection[Server]:
         """All of them."""
         return self._by_id.values()
 
-    def cgroup_of(self, server: Server) -> str | None:
-        """Name the folder of the cgroup that none of its processes can leave."""
-        return None if self._cgroups is None else self._cgroups.closed(server.id)
+    def children(self) -> set[int]:
+        """List all children of ours that are no orphans."""
+        pids = self._by_pid.keys() | self._helpers.pids() | self._others() | self._reserve.pids
+        pids |= self._watchers.pids() | self._stoppers.pids()
+        return pids if self._chooser is None else pids | {self._chooser.pid}
 
     # -- events ----------------------------------------------------------------------------------
     def readable(self, status: int) -> None:
@@ -445,7 +410,7 @@ class Servers:
         return self._servers < self._config.max_alive
 
     def _sweep(self, server: Server, now: float) -> None:
-        pids = self.tree(server)
+        pids = self.kin.of(server)
         left = tree.living(pids)
         if left and self._cgroups is not None:
             self._cgroups.kill(server.id)  # at once, so that none of them has time to fork

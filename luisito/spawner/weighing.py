@@ -88,9 +88,10 @@ class Weighing:
         servers = self._servers
         waiting = [each for each in servers.living if each.code is None and not each.stopping]
         waiting.sort(key=lambda each: each.weighed_at)  # first who has waited longest
-        loads = [Load(each.id, each.pid, each.uid, servers.cgroup_of(each)) for each in waiting]
+        kin = servers.kin
+        loads = [Load(each.id, each.pid, each.uid, kin.cgroup_of(each)) for each in waiting]
         # Asked of the kernel by the helper, but it is for us to say which children are no orphans.
-        orphans = servers.orphans
+        orphans = kin.orphans
         read, write = os.pipe2(os.O_CLOEXEC)
 
         def work() -> None:
