@@ -54,16 +54,19 @@ def not_stopped(program: str, code: int | None, number: int | None, sent: str) -
     )
 
 
-def suspicion(number: int | None, *, killed: bool, over_memory: bool = False) -> str:
+def suspicion(
+    number: int | None, *, killed: bool, over_memory: bool = False, limit: str = "MEMORY_MAX"
+) -> str:
     """Say who may have killed a process, where that was not Luisito; "" where there is no riddle.
 
     Args:
         number: of the signal that ended it, if one did.
         killed: Luisito had sent it SIGKILL.
         over_memory: its cgroup has told that the kernel did.
+        limit: of its memory, and where that is written.
     """
     if over_memory:
-        return "; ended by the kernel for memory: it was over MEMORY_MAX"
+        return f"; ended by the kernel for memory: it was over {limit}"
     if number != signal.SIGKILL or killed:
         return ""
     return "; Luisito did not send it: the kernel does when memory runs out (see `dmesg`)"

@@ -9,6 +9,7 @@ import struct
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from luisito.core.cgroup import Limits
+from luisito.core.mounts import site_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -17,14 +18,18 @@ if TYPE_CHECKING:
     """Reads from an offset at most so many bytes of the file, as pread(2) does."""
 
 _HEAD: Final = struct.Struct(">8sIQQ")  # magic, number of rows, offset and size of the state
-_MAGIC: Final = b"luisite3"
-_ROW: Final = struct.Struct(">288sQI32s6s8s??qqq")
+_MAGIC: Final = b"luisite4"
+_ROW: Final = struct.Struct(">288sQI32s6s8s??3B3q")
 _NAME: Final = 288  # bytes: the name of a file, which is a site and .toml, and one of a worker;
 # or an endpoint, of which that of a unix socket has a path of at most 107 bytes (unix(7))
 _NONE: Final = -1  # no limit
 
 NO_WAY: Final = "none"
 """Instead of a way to reach a server: nobody reaches a worker."""
+
+
+BY_SETTINGS, BY_FILE, BY_BASE, BY_TENANTS = range(4)
+"""Who says a limit: the settings, the site's file, a file that this extends, or a tenant's cap."""
 
 
 def worker_key(site: str, name: str) -> str:
@@ -53,6 +58,7 @@ class Row(NamedTuple):
         root: its server may be root's.
         stops: its record has a command that stops its server.
         limits: of its cgroup.
+        limits_by: who says each of them.
         offset: of the record in the file, in bytes; likewise the next one.
         size: of the record.
     """
@@ -66,6 +72,27 @@ class Row(NamedTuple):
     offset: int = 0
     size: int = 0
     stops: bool = False
+    limits_by: tuple[int, int, int] = (BY_SETTINGS,) * 3
+
+    def said(self, folder: str) -> dict[str, str]:
+        """Tell of each limit by its controller what says it, and where.
+
+        Args:
+            folder: SITES_DIR.
+        """
+        path = f"{folder}/{site_of(self.site.rpartition('@')[2])}.toml"
+        places = {
+            BY_FILE: f" in {path}",
+            BY_BASE: f" in a file that {path} extends",
+            BY_TENANTS: " in TENANTS",
+        }
+        by = dict(zip(("memory", "cpu", "pids"), self.limits_by, strict=True))
+        found = self.limits.settings()
+        for controller, setting in found.items():
+            if by[controller] in places:
+                name, _, value = setting.partition(" ")
+                found[controller] = f"{name.lower()} {value}{places[by[controller]]}"
+        return found
 
 
 def write(entries: Iterable[tuple[Row, bytes]], state: bytes) -> bytes:
@@ -82,7 +109,7 @@ def write(entries: Iterable[tuple[Row, bytes]], state: bytes) -> bytes:
         limits = [_NONE if limit is None else limit for limit in row.limits]
         texts = row.site.encode(), at, len(record), bytes.fromhex(row.digest)
         names = row.way.encode(), row.stop_signal.encode()
-        rows.append(_ROW.pack(*texts, *names, row.root, row.stops, *limits))
+        rows.append(_ROW.pack(*texts, *names, row.root, row.stops, *row.limits_by, *limits))
         at += len(record)
     head = _HEAD.pack(_MAGIC, len(ordered), at, len(state))
     return b"".join([head, *rows, *(record for _, record in ordered), state])
@@ -114,17 +141,18 @@ def find(read: Read, site: str) -> Row | None:
 
 
 def _row(data: bytes) -> Row:
-    name, offset, size, digest, way, stop_signal, root, stops, *limits = _ROW.unpack(data)
+    name, offset, size, digest, way, stop_signal, root, stops, *rest = _ROW.unpack(data)
     return Row(
         _text(name),
         digest.hex(),
         _text(way),
         _text(stop_signal),
         root,
-        Limits(*(None if limit == _NONE else limit for limit in limits)),
+        Limits(*(None if limit == _NONE else limit for limit in rest[3:])),
         offset,
         size,
         stops,
+        (rest[0], rest[1], rest[2]),
     )
 
 

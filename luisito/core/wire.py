@@ -341,7 +341,8 @@ class Exited(NamedTuple):
     """A server's first process was reaped and the rest of its tree is gone.
 
     `left`: the pid of a process that the first one had left behind, and that was then killed.
-    `over_memory`: the kernel has ended it, since it was over MEMORY_MAX.
+    `over_memory`: the kernel has ended it, since it was over its limit; `limit`: what says that,
+    and where.
     """
 
     server: int
@@ -349,6 +350,7 @@ class Exited(NamedTuple):
     signal: int | None
     left: int | None = None
     over_memory: bool = False
+    limit: str = "MEMORY_MAX"
 
 
 class NotStopped(NamedTuple):

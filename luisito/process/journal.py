@@ -110,7 +110,9 @@ class Journal:
         server, state = start.server, start.server.state
         seconds = now - server.started_at
         how = ending(fact.code, fact.signal)
-        suspect = suspicion(fact.signal, killed=start.killed, over_memory=fact.over_memory)
+        suspect = suspicion(
+            fact.signal, killed=start.killed, over_memory=fact.over_memory, limit=fact.limit
+        )
         if (
             fact.code == 0
             and fact.left is not None

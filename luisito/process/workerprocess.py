@@ -93,7 +93,9 @@ class WorkerProcess:
         """It has gone, so many seconds after its start; returns how, for an operator."""
         worker = self.worker
         how = ending(fact.code, fact.signal)
-        suspect = suspicion(fact.signal, killed=self.killed, over_memory=fact.over_memory)
+        suspect = suspicion(
+            fact.signal, killed=self.killed, over_memory=fact.over_memory, limit=fact.limit
+        )
         unasked = "" if worker.stopping else ", though nobody had stopped it"
         detail = f"pid {self.pid} {how} after {seconds:.3f} s{suspect or unasked}"
         bad = bool(fact.code) and not worker.stopping

@@ -11,6 +11,8 @@ from luisito.core import cgroup
 from luisito.spawner import cgroupfs
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from luisito.core.cgroup import Limits
 
 _AGAIN = 0.25  # seconds until the removal of a cgroup that is busy is tried again
@@ -90,12 +92,15 @@ class Cgroups:
         self._made[server] = self._files
         return path
 
-    def limit_one(self, server: int, limits: Limits, *, exclusive: bool) -> str:
+    def limit_one(
+        self, server: int, limits: Limits, said: Mapping[str, str], *, exclusive: bool
+    ) -> str:
         """Have other limits kept by a server than by the others, before it is told to start.
 
         Args:
             server: whose cgroup was made.
             limits: all of its limits.
+            said: what says each of them, by its controller (core.siteindex.Row.said).
             exclusive: it runs as another user than we do.
 
         Returns:
@@ -104,7 +109,7 @@ class Cgroups:
         if not exclusive:
             self._loose.add(server)
         files, made = limits.files(), self._made.get(server)
-        for controller, wanted in limits.settings().items():
+        for controller, wanted in said.items():
             if made is None:
                 return f"{wanted}: it has no cgroup of its own"
             if controller in self.lacking:

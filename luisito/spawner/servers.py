@@ -204,11 +204,12 @@ class Servers:
 
     def _limit(self, server: int, row: Row) -> str:
         """Have the limits of a site kept; say why they cannot be, or ""."""
+        said = row.said(self._config.sites_dir or "")
         if self._cgroups is None:
-            wanted = ", ".join(row.limits.settings().values())
+            wanted = ", ".join(said.values())
             return f"{wanted}: no cgroup for each server; the log says why" if wanted else ""
         exclusive = self._config.root and not (self._config.allow_root or row.root)
-        return self._cgroups.limit_one(server, row.limits, exclusive=exclusive)
+        return self._cgroups.limit_one(server, row.limits, said, exclusive=exclusive)
 
     def signal(self, order: wire.Signal) -> None:
         """Signal a server's whole tree; KILL goes on until nothing is left of it."""
@@ -437,7 +438,9 @@ class Servers:
             fact = wire.Failed(server.id, **server.failure)
         else:
             code, number = (ended, None) if ended >= 0 else (None, -ended)
-            fact = wire.Exited(server.id, code, number, server.left, server.over_memory)
+            limit = {} if server.row is None else server.row.said(server.config.sites_dir or "")
+            memory = limit.get("memory", "MEMORY_MAX")[: wire.MAX_TEXT]
+            fact = wire.Exited(server.id, code, number, server.left, server.over_memory, memory)
         self.outbox.send(fact)
         if self.outbox.broken:
             self._ends.keep(server.told_as(current=self._is_current(server)), fact)

@@ -54,6 +54,8 @@ def test_out_of_memory_perhaps():
 def test_out_of_memory_for_sure():
     words = suspicion(signal.SIGKILL, killed=False, over_memory=True)
     assert words == "; ended by the kernel for memory: it was over MEMORY_MAX"
+    limit = "memory_max = 1024 in /sites/a.example.toml"
+    assert suspicion(9, killed=False, over_memory=True, limit=limit).endswith(f"over {limit}")
 
 
 @pytest.mark.parametrize(("number", "name"), [(1, "SIGHUP (1)"), (40, "signal 40")])

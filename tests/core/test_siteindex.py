@@ -16,6 +16,7 @@ ROWS = st.builds(
     st.booleans(),
     st.builds(Limits, LIMIT, LIMIT, LIMIT),
     stops=st.booleans(),
+    limits_by=st.tuples(*[st.integers(0, 3)] * 3),
 )
 
 
@@ -72,7 +73,7 @@ def test_a_worker_has_a_row_of_its_own():
 
 def test_other_files_are_none():
     assert not siteindex.good(reader(b""))
-    assert not siteindex.good(reader(b"luisite2"))
+    assert not siteindex.good(reader(b"luisite3"))
     assert not siteindex.good(reader(b"x" * 1000))
 
 
@@ -84,3 +85,17 @@ def test_an_endpoint_has_a_row_where_it_has_room():
     read = reader(siteindex.write([(row, b"")], b""))
     assert siteindex.find(read, longest).site == longest
     assert siteindex.find(read, siteindex.endpoint_key("unix:/a")) is None
+
+
+def test_who_says_a_limit():
+    limits, by = Limits(1024, 50_000, 7), (siteindex.BY_FILE, siteindex.BY_BASE)
+    row = Row("a.example/api#2", "00" * 32, "fd", "TERM", False, limits)
+    assert row.said("/sites") == limits.settings()
+    row = row._replace(limits_by=(*by, siteindex.BY_TENANTS))
+    assert row.said("/sites") == {
+        "memory": "memory_max = 1024 in /sites/a.example.toml",
+        "cpu": "cpu_max = 0.5 in a file that /sites/a.example.toml extends",
+        "pids": "pids_max = 7 in TENANTS",
+    }
+    row = row._replace(site="queue@b.example", limits=Limits(pids=8), limits_by=(0, 0, 1))
+    assert row.said("/sites") == {"pids": "pids_max = 8 in /sites/b.example.toml"}

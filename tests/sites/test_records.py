@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from luisito.core.cgroup import CPU_PERIOD
+from luisito.core.siteindex import BY_BASE, BY_FILE, BY_SETTINGS, BY_TENANTS
 from luisito.core.wakerules import Rule
 from luisito.settings.sites.records import digest, public_record, run_record, worker_records
 from luisito.settings.sites.table import NUMBERS
@@ -51,6 +52,7 @@ def test_what_a_start_needs():
         "memory_max": 1 << 29,
         "cpu_max": CPU_PERIOD // 2,
         "pids_max": 100,
+        "limits_by": [BY_FILE] * 3,
         "stop_signal": "QUIT",
         "stop_command": "kill -QUIT $MAINPID",
         "reload_on": ["*.py"],
@@ -165,6 +167,20 @@ def test_a_worker_that_changes_restarts_nothing_else():
     assert first["digest"] == other["digest"] == without["digest"]
     changed = [a != b for a, b in zip(first["processes"], other["processes"], strict=True)]
     assert changed == [True, False]
+
+
+def test_who_says_a_limit():
+    """Which changes no server, as long as it is the same."""
+    common = settings(PIDS_MAX=100)
+    alice = Tenant(
+        "alice", 1001, "users", 100, Grant(("*.example",), {"memory_max": 1 << 29, "cpu_max": 1})
+    )
+    text = 'extends = "base"\nmemory_max = 8388608'
+    run = run_of(text, common, tenant=alice, bases={"base": "pids_max = 7\nmemory_max = 9388608"})
+    assert run["limits_by"] == [BY_FILE, BY_TENANTS, BY_BASE]
+    assert run_of("", common)["limits_by"] == [BY_SETTINGS] * 3
+    assert run_of("mount = [{ path = '/a' }]\npids_max = 100", common)["limits_by"][2] == BY_FILE
+    assert public_of("", common)["digest"] == public_of("pids_max = 100", common)["digest"]
 
 
 def test_the_digest_is_of_what_a_server_needs():

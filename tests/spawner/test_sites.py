@@ -915,6 +915,7 @@ def test_a_limit_that_cannot_be_kept(one):
     fact = one.network.fact()[0]
     if isinstance(fact, wire.Started):
         pytest.skip("this machine can keep it")
-    assert fact.message.startswith("MEMORY_MAX = 67108864: ")
+    path = f"{one.path}/a.example.toml"
+    assert fact.message.startswith(f"memory_max = 67108864 in {path}: ")
     one.network.run(2, "b.example")
     assert one.network.wait(wire.Running).server == 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from luisito.core.siteindex import BY_BASE, BY_FILE, BY_SETTINGS, BY_TENANTS
 from luisito.settings.sites.table import OF_SITES
 from luisito.settings.sites.toml import failed
 from luisito.settings.sites.words import dotted
@@ -64,6 +65,13 @@ class Draft:
                 continue
             return part
         return None
+
+    def by(self, key: str) -> int:
+        """Who says what a key is (core.siteindex); once a tenant's caps are among the values."""
+        part = self.origin(key)
+        if part is None:
+            return BY_TENANTS if key in self.values else BY_SETTINGS
+        return BY_FILE if part is self._parts[0] else BY_BASE
 
     def error(self, path: Path, must: str, mend: str = "") -> SiteFileError:
         """The error that a value is wrong.

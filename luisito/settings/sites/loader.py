@@ -142,6 +142,7 @@ def _row(key: str, way: str, digest: str, run: Mapping[str, Any]) -> Row:
         root=run["user"] in ("root", 0),
         stops=run["stop_command"] is not None,
         limits=Limits(run["memory_max"], run["cpu_max"], run["pids_max"]),
+        limits_by=tuple(run["limits_by"]),
     )
 
 

@@ -74,6 +74,7 @@ def make(draft: Draft, tenant: Tenant | None, settings: Settings) -> Site:
         fixed=_fixed(draft, tenant, settings),
         mounted=draft.mounted,
         strip=draft.strip,
+        limits_by=(draft.by("memory_max"), draft.by("cpu_max"), draft.by("pids_max")),
         **fields,
     )
 

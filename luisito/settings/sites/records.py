@@ -32,7 +32,7 @@ def run_record(site: Site, settings: Settings) -> dict[str, Any]:
     - owner: the uid of the file; tenant: the name of that user where they are one, or None;
     - rlimits: [soft, hard] by their names, None for no limit;
     - memory_max in bytes, cpu_max in microseconds in each core.cgroup.CPU_PERIOD, pids_max; None
-      for no limit;
+      for no limit; limits_by: who says each of them (core.siteindex);
     - stop_signal: a signal's name without SIG;
     - stop_command: a template, a string or a list, or None;
     - reload_on: a list of patterns (core.reloads.is_code).
@@ -71,6 +71,7 @@ def run_record(site: Site, settings: Settings) -> dict[str, Any]:
         "memory_max": said("memory_max", settings.memory_max),
         "cpu_max": None if cpu_max is None else round(cpu_max * CPU_PERIOD),
         "pids_max": said("pids_max", settings.pids_max),
+        "limits_by": list(site.limits_by),
         "stop_signal": site.stop_signal,
         "stop_command": site.stop_command,
         "reload_on": list(site.reload_on),
@@ -107,7 +108,8 @@ def worker_records(site: Site, run: Mapping[str, Any]) -> dict[str, dict[str, An
 
 def digest(run: Mapping[str, Any]) -> str:
     """SHA-256 of a run record, in hexadecimal: it differs where a server has to be another."""
-    canonical = json.dumps({**run, "waiting_page": None}, sort_keys=True, separators=(",", ":"))
+    told = {key: of for key, of in run.items() if key != "limits_by"}
+    canonical = json.dumps({**told, "waiting_page": None}, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode("ascii")).hexdigest()
 
 

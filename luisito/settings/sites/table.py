@@ -10,6 +10,7 @@ from luisito.core import health
 from luisito.core.members import MOST as MOST_MEMBERS
 from luisito.core.mounts import PATH, key_of
 from luisito.core.rlimits import LARGEST, UNITS
+from luisito.core.siteindex import BY_SETTINGS
 from luisito.core.sticky import NAME as STICKY_NAME
 from luisito.settings import limits, values, waking
 from luisito.settings.sites import listen as endpoints
@@ -79,6 +80,7 @@ class Site:
         fixed: the beginning of `folder`, or of PROJECT_PATH, that the operator wrote.
         mounted: the path that this is below, where it is one of the site's mounts; else "".
         strip: that path is taken off what is passed on.
+        limits_by: who says memory_max, cpu_max and pids_max (core.siteindex).
     """
 
     name: str
@@ -90,6 +92,7 @@ class Site:
     fixed: str
     mounted: str = ""
     strip: bool = True
+    limits_by: tuple[int, int, int] = (BY_SETTINGS,) * 3
 
     command: str | tuple[str, ...] | None = part(
         "CMD_TPL",
