@@ -9,7 +9,7 @@ from collections import Counter
 import attrs
 import pytest
 
-from luisito.core.cost import HALF_LIFE, ByCost
+from luisito.core.cost import HALF_LIFE, RETURNS, VISIT, ByCost
 from luisito.core.lifecycle import Server, State
 from luisito.core.memory import Memory
 from luisito.core.orders import Limits, SiteLimits
@@ -60,39 +60,87 @@ def test_a_large_one_goes_before_a_small_one_that_starts_as_slowly():
 
 def test_of_those_alike_the_one_goes_that_is_asked_for_less():
     t = talk(dict.fromkeys("abc", 50))
-    wake(t, "a", 1.0, uses=3)
-    wake(t, "b", 1.0, uses=2)
+    wake(t, "a", 1.0)
+    wake(t, "b", 1.0)
+    for site in "bababaaaaab":
+        t.now += VISIT
+        use(t, site)
+    t.now += HALF_LIFE / 10
     assert t.ask("c1") == ["terminate b2", "spawn c3"]
 
 
-def test_of_uses_the_square_root_counts():
-    t = talk(dict.fromkeys("abc", 50))
-    wake(t, "a", 3.0)
-    wake(t, "b", 1.0, uses=8)
-    assert t.ask("c1") == ["terminate b2", "spawn c3"]
-    t = talk(dict.fromkeys("abc", 50))
-    wake(t, "a", 3.0)
-    wake(t, "b", 1.0, uses=10)
+def test_many_uses_within_a_minute_count_as_one():
+    made, (one, other) = idle(2)
+    made.victim(50.0)
+    for _ in range(100):
+        use_of(one, 60.0)
+    use_of(other, 70.0)
+    use_of(other, 130.0)
+    assert made.victim(HALF_LIFE / 10) is one
+
+
+def test_so_they_do_however_often_it_is_looked_at_meanwhile():
+    made, (one, other) = idle(2)
+    for second in range(60):
+        use_of(one, 60.0 + second)
+        made.victim(60.0 + second)
+    for time in (70.0, 130.0, 190.0):
+        use_of(other, time)
+    assert made.victim(HALF_LIFE / 10) is one
+
+
+def test_one_that_is_visited_just_now_outlives_one_that_is_asked_for_more_each_day():
+    t = talk(dict.fromkeys("abcd", 45))
+    wake(t, "a", 1.0)
+    for _ in range(9):
+        t.now += VISIT
+        use(t, "a")
+    t.now += 600
+    wake(t, "b", 1.0)
+    t.now += 60
+    # of b another request is expected every 600 s now, of a every 3,300 s
     assert t.ask("c1") == ["terminate a1", "spawn c3"]
+
+
+def test_one_that_is_asked_for_more_each_day_outlives_a_visit_that_is_over():
+    t = talk(dict.fromkeys("abcd", 45))
+    wake(t, "a", 1.0)
+    for _ in range(99):
+        t.now += VISIT
+        use(t, "a")
+    t.now += 600
+    wake(t, "b", 1.0)
+    t.now += 600
+    assert t.ask("c1") == ["terminate b2", "spawn c3"]
 
 
 def test_one_that_is_not_used_any_more_goes_in_the_end():
     t = talk(dict.fromkeys("abcdefgh", 50))
     wake(t, "a", 3.5)
     wake(t, "b", 1.0)
-    went = [wake(t, site, 1.0)[0] for site in "cdefg"]
-    # each of those that came later is worth 1 more than the one that went before it
+    went = []
+    for site in "cdefg":
+        t.now += 60
+        went += wake(t, site, 1.0)[:1]
+    # a counts as if its last use were 3.5 times as short ago
     assert went == ["terminate b2", "terminate c3", "terminate d4", "terminate a1", "terminate e5"]
 
 
 def test_uses_of_long_ago_hardly_count():
     t = talk(dict.fromkeys("abc", 50))
-    wake(t, "a", 1.0, uses=100)
+    wake(t, "a", 1.0)
+    for _ in range(99):
+        t.now += VISIT
+        use(t, "a")
     t.stop("a")
     t.exited(1)
     t.now += 10 * HALF_LIFE
     wake(t, "a", 1.0)
-    wake(t, "b", 1.0, uses=3)
+    wake(t, "b", 1.0)
+    for _ in range(2):
+        t.now += VISIT
+        use(t, "b")
+    t.now += HALF_LIFE / 10
     assert t.ask("c1") == ["terminate a2", "spawn c4"]
 
 
@@ -102,44 +150,47 @@ def test_many_uses_in_a_long_time_are_few_a_day():
     for _ in range(200):
         t.now += HALF_LIFE / 2  # so that three of these count, about
         use(t, "a")
-    wake(t, "b", 1.0, uses=5)
+    wake(t, "b", 1.0)
+    for _ in range(4):
+        t.now += VISIT
+        use(t, "b")
+    t.now += HALF_LIFE / 10
     assert t.ask("c1") == ["terminate a1", "spawn c3"]
 
 
 def test_what_a_site_was_used_for_counts_when_it_is_woken_again():
     t = talk(dict.fromkeys("abc", 50))
-    wake(t, "a", 1.0, uses=9)
+    wake(t, "a", 1.0)
+    for _ in range(9):
+        t.now += VISIT
+        use(t, "a")
     t.stop("a")
     t.exited(1)
     wake(t, "a", 1.0)
-    wake(t, "b", 1.0, uses=4)
+    wake(t, "b", 1.0)
+    t.now += HALF_LIFE / 10
     assert t.ask("c1") == ["terminate b3", "spawn c4"]
 
 
 def test_without_max_memory_all_are_of_one_size():
     t = talk({"a": 400, "b": 10}, limit=None, max_servers=2)
-    wake(t, "a", 1.1)
+    wake(t, "a", 5.0)
     wake(t, "b", 1.0)
     assert t.ask("c1") == ["terminate b2", "spawn c3"]
 
 
 def test_a_look_that_is_no_use_changes_nothing():
     t = talk(dict.fromkeys("abcd", 50))
-    wake(t, "a", 1.0, uses=2)
-    wake(t, "b", 1.1)
-    for _ in range(2):
-        for _ in range(9):
-            t.policy.release_unnoticed(t.policy.take("b"), t.now)
-        together = [t.policy.take("b"), t.policy.take("b")]
+    wake(t, "a", 1.0)
+    t.now += 1
+    wake(t, "b", 1.0)
+    for _ in range(9):
+        t.now += VISIT
+        t.policy.release_unnoticed(t.policy.take("a"), t.now)
+        together = [t.policy.take("a"), t.policy.take("a")]
         for server in together:
             t.policy.release_unnoticed(server, t.now)
-    assert t.ask("c1") == ["terminate b2", "spawn c3"]
-    t.now += 0.9
-    t.ready(3)
-    t.release(3)
-    # a was worth more than b, and is so still; what has aged since does not count for it
-    t.policy.release_unnoticed(t.policy.take("a"), t.now)
-    assert t.ask("d1") == ["terminate a1", "spawn d4"]
+    assert t.ask("c1") == ["terminate a1", "spawn c3"]
 
 
 def test_busy_and_young_and_pinned_ones_stay_whatever_they_cost():
@@ -168,15 +219,16 @@ def test_idle_ones_go_by_cost_when_others_have_grown():
 
 def test_another_pool_goes_on_with_what_it_was_told():
     t = Talk(policy="cost", max_memory=100 * MB, overlap=9)
-    t.now = 100.0
+    t.now = 3600.0
     servers = (
         attrs.evolve(ready("a", at=50.0, memory=30 * MB, released=4), started_at=48.0),
-        attrs.evolve(ready("b", at=60.0, memory=30 * MB, released=9), started_at=59.0),
+        attrs.evolve(ready("b", at=50.0, memory=30 * MB, released=9), started_at=48.0),
         # as after a crash: nobody knows how long that took, nor how often it was used
-        ready("c", at=70.0, memory=30 * MB),
+        ready("c", at=50.0, memory=30 * MB),
     )
+    servers = [attrs.evolve(server, used_at=1000.0) for server in servers]
     assert adopt(t, *servers) == []
-    assert [t.ask(f"{site}1")[0] for site in "de"] == ["terminate c3", "terminate b2"]
+    assert [t.ask(f"{site}1")[0] for site in "de"] == ["terminate c3", "terminate a1"]
 
 
 def idle(count):
@@ -193,15 +245,38 @@ def idle(count):
     return made, servers
 
 
+def use_of(server, now):
+    """Use it, as the pool's warm path does."""
+    server.order.pop(server, None)
+    server.released += 1
+    server.used_at = now
+    server.order[server] = None
+
+
 @pytest.mark.parametrize("limit", [None, 1])
 def test_any_life_agrees_with_a_scan(limit):
     """What the docstring says, reckoned for all that are idle, each time."""
     dice = random.Random(1)
     memory = Memory(limit)
     made, servers, now, number = ByCost(memory), [], 0.0, 0
-    floor, ranks, uses, fresh = 0.0, {}, Counter(), Counter()
+    # of each site: its uses, the last of them that was counted, and those that were not yet
+    uses, until, fresh = Counter(), {}, Counter()
+
+    def count(server):
+        new = fresh.pop(server, 0)
+        if new:
+            since = max(until.get(server.site, -math.inf), server.ready_at - VISIT)
+            uses[server.site] += min(new, (server.used_at - since) / VISIT)
+            until[server.site] = server.used_at
+
+    def worth(server):
+        size = memory.of(server) / MB if limit else 1
+        rate = uses[server.site] * math.log(2) / HALF_LIFE
+        rate += RETURNS / (1 + now - server.used_at)
+        return rate * (server.ready_at - server.started_at) / size
+
     for _ in range(4000):
-        now += dice.random()
+        now += dice.choice([0.1, 1.0, 30.0]) * dice.random()
         pick = dice.choice(servers) if servers else None
         if pick is None or (dice.random() < 0.3 and len(servers) < 40):
             number += 1
@@ -230,30 +305,27 @@ def test_any_life_agrees_with_a_scan(limit):
         else:
             mature = [s for s in servers if s.ready_at + s.limits.min_alive <= now]
             for server in mature:
-                if server not in ranks or fresh[server]:
-                    uses[server.site] += fresh.pop(server, 0)
-                    size = memory.of(server) / MB if limit else 1
-                    seconds = server.ready_at - server.started_at
-                    ranks[server] = floor + math.sqrt(uses[server.site]) * seconds / size
+                count(server)
             victim = made.victim(now)
             assert (victim is None) == (not mature)
             if victim is not None:
-                # Within an hour a use hardly counts less.
-                assert ranks[victim] <= 1.03 * min(ranks[server] for server in mature)
-                floor = max(floor, ranks.pop(victim))
+                # Within a day, which all this takes, a use hardly counts less.
+                assert worth(victim) <= 1.05 * min(map(worth, mature))
+                count(victim)
                 victim.state = State.STOPPING
                 made.leave(victim)
                 servers.remove(victim)
-    assert len(ranks) > 10
     assert number > 300
+    assert now < HALF_LIFE / 2
 
 
-def test_few_are_looked_at_for_each_victim_the_least_recently_used_first():
+def test_64_are_compared_for_a_victim_and_the_others_of_them_have_their_turn_again_last():
     made, servers = idle(200)
-    for number, seconds in ((63, 0.25), (100, 0.1)):
-        servers[number].ready_at = servers[number].started_at + seconds
-    for number in (63, 100):
+    for number, seconds in ((70, 0.25), (63, 0.5), (100, 0.1)):
+        servers[number].started_at = servers[number].ready_at - seconds
+    for number in (63, 100, 70):
         assert made.victim(300.0) is servers[number]
+        assert made.victim(300.0) is not None
         servers[number].state = State.STOPPING
         made.leave(servers[number])
 
@@ -268,29 +340,24 @@ def test_sites_beyond_ten_thousand_are_forgotten_the_one_counted_first_first():
     (late, gone) = idle(2)[1]
     late.site, gone.site = "s1", "new"
     for server in (late, gone):
-        server.released = 4
+        server.ready_at = server.used_at = 20_000.0
         made.admit(server)
         made.leave(server)
     assert len(made._uses) == 10_000
     assert "s2" not in made._uses
-    assert made._uses["s1"][0] == pytest.approx(5.0, abs=0.5)
+    assert made._uses["s1"][0] == pytest.approx(2.0, abs=0.3)
 
 
-def test_those_that_are_used_again_and_again_do_not_pile_up():
+def test_nothing_stays_behind_of_those_that_have_gone():
     made, servers = idle(50)
     for round_ in range(200):
         for server in servers:
-            server.order.pop(server, None)
-            server.released += 1
-            server.used_at = 100.0 + round_
-            server.order[server] = None
+            use_of(server, 100.0 + round_)
         assert made.victim(100.0 + round_) is not None
-    assert len(made._late) < 250
     for server in servers:
         server.state = State.ABSENT
         made.leave(server)
     assert made.victim(400.0) is None
-    assert not made._ranks
     assert not made._seen
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from math import inf, sqrt
+from math import inf, log
 
 import attrs
 import pytest
@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from luisito.core.adoption import CHANGED, UNSEEN, Known
 from luisito.core.asking import AGAIN as ASK_AGAIN
-from luisito.core.cost import UNKNOWN_START
+from luisito.core.cost import HALF_LIFE, RETURNS, UNKNOWN_START
 from luisito.core.ending import SOON
 from luisito.core.keeping import NEVER_ENDED
 from luisito.core.lifecycle import Server, State
@@ -121,8 +121,6 @@ class Process:
     memory: int | None = None  # bytes, as measured last
     charge: int = 0  # bytes that it counts with
     surplus: bool = False  # it is, or it was replaced, or it was to replace one
-    uses: int = 0  # that its site has not been given credit for
-    rank: float | None = None  # what it is worth to keep it, since it was used last
 
 
 @attrs.define(eq=False)
@@ -154,7 +152,6 @@ class PoolMachine(RuleBasedStateMachine):
         self.workers = 0  # bytes that these take
         self.over = (0, 0, 0, 0, 0)  # servers that were adopted beyond the bounds
         self.uses: Counter[str] = Counter()  # of each site
-        self.floor = 0.0  # what the last one was worth that went
 
     @initialize(limits=LIMITS, jitter=st.floats(0, 1))
     def begin(self, limits, jitter):
@@ -514,23 +511,15 @@ class PoolMachine(RuleBasedStateMachine):
         if self.limits.policy == "lru":
             assert process.used == self.victims()[0].used, "not the least recently used"
             return
-        self.count_uses(self.victims())
-        # Within the hours that all this takes, a use hardly counts less.
-        assert process.rank <= 1.05 * min(p.rank for p in self.victims()), "not the cheapest"
-        self.floor = max(self.floor, process.rank)
+        least = min(self.worth(p, self.uses[p.server.site]) for p in self.victims())
+        assert self.worth(process, 0) <= least * (1 + 1e-9), "not the cheapest"
 
-    def count_uses(self, idle):
-        """Those that are idle are worth something else where they were used, as their sites are."""
-        used = {p for p in idle if p.uses or p.rank is None}
-        gone = [p for p in self.processes if p.state not in {State.STARTING, State.READY}]
-        for process in [*used, *gone]:
-            self.uses[process.server.site] += process.uses if process.ready else 0
-            process.uses = 0
-        for process in used:
-            seconds = process.ready - process.spawned or UNKNOWN_START
-            size = 1.0 if self.limits.max_memory is None else process.charge / 2**20
-            worth = sqrt(self.uses[process.server.site]) * seconds / size
-            process.rank = self.floor + worth
+    def worth(self, process, uses):
+        """Tell what it is worth to keep it, if so many uses of its site count in full."""
+        rate = uses * log(2) / HALF_LIFE + RETURNS / (1 + self.now - process.used)
+        seconds = process.ready - process.spawned or UNKNOWN_START
+        size = 1.0 if self.limits.max_memory is None else process.charge / 2**20
+        return rate * seconds / size
 
     def is_told_to_stop(self, process):
         process.state, process.signalled = State.STOPPING, self.now
@@ -1011,7 +1000,7 @@ class PoolMachine(RuleBasedStateMachine):
         process.leases -= 1
         process.touched = self.now
         if process.state in {State.STARTING, State.READY} and not unnoticed:
-            process.uses += 1
+            self.uses[process.server.site] += 1
         if unnoticed:
             if process.state is not State.READY:
                 process.used = self.now
@@ -1290,7 +1279,6 @@ class PoolMachine(RuleBasedStateMachine):
             if process.memory is not None:
                 self.weigh(process, process.memory)
         self.rolls.clear()
-        self.floor = 0.0
         self.uses.clear()
         servers, orders = self.policy.adopt(known, self.now, told, failures, took)
         for process, one, server in zip(self.processes, known, servers, strict=True):
@@ -1305,7 +1293,7 @@ class PoolMachine(RuleBasedStateMachine):
                 process.state = State.DRAINING
             process.extended, process.killed = 0.0, False
             serves = process.state in {State.STARTING, State.READY}
-            process.rank, process.uses = None, server.released if serves else 0
+            self.uses[one.site] += server.released if serves else 0
             if process.state in {State.STARTING, State.STOPPING} and one.said.extended > self.now:
                 self.extend(process, one.said.extended)
             if process.state in {State.READY, State.DRAINING}:
