@@ -17,7 +17,7 @@ HALF_LIFE: Final = 86_400.0
 """Seconds after which a use counts half."""
 VISIT: Final = 60.0
 """Seconds within which all uses of a site together count as one."""
-RETURNS: Final = 0.1
+RETURNS: Final = 0.3
 """This over the seconds since the last use is how often a second one more is expected soon."""
 UNKNOWN_START: Final = 1.0
 """Seconds that a start is taken to have lasted which nobody has seen."""

@@ -82,8 +82,9 @@ def test_many_uses_within_a_minute_count_as_one():
 def test_so_they_do_however_often_it_is_looked_at_meanwhile():
     made, (one, other) = idle(2)
     for second in range(60):
-        use_of(one, 60.0 + second)
-        made.victim(60.0 + second)
+        for _ in range(2):
+            use_of(one, 60.0 + second)
+            made.victim(60.0 + second)
     for time in (70.0, 130.0, 190.0):
         use_of(other, time)
     assert made.victim(HALF_LIFE / 10) is one
@@ -98,7 +99,7 @@ def test_one_that_is_visited_just_now_outlives_one_that_is_asked_for_more_each_d
     t.now += 600
     wake(t, "b", 1.0)
     t.now += 60
-    # of b another request is expected every 600 s now, of a every 3,300 s
+    # of b another request is expected every 200 s now, of a every 1,900 s
     assert t.ask("c1") == ["terminate a1", "spawn c3"]
 
 
