@@ -7,6 +7,7 @@ import re
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from luisito.checks.endpoints import Own, owned
 from luisito.checks.report import Mend, Problem
 from luisito.checks.sites import Judged, judge
 from luisito.core.directory import BROKEN, Directory
@@ -43,6 +44,7 @@ class SiteFiles(NamedTuple):
         folder: what is wrong with the folder.
         crowded: not all can be kept as their files say.
         workers: the run records of workers, by the keys of their sites and by their names.
+        owns: the endpoints of sites.
         alone: the keys of those whose `sticky` does nothing, as they have one server.
     """
 
@@ -53,6 +55,7 @@ class SiteFiles(NamedTuple):
     crowded: Problem | None = None
     workers: Mapping[str, Mapping[str, dict[str, Any]]] = MappingProxyType({})
     alone: frozenset[str] = frozenset()
+    owns: tuple[Own, ...] = ()
 
     def config_of(self, site: str, config: Config) -> Config:
         """What a site is started by: its file, else the template."""
@@ -97,7 +100,8 @@ def site_files(settings: Settings, who: Whom) -> SiteFiles:
     directory.withhold(name for name, of in seen.items() if of.public is None)
     broken = {name: _of_file(of.error) for name, of in seen.items() if of.error}
     crowded = _crowded(good, settings)
-    return SiteFiles(directory, runs, broken, crowded=crowded, workers=workers, alone=alone)
+    owns = tuple(owned(good))
+    return SiteFiles(directory, runs, broken, None, crowded, workers, alone, owns)
 
 
 def _crowded(good: list[dict[str, Any]], settings: Settings) -> Problem | None:

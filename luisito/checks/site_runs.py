@@ -8,7 +8,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
-from luisito.checks import limits
+from luisito.checks import endpoints, limits, machine
 from luisito.checks.eyes import Eyes, reach
 from luisito.checks.plan import plan
 from luisito.checks.program import program
@@ -18,6 +18,7 @@ from luisito.core import wire
 from luisito.core.mounts import site_of
 from luisito.core.permissions import EXECUTE, READ
 from luisito.errors import LuisitoError, SettingsError, TemplateError
+from luisito.settings.sites.claims import LISTEN
 from luisito.settings.sites.folder import Folder
 from luisito.settings.sites.tenants import known
 from luisito.settings.sites.trust import Trust
@@ -92,6 +93,13 @@ class Tried:
         count = len(names | left)
         done = len(names - left)
         self.summary = f"{count} file{'' if count == 1 else 's'}"
+        root, listen = self._config.root, self._settings.listen
+        for own, problem in endpoints.problems(
+            files.owns, listen, machine.kernel(), self._who, root=root
+        ):
+            where = own.endpoint if problem.where == LISTEN else f"{problem.where}:"
+            what = f"{where} {problem.what}"
+            self.problems.append(self._written.problem(own.site, LISTEN, what, problem.mend))
         if left:
             self.summary = f"the first {done} of {count} files, in {_LONGEST:.0f} s"
 

@@ -27,7 +27,11 @@ def add(subparsers: Subparsers) -> None:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("url", metavar="URL", help="of the request: http://a.localhost:8080/")
+    parser.add_argument(
+        "url",
+        metavar="URL",
+        help="of the request: http://a.localhost:8080/; or an endpoint: unix:/run/shop.sock",
+    )
     parser.add_argument(
         "--settings",
         metavar="FILE",

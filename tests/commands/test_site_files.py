@@ -1,6 +1,9 @@
 """What check-settings and route say of site files."""
 
 import json
+import os
+import socket
+from pathlib import Path
 
 import pytest
 
@@ -195,3 +198,94 @@ def test_the_folder_and_the_way_of_a_host_with_a_file(sites):
     found = route(machine, "a.example")
     assert found["summary"] == "refused with 502"
     assert found["problems"][0]["what"] == "is not there, so that its server cannot start"
+
+
+@pytest.mark.root
+def test_the_way_of_an_endpoint(sites):
+    text = COMMAND + 'user = "games"\nfolder = "/"\n'
+    files = {
+        "a.example": text
+        + "listen = ['unix:/run/none/a.sock:mode=660', 'tcp:8001:interface=127.0.0.1']\n",
+        "b.example": text + "listen = ['tcp:8001:interface=127.0.0.2', 'tcp:8003']\n",
+        "c.example": text + "listen = ['tcp6:8004:interface=\\:\\:1']\nmaintenance = true\n",
+    }
+    machine = sites(files, LISTEN=["tcp:8002", "unix:/run/none/http"])
+    a, b = (f"{machine.folder}/sites/{name}.example.toml" for name in "ab")
+    for url, host, endpoint in (
+        ("unix:/run/none/../none/a.sock", "any Host", "unix:/run/none/a.sock:mode=660"),
+        ("tcp:8001:interface=127.0.0.1", "any Host", "tcp:8001:interface=127.0.0.1"),
+        ("127.0.0.1:8001", "Host: 127.0.0.1:8001", "tcp:8001:interface=127.0.0.1"),
+        ("http://b.example@127.0.0.1:8001", "Host: 127.0.0.1:8001", "tcp:8001:interface=127.0.0.1"),
+    ):
+        found = route(machine, url)
+        assert found["request"] == f"GET / with {host}"
+        assert found["listen"] == f"{endpoint}, where all is for a.example, whatever Host says"
+        assert (found["site"], found["allowed"]) == (
+            "a.example",
+            f"by {endpoint!r} of its listen, {a}",
+        )
+        assert found["summary"] == "reaches a.example"
+        assert found["command"] == [PYTHON, "-m", "http.server", "20000"]
+    found = route(machine, "http://a.example:8003/x")
+    assert (found["site"], found["allowed"]) == ("b.example", f"by 'tcp:8003' of its listen, {b}")
+    assert (
+        route(machine, "https://a.example:8003/x")["site"] == "a.example"
+    )  # no TLS comes in there
+    assert route(machine, "http://a.example:8002/")["site"] == "a.example"
+    assert route(machine, "http://[::1]:8004/")["summary"].startswith(
+        "is answered 503: c.example is"
+    )
+    for endpoint, what in {
+        "unix:/run/none/b.sock": "is in no site file, nor in LISTEN",
+        "unix:/run/none/http": "is of LISTEN, so that Host names the site",
+        "tcp:8002:interface=127.0.0.1": "is of LISTEN, so that Host names the site",
+        "tcp:8001": "could be tcp:8001:interface=127.0.0.1 of a.example or"
+        " tcp:8001:interface=127.0.0.2 of b.example",
+    }.items():
+        found = route(machine, endpoint)
+        assert (found["summary"], found["problems"][0]["what"]) == ("is no site's alone", what)
+    done = machine.luisito("route", "unix:a.sock")
+    assert (done.returncode, "is no endpoint; write unix:/run" in done.stderr) == (2, True)
+
+
+def test_what_keeps_an_endpoint_from_being_opened(machine, sites):
+    with (
+        socket.create_server(("127.0.0.1", 0)) as free,
+        socket.create_server(("127.0.0.1", 0)) as sock,
+    ):
+        port, other = sock.getsockname()[1], free.getsockname()[1]
+        free.close()
+        files = {
+            "a.example": f"listen = ['tcp:{port}', 'tcp:{other}']\n",
+            "b.example": f"listen = ['unix:{machine.path}', 'tcp:{other}:interface=127.0.0.1']\n",
+            "c.example": "listen = ['unix:/no such/c', 'tcp:8002:interface=127.0.0.1']\n",
+            "d.example": "listen = 'tcp:1:interface=127.0.0.1'\n",
+        }
+        sites({name: COMMAND + text for name, text in files.items()}, LISTEN="tcp:8002")
+        found = machine.check()
+    said = {}
+    for one in found["problems"]:
+        for name in files:
+            if f"{name}.toml:2" in one["where"]:
+                what = one["what"].partition("]: ")[2] or one["what"].partition('": ')[2]
+                said.setdefault(name, []).append(what)
+    folder = f"{machine.folder}/sites"
+    part = ", or a part of it, too"
+    (taken,) = said["a.example"]
+    assert taken.startswith(f"tcp:{port} is taken: ")
+    assert taken.endswith(f" (pid {os.getpid()}) listens there")
+    assert said["b.example"] == [
+        f"unix:{machine.path} is there, and no socket",
+        f"tcp:{other}:interface=127.0.0.1 cannot be had, as {folder}/a.example.toml has that{part}",
+    ]
+    assert said["c.example"] == [
+        "/no such: the folder of listen is not there",
+        "tcp:8002:interface=127.0.0.1 cannot be had, as LISTEN has that" + part,
+    ]
+    low = int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text())
+    if os.geteuid() and low > 1:
+        assert said["d.example"] == [
+            f"tcp:1:interface=127.0.0.1 needs root, as all ports below {low} do"
+        ]
+    else:
+        assert "d.example" not in said
