@@ -13,6 +13,8 @@ PYTEST = -n auto --dist worksteal
 # What is fuzzed: make fuzz TARGETS='proxy wire'
 TARGETS =
 
+FIRST = :
+
 # How long `make soak` and `make fuzz` last: make soak SECONDS=300
 SECONDS = 3600
 
@@ -29,7 +31,9 @@ run: .venv/.has-examples ## start Luisito on 127.0.0.1:8080 in front of the exam
 test: .venv/.has-test .venv/.tried-fuzz ## run the tests
 	$(BIN)/python -m pytest $(PYTEST)
 
+# FIRST: what is to be over before the tests of whole servers begin.
 check: lint types layers coverage .venv/.tried-fuzz ## all that a change must pass
+	@$(FIRST)
 	$(BIN)/python -m pytest $(PYTEST) --ignore=tests/core
 
 lint: .venv/.has-test ## style and format
@@ -68,7 +72,7 @@ dist: .venv/.has-dist ## build the source distribution, and a wheel from it, in 
 
 clean: ## remove .venv and all that was built, cached or recorded
 	rm -rf .venv .venv.partial build dist *.egg-info .coverage* .mypy_cache .ruff_cache .import_linter_cache \
-		.hypothesis .fuzz _trial_temp* soak.svg twisted/plugins/dropin.cache examples/*.localhost/var
+		.hypothesis .fuzz _trial_temp* soak.svg soak.log twisted/plugins/dropin.cache examples/*.localhost/var
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # .venv/.has-EXTRA: .venv is there, with what setup.cfg lists under EXTRA. It is made in .venv.partial and

@@ -144,7 +144,7 @@ def test_a_life(world):
     assert os.read(output, 10) == b"on\n"
     one.spawner.signal(1, "TERM")
     one.until(lambda: len(one.notes.facts) == 3)
-    assert one.notes.facts[2] == ("exited", 1, None, 15, None, False)
+    assert one.notes.facts[2] == ("exited", 1, None, 15, None, False, "MEMORY_MAX")
     os.fstat(one.listener.fileno())  # is still ours
 
 
