@@ -397,7 +397,15 @@ class Server:
 
     def pid(self, host="a.localhost"):
         """The pid of a site's newest server, as we see it; its own namespace has another one."""
-        return int(re.findall(rf"{re.escape(host)}: started as pid (\d+)", self.log())[-1])
+        end = time.monotonic() + 10
+        while True:
+            log = self.log()
+            started = re.findall(rf"{re.escape(host)}: started as pid (\d+)", log)
+            ready = re.findall(rf"{re.escape(host)}: pid \d+ ready", log)
+            # On a busy machine it may be ready, and have answered, before it is told as started.
+            if (started and len(started) >= len(ready)) or time.monotonic() > end:
+                return int(started[-1])
+            time.sleep(0.01)
 
     def descriptors(self):
         """How many descriptors of each kind the network process and the spawner hold."""
