@@ -88,7 +88,7 @@ KINDS = {
     "aged": Kind("max_age = 4\n"),
     "touched": Kind('folder = "<folder>/touched"\nreload_on = ["*.py"]\n'),
     "several": Kind("processes = 2\nsticky = true\n"),
-    "stopped-by-command": Kind('stop_command = "kill -TERM $MAINPID"\n'),
+    "stopped-by-command": Kind("stop_command = \"sh -c 'kill -TERM $MAINPID'\"\n"),
     "asked-first": Kind('pre_stop = "/echo"\n'),
     # what is told and held back
     "waiting": Kind("waiting_page = true\n"),
