@@ -176,8 +176,8 @@ def test_what_is_remembered_of_peers_is_bounded():
     for number in range(3000):
         assert peers.includes(f"10.0.{number >> 8}.{number & 255}")
         assert not peers.includes(f"fe80::1%{number:0>1000}")
-    assert 0 < len(peers._known) <= 1024
-    assert max(map(len, peers._known)) < 64
+    assert 0 < len(peers._known._seen) <= 1024
+    assert max(map(len, peers._known._seen)) < 64
     assert peers.includes("10.0.0.0")
 
 

@@ -1,4 +1,4 @@
-"""Remembers what was read from bytes that come again and again."""
+"""Remembers what was read from bytes or text that come again and again."""
 
 from __future__ import annotations
 
@@ -7,28 +7,29 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+K = TypeVar("K", bound="bytes | str")
 T = TypeVar("T")
 
 
-class Memo(Generic[T]):
-    """A function of bytes, with a memory of its results, which must be immutable.
+class Memo(Generic[K, T]):
+    """A function of bytes or text, with a memory of its results, which must be immutable.
 
     When full it starts afresh: that costs one reading of each, and needs no order to be kept.
 
     Args:
         read: the function; what raises an exception is not remembered.
         size: how many results are remembered.
-        longest: of what is remembered, in bytes.
+        longest: of what is remembered, in bytes or characters.
     """
 
     __slots__ = ("_longest", "_read", "_seen", "_size")
 
-    def __init__(self, read: Callable[[bytes], T], *, size: int, longest: int) -> None:
+    def __init__(self, read: Callable[[K], T], *, size: int, longest: int) -> None:
         self._read = read
-        self._seen: dict[bytes, T] = {}
+        self._seen: dict[K, T] = {}
         self._size, self._longest = size, longest
 
-    def get(self, data: bytes) -> T:
+    def get(self, data: K) -> T:
         """As the function."""
         found = self._seen.get(data)
         if found is None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 
 from luisito.core.addresses import Network, address
+from luisito.core.memo import Memo
 from luisito.core.routing import Routes
 from luisito.settings.values import Wrong, whole
 
@@ -27,7 +28,11 @@ class Peers:
 
     networks: tuple[Network, ...]
     unix: bool
-    _known: dict[str, bool] = attrs.field(init=False, eq=False, repr=False, factory=dict)
+    _known: Memo[str, bool] = attrs.field(init=False, eq=False, repr=False)
+
+    @_known.default
+    def _nothing_known(self) -> Memo[str, bool]:
+        return Memo(self._look_up, size=_REMEMBERED, longest=_LONGEST)
 
     def includes(self, peer: str) -> bool:
         """Whether a peer belongs to it.
@@ -38,14 +43,7 @@ class Peers:
         Raises:
             ValueError: it is neither.
         """
-        known = self._known.get(peer)
-        if known is None:
-            known = self._look_up(peer)
-            if len(peer) <= _LONGEST:
-                if len(self._known) >= _REMEMBERED:
-                    self._known.clear()
-                self._known[peer] = known
-        return known
+        return self._known.get(peer)
 
     def _look_up(self, peer: str) -> bool:
         if peer == "unix":
