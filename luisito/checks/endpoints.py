@@ -14,7 +14,7 @@ from luisito.checks.report import Mend, Problem
 from luisito.core.text import visible
 from luisito.readiness.diag import Diag, DiagError
 from luisito.settings.sites.claims import LISTEN
-from luisito.settings.sites.listen import place
+from luisito.settings.sites.listen import port_and_address
 from luisito.spawner import tree
 
 if TYPE_CHECKING:
@@ -42,11 +42,8 @@ class Where(NamedTuple):
     @classmethod
     def of(cls, endpoint: str) -> Where | None:
         """Read an endpoint; None where it is none that a site can have."""
-        said = place(endpoint)
-        if said is None:
-            return None
-        address, _, port = said.rpartition(" port ")
-        return cls(int(port), address) if address else cls(None, said.removeprefix("unix:"))
+        found = port_and_address(endpoint)
+        return None if found is None else cls(*found)
 
     def meets(self, other: Where) -> bool:
         """Whether what comes in at one may come in at the other; so both cannot be had."""
@@ -61,9 +58,6 @@ class Where(NamedTuple):
         return any(
             one == _ALL[0] and ":" not in two for one, two in ((mine, theirs), (theirs, mine))
         )
-
-    def __str__(self) -> str:
-        return self.address if self.port is None else f"{self.address} port {self.port}"
 
 
 class Own(NamedTuple):

@@ -61,16 +61,25 @@ def place(endpoint: str) -> str | None:
     Returns:
         None where it is of another kind, or none at all.
     """
+    found = port_and_address(endpoint)
+    if found is None:
+        return None
+    port, address = found
+    return f"unix:{address}" if port is None else f"{address} port {port}"
+
+
+def port_and_address(endpoint: str) -> tuple[int | None, str] | None:
+    """As `place`: the port of TCP and the address in its normal form; or None and a path."""
     if _endpoint(endpoint) is None:
         return None
     kind, what, *options = endpoint.replace("\\:", "\0").split(":")
     if kind == "unix":
         # "//" at its beginning is a name of its own to normpath, not to Linux.
-        return None if "\0" in what else f"unix:/{os.path.normpath(what).lstrip('/')}"
+        return None if "\0" in what else (None, f"/{os.path.normpath(what).lstrip('/')}")
     address = "::" if kind == "tcp6" else "0.0.0.0"  # noqa: S104 - as Twisted has it
     if options:
         address = options[0].removeprefix("interface=").replace("\0", ":")
     try:
-        return f"{ipaddress.ip_address(address)} port {int(what)}" if _is_port(what) else None
+        return (int(what), str(ipaddress.ip_address(address))) if _is_port(what) else None
     except ValueError:
         return None
