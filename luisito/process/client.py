@@ -275,14 +275,16 @@ class Spawner(Questions):
             self._log.error("no room for the descriptor of a successor; it waits in vain")
 
     def _take_spare(self, fact: wire.Spare, descriptors: list[int]) -> None:
-        self._drop_spares(fact.server, at_least=fact.server)
+        former = self._spares.pop(fact.server, None)
+        if former is not None:
+            former.close()
         if len(descriptors) == 1:
             sock = socket.socket(fileno=descriptors.pop())
             sock.setblocking(False)
             self._spares[fact.server] = sock
 
-    def _drop_spares(self, up_to: float, at_least: float = 0) -> None:
-        for server in [each for each in self._spares if at_least <= each <= up_to]:
+    def _drop_spares(self, up_to: float) -> None:
+        for server in [each for each in self._spares if each <= up_to]:
             self._spares.pop(server).close()
 
     def _started(self, fact: wire.Started, descriptors: list[int]) -> None:
