@@ -39,6 +39,11 @@ def ending(code: int | None, number: int | None) -> str:
     return f"exited with code {code}" if number is None else f"was killed by {signal_name(number)}"
 
 
+def code_and_signal(status: int) -> tuple[int | None, int | None]:
+    """Tell an exit code, or the number of the signal, of what waitstatus_to_exitcode tells."""
+    return (status, None) if status >= 0 else (None, -status)
+
+
 def not_stopped(program: str, code: int | None, number: int | None, sent: str) -> str:
     """Say that a stop command has failed.
 

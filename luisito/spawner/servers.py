@@ -12,6 +12,7 @@ import time
 from typing import TYPE_CHECKING
 
 from luisito.core import wire
+from luisito.core.ending import code_and_signal
 from luisito.core.siteindex import worker_key
 from luisito.errors import SettingsError
 from luisito.spawner import channel, rlimits, tree
@@ -437,10 +438,9 @@ class Servers:
         if server.failure is not None:
             fact = wire.Failed(server.id, **server.failure)
         else:
-            code, number = (ended, None) if ended >= 0 else (None, -ended)
-            limit = {} if server.row is None else server.row.said(server.config.sites_dir or "")
-            memory = limit.get("memory", "MEMORY_MAX")[: wire.MAX_TEXT]
-            fact = wire.Exited(server.id, code, number, server.left, server.over_memory, memory)
+            fact = wire.Exited(server.id, *code_and_signal(ended), server.left)
+            if server.over_memory:
+                fact = fact._replace(over_memory=True, limit=_memory_limit(server))
         self.outbox.send(fact)
         if self.outbox.broken:
             self._ends.keep(server.told_as(current=self._is_current(server)), fact)
@@ -463,3 +463,9 @@ class Servers:
             self._helpers.run(
                 lambda: self._runtime.remove_all(server), failed=lambda _message: None
             )
+
+
+def _memory_limit(server: Server) -> str:
+    """Say what bounds a server's memory, and where that is written."""
+    said = {} if server.row is None else server.row.said(server.config.sites_dir or "")
+    return said.get("memory", "MEMORY_MAX")[: wire.MAX_TEXT]

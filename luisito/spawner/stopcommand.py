@@ -7,6 +7,7 @@ import os
 from typing import TYPE_CHECKING
 
 from luisito.core import wire
+from luisito.core.ending import code_and_signal
 from luisito.core.template import Template
 from luisito.spawner import cgroupfs, privileges, rlimits, tree, users
 from luisito.spawner.child import take_up
@@ -82,5 +83,5 @@ def not_stopped(server: Server, code: int, *, current: bool) -> wire.NotStopped:
     assert server.row is not None  # noqa: S101 - for the types: it has a record
     program = Template.parse(json.loads(server.record)["stop_command"]).program
     said = wire.bounded([program])[0]
-    ended, number = (code, None) if code >= 0 else (None, -code)
-    return wire.NotStopped(server.id, said, ended, number, server.row.stop_signal, current)
+    ended = code_and_signal(code)
+    return wire.NotStopped(server.id, said, *ended, server.row.stop_signal, current)

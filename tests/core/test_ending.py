@@ -4,6 +4,7 @@ import pytest
 
 from luisito.core.ending import (
     broke,
+    code_and_signal,
     ending,
     killing,
     not_stopped,
@@ -40,6 +41,10 @@ def test_by_a_signal():
     assert ending(None, signal.SIGTERM) == "was killed by SIGTERM (15)"
     assert ending(None, signal.SIGSEGV) == "was killed by SIGSEGV (11)"
     assert ending(None, signal.SIGKILL) == "was killed by SIGKILL (9)"
+
+
+def test_a_status_is_a_code_or_a_signal():
+    assert [code_and_signal(status) for status in (0, 7, -9)] == [(0, None), (7, None), (None, 9)]
 
 
 def test_out_of_memory_perhaps():
