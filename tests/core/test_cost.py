@@ -44,6 +44,13 @@ def use(t, site, times=1):
         assert t.policy.release(t.policy.take(site), t.now) == ()
 
 
+def visit(t, site, times):
+    """Have a server used again and again, so that each use counts."""
+    for _ in range(times):
+        t.now += VISIT
+        use(t, site)
+
+
 def test_one_that_starts_soon_goes_before_one_that_starts_slowly_though_it_was_used_later():
     t = talk(dict.fromkeys("abc", 50))
     wake(t, "a", 8.0)
@@ -93,9 +100,7 @@ def test_so_they_do_however_often_it_is_looked_at_meanwhile():
 def test_one_that_is_visited_just_now_outlives_one_that_is_asked_for_more_each_day():
     t = talk(dict.fromkeys("abcd", 45))
     wake(t, "a", 1.0)
-    for _ in range(9):
-        t.now += VISIT
-        use(t, "a")
+    visit(t, "a", 9)
     t.now += 600
     wake(t, "b", 1.0)
     t.now += 60
@@ -106,9 +111,7 @@ def test_one_that_is_visited_just_now_outlives_one_that_is_asked_for_more_each_d
 def test_one_that_is_asked_for_more_each_day_outlives_a_visit_that_is_over():
     t = talk(dict.fromkeys("abcd", 45))
     wake(t, "a", 1.0)
-    for _ in range(99):
-        t.now += VISIT
-        use(t, "a")
+    visit(t, "a", 99)
     t.now += 600
     wake(t, "b", 1.0)
     t.now += 600
@@ -130,17 +133,13 @@ def test_one_that_is_not_used_any_more_goes_in_the_end():
 def test_uses_of_long_ago_hardly_count():
     t = talk(dict.fromkeys("abc", 50))
     wake(t, "a", 1.0)
-    for _ in range(99):
-        t.now += VISIT
-        use(t, "a")
+    visit(t, "a", 99)
     t.stop("a")
     t.exited(1)
     t.now += 10 * HALF_LIFE
     wake(t, "a", 1.0)
     wake(t, "b", 1.0)
-    for _ in range(2):
-        t.now += VISIT
-        use(t, "b")
+    visit(t, "b", 2)
     t.now += HALF_LIFE / 10
     assert t.ask("c1") == ["terminate a2", "spawn c4"]
 
@@ -152,9 +151,7 @@ def test_many_uses_in_a_long_time_are_few_a_day():
         t.now += HALF_LIFE / 2  # so that three of these count, about
         use(t, "a")
     wake(t, "b", 1.0)
-    for _ in range(4):
-        t.now += VISIT
-        use(t, "b")
+    visit(t, "b", 4)
     t.now += HALF_LIFE / 10
     assert t.ask("c1") == ["terminate a1", "spawn c3"]
 
@@ -162,9 +159,7 @@ def test_many_uses_in_a_long_time_are_few_a_day():
 def test_what_a_site_was_used_for_counts_when_it_is_woken_again():
     t = talk(dict.fromkeys("abc", 50))
     wake(t, "a", 1.0)
-    for _ in range(9):
-        t.now += VISIT
-        use(t, "a")
+    visit(t, "a", 9)
     t.stop("a")
     t.exited(1)
     wake(t, "a", 1.0)

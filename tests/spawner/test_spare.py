@@ -8,6 +8,7 @@ import pytest
 
 from luisito.core import wire
 from luisito.spawner import channel, tree
+from tests.harness import processes
 
 from .conftest import read_all, wait_until
 
@@ -59,12 +60,9 @@ def two_at_once(network, server, known):
     network.start(server)
     network.start(server + 1)
     known |= {network.wait(wire.Started).pid, network.wait(wire.Started).pid}
-    assert wait_until(lambda: state(network.spawner) == "S")  # its turn is over
+    # its turn is over
+    assert wait_until(lambda: processes.status(network.spawner)["State"].startswith("S"))
     return [pid for pid in tree.children(network.spawner) if pid not in known]
-
-
-def state(pid):
-    return tree.read(f"/proc/{pid}/stat").decode().rpartition(")")[2].split()[0]
 
 
 def others(network):
