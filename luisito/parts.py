@@ -160,6 +160,7 @@ class Parts:
             runtime_dir=hello.runtime_dir,
             logs=self.site_logs,
             log_rate=settings.log_rate,
+            preload_idle=settings.preload_idle,
         )
 
     def _watched_files(self) -> tuple[SiteFiles | None, Watching | None]:

@@ -32,6 +32,10 @@ BY_SETTINGS, BY_FILE, BY_BASE, BY_TENANTS = range(4)
 """Who says a limit: the settings, the site's file, a file that this extends, or a tenant's cap."""
 
 
+PRELOAD: Final = "preload"
+"""The worker of a site that is a preloaded interpreter, for it and for others like it."""
+
+
 def worker_key(site: str, name: str) -> str:
     """What stands for a site in the row of a worker; no site has such a name."""
     return f"{name}@{site}"

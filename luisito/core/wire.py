@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from luisito.core import codec
 from luisito.errors import WireError
 
-VERSION = 8
+VERSION = 9
 MAX_MESSAGE = codec.MAX_MESSAGE
 MAX_DESCRIPTORS = 4
 MAX_TEXT = 4096  # characters of an error message
@@ -94,6 +94,7 @@ class Configure(NamedTuple):
     sites_dir: str | None = None
     settings_file: str | None = None  # where the text beside it was read, for messages
     max_memory: int | None = None  # bytes of all servers; it says how often they are measured
+    state_dir: str | None = None  # what sites' interpreters have learned is kept below it
 
 
 RUNS: Final = (
@@ -319,6 +320,9 @@ class Running(NamedTuple):
     """The command was executed, as `argv` (see `bounded`) by a user in a folder.
 
     Both are empty where the site has a file, which is not told.
+
+    `pid`: of its first process. `environment`: names what it shares with others that a preloaded
+    interpreter may fork, or "". `preloaded`: one has forked it; else `why` says why not.
     """
 
     server: int
@@ -327,6 +331,10 @@ class Running(NamedTuple):
     user: str
     folder: str
     argv: list[str]
+    pid: int = 0
+    environment: str = ""
+    preloaded: bool = False
+    why: str = ""
 
 
 class Failed(NamedTuple):

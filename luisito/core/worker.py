@@ -15,12 +15,14 @@ class Spec(NamedTuple):
         always: it lives as long as the file; else while the site's server does.
         on_failure: it is not started anew after an end with status 0.
         stop_timeout: seconds from its stop signal to SIGKILL, and from each to the next.
+        asked: it lives as long as somebody asks for it; else as said above.
     """
 
     digest: str
     always: bool
     on_failure: bool
     stop_timeout: float
+    asked: bool = False
 
 
 class Worker:
@@ -32,6 +34,7 @@ class Worker:
         spec: what the file says; None where it names it no more.
         runs: the digest of the process that it has; None where it has none. After a change the
             process is still the one from before.
+        asked: somebody asks for it.
         stopping: that process has been told to end.
         since: when that was started, in seconds.
         failures: in a row.
@@ -42,15 +45,15 @@ class Worker:
     """
 
     __slots__ = (
-        "detail", "failures", "name", "patience", "resting", "runs", "since", "site", "spec",
-        "stopping", "until",
+        "asked", "detail", "failures", "name", "patience", "resting", "runs", "since", "site",
+        "spec", "stopping", "until",
     )  # fmt: skip
 
     def __init__(self, site: str, name: str) -> None:
         self.site, self.name = site, name
         self.spec: Spec | None = None
         self.runs: str | None = None
-        self.stopping = self.resting = False
+        self.asked = self.stopping = self.resting = False
         self.since = self.until = 0.0
         self.failures = 0
         self.detail = ""

@@ -78,8 +78,19 @@ class Workers:
         else:
             self._awake.discard(site)
         for worker in list(self._of[site].values()):
-            if worker.spec is not None and not worker.spec.always:
+            spec = worker.spec
+            if spec is not None and not spec.always and not spec.asked:
                 self._forgive(worker)
+            self._see(worker, now, orders)
+        return orders
+
+    def ask(self, site: str, name: str, *, wanted: bool, now: float) -> list[Order]:
+        """Hear that somebody asks for a worker, or no more; one that no file names is not known."""
+        orders: list[Order] = []
+        worker = self._of.get(site, {}).get(name)
+        if worker is not None and worker.asked != wanted:
+            worker.asked = wanted
+            self._forgive(worker)
             self._see(worker, now, orders)
         return orders
 
@@ -199,7 +210,7 @@ class Workers:
         if not self._begun:
             return
         spec = worker.spec
-        wanted = spec is not None and (spec.always or worker.site in self._awake)
+        wanted = spec is not None and self._is_wanted(worker, spec)
         if worker.runs is None:
             self._starts.discard(worker)
             if spec is None:
@@ -207,10 +218,15 @@ class Workers:
             elif wanted and not worker.resting:
                 self._start(worker, spec, now, orders)
         elif not wanted:
-            reason = "its file names it no more" if spec is None else "its site's server has gone"
+            reason = "its file names it no more" if spec is None else _unwanted(spec)
             self._end(worker, reason, now, orders)
         elif spec is not None and spec.digest != worker.runs:
             self._end(worker, "what it is started by has changed", now, orders)
+
+    def _is_wanted(self, worker: Worker, spec: Spec) -> bool:
+        if spec.asked:
+            return worker.asked
+        return spec.always or worker.site in self._awake
 
     def _start(self, worker: Worker, spec: Spec, now: float, orders: list[Order]) -> None:
         if now < worker.until:
@@ -250,3 +266,7 @@ class Workers:
     @staticmethod
     def _forgive(worker: Worker) -> None:
         worker.failures, worker.until, worker.resting, worker.detail = 0, 0.0, False, ""
+
+
+def _unwanted(spec: Spec) -> str:
+    return "none of its sites has been used" if spec.asked else "its site's server has gone"

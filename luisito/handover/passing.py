@@ -103,6 +103,7 @@ def take_over(
     if servers:
         _log.info("Took over {count} app servers", count=len(servers))
     workers = [row for row in rows if row["worker"] is not None]
+    pool.crew.preloads.adopt(rows)
     yield pool.crew.adopt(workers)
     if workers:
         _log.info("Took over {count} workers", count=len(workers))

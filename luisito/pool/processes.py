@@ -65,7 +65,14 @@ class Processes:
         self._too_soon: dict[Waiter, Server] = {}
         self._asked: dict[Server, Asked] = {}
         self._last = 0
-        self.crew = Crew(reactor, ways, self._next_number, policy.is_awake, self._check_empty)
+        self.crew = Crew(
+            reactor,
+            ways,
+            self._next_number,
+            policy.is_awake,
+            self._check_empty,
+            ways.preload_idle,
+        )
         self.stop_commands = StopCommands()
         self.lost: Deferred[str] = Deferred()
         ways.heard = self._heard
@@ -274,8 +281,10 @@ class Processes:
         start = self._starts.get(running.server)
         if start is None:
             return
+        start.pid = running.pid or start.pid
         if start.uid is None:  # else it was said by whoever had the server before
             self._journal.running(start, running)
+            self.crew.preloads.runs(first_of(start.server.site), running)
         start.running(running.uid, running.argv)
 
     def spawner_failed(self, server: int, message: str, overloaded: bool) -> None:
@@ -366,6 +375,7 @@ class Processes:
         if start is not None:
             self._of.pop(start.server, None)
             self._ask_no_more(start.server)
+            self.crew.preloads.gone(number)
             start.close()
         return start
 

@@ -76,6 +76,7 @@ def configuration(
         sites_dir=settings.sites_dir,
         settings_file=file,
         max_memory=settings.max_memory,
+        state_dir=settings.state_dir,
     )
 
 

@@ -9,10 +9,12 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.logger import Logger
 
 from luisito.core.handover import seconds
+from luisito.core.siteindex import PRELOAD
 from luisito.core.text import visible
 from luisito.core.worker import Begin, End, Spec
 from luisito.core.workers import Workers
 from luisito.errors import SpawnerLost
+from luisito.process.preloads import Preloads
 from luisito.process.workerprocess import WorkerProcess
 from luisito.spawner import channel
 
@@ -39,9 +41,11 @@ class Crew:
         number: gives the spawner's next number.
         is_awake: tells whether the server of a site is ready.
         emptied: is called when the last one has gone.
+        idle: seconds that a preloaded interpreter outlives the last of its servers.
 
     Attributes:
         workers: what is known of them.
+        preloads: those that are preloaded interpreters.
     """
 
     _log = Logger()
@@ -53,10 +57,12 @@ class Crew:
         number: Callable[[], int],
         is_awake: Callable[[str], bool],
         emptied: Callable[[], None],
+        idle: float,
     ) -> None:
         self._reactor, self._ways, self._number = reactor, ways, number
         self._is_awake, self._emptied = is_awake, emptied
         self.workers = Workers(random.random)
+        self.preloads = Preloads(reactor, self, idle)
         self._spawner: Spawner
         self._processes: dict[int, WorkerProcess] = {}
         self._of: dict[Worker, WorkerProcess] = {}
@@ -96,6 +102,12 @@ class Crew:
         if specs or site in self.workers:
             self._carry_out(self.workers.files(site, specs, self._reactor.seconds()))
             self.moved(site)
+        if PRELOAD not in specs:
+            self.preloads.lost(site)
+
+    def ask(self, site: str, name: str, *, wanted: bool) -> None:
+        """Somebody asks for a worker, or no more."""
+        self._carry_out(self.workers.ask(site, name, wanted=wanted, now=self._reactor.seconds()))
 
     def moved(self, site: str) -> None:
         """Something has become of the server of a site."""
@@ -122,6 +134,7 @@ class Crew:
                 current=bool(row["current"]),
                 stopping=bool(row["stopping"]),
             )
+            worker.asked = worker.name == PRELOAD
             process = self._add(int(row["server"] or 0), worker)
             process.pid = int(row["pid"] or 0)
             process.memory = int(row.get("memory") or 0)
@@ -172,6 +185,9 @@ class Crew:
         if process.uid is None:
             process.tell_running(fact)
             process.running(fact.uid)
+            worker = process.worker
+            if worker.name == PRELOAD and fact.environment:
+                self.preloads.hosted(worker.site, fact.environment, fact.uid)
 
     def failed(self, number: int, message: str, overloaded: bool) -> None:
         """No command came to run."""
@@ -222,6 +238,7 @@ class Crew:
         self._processes.clear()
         self._of.clear()
         self.workers.resign()
+        self.preloads.resign()
         if self._call is not None:
             self._call.cancel()
             self._call = None
@@ -280,6 +297,7 @@ def _specs(record: Record, stop_timeout: float) -> dict[str, Spec]:
             one["with"] == "always",
             one["restart"] == "on-failure",
             stop_timeout if one["stop_timeout"] is None else one["stop_timeout"],
+            one["with"] == "asked",
         )
         for one in record["processes"]
     }

@@ -8,7 +8,7 @@ from typing import Final
 
 from luisito.errors import SettingsError
 
-_STATE_MODE: Final = 0o750
+_STATE_MODE: Final = 0o751  # others pass through to the folders below it that are theirs
 _LOGS_MODE: Final = 0o755
 
 

@@ -30,6 +30,10 @@ class Journal:
     def running(self, start: Start, fact: wire.Running) -> None:
         """Its command was executed."""
         what = f"in {fact.folder}: {shlex.join(fact.argv)}" if fact.argv else "by its site file"
+        if fact.preloaded:
+            what += ", forked by a preloaded interpreter"
+        elif fact.why:
+            what += f", by itself: its preloaded interpreter: {fact.why}"
         self._say(
             start,
             f"started as pid {start.pid}, user {fact.user} (uid {fact.uid}, gid {fact.gid}),"

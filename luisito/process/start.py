@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from functools import partial
+from math import inf
 from typing import TYPE_CHECKING, Final
 
 from luisito.core import wire
@@ -50,6 +51,7 @@ class Ways:
         runtime_dir: the folder of the servers' folders.
         logs: the files of the sites' output; None where there are none.
         log_rate: bytes of output that are read of each server in a second.
+        preload_idle: seconds that a preloaded interpreter outlives the last of its servers.
         heard: is called with what a server says on its NOTIFY_SOCKET (sd_notify(3)).
     """
 
@@ -68,12 +70,13 @@ class Ways:
         runtime_dir: str,
         logs: SiteLogs | None,
         log_rate: float,
+        preload_idle: float = inf,
     ) -> None:
         self.board, self.clock, self.readiness = board, clock, readiness
         self.diag, self.ports = diag, ports
         self._template, self._of_file = (way, tcp), of_file
         self.listen_dir, self.runtime_dir = listen_dir, runtime_dir
-        self.logs, self.log_rate = logs, log_rate
+        self.logs, self.log_rate, self.preload_idle = logs, log_rate, preload_idle
         self.heard: Callable[[Server, Mapping[str, str]], None] = lambda _server, _state: None
 
     def way_of(self, site: str) -> tuple[str, bool]:

@@ -187,6 +187,14 @@ class Settings:
         "seconds",
         "After how long without a request a server is stopped; None keeps the pool full.",
     )
+    preload_idle: float = _setting(
+        values.seconds,
+        600,
+        _POOL,
+        "seconds",
+        "How long a preloaded interpreter, which forks the servers of Python sites that have a "
+        "runner, outlives the last of them.",
+    )
     stream_idle: float | None = _setting(
         values.optional(values.seconds),
         60,

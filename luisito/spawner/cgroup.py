@@ -130,6 +130,10 @@ class Cgroups:
         """Name the folder of a server's cgroup; None where it has none."""
         return self._path(server) if server in self._made else None
 
+    def bounds(self, server: int) -> bool:
+        """Tell whether a server's cgroup has limits to keep."""
+        return bool(self._made.get(server))
+
     def pids(self, server: int) -> list[int] | None:
         """List all processes of a server; None where they have to be searched for."""
         folder = self.closed(server)

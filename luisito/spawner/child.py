@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from luisito.core import wire
 from luisito.core.mounts import site_of
 from luisito.errors import LuisitoError
-from luisito.spawner import cgroupfs, channel, chooser, privileges, rlimits, sites, users
+from luisito.spawner import cgroupfs, channel, chooser, preloaded, privileges, rlimits, sites, users
 from luisito.spawner.checks import BAD_START, wrong_start
 from luisito.spawner.config import LISTENER
 from luisito.spawner.render import render
@@ -95,8 +95,9 @@ def run(
                     _rehearse(config, runtime, parent)
                 if config.alike:
                     user = _settle(config, runtime, server, None, notify, parent, -1, limits)
-            with socket.socket(fileno=pipes.orders) as orders:
-                data, descriptors = channel.receive(orders)
+            orders = socket.socket(fileno=pipes.orders)
+            data, descriptors = channel.receive(orders)
+            orders.detach()  # a preloaded interpreter may get it; exec closes it
             if not data:
                 os._exit(0)
             record = None
@@ -114,7 +115,7 @@ def run(
                 asked = pipes.questions
                 named = order.server, site_of(order.site)
                 user = _settle(config, runtime, *named, notify, parent, asked, limits)
-        _become_server(config, runtime, order, user, pipes.status, limits)
+        _become_server(config, runtime, order, user, pipes, parent, limits)
     except BaseException as error:  # noqa: BLE001 - whatever it is, this process must end here
         overloaded = isinstance(error, _TooManyError) or (
             isinstance(error, OSError) and error.errno in _OVERLOADED
@@ -189,6 +190,8 @@ def _settle(
         user = _chosen(config, site, status, path, questions)
     else:
         user = config.user or config.identity(config.run_as, status, path)
+    if isinstance(config, SiteConfig) and config.runner is not None:
+        config.learned = preloaded.make_folders(runtime.path, config.state_dir, user)
     runtime.make(server, user, config.network_gid, notify)
     take_up(config, path, folder, user, parent, limits)
     return user
@@ -245,7 +248,8 @@ def _become_server(
     runtime: Runtime,
     order: wire.Start,
     user: Identity,
-    status: int,
+    pipes: Pipes,
+    parent: int,
     limits: Limits,
 ) -> None:
     if isinstance(config, SiteConfig):
@@ -254,9 +258,11 @@ def _become_server(
     argv, environ = render(config, runtime.path, order, user)
     if config.root and config.folder(order.site) is not None and not config.allow_root:
         refuse_hard_link(argv[0], user.uid)
+    os.write(pipes.status, os.fsencode(f"{user.uid} {user.gid} {order.site} {user.name}\n"))
+    if isinstance(config, SiteConfig) and config.runner is not None:
+        _share_interpreter(config, runtime, order, user, (argv, environ), pipes, parent, limits)
     # Only when all else is open: the limit may be below the numbers of our descriptors.
     rlimits.limit(limits)
-    os.write(status, os.fsencode(f"{user.uid} {user.gid} {order.site} {user.name}\n"))
     try:
         os.execvpe(argv[0], argv, environ)
     except OSError as error:
@@ -270,6 +276,49 @@ def _become_server(
         raise users.StartRefusedError(
             why_not(argv[0], environ["PATH"], error, config.said_by)
         ) from None
+
+
+def _share_interpreter(
+    config: SiteConfig,
+    runtime: Runtime,
+    order: wire.Start,
+    user: Identity,
+    rendered: tuple[list[str], dict[str, str]],
+    pipes: Pipes,
+    parent: int,
+    limits: Limits,
+) -> None:
+    """Have a preloaded interpreter fork this server, and end; or report why it cannot.
+
+    What becomes such an interpreter gets the socket where it is asked.
+    """
+    argv, environ = rendered
+    name = preloaded.environment(argv, environ, user, limits, config.umask)
+    learned = preloaded.learned(config.learned, runtime.path, user.uid, name)
+    if not config.preloads:
+        learned += f"/{order.site.replace('/', '_')}"
+    environ[preloaded.LEARN] = learned
+    handed, why = False, ""
+    if config.preloads:
+        _make_way([preloaded.listen(runtime.path, user.uid, name).detach()])
+    else:
+        folder = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        said = {
+            "site": order.site, "server": order.server, "argv": argv[3:], "environ": environ,
+            "spawner": parent,
+        }  # fmt: skip
+        try:
+            preloaded.hand_over(
+                runtime.path, user.uid, name, said, (LISTENER, 1, folder, pipes.orders)
+            )
+            handed = True
+        except preloaded.NotPreloadedError as error:
+            why = str(error)
+        os.close(folder)
+    report = {"environment": name, "preloaded": handed, "why": why[: wire.MAX_TEXT // 4]}
+    os.write(pipes.status, json.dumps(report).encode("ascii") + b"\n")
+    if handed:
+        os._exit(0)
 
 
 def _enter(folder: int, path: str | None, user: Identity) -> None:

@@ -88,6 +88,7 @@ class Config:
         "said_by",
         "settings_file",
         "sites_dir",
+        "state_dir",
         "templated",
         "umask",
         "user",
@@ -135,6 +136,7 @@ class Config:
         self.access_log = _optional("ACCESS_LOG", order.access_log)
         self.log = _optional("log file", order.log)
         self.sites_dir = _optional("SITES_DIR", order.sites_dir)
+        self.state_dir = _optional("STATE_DIR", order.state_dir)
         self.settings_file = _optional("settings file", order.settings_file)
         if not self.templated and self.sites_dir is None:
             raise SettingsError("CMD_TPL is not set, and SITES_DIR is not either; set one of them")

@@ -41,7 +41,7 @@ class Kin:
         listed = self.listed(server)
         if listed is not None:
             return listed
-        firsts = [server.pid] if server.code is None else []
+        firsts = [server.pid] if server.code is None and server.pid else []
         firsts += self._stoppers.of(server.id)
         pids = [each for first in firsts for each in (first, *tree.descendants(first))]
         orphans = self.orphans()
@@ -66,7 +66,7 @@ class Kin:
         Not to be asked by a helper, who may be in another pid namespace.
         """
         pids = None if self._cgroups is None else self._cgroups.pids(server.id)
-        if pids is not None and server.code is None and server.pid not in pids:
+        if pids is not None and server.code is None and server.pid not in (0, *pids):
             pids.insert(0, server.pid)  # it has not joined yet
         if pids is not None:
             pids += [pid for pid in self._stoppers.of(server.id) if pid not in pids]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from luisito.core import wire
 from luisito.errors import SettingsError
+from luisito.spawner import preloaded
 from luisito.spawner.place import default_place, is_ours, may_pass
 from luisito.spawner.removal import remove_tree
 from luisito.spawner.users import StartRefusedError
@@ -187,7 +188,7 @@ def _is_still(path: str, folder: int) -> bool:
 
 def _empty(folder: int) -> None:
     for name in os.listdir(folder):
-        if name.isdigit():
+        if name.isdigit() or name == preloaded.FOLDER:
             _try_to_remove(name, folder)
         elif name == wire.CONTROL:
             os.unlink(name, dir_fd=folder)

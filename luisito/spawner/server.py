@@ -39,6 +39,13 @@ class Server:
         failure: what its child reported instead of running, or why it may not go on.
         code: how its first process ended, as of waitstatus_to_exitcode; None before that.
         reaped_at: when that was, in seconds of the monotonic clock.
+        orders: our end of the pair by which its child is told what to do, as long as it may be told
+            more; else -1.
+        handed: its start was handed to a preloaded interpreter, whose child has not come yet.
+        environment: names what it shares with others that such an interpreter may fork (see
+            preloaded.environment); "" where it cannot be.
+        preloaded: it was forked so.
+        why: it was not, although it might have been.
         left: a process that was found alive after that; None while none was.
         sweep_at: when what is left of it is killed again, where it is being killed.
         told: the network process knows its end.
@@ -61,18 +68,22 @@ class Server:
         "_report",
         "code",
         "config",
+        "environment",
         "failure",
         "gid",
+        "handed",
         "id",
         "ipv6",
         "left",
         "listener",
         "memory",
         "notify",
+        "orders",
         "output",
         "over_memory",
         "pid",
         "port",
+        "preloaded",
         "ready",
         "reaped_at",
         "record",
@@ -88,6 +99,7 @@ class Server:
         "user",
         "way",
         "weighed_at",
+        "why",
         "worker",
     )  # fmt: skip
 
@@ -110,6 +122,9 @@ class Server:
         self.pid, self.status = spare.pid, spare.status
         self.output, self.notify = spare.output, spare.notify
         self.listener = listener
+        self.orders = -1
+        self.handed = self.preloaded = False
+        self.environment = self.why = ""
         self.uid: int | None = None
         self.gid: int | None = None
         self.user = ""
@@ -131,15 +146,23 @@ class Server:
             self._report += data
             return
         self.status = -1
-        user, _, failure = self._report.partition(b"\n")
-        if failure or user.startswith(b"{"):
-            self.failure = json.loads(failure or user)
-        elif user:
-            uid, gid, site, self.user = os.fsdecode(user).split(" ", 3)
-            self.uid, self.gid = int(uid), int(gid)
-            if site != self.site:  # whoever told the child so must not have it
-                message = f"{BAD_START}its process was told to serve {site!r:.100}"
-                self.failure = {"message": message, "overloaded": False}
+        for line in self._report.splitlines():
+            if line.startswith(b"{"):
+                said = json.loads(line)
+                if "message" in said:
+                    self.failure = said
+                else:
+                    self.environment, self.why = said["environment"], said["why"]
+                    self.handed = self.preloaded = said["preloaded"]
+            else:
+                self._reported_user(os.fsdecode(line))
+
+    def _reported_user(self, line: str) -> None:
+        uid, gid, site, self.user = line.split(" ", 3)
+        self.uid, self.gid = int(uid), int(gid)
+        if site != self.site:  # whoever told the child so must not have it
+            message = f"{BAD_START}its process was told to serve {site!r:.100}"
+            self.failure = {"message": message, "overloaded": False}
 
     def told_as(self, *, current: bool) -> dict[str, wire.Scalar]:
         """Make a row of wire.Servers; `current`: a start would make the same server as it is."""
@@ -162,6 +185,8 @@ class Server:
             "extended": self.said.extended,
             "said_ready": int(self.said.ready),
             "memory": self.memory,
+            "environment": self.environment,
+            "preloaded": int(self.preloaded),
         }
 
     @property

@@ -16,6 +16,7 @@ from luisito.core.ending import code_and_signal
 from luisito.core.siteindex import worker_key
 from luisito.errors import SettingsError
 from luisito.spawner import channel, rlimits, tree
+from luisito.spawner.births import Births
 from luisito.spawner.checks import BAD_START, wrong_start
 from luisito.spawner.containment import Containment, kill
 from luisito.spawner.ends import Ends
@@ -98,6 +99,7 @@ class Servers:
         self._reserve = Reserve(runtime, containment, cgroups)
         self.kin = Kin(self, self._stoppers, containment, cgroups)
         self._weighing = Weighing(self, helpers, poller)
+        self._births = Births(poller, helpers, cgroups, self.children)
         self._files = _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         self._files_most = sys.maxsize if hard == resource.RLIM_INFINITY else hard
         self._limits: rlimits.Limits = {}
@@ -189,13 +191,17 @@ class Servers:
             said, beside = encode_record(record, said), (record.file, *beside)
             if row.stops:  # by then its site may have another one
                 kept = os.pread(record.file, record.size, record.offset)
-        with socket.socket(fileno=waiting.orders) as orders:
-            try:
-                channel.send(orders, said, beside)
-            except OSError:
-                pass  # it has the order already, or somebody has killed it, which reaping tells
+        orders = socket.socket(fileno=waiting.orders)
+        try:
+            channel.send(orders, said, beside)
+        except OSError:
+            pass  # it has the order already, or somebody has killed it, which reaping tells
         listener = descriptors[0] if descriptors else None
         server = Server(order, waiting, listener, self._config, time.monotonic(), row, kept)
+        if row is None:
+            orders.close()
+        else:
+            server.orders = orders.detach()  # it may hand its start over
         self._by_id[server.id] = self._by_pid[server.pid] = server
         self._by_status[server.status] = server
         if order.worker is not None:
@@ -223,7 +229,10 @@ class Servers:
             self._watchers.stop(server.id)
         if order.signal == "KILL":
             server.hurry()
-            self._sweep(server, 0.0)
+            if server.handed and not server.pid:
+                self._unborn(server)
+            else:
+                self._sweep(server, 0.0)
             return
         if order.signal == "TERM" and server.ready and not again and self._has_stopper(server):
             return
@@ -235,6 +244,9 @@ class Servers:
         return self._stoppers.start(server, self._runtime.path, group, self._limits)
 
     def _signal(self, server: Server, name: str) -> None:
+        if server.handed and not server.pid and server.stopping:
+            self._unborn(server)
+            return
         if name == "TERM" and server.row is not None:
             name = server.row.stop_signal
         for pid in self.kin.of(server):
@@ -253,8 +265,8 @@ class Servers:
         if server.listener is not None:
             descriptors += (server.listener,)
         self.outbox.send(wire.Adopted(order.ask, order.server, ""), descriptors)
-        if server.status < 0 and server.uid is not None and server.gid is not None:
-            self.outbox.send(self._running(server, server.uid, server.gid))
+        if server.status < 0 and not server.handed and server.uid is not None:
+            self.outbox.send(self._running(server))
 
     def is_ready(self, order: wire.IsReady) -> None:
         """Note that a server is ready, for whoever adopts it."""
@@ -311,6 +323,8 @@ class Servers:
         server = self._by_status.get(status)
         if server is not None:
             self._read_report(server)
+        elif (born := self._births.of(status)) is not None:
+            self._come(born)
         elif (touched := self._watchers.readable(status)) is not None:
             self.outbox.send(touched)
         else:
@@ -327,32 +341,63 @@ class Servers:
                 self._poller.unregister(status)
                 del self._by_status[status]
                 os.close(status)
-                if server.uid is None or server.gid is None:
+                if server.handed:
+                    self._births.expect(server)
+                    continue
+                self._births.forget(server)
+                if server.uid is None:
                     continue
                 if server.failure is not None:
                     self._sweep(server, 0.0)
                 else:
-                    self.outbox.send(self._running(server, server.uid, server.gid))
-                    self._watch(server, (server.uid, server.gid))
+                    self._runs(server)
 
-    def _watch(self, server: Server, user: tuple[int, int]) -> None:
+    def _come(self, server: Server) -> None:
+        """The process that an interpreter has forked for a server has come, or has ended."""
+        come = self._births.come(server)
+        if isinstance(come, str):
+            message = f"the process that its preloaded interpreter has forked: {come}"
+            server.failure = {"message": message, "overloaded": False}
+            self._unborn(server)
+            return
+        self._by_pid.pop(server.pid, None)
+        server.pid, server.handed = come, False
+        self._by_pid[come] = server
+        self._births.go(server, come)
+        self._runs(server)
+
+    def _unborn(self, server: Server) -> None:
+        """The process of a server will never come: whoever was to be it ends by itself."""
+        self._births.forget(server)
+        self._by_pid.pop(server.pid, None)
+        server.handed, server.pid, server.code = False, 0, -signal.SIGKILL
+        self._sweep(server, time.monotonic())
+
+    def _runs(self, server: Server) -> None:
+        self.outbox.send(self._running(server))
+        self._watch(server)
+
+    def _watch(self, server: Server) -> None:
         """Have its site's folder looked at; not by a record that is another one by now."""
         row = None if self._sites is None else self._sites.find(server.key)
         if server.row is None or row is None or row.digest != server.row.digest:
             return
         if self._sites is not None and not server.stopping and server.code is None:
             record = self._sites.record(row)
+            user = _user_of(server)
             self._watchers.start(server.id, server.site, user, server.config, record)
 
-    def _running(self, server: Server, uid: int, gid: int) -> wire.Running:
+    def _running(self, server: Server) -> wire.Running:
+        uid, gid = _user_of(server)
         if server.row is not None:
             # What its site file says is nothing that whoever is told this need know.
-            return wire.Running(server.id, uid, gid, server.user, "", [])
+            how = server.pid, server.environment, server.preloaded, server.why
+            return wire.Running(server.id, uid, gid, server.user, "", [], *how)
         order = wire.Start(server.id, server.site, server.port)
         values = command_values(server.config, self._runtime.path, order, uid, gid)
         argv = wire.bounded(server.config.command.render(values))
         folder = values["PATH"][: wire.MAX_FOLDER]
-        return wire.Running(server.id, uid, gid, server.user, folder, argv)
+        return wire.Running(server.id, uid, gid, server.user, folder, argv, server.pid)
 
     def reaped(self, pid: int, code: int, now: float) -> None:
         """Note that a process was reaped; kill what it left, if it was a server's first one."""
@@ -369,6 +414,12 @@ class Servers:
                     self.outbox.send(not_stopped(failed, code, current=self._is_current(failed)))
             return
         self._read_report(server)
+        if server.handed:  # it was to end, and another one is to come
+            del self._by_pid[pid]
+            server.pid = 0
+            if server.stopping:
+                self._unborn(server)
+            return
         server.code = code
         self._watchers.stop(server.id)
         server.reaped_at = now
@@ -447,7 +498,8 @@ class Servers:
 
     def _forget(self, server: Server) -> None:
         del self._by_id[server.id]
-        del self._by_pid[server.pid]
+        self._by_pid.pop(server.pid, None)
+        self._births.forget(server)
         self._swept.pop(server.id, None)
         if server.worker is not None:
             self._workers.discard((server.site, server.worker))
@@ -463,6 +515,11 @@ class Servers:
             self._helpers.run(
                 lambda: self._runtime.remove_all(server), failed=lambda _message: None
             )
+
+
+def _user_of(server: Server) -> tuple[int, int]:
+    assert server.uid is not None and server.gid is not None  # noqa: S101, PT018 - for the types
+    return server.uid, server.gid
 
 
 def _memory_limit(server: Server) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from luisito.core import envfile
 from luisito.core.cgroup import Limits
-from luisito.core.siteindex import NO_WAY
+from luisito.core.siteindex import NO_WAY, PRELOAD
 from luisito.core.template import Template, way
 from luisito.spawner import privileges
 from luisito.spawner.config import Config
@@ -39,10 +39,14 @@ class SiteConfig(Config):
     Attributes:
         reload_on: patterns of files a change of which restarts the site.
         stop_command: what stops its server; None where a signal does.
+        runner: what the Python runner is told of it (docs/apps.md); None where it has none.
+        preloads: this is the record of a preloaded interpreter.
+        learned: the folder for what such interpreters of the user learn, once that was made.
     """
 
     __slots__ = (
-        "_env_file", "_folder", "_group", "_owner", "_waiting_page", "reload_on", "stop_command",
+        "_env_file", "_folder", "_group", "_owner", "_waiting_page", "learned", "preloads",
+        "reload_on", "runner", "stop_command",
     )  # fmt: skip
 
     def __init__(self, config: Config, record: bytes) -> None:
@@ -55,6 +59,9 @@ class SiteConfig(Config):
         self.way = way(
             self.command.words.union(*(template.words for template in self.env.values()))
         )
+        self.runner: dict[str, Any] | None = said.get("runner")
+        self.learned = ""
+        self.preloads = said.get("worker") == PRELOAD
         if said.get("worker") is not None:
             self.way = NO_WAY
         self.umask = self.umask_of(self.way)

@@ -60,6 +60,7 @@ def fork_spare(
         for _ in range(2):
             opened += os.pipe2(os.O_CLOEXEC)
         orders, orders_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        orders.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)  # see `births`
         opened += (orders.detach(), orders_end.detach())
         notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         notify.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)

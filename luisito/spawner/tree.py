@@ -50,6 +50,12 @@ def owner(pid: int) -> int | None:
     return int(fields[0]) if fields else None
 
 
+def parent(pid: int) -> int | None:
+    """Tell a process's parent; None when it has gone."""
+    fields = read(f"/proc/{pid}/stat").rpartition(b")")[2].split()
+    return int(fields[1]) if len(fields) > 1 else None
+
+
 def innermost(pid: int) -> int:
     """Tell the pid that a process has in its own pid namespace; 0 when it has gone."""
     text = read(f"/proc/{pid}/status")

@@ -1,8 +1,12 @@
 """Keys of site files one by one: what is taken, and each refusal word for word."""
 
+import sysconfig
+
 import attrs
 import pytest
 
+from luisito.core.siteindex import PRELOAD
+from luisito.settings.sites.runner import BOOT
 from luisito.settings.sites.table import KEYS, LIMITS
 from luisito.settings.table import SETTINGS
 from tests.sites.made import refusal, settings, site
@@ -86,7 +90,8 @@ command = "serve api"
 
 def test_every_key():
     made = site(EVERY)
-    assert made.given == set(KEYS) - {"extends"}
+    of_runner = {"django", "app", "runner", "threads", "preload"}
+    assert made.given == set(KEYS) - {"extends"} - of_runner
     assert made.command == ("serve", "%FD")
     assert made.env == {"A": "1", "B": "%HOST"}
     assert (made.env_file, made.virtualenv) == ("/etc/shop.env", "venv/%HOST")
@@ -117,6 +122,46 @@ def test_limits_are_settings_and_their_readers_are_the_settings():
     for name in LIMITS:
         assert KEYS[name].setting == name.upper()
         assert KEYS[name].unit == SETTINGS[name.upper()].unit
+
+
+def test_an_application_instead_of_a_command():
+    made = site('django = "/srv/%HOST"\nthreads = 8\nprocesses = 2')
+    assert made.command == (
+        "python3", BOOT, "serve", "--django", "/srv/%HOST", "--fd", "%FD", "--threads", "8",
+        "--processes", "2", "--servers", sysconfig.get_path("purelib"),
+    )  # fmt: skip
+    assert (made.folder, made.fixed, made.way) == ("/srv/%HOST", "/srv/shop.example/", "fd")
+    assert [worker.name for worker in made.workers] == [PRELOAD]
+    own = site('app = "shop.wsgi:app"\nfolder = "/srv"\nrunner = "python"\npreload = ["numpy"]')
+    assert own.command[3:6] == ("shop.wsgi:app", "--fd", "%FD")
+    assert own.workers[0].command[-1] == "numpy"
+    assert site('app = "shop:make()"\npreload = false').workers == ()
+
+
+def test_an_application_in_a_file_takes_the_place_of_a_base_s_command():
+    base = 'command = "serve"\nfolder = "/srv/%HOST"'
+    made = site('extends = "base"\napp = "shop:app"', bases={"base": base})
+    assert made.command[3] == "shop:app"
+    base = 'django = "/srv/%HOST"\nrunner = "python"'
+    assert site('extends = "base"\ncommand = "serve"', bases={"base": base}).command == "serve"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('django = "/srv"\ncommand = "serve"', "django = \"/srv\": must not stand beside command"),
+        ('threads = 3\ncommand = "serve"', "threads = 3: says nothing without django or app"),
+        ('app = "shop.wsgi"', 'write app = "shop.wsgi:application"'),
+        ("app = 3", 'must be module:callable; write app = "shop.wsgi:application"'),
+        ('app = "a:b"\nrunner = "ruby"', 'must be "python"; write runner = "python"'),
+        ('app = "a:b"\nthreads = 0', "must be a whole number from 1 to 256; write threads = 4"),
+        ('app = "a:b"\npreload = "numpy"', 'a list of modules; write preload = ["numpy"]'),
+        ('app = "a:b"\npreload = ["a-b"]', "must be a module"),
+        ('app = "a:b"\n[[process]]\nname = "preload"\ncommand = "x"', "must be another one"),
+    ],
+)  # fmt: skip
+def test_what_an_application_cannot_have(text, message):
+    assert message in refusal(text)
 
 
 @pytest.mark.parametrize("command", ["serve %PORT", "serve %SOCKET", "serve"])

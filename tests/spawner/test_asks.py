@@ -152,6 +152,8 @@ def test_list(network):
             "extended": 0 if server == 1 else 7_000_000,
             "said_ready": int(server == 2),
             "memory": None,
+            "environment": "",
+            "preloaded": 0,
         }
         for server in (1, 2)
     ]

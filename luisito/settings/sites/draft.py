@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from luisito.core.siteindex import BY_BASE, BY_FILE, BY_SETTINGS, BY_TENANTS
+from luisito.settings.sites.runner import INSTEAD
 from luisito.settings.sites.table import OF_SITES
 from luisito.settings.sites.toml import failed
 from luisito.settings.sites.words import dotted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from luisito.errors import SiteFileError
     from luisito.settings.sites.lines import Path
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 DEEPEST: Final = 5  # bases below each other
 TABLES: Final = ("env", "rlimits")  # which are put together key by key
+_OF_RUNNER: Final = ("runner",)  # which says nothing beside a command
 
 
 class Draft:
@@ -40,9 +42,7 @@ class Draft:
         self._parts = parts
         self.values: dict[str, Any] = {}
         for part in reversed(parts):
-            for key, value in part.values.items():
-                merged = key in TABLES and key in self.values
-                self.values[key] = {**self.values[key], **value} if merged else value
+            _put(self.values, part.values)
 
     @property
     def path(self) -> str:
@@ -102,9 +102,7 @@ class MountDraft(Draft):
         self.name, self._parts, self._index = draft.name, draft._parts, index  # noqa: SLF001 - its own
         self.mounted, self.strip, self._own = draft.values["mount"][index]
         self.values = {key: of for key, of in draft.values.items() if key not in OF_SITES}
-        for key, value in self._own.items():
-            merged = key in TABLES and key in self.values
-            self.values[key] = {**self.values[key], **value} if merged else value
+        _put(self.values, self._own)
 
     def _place(self, path: Path) -> Path:
         """Where it stands in the file what a key of the mount is."""
@@ -123,6 +121,16 @@ class MountDraft(Draft):
     def error(self, path: Path, must: str, mend: str = "") -> SiteFileError:
         """See Draft."""
         return super().error(self._place(path), must, mend)
+
+
+def _put(values: dict[str, Any], more: Mapping[str, Any]) -> None:
+    """Puts what is nearer to a site over what is farther away."""
+    if not more.keys().isdisjoint(INSTEAD):
+        for key in (*INSTEAD, *_OF_RUNNER):
+            values.pop(key, None)
+    for key, value in more.items():
+        merged = key in TABLES and key in values
+        values[key] = {**values[key], **value} if merged else value
 
 
 def chain(part: Part, base: Callable[[str, Part], Part]) -> list[Part]:

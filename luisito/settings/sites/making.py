@@ -10,7 +10,7 @@ import attrs
 from luisito.core.host import normalize
 from luisito.core.template import WAYS, Template, way
 from luisito.errors import BadHost, TemplateError
-from luisito.settings.sites import caps
+from luisito.settings.sites import caps, runner
 from luisito.settings.sites.draft import TABLES, MountDraft
 from luisito.settings.sites.listen import place
 from luisito.settings.sites.table import KEYS, Site
@@ -55,6 +55,7 @@ def make(draft: Draft, tenant: Tenant | None, settings: Settings) -> Site:
         SiteFileError: values that are right one by one cannot hold together, or may not be set by
             that tenant.
     """
+    runner.settle(draft)
     how = _way(draft, settings)
     _check_folder(draft, settings)
     _check_hosts(draft)
@@ -193,6 +194,8 @@ def _check_listen(draft: Draft, settings: Settings) -> None:
 def _fixed(draft: Draft, tenant: Tenant | None, settings: Settings) -> str:
     """The beginning of the folder that the operator wrote, in which they may have put symlinks."""
     origin = draft.origin("folder")
+    if origin is None and "django" in draft.values:
+        origin = draft.origin("django")
     if origin is None:
         return (settings.project_path or "").partition("%")[0]
     if tenant is None:

@@ -25,6 +25,8 @@ MOST: Final = 8
 
 RESTART: Final = ("always", "on-failure")
 WITH: Final = ("site", "always")
+ASKED: Final = "asked"
+"""What no file can say: it lives as long as somebody asks for it."""
 
 _NAME: Final = re.compile(r"[a-z0-9]([a-z0-9_-]{0,30}[a-z0-9])?")
 _EXAMPLE: Final = {"name": "worker", "command": "celery -A shop worker"}
@@ -38,7 +40,7 @@ class Process:
         name: of it, among those of its site.
         command: a template without the words of a way in.
         env: variables beside those of the site: templates by their names.
-        lives_with: "site": while the site's server does; "always": as long as its file.
+        lives_with: "site": while the site's server does; "always": as long as its file; or ASKED.
         restart: "always", or "on-failure": not after an end with status 0.
         stop_signal: without SIG.
         stop_timeout: seconds; None for that of the site.

@@ -24,6 +24,7 @@ def run_record(site: Site, settings: Settings) -> dict[str, Any]:
 
     It holds secrets, in `env`. Its values are those of JSON:
 
+    - runner: what is run by the Python runner, where a preloaded interpreter may fork it;
     - command: a template, a string or a list; env: templates by their names;
     - folder, env_file, virtualenv, waiting_page: absolute paths, or None;
     - fixed: the beginning of folder that the operator wrote, as `spawner.users.open_folder` has it;
@@ -53,7 +54,9 @@ def run_record(site: Site, settings: Settings) -> dict[str, Any]:
 
     run_as = settings.run_as if isinstance(settings.run_as, str | int) else None
     cpu_max = said("cpu_max", settings.cpu_max)
+    runner = {"runner": site.django or site.app} if site.is_preloaded else {}
     return {
+        **runner,
         "command": said("command", settings.cmd_tpl),
         "env": {**settings.env, **site.env},
         "env_file": inside(site.env_file),
@@ -102,7 +105,7 @@ def worker_records(site: Site, run: Mapping[str, Any]) -> dict[str, dict[str, An
             "stop_command": None,
             "worker": one.name,
         }
-        for one in site.process
+        for one in site.workers
     }
 
 
@@ -131,8 +134,9 @@ def public_record(
     - handed_socket: "unix" or "tcp", or None where HANDED_SOCKET says it;
     - keep: a word of core.keeping.Keep; restart: "always" or "on-failure";
     - wake: rules (core.wakerules.Rule.record), or None where WAKE says them;
-    - processes: of each worker its name, the digest of its own record, with: "site" or "always",
-      restart: as above, and stop_timeout in seconds, or None for that of the site;
+    - processes: of each worker its name, the digest of its own record, with: "site", "always" or
+      "asked" (a preloaded interpreter, while it is of use), restart: as above, and stop_timeout
+      in seconds, or None for that of the site;
     - pre_stop: the path that a server is asked for before it is stopped, or None;
     - waiting_page: whether browsers are shown a page while it wakes, or the path of the site's own;
     - ready: what shows that its server is ready: core.health.ACCEPT, NOTIFY, or a path;
@@ -171,7 +175,7 @@ def public_record(
                 "restart": one.restart,
                 "stop_timeout": one.stop_timeout,
             }
-            for one in site.process
+            for one in site.workers
         ],
         "waiting_page": site.waiting_page,
         "ready": site.ready,

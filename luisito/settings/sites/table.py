@@ -10,13 +10,14 @@ from luisito.core import health
 from luisito.core.members import MOST as MOST_MEMBERS
 from luisito.core.mounts import PATH, key_of
 from luisito.core.rlimits import LARGEST, UNITS
-from luisito.core.siteindex import BY_SETTINGS
+from luisito.core.siteindex import BY_SETTINGS, PRELOAD
 from luisito.core.sticky import NAME as STICKY_NAME
 from luisito.settings import limits, values, waking
 from luisito.settings.sites import listen as endpoints
 from luisito.settings.sites import readers
+from luisito.settings.sites import runner as running
 from luisito.settings.sites.key import SECONDS, STRING, Key, limit, or_none, own, part, whole
-from luisito.settings.sites.processes import MOST, RESTART, Process, processes
+from luisito.settings.sites.processes import ASKED, MOST, RESTART, Process, processes
 from luisito.settings.sites.processes import SCHEMA as PROCESS
 from luisito.settings.table import SETTINGS
 
@@ -101,6 +102,54 @@ class Site:
         "template",
         "The command of the site's server: a string or a list, with the words of CMD_TPL.",
         {"anyOf": [STRING, {"type": "array", "items": {"type": "string"}, "minItems": 1}]},
+    )
+    django: str | None = own(
+        readers.folder,
+        None,
+        _MAIN,
+        "path",
+        "The folder of a Django project, with manage.py: Luisito runs it by itself, instead of a "
+        "command. It is the site's `folder`, too, where that is not set.",
+        STRING,
+    )
+    app: str | None = own(
+        running.app,
+        None,
+        _MAIN,
+        "module:callable",
+        "A WSGI or ASGI application, or what makes one: Luisito runs it by itself, instead of a "
+        "command.",
+        {"type": "string", "pattern": f"^{running.APP}$"},
+    )
+    runner: str | None = own(
+        running.runner,
+        None,
+        _MAIN,
+        "word",
+        'What runs that: "python", which need not be said.',
+        {"const": running.RUNNER},
+    )
+    threads: int = own(
+        running.threads,
+        running.THREADS,
+        _MAIN,
+        "threads",
+        "How many requests a server of a WSGI application works on at once.",
+        {"type": "integer", "minimum": 1, "maximum": running.MOST_THREADS},
+    )
+    preload: bool | tuple[str, ...] = own(
+        running.preload,
+        True,
+        _MAIN,
+        "true, false or modules",
+        "Whether its server is forked by an interpreter that has loaded what such sites share; "
+        "modules that are to be loaded in any case.",
+        {
+            "anyOf": [
+                {"type": "boolean"},
+                {"type": "array", "items": {"type": "string", "pattern": f"^{running.MODULE}$"}},
+            ]
+        },
     )
     env: Mapping[str, str] = part(
         "ENV",
@@ -438,6 +487,19 @@ class Site:
         "CPU_MAX", {"type": "number", "minimum": 0.01, "maximum": 1_000_000}
     )
     pids_max: int | None = limit("PIDS_MAX", whole(1))
+
+    @property
+    def is_preloaded(self) -> bool:
+        """Whether its server may be forked by a preloaded interpreter."""
+        return (self.django is not None or self.app is not None) and self.preload is not False
+
+    @property
+    def workers(self) -> tuple[Process, ...]:
+        """Those that its file names, and its preloaded interpreter."""
+        if not self.is_preloaded:
+            return self.process
+        command = running.interpreter(self.preload)
+        return (*self.process, Process(name=PRELOAD, command=command, lives_with=ASKED))
 
     @property
     def key(self) -> str:
