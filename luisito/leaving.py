@@ -89,6 +89,7 @@ class Leaving:
         for call in (end, hard):
             if call.active():
                 call.cancel()
+        yield parts.warmth.end()
         parts.close()
         yield self._tenure.end(0)
         return 0

@@ -18,7 +18,7 @@ from luisito.core.wire import CONTROL
 from luisito.logs import Logs
 from luisito.net.splice import close_pipes
 from luisito.passage import Passage
-from luisito.pool import KeptSites, Pool
+from luisito.pool import KeptSites, Pool, Warmth
 from luisito.process.files import with_limits
 from luisito.process.folders import make_listen
 from luisito.process.ports import Ports
@@ -74,6 +74,7 @@ class Parts:
         site_logs: the files of the sites' output, where they are kept.
         site_files: the site files; None where SITES_DIR is not set.
         kept_sites: which of them are kept awake.
+        warmth: what sites were used for, and which are started again.
     """
 
     _log = Logger()
@@ -105,6 +106,14 @@ class Parts:
         self.logs = Logs(spawner)
         self.gateway = gateway = Gateway(board, board, with_limits(settings), directory, pool)
         self.kept_sites = KeptSites(pool, settings.max_servers)
+        self.warmth = Warmth(
+            board,
+            pool,
+            gateway.is_site,
+            settings.state_dir,
+            settings.rewarm,
+            reactor.callFromThread,
+        )
         self._waiting_pages = WaitingPages(spawner.page)
         gateway.doorkeeper.pages = self._waiting_pages.pages
         self.site_files, self._watching = self._watched_files()
@@ -124,6 +133,7 @@ class Parts:
             kept_sites=self.kept_sites,
             doors=doors,
             broken_pages=self._waiting_pages.broken,
+            warmth=self.warmth,
             kept=kept.pop(CONTROL, None),
         )
         tenure.keep(CONTROL, self.control.fileno())
@@ -233,7 +243,8 @@ class Parts:
         return self.site_files.first()
 
     def leave_sites(self) -> None:
-        """Changes of site files are not our business any more."""
+        """Changes of site files are not our business any more, nor which site is started."""
+        self.warmth.stop()
         if self.site_files is not None and self._watching is not None:
             self._watching.close()
             self.site_files.close()

@@ -95,6 +95,7 @@ class LuisitoService(Service):
             pidfile=pidfile,
         )
         self._stopping: Deferred[None] | None = None
+        self._fresh = False  # no server has run before us
         self._taken: Deferred[None] = succeed(None)
         self._access_asked: Deferred[None] = succeed(None)
         self._log_file = log
@@ -136,6 +137,7 @@ class LuisitoService(Service):
             for pair in pairs:
                 pair.close()
             return
+        self._fresh = not last
         taken = self._parts.passage.take_over(last, pairs)
         # First, as a take-over that fails leads to an end, which waits for it.
         self._taken = told(taken)
@@ -172,6 +174,7 @@ class LuisitoService(Service):
         self._doors.start(self._parts.records)
         self._parts.control.open()
         self._parts.notifier.ready(self._tenure.main_pid)
+        self._parts.warmth.begin(fresh=self._fresh)
 
     def _prepare(self) -> None:
         if self._board is not None:

@@ -48,6 +48,7 @@ def _text(found: dict[str, Any]) -> str:
         *_of_workers(found["workers"]),
         ("memory", _memory(found)),
         ("waiting", f"{found['waiting']} for a server"),
+        *_of_rewarming(found.get("rewarming")),
         ("connections", connections),
         ("requests", requests),
         ("stalls", f"{counters['stalls']} since the start"),
@@ -61,6 +62,11 @@ def _of_workers(workers: dict[str, int]) -> list[tuple[str, str]]:
     """How many workers are in which state, where there are any."""
     counts = ", ".join(f"{count} {state}" for state, count in workers.items())
     return [("workers", counts)] if any(workers.values()) else []
+
+
+def _of_rewarming(found: dict[str, Any] | None) -> list[tuple[str, str]]:
+    """How far that has come, where there is any."""
+    return [] if found is None else [("rewarmed", found["words"])]
 
 
 def _memory(found: dict[str, Any]) -> str:

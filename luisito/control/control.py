@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from luisito.control.roles import Roles
     from luisito.control.succession import Succession
     from luisito.net.switchboard import Switchboard
-    from luisito.pool import KeptSites, Pool
+    from luisito.pool import KeptSites, Pool, Warmth
     from luisito.process.sitefiles import SiteFiles
     from luisito.proxy.doors import Doors
     from luisito.proxy.gateway import Gateway
@@ -42,6 +42,7 @@ class Control:
         site_files: see Overview; likewise the next.
         kept_sites: see there.
         doors: see there.
+        warmth: see there.
         kept: the listening socket, where another process has made it; None to make it.
 
     Raises:
@@ -66,6 +67,7 @@ class Control:
         kept_sites: KeptSites | None = None,
         doors: Doors,
         broken_pages: Mapping[str, str],
+        warmth: Warmth,
         kept: int | None = None,
     ) -> None:
         self._found = runtime_dir in (chosen, default_place(os.geteuid(), os.environ))
@@ -81,6 +83,7 @@ class Control:
             kept_sites=kept_sites,
             doors=doors,
             broken_pages=broken_pages,
+            warmth=warmth,
         )
         api = Api(board, roles, overview, pool, gateway, succession)
         connections = Connections(board, api, roles)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from luisito.control.succession import Succession
     from luisito.core.sites import Failure
     from luisito.core.worker import Worker
-    from luisito.pool import KeptSites, Pool
+    from luisito.pool import KeptSites, Pool, Warmth
     from luisito.process.sitefiles import SiteFiles
     from luisito.proxy.counters import Counters
     from luisito.proxy.doors import Doors
@@ -53,6 +53,7 @@ class Overview:
         kept_sites: which sites are kept awake; None for none.
         doors: the endpoints of sites.
         broken_pages: why waiting pages could not be read, by the keys of sites.
+        warmth: which sites are started again.
 
     Attributes:
         stopping: Luisito finishes what is in flight, and ends.
@@ -72,12 +73,14 @@ class Overview:
         kept_sites: KeptSites | None = None,
         doors: Doors,
         broken_pages: Mapping[str, str],
+        warmth: Warmth,
     ) -> None:
         self._pool, self._counters, self._roles = pool, counters, roles
         self._max_servers, self._runtime_dir = max_servers, runtime_dir
         self._clock, self._began = clock, clock()
         self._succession, self._site_files = succession, site_files
         self._kept_sites, self._doors, self._broken_pages = kept_sites, doors, broken_pages
+        self._warmth = warmth
         self.stopping = False
 
     def status(self) -> dict[str, object]:
@@ -97,9 +100,17 @@ class Overview:
             "servers": {**servers, WORDS[State.FAILED]: len(self._failed())},
             "workers": self._count_workers(),
             "waiting": policy.waiting,
+            "rewarming": self._of_rewarming(),
             "site_files": self._of_files(),
             "counters": self._counters.as_dict(),
         }
+
+    def _of_rewarming(self) -> dict[str, object] | None:
+        rewarming = self._warmth.rewarming
+        if rewarming is None:
+            return None
+        counts = {turn.name.lower(): count for turn, count in rewarming.counts.items()}
+        return {"over": rewarming.over, "words": rewarming.words(), **counts}
 
     def _of_files(self) -> dict[str, object] | None:
         files = self._site_files

@@ -11,6 +11,7 @@ from luisito.core.idle import Idle
 from luisito.core.lifecycle import Server, State, move
 from luisito.core.members import is_further
 from luisito.core.memory import Memory
+from luisito.core.uses import Uses
 from luisito.core.wear import Wear
 
 if TYPE_CHECKING:
@@ -34,17 +35,21 @@ class Fleet:
         starting: those that are STARTING, with the time when start_timeout is over.
         beside: of these, those that are to replace a READY server of their site.
         abandoned: those that start for nobody, with the time when they are given up.
-        spares: those that start for nobody, since their site has several, and go for others.
+        spares: those that start for nobody, since their site has several or is rewarmed, and go for
+            others.
+        warming: of these, those that are rewarmed.
+        warmed: those that were, are READY and may not have been used yet, the first one first.
         stopping: those that are STOPPING, with the time of the next SIGKILL.
         extended: those that start or stop and have asked for more time, with when it is over.
         wear: those that are READY and are to be replaced some time.
         memory: what all of them take.
+        uses: what they were used for, and those before them.
     """
 
     __slots__ = (
         "_gone_surplus", "_limits", "_next_id", "_surplus", "_told", "abandoned", "beside",
         "by_id", "draining", "extended", "idle", "memory", "ready", "spares", "starting",
-        "stopping", "unused", "wear",
+        "stopping", "unused", "uses", "warmed", "warming", "wear",
     )  # fmt: skip
 
     def __init__(self, limits: Limits, random: Callable[[], float]) -> None:
@@ -53,13 +58,16 @@ class Fleet:
         self.memory = Memory(limits.max_memory)
         self.by_id: dict[int, Server] = {}
         self.ready: dict[str, Server] = {}
-        self.idle = ByCost(self.memory) if limits.policy == "cost" else Idle()
+        self.uses = Uses()
+        self.idle = ByCost(self.memory, self.uses) if limits.policy == "cost" else Idle()
         self.unused: Clock[Server] = Clock()
         self.draining: dict[Server, str] = {}
         self.starting: Clock[Server] = Clock()
         self.beside: set[Server] = set()
         self.abandoned: Clock[Server] = Clock()
         self.spares: dict[Server, None] = {}
+        self.warming: set[Server] = set()
+        self.warmed: dict[Server, None] = {}
         self.stopping: Clock[Server] = Clock()
         self.wear = Wear(random)
         self._told: dict[
@@ -151,6 +159,8 @@ class Fleet:
         Whoever gives it no lease at once puts it into its order.
         """
         self.starting.discard(server)
+        if server in self.warming and self._limits.policy == "lru":
+            self.warmed[server] = None
         self.needed(server)
         self.extended.pop(server, None)
         server.state = move(server.state, READY)
@@ -203,6 +213,7 @@ class Fleet:
         """Note that it starts for somebody."""
         self.abandoned.discard(server)
         self.spares.pop(server, None)
+        self.warming.discard(server)
 
     def drain(self, server: Server, reason: str) -> None:
         """Make a server DRAINING."""
@@ -252,6 +263,23 @@ class Fleet:
         self.memory.weigh(server, size, ready=server.state is not State.STARTING)
         return self.memory.outgrown(server)
 
+    def victim(self, now: float) -> Server | None:
+        """Tell which idle server may go now.
+
+        By LRU those go first that were rewarmed and that nobody has used, the one before whose site
+        all others were used more: they are ready in another order than they are likely to be used.
+        """
+        warmed = self.warmed
+        while warmed:
+            server = next(reversed(warmed))
+            if server.leases or server.released > server.unnoticed:
+                del warmed[server]
+            elif now >= server.ready_at + server.limits.min_alive:
+                return server
+            else:
+                break
+        return self.idle.victim(now)
+
     def overdue(self, now: float) -> list[Server]:
         """Tell which servers have reached their idle_timeout, the one that did first in front."""
         found = []
@@ -277,6 +305,8 @@ class Fleet:
         if server.state is READY:
             del self.ready[server.site]
             self.idle.leave(server)
+            self.uses.leave(server)
+            self.warmed.pop(server, None)
             self.unused.discard(server)
             self.wear.forget(server)
         server.state = move(server.state, to)

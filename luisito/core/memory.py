@@ -116,6 +116,12 @@ class Memory:
         left = self._left
         return left is not None and self.alive + self.leaving + self._needed(site, left) > left
 
+    def spares(self, site: str, share: float) -> bool:
+        """Tell whether with a site's server all took no more than a part of the limit."""
+        left = self._left
+        all_took = self.alive + self.leaving + self._expected(site)
+        return left is None or all_took <= left * share
+
     def outgrown(self, server: Server) -> bool:
         """Tell, once for each server, whether it takes more than the limit by itself."""
         size = server.memory or 0

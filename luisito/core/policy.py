@@ -10,7 +10,7 @@ from luisito.core.lifecycle import Server, State
 from luisito.core.orders import NOTHING, Exceeds, Limits, Order, Refusal, Refuse
 from luisito.core.schedule import Schedule
 from luisito.core.sites import RETRY_AFTER, Failure, Waiting
-from luisito.core.stopfacts import StopFacts
+from luisito.core.warmfacts import WarmFacts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from luisito.core.backoff import BackOff
 
 
-class Policy(StopFacts):
+class Policy(WarmFacts):
     """The pool: facts come in as method calls, orders go out as their results.
 
     Always true, but for what is adopted: STARTING + READY + DRAINING <= max_servers + max_rolling,
@@ -146,7 +146,8 @@ class Policy(StopFacts):
         if clean and record.server is server:
             self._keeping.rest(server.site, ended=True)
         if server.state is State.STARTING or broke:
-            self._sites.fail(record, Refusal.START_FAILED, detail, now, orders)
+            if server not in self._fleet.warming:  # else nobody has asked for that
+                self._sites.fail(record, Refusal.START_FAILED, detail, now, orders)
             self._room.gone(server, State.FAILED, now)
             return self._fill(now, orders)
         if server.site in self._keeping and not self._keeping.rests(server.site):

@@ -97,7 +97,7 @@ class Room:
                 continue
             if self._is_coming():
                 break
-            victim = None if crowded else fleet.idle.victim(now)
+            victim = None if crowded else fleet.victim(now)
             victim = victim or next(iter(fleet.abandoned), None) or next(iter(fleet.spares), None)
             if victim is not None:
                 self._part(victim, _wanted(first), now, orders, for_room=True)
@@ -137,7 +137,7 @@ class Room:
                 return
             reserved = self._keeping.reserved(site)
             while (full := fleet.full(reserved)) or memory.lacks(site):
-                victim = None if self._is_coming() else fleet.idle.victim(now)
+                victim = None if self._is_coming() else fleet.victim(now)
                 if victim is None or victim.used_at > now - UNUSED:
                     return
                 if not fleet.fits() and (self._limits.overlap or not full):
@@ -148,6 +148,13 @@ class Room:
                 return
             del self.more[site]
             fleet.spare(self._spawn(site, now, orders))
+
+    def warm(self, site: str, now: float, orders: list[Order]) -> Server:
+        """Start a server for nobody, which goes for others as long as it is not ready."""
+        server = self._spawn(site, now, orders)
+        self._fleet.spare(server)
+        self._fleet.warming.add(server)
+        return server
 
     def shrink(self, now: float, orders: list[Order]) -> None:
         """Let go what is over max_servers, the least recently used first, and of that the idle.
@@ -189,7 +196,7 @@ class Room:
         """
         memory, fleet = self._fleet.memory, self._fleet
         while memory.over and fleet.alive > 1 and not self._is_coming():
-            victim = fleet.idle.victim(now)
+            victim = fleet.victim(now)
             if victim is None:
                 break
             taken = mebibytes(memory.alive + memory.workers)

@@ -56,8 +56,9 @@ class Schedule:
             if server in fleet.extended:
                 more = fleet.extended[server] - server.started_at - server.limits.start_timeout
                 detail += f" and {more:.3g} s more (EXTEND_TIMEOUT_USEC)"
-            record = sites.by_name[server.site]
-            sites.fail(record, Refusal.START_TIMEOUT, detail, now, orders, server)
+            if server not in fleet.warming:
+                record = sites.by_name[server.site]
+                sites.fail(record, Refusal.START_TIMEOUT, detail, now, orders, server)
             room.terminate(server, detail, now, orders, overdue=True)
         room.end_unused(now, orders)
         for server in fleet.wear.due(now):

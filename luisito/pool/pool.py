@@ -24,6 +24,7 @@ from luisito.core.orders import (
     Terminate,
 )
 from luisito.core.policy import Policy
+from luisito.core.rewarming import Turn
 from luisito.errors import NotFoundOut
 from luisito.pool.processes import Processes
 
@@ -142,6 +143,12 @@ class Pool(Processes):
         """Lets the servers of a site go when what they have in flight is done."""
         for key in self._policy.keys(site):
             self._carry_out(self._policy.stop(key, self._clock(), reason))
+
+    def rewarm(self, site: str) -> tuple[Turn, Server | None]:
+        """See Policy.rewarm; with the server, where one starts."""
+        turn, orders = self._policy.rewarm(site, self._clock())
+        self._carry_out(orders)
+        return turn, self._policy.server(site) if turn is Turn.STARTED else None
 
     # ------------------------------------------------------------------ sites (see Policy)
 

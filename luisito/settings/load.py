@@ -235,6 +235,11 @@ def _check_together(settings: Settings, where: Callable[[str], str]) -> None:
             f"{where('RUN_AS')}RUN_AS = {settings.run_as}: is below MIN_UID = {settings.min_uid}; "
             f"write MIN_UID = {settings.run_as}, or another RUN_AS"
         )
+    if settings.rewarm and settings.state_dir is None:
+        raise SettingsError(
+            f"{where('REWARM')}REWARM = {settings.rewarm}: how often sites are used is kept in "
+            'STATE_DIR, which is not set; write STATE_DIR = "/var/lib/luisito", or REWARM = 0'
+        )
     if settings.cmd_tpl is None:
         return
     words = Template.parse(settings.cmd_tpl).words.union(

@@ -159,6 +159,15 @@ class Settings:
         'Which idle server goes first for another one: "lru", the least recently used, or "cost", '
         "the one that it costs least to be without, for its memory (docs/policy.md).",
     )
+    rewarm: int = _setting(
+        values.whole(0, 1000),
+        0,
+        _POOL,
+        "sites",
+        "How many sites are started after a reboot before anybody asks for them, one by one, those "
+        "first that were used most (docs/policy.md); it takes STATE_DIR. 0 is none: what nobody "
+        "asks for does not run.",
+    )
     overlap: int = _setting(
         values.whole(0),
         1,
@@ -411,8 +420,8 @@ class Settings:
         None,
         _USERS,
         "path",
-        "The folder of what outlives a reboot, made where it is missing; nothing is kept yet. None "
-        "is no such folder.",
+        "The folder of what outlives a reboot, made where it is missing: how often sites are used "
+        "(REWARM). None is no such folder.",
     )
     output_log_dir: str | None = _setting(
         values.path,

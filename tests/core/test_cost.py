@@ -9,10 +9,11 @@ from collections import Counter
 import attrs
 import pytest
 
-from luisito.core.cost import HALF_LIFE, RETURNS, VISIT, ByCost
+from luisito.core.cost import RETURNS, ByCost
 from luisito.core.lifecycle import Server, State
 from luisito.core.memory import Memory
 from luisito.core.orders import Limits, SiteLimits
+from luisito.core.uses import HALF_LIFE, VISIT, Uses
 from tests.core.test_adoption import adopt, ready
 from tests.core.test_policy import Talk, steps
 
@@ -229,7 +230,7 @@ def test_another_pool_goes_on_with_what_it_was_told():
 
 def idle(count):
     """Make a set of idle servers, each a second older in use than the next."""
-    made, servers = ByCost(Memory(None)), []
+    made, servers = ByCost(Memory(None), Uses()), []
     for n in range(count):
         server = Server(n, f"s{n}", float(n))
         server.state, server.limits = State.READY, SiteLimits()
@@ -239,6 +240,12 @@ def idle(count):
         server.order[server] = None
         servers.append(server)
     return made, servers
+
+
+def leave(made, server):
+    """Have it go, as the pool does."""
+    made.leave(server)
+    made._uses.leave(server)
 
 
 def use_of(server, now):
@@ -254,7 +261,7 @@ def test_any_life_agrees_with_a_scan(limit):
     """What the docstring says, reckoned for all that are idle, each time."""
     dice = random.Random(1)
     memory = Memory(limit)
-    made, servers, now, number = ByCost(memory), [], 0.0, 0
+    made, servers, now, number = ByCost(memory, Uses()), [], 0.0, 0
     # of each site: its uses, the last of them that was counted, and those that were not yet
     uses, until, fresh = Counter(), {}, Counter()
 
@@ -309,7 +316,7 @@ def test_any_life_agrees_with_a_scan(limit):
                 assert worth(victim) <= 1.05 * min(map(worth, mature))
                 count(victim)
                 victim.state = State.STOPPING
-                made.leave(victim)
+                leave(made, victim)
                 servers.remove(victim)
     assert number > 300
     assert now < HALF_LIFE / 2
@@ -323,7 +330,7 @@ def test_64_are_compared_for_a_victim_and_the_others_of_them_have_their_turn_aga
         assert made.victim(300.0) is servers[number]
         assert made.victim(300.0) is not None
         servers[number].state = State.STOPPING
-        made.leave(servers[number])
+        leave(made, servers[number])
 
 
 def test_sites_beyond_ten_thousand_are_forgotten_the_one_counted_first_first():
@@ -331,17 +338,17 @@ def test_sites_beyond_ten_thousand_are_forgotten_the_one_counted_first_first():
     servers[10_000].site = "s0"
     for server in servers:
         server.state = State.ABSENT
-        made.leave(server)
-    assert len(made._uses) == 10_000
+        leave(made, server)
+    assert len(made._uses._uses) == 10_000
     (late, gone) = idle(2)[1]
     late.site, gone.site = "s1", "new"
     for server in (late, gone):
         server.ready_at = server.used_at = 20_000.0
         made.admit(server)
-        made.leave(server)
-    assert len(made._uses) == 10_000
-    assert "s2" not in made._uses
-    assert made._uses["s1"][0] == pytest.approx(2.0, abs=0.3)
+        leave(made, server)
+    assert len(made._uses._uses) == 10_000
+    assert "s2" not in made._uses._uses
+    assert made._uses._uses["s1"][0] == pytest.approx(2.0, abs=0.3)
 
 
 def test_nothing_stays_behind_of_those_that_have_gone():
@@ -352,9 +359,9 @@ def test_nothing_stays_behind_of_those_that_have_gone():
         assert made.victim(100.0 + round_) is not None
     for server in servers:
         server.state = State.ABSENT
-        made.leave(server)
+        leave(made, server)
     assert made.victim(400.0) is None
-    assert not made._seen
+    assert not made._uses._seen
 
 
 def costs(size, policy="cost"):

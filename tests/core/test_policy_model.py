@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from luisito.core.adoption import CHANGED, UNSEEN, Known
 from luisito.core.asking import AGAIN as ASK_AGAIN
-from luisito.core.cost import HALF_LIFE, RETURNS, UNKNOWN_START
+from luisito.core.cost import RETURNS, UNKNOWN_START
 from luisito.core.ending import SOON
 from luisito.core.keeping import NEVER_ENDED
 from luisito.core.lifecycle import Server, State
@@ -33,6 +33,7 @@ from luisito.core.orders import (
 )
 from luisito.core.policy import Policy
 from luisito.core.streams import GLANCE
+from luisito.core.uses import HALF_LIFE
 from luisito.core.wear import AGAIN, JITTER, LOOK
 
 ALIVE = {State.STARTING, State.READY, State.DRAINING}
