@@ -352,6 +352,7 @@ def test_a_setting_by_both_its_names():
         ("RUN_AS", False, 'write RUN_AS = "owner"'),
         ("RUN_AS", "owner", "PROJECT_PATH, which is not set"),
         ("MIN_UID", 0, "at least 1"),
+        ("REWARM", 1001, "must be a whole number from 0 to 1000; write REWARM = 0"),
         ("OUTPUT_LOG_DIR", "", "must be a path, or None; write OUTPUT_LOG_DIR = None"),
         ("ACCESS_LOG", "a\0b", "must be a path"),
         ("ACCESS_LOG_FORMAT", "{sight}", r"\{sight\} is none, the nearest is \{site\}; write ACC"),
@@ -416,6 +417,7 @@ def test_one_way_in_for_command_and_environment():
 
 def test_a_uid_below_the_lowest():
     assert refusal(RUN_AS=500, MIN_UID=1000).startswith("RUN_AS = 500: is below MIN_UID = 1000")
+    assert re.search("REWARM = 9: .* STATE_DIR, which is not set; write", refusal(REWARM=9))
 
 
 def test_few_ports_suffice_where_none_is_used():

@@ -49,7 +49,9 @@ class Rewarmer:
         if rewarming.over:
             self._log.info("Rewarming: no uses of sites are known yet")
             return
-        self._log.info("Rewarming: the {count} sites that are used most", count=rewarming.chosen)
+        self._log.info(
+            "Rewarming: the sites that are used most, {count} of them", count=rewarming.chosen
+        )
         self._later()
 
     def stop(self) -> None:
