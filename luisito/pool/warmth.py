@@ -82,10 +82,12 @@ class Warmth:
                 error=str(error),
             )
             used = []
-        policy.remember(used, self._clock.seconds())
+        now = self._clock.seconds()
+        policy.remember(used, now)
         self._changes, self._begun = policy.use_changes, True
         if fresh and self._rewarm:
-            self._rewarmer.begin([one.site for one in used], self._rewarm)
+            hottest = policy.used(now, _SITES)
+            self._rewarmer.begin([one.site for one in hottest], self._rewarm)
         self._later()
 
     def stop(self) -> None:
