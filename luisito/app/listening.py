@@ -1,87 +1,139 @@
-"""The socket that is served, and what a service manager or Luisito is told (sd_notify(3))."""
+"""The socket that is served: one that was handed over, or one that is made here."""
 
 from __future__ import annotations
 
 import os
 import socket
-from typing import TYPE_CHECKING
+import stat
 
 from .errors import UnusableError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .options import Options
 
+_BACKLOG = 1024
+_HANDED = 3  # sd_listen_fds(3)
+_PORT = 8000
 
-def listening(options: Options) -> socket.socket:
-    """Open, or make, the socket that is meant.
+
+class Listener:
+    """A socket that listens.
+
+    Args:
+        sock: of it.
+        handed: somebody else has opened it, and may have it served by others, too.
+
+    Attributes:
+        path: of a unix socket that was made here; "" else.
+    """
+
+    def __init__(self, sock: socket.socket, *, handed: bool, path: str = "") -> None:
+        self.sock, self.handed, self.path = sock, handed, path
+
+    def remove(self) -> None:
+        """Removes the unix socket that was made here."""
+        if self.path:
+            try:
+                os.unlink(self.path)
+            except OSError:
+                pass  # somebody else has
+
+    @property
+    def unix(self) -> bool:
+        """Whether it is a unix socket."""
+        return self.sock.family == socket.AF_UNIX
+
+    def __str__(self) -> str:
+        name = self.sock.getsockname()
+        if self.unix:
+            return f"unix:{name}"
+        host = f"[{name[0]}]" if ":" in name[0] else name[0]
+        return f"http://{host}:{name[1]}/"
+
+
+def listen(options: Options) -> Listener:
+    """Opens what is to be served.
 
     Raises:
-        UnusableError: there is none, or it cannot be made.
+        UnusableError: it cannot be.
     """
-    handed = options.fd
-    if handed is None and os.environ.get("LISTEN_PID") == str(os.getpid()):
-        handed = 3  # sd_listen_fds(3)
-    if options.socket is None and options.port is None and handed is not None:
-        return _handed(handed)
-    if options.socket is not None:
+    if options.fd is not None:
+        return _handed(options.fd, f"--fd {options.fd}")
+    if options.socket:
         return _unix(options.socket)
-    sock = socket.socket(socket.AF_INET6 if ":" in options.host else socket.AF_INET)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    port = 8000 if options.port is None else options.port
-    return _bound(sock, (options.host, port), f"--host {options.host} --port {port}")
+    if options.port is not None:
+        return _tcp(options.host, options.port)
+    if os.environ.get("LISTEN_FDS", "0") != "0" and os.environ.get("LISTEN_PID") == str(
+        os.getpid()
+    ):
+        return _handed(_HANDED, "LISTEN_FDS")
+    said = os.environ.get("PORT", "")
+    return _tcp(options.host, int(said) if said.isascii() and said.isdigit() else _PORT)
 
 
-def _handed(number: int) -> socket.socket:
+def _handed(descriptor: int, said_by: str) -> Listener:
     try:
-        sock = socket.socket(fileno=number)
-        listens = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+        sock = socket.socket(fileno=descriptor)
     except OSError as error:
         raise UnusableError(
-            f"--fd {number}: {error.strerror}; it must be a socket that listens"
+            f"{said_by}: is no open socket: {error.strerror}; name one that was handed over"
         ) from None
-    if not listens:
-        raise UnusableError(f"--fd {number}: the socket does not listen")
+    if not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+        sock.detach()
+        raise UnusableError(f"{said_by}: is no socket that listens; name one that does")
     sock.set_inheritable(False)
-    return sock
+    return Listener(sock, handed=True)
 
 
-def _unix(path: str) -> socket.socket:
+def _unix(path: str) -> Listener:
+    sock = socket.socket(socket.AF_UNIX)
     try:
-        os.unlink(path)
-    except FileNotFoundError:
-        pass
+        _remove_stale(path)
+        sock.bind(path)
+        sock.listen(_BACKLOG)
     except OSError as error:
-        raise UnusableError(f"--socket {path!r}: {error.strerror}") from None
-    return _bound(socket.socket(socket.AF_UNIX), path, f"--socket {path!r}")
+        sock.close()
+        why = error.strerror or str(error)
+        raise UnusableError(
+            f"--socket {path!r}: cannot listen there: {why}; name a path in a folder of your own"
+        ) from None
+    return Listener(sock, handed=False, path=path)
 
 
-def _bound(sock: socket.socket, address: str | tuple[str, int], said: str) -> socket.socket:
+def _remove_stale(path: str) -> None:
+    """Removes a socket at which nobody listens any more."""
     try:
-        sock.bind(address)
-        sock.listen(1024)
-    except OSError as error:
-        raise UnusableError(f"{said}: {error.strerror}; write another") from None
-    return sock
-
-
-def name_of(sock: socket.socket) -> str:
-    """Say where a socket listens."""
-    address = sock.getsockname()
-    if isinstance(address, tuple):
-        return "http://{}:{}".format(
-            f"[{address[0]}]" if ":" in address[0] else address[0], address[1]
-        )
-    return f"unix:{address or 'of its own'}"
-
-
-def is_ready() -> None:
-    """Tell who started us that requests are answered from now on; nobody need listen."""
-    path = os.environ.get("NOTIFY_SOCKET")
-    if not path:
+        if not stat.S_ISSOCK(os.lstat(path).st_mode):
+            return
+    except OSError:
         return
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+    with socket.socket(socket.AF_UNIX) as probe:
         try:
-            sock.connect("\0" + path[1:] if path.startswith("@") else path)
-            sock.send(b"READY=1")
+            probe.connect(path)
+        except ConnectionRefusedError:
+            os.unlink(path)
         except OSError:
             pass
+
+
+def _tcp(host: str, port: int) -> Listener:
+    try:
+        family, kind, proto, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        sock = socket.socket(family, kind, proto)
+    except (OSError, UnicodeError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        raise UnusableError(f"--host {host!r}: {why}; write an address of this machine") from None
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(address)
+        sock.listen(_BACKLOG)
+    except OSError as error:
+        sock.close()
+        raise UnusableError(
+            f"--host {host} --port {port}: cannot listen there: {error.strerror};"
+            " use an address of this machine and a free port"
+        ) from None
+    return Listener(sock, handed=False)

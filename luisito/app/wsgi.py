@@ -1,91 +1,214 @@
-"""Serves a WSGI application (PEP 3333) by waitress, and ends in order."""
+"""Serves a WSGI app through waitress, and ends in order."""
 
 from __future__ import annotations
 
+import logging
 import signal
 import sys
 import time
-from typing import TYPE_CHECKING, Any
 
-from waitress import create_server
-from waitress.wasyncore import loop
+from waitress import wasyncore
+from waitress.channel import HTTPChannel
+from waitress.server import create_server
+from waitress.task import WSGITask
 
-from .learning import Learning
-from .listening import is_ready
+from .forwarded import client, scheme
+from .learning import AFTER, Learning
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import socket
+    from collections.abc import Callable, Iterable
+    from types import FrameType
+    from typing import Any
 
-    from .finding import Application
+    from .listening import Listener
     from .options import Options
 
-_TURN = 1.0  # seconds that the loop waits at most: for what no descriptor tells
+    App = Callable[[dict[str, Any], Any], Iterable[bytes]]
+
+_FIRST = 1.0  # seconds in which a connection that has said nothing yet may say it, at the end
+_LOOK = 0.05  # seconds between looks at who has finished, at the end
 
 
-def serve(app: Application, sock: socket.socket, options: Options) -> int:
-    """Serve until SIGTERM or SIGINT comes, or so many requests have been answered."""
-    return _Serving(app, sock, options).run()
+class _Task(WSGITask):  # type: ignore[misc]  # waitress has no types
+    """A request; at the end its response says that the connection closes."""
+
+    def build_response_header(self) -> bytes:
+        if self.channel.ending.asked:
+            self.set_close_on_finish()
+        header: bytes = super().build_response_header()
+        return header
 
 
-class _Serving:
-    def __init__(self, app: Application, sock: socket.socket, options: Options) -> None:
-        self._app, self._options = app, options
-        self._several = options.processes > 1
-        self._count = 0
-        self._ends = False
-        self._learning = Learning()
-        handed = options.fd is not None
-        self._server = create_server(
-            self._answer,
-            sockets=[sock],
-            threads=options.threads,
-            ident=None,
-            # What Luisito tells of its clients; by hand nobody is believed.
-            trusted_proxy="*" if handed else None,
-            trusted_proxy_count=1,
-            trusted_proxy_headers={"x-forwarded-for", "x-forwarded-proto"} if handed else None,
-            clear_untrusted_proxy_headers=not handed,
-        )
+class _Channel(HTTPChannel):  # type: ignore[misc]  # as above
+    """A connection."""
 
-    def _answer(self, environ: dict[str, Any], start_response: Any) -> Any:  # noqa: ANN401 - PEP 3333
-        environ["wsgi.multiprocess"] = self._several
-        self._count += 1
-        if self._count == self._options.max_requests:
-            self._end()
-        return self._app(environ, start_response)
+    task_class = _Task
+    ending: Ending
+    spoken = False
 
-    def _end(self, *_signal: object) -> None:
-        self._ends = True
-        self._server.pull_trigger()
+    def received(self, data: bytes) -> bool:
+        self.spoken = True
+        more: bool = super().received(data)
+        return more
 
-    def run(self) -> int:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._end)
-        is_ready()
-        sockets = self._server._map  # noqa: SLF001 - of waitress, which gives it no other name
-        while not self._ends:
-            loop(timeout=_TURN, map=sockets, count=1, use_poll=True)
-            self._learning.look(self._count)
-        return self._finish(sockets)
+    def service(self) -> None:
+        super().service()
+        self.ending.count()
 
-    def _finish(self, sockets: dict[int, Any]) -> int:
-        """Accept nothing more, and let what is in flight be answered."""
-        last = time.monotonic() + self._options.grace
-        self._server.del_channel(sockets)
-        self._server.socket.close()
-        while self._is_busy() and time.monotonic() < last:
-            loop(timeout=0.05, map=sockets, count=1, use_poll=True)
-        self._server.task_dispatcher.shutdown(timeout=0.1)
-        if self._is_busy():
+    @property
+    def idle(self) -> bool:
+        """Nothing has begun on it that must be finished."""
+        begun = self.requests or self.request is not None or self.total_outbufs_len
+        silent = self.spoken or time.time() - self.creation_time > _FIRST
+        return silent and not begun
+
+
+class Ending:
+    """When to end.
+
+    Args:
+        most: requests after which it ends; 0 is never.
+
+    Attributes:
+        answered: so many requests; two threads may count as one.
+        asked: it is to end.
+        again: at once.
+        wake: has the loop look.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most, self.answered = most, 0
+        self.asked = self.again = False
+        self.wake: Callable[[], None] = lambda: None
+
+    def ask(self, _signal: int = 0, _frame: FrameType | None = None) -> None:
+        """Have it end; a second time, at once."""
+        self.again = self.asked
+        self.asked = True
+        self.wake()
+
+    def count(self) -> None:
+        """Hear that a request was answered."""
+        self.answered += 1
+        if self._most and self.answered >= self._most and not self.asked:
+            self.ask()
+
+
+def serve(
+    app: Any,  # noqa: ANN401 - PEP 3333
+    kind: str,  # noqa: ARG001 - as asgi.serve has it
+    listener: Listener,
+    options: Options,
+    ready: Callable[[], None],
+) -> int:
+    """Serves until it is told to end.
+
+    Args:
+        app: what answers.
+        kind: kinds.WSGI.
+        listener: where requests come in.
+        options: how.
+        ready: is called as soon as requests are answered.
+
+    Returns:
+        The exit status.
+    """
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # it tells of each that waits
+    ending = Ending(options.max_requests)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, ending.ask)
+    sockets: dict[int, Any] = {}
+    server = create_server(
+        _fronted(app, listener, options),
+        map=sockets,
+        sockets=[listener.sock],
+        threads=options.threads,
+        # Luisito has limits of its own.
+        connection_limit=10_000,
+        max_request_body_size=1 << 62,
+        max_request_header_size=1 << 20,
+        clear_untrusted_proxy_headers=False,
+        server_name="localhost",
+        ident=None,
+        asyncore_use_poll=True,
+    )
+    server.channel_class = type("_Channel", (_Channel,), {"ending": ending})
+    ending.wake = server.pull_trigger
+    ready()
+    learning, until = Learning(), time.monotonic() + AFTER
+    while not ending.asked:
+        # With nobody to look after the process sleeps until it is asked.
+        timeout = server.adj.cleanup_interval if server.active_channels else None
+        if until:
+            timeout = max(0.0, until - time.monotonic())
+            learning.look(ending.answered)
+            if ending.answered or not timeout:
+                until = 0.0
+                continue
+        wasyncore.poll2(timeout, sockets)
+    _end(server, sockets, ending, listener, options.grace)
+    return 0
+
+
+def _end(
+    server: Any,  # noqa: ANN401 - waitress has no types
+    sockets: dict[int, Any],
+    ending: Ending,
+    listener: Listener,
+    grace: float,
+) -> None:
+    """Finishes what has begun, and takes nothing new."""
+    until = time.monotonic() + grace
+    if not listener.handed:  # nobody else will answer those in its queue
+        _accept_all(server)
+    server.del_channel(sockets)
+    listener.sock.close()
+    wasyncore.poll2(0, sockets)  # what has come already has begun
+    while server.active_channels and not ending.again:
+        for channel in list(server.active_channels.values()):
+            if channel.idle:
+                channel.will_close = True
+        left = until - time.monotonic()
+        if left <= 0:
             print(
-                f"luisito app: requests were in flight for over {self._options.grace} s",
+                f"luisito app: {len(server.active_channels)} connections had not finished after"
+                f" {grace:g} s",
                 file=sys.stderr,
             )
-            return 1
-        return 0
+            break
+        wasyncore.poll2(min(_LOOK, left), sockets)
 
-    def _is_busy(self) -> bool:
-        return any(
-            channel.requests or channel.request or channel.total_outbufs_len
-            for channel in self._server.active_channels.values()
-        )
+
+def _accept_all(server: Any) -> None:  # noqa: ANN401 - as above
+    before = -1
+    while before != len(server.active_channels):
+        before = len(server.active_channels)
+        server.handle_accept()
+
+
+def _fronted(app: App, listener: Listener, options: Options) -> App:
+    """An app that is told what the server knows of clients and processes."""
+    multithread, multiprocess = options.threads > 1, options.processes > 1
+    trusted, unix = listener.handed, listener.unix
+
+    def fronted(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:  # noqa: ANN401 - PEP 3333
+        environ["wsgi.multithread"] = multithread
+        environ["wsgi.multiprocess"] = multiprocess
+        if trusted:
+            said = environ.get("HTTP_X_FORWARDED_PROTO")
+            if said:
+                environ["wsgi.url_scheme"] = scheme(said)
+            said = environ.get("HTTP_X_FORWARDED_FOR")
+            if said:
+                environ["REMOTE_ADDR"] = environ["REMOTE_HOST"] = client(said)
+                environ.pop("REMOTE_PORT", None)  # that of a connection of Luisito's
+        if unix:  # it has no port, and waitress names its path
+            port = environ.get("HTTP_X_FORWARDED_PORT", "") if trusted else ""
+            https = environ["wsgi.url_scheme"] == "https"
+            environ["SERVER_PORT"] = port if port.isdigit() else "443" if https else "80"
+            if environ.get("REMOTE_PORT") == "None":
+                del environ["REMOTE_PORT"]
+        return app(environ, start_response)
+
+    return fronted

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from luisito.spawner.sites import Record
 
 _LARGEST: Final = 64 * 1024  # bytes
+_VIRTUALENVS: Final = (".venv", "venv")
 _FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
@@ -45,8 +46,8 @@ class SiteConfig(Config):
     """
 
     __slots__ = (
-        "_env_file", "_folder", "_group", "_owner", "_waiting_page", "learned", "preloads",
-        "reload_on", "runner", "stop_command",
+        "_env_file", "_finds_virtualenv", "_folder", "_group", "_owner", "_waiting_page",
+        "learned", "preloads", "reload_on", "runner", "stop_command",
     )  # fmt: skip
 
     def __init__(self, config: Config, record: bytes) -> None:
@@ -73,6 +74,7 @@ class SiteConfig(Config):
         self._env_file: str | None = said["env_file"]
         self._waiting_page: str | None = said.get("waiting_page")
         self.virtualenv = said["virtualenv"]
+        self._finds_virtualenv = self.virtualenv is None and "finds_virtualenv" in said
         self.rlimits = {name: (soft, hard) for name, (soft, hard) in said["rlimits"].items()}
         self.limits = Limits(said["memory_max"], said["cpu_max"], said["pids_max"])
         self.run_as, self._group = said["user"], said["group"]
@@ -160,9 +162,14 @@ class SiteConfig(Config):
     def check_virtualenv(self) -> None:
         """See whether the virtual environment is there, with the user's own rights.
 
+        Where a Python app is run and none is named, one is looked for in its folder.
+
         Raises:
             StartRefusedError: it is not.
         """
+        if self._finds_virtualenv and self._folder is not None:
+            found = [f"{self._folder}/{name}" for name in _VIRTUALENVS]
+            self.virtualenv = next(filter(_has_python, found), None)
         if self.virtualenv is not None and not os.path.isdir(f"{self.virtualenv}/bin"):
             raise StartRefusedError(
                 f"virtualenv {self.virtualenv!r}: has no folder bin that its user may enter;"
@@ -186,6 +193,10 @@ def _bounded(key: str, inside: str, path: str) -> bytes:
     if len(data) > _LARGEST:
         raise StartRefusedError(f"{key} {path!r}: has more than {_LARGEST} bytes; cut it")
     return data
+
+
+def _has_python(virtualenv: str) -> bool:
+    return os.access(f"{virtualenv}/bin/python3", os.X_OK)
 
 
 def _mode(path: str) -> int:

@@ -116,7 +116,8 @@ def _way(draft: Draft, settings: Settings) -> str:
     if command is None:
         what = 'command is not set, and CMD_TPL is not either; write command = "gunicorn shop.wsgi"'
         raise failed(draft.path, what)
-    env = {**settings.env, **draft.values.get("env", {})}
+    runs = "django" in draft.values or "app" in draft.values
+    env = {**runner.common(settings.env, runs=runs), **draft.values.get("env", {})}
     words = Template.parse(command).words.union(
         *(Template.text(value).words for value in env.values())
     )

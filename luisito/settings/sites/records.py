@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from luisito.core.cgroup import CPU_PERIOD
 from luisito.core.sticky import name_of
 from luisito.core.template import WAYS, Template
+from luisito.settings.sites import runner
 from luisito.settings.sites.table import NUMBERS
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ def run_record(site: Site, settings: Settings) -> dict[str, Any]:
     It holds secrets, in `env`. Its values are those of JSON:
 
     - runner: what is run by the Python runner, where a preloaded interpreter may fork it;
+    - finds_virtualenv: one in its folder is used where none is named; left out where not;
     - command: a template, a string or a list; env: templates by their names;
     - folder, env_file, virtualenv, waiting_page: absolute paths, or None;
     - fixed: the beginning of folder that the operator wrote, as `spawner.users.open_folder` has it;
@@ -54,11 +56,14 @@ def run_record(site: Site, settings: Settings) -> dict[str, Any]:
 
     run_as = settings.run_as if isinstance(settings.run_as, str | int) else None
     cpu_max = said("cpu_max", settings.cpu_max)
-    runner = {"runner": site.django or site.app} if site.is_preloaded else {}
+    what = site.django or site.app
+    of_runner: dict[str, Any] = {} if what is None else {"finds_virtualenv": True}
+    if site.is_preloaded:
+        of_runner["runner"] = what
     return {
-        **runner,
+        **of_runner,
         "command": said("command", settings.cmd_tpl),
-        "env": {**settings.env, **site.env},
+        "env": {**runner.common(settings.env, runs=what is not None), **site.env},
         "env_file": inside(site.env_file),
         "virtualenv": inside(site.virtualenv),
         "waiting_page": inside(site.waiting_page) if isinstance(site.waiting_page, str) else None,

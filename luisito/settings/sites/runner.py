@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import luisito
 from luisito.core.siteindex import PRELOAD
+from luisito.core.template import WAYS, Template
 from luisito.settings.sites.toml import assignment
 from luisito.settings.values import Wrong
 
@@ -29,7 +30,7 @@ BOOT: Final = os.path.join(os.path.dirname(os.path.abspath(luisito.__file__)), "
 
 _NAME: Final = "[A-Za-z_][A-Za-z0-9_]*"
 _DOTTED: Final = rf"{_NAME}(\.{_NAME})*"
-APP: Final = rf"{_DOTTED}:{_DOTTED}(\(\))?"
+APP: Final = rf"{_DOTTED}:{_DOTTED}(\([^\0\n]*\))?"
 MODULE: Final = _DOTTED
 _app, _module = re.compile(APP).fullmatch, re.compile(MODULE).fullmatch
 
@@ -100,11 +101,11 @@ def _command(values: Mapping[str, Any]) -> tuple[str, ...]:
     if "django" in values:
         what: tuple[str, ...] = ("--django", values["django"])
     else:
-        what = (values["app"],)
+        what = (_plain(values["app"]),)
     count = str(values.get("processes", 1))
     threads = str(values.get("threads", THREADS))
-    servers = sysconfig.get_path("purelib")
-    return ("python3", BOOT, "serve", *what, "--fd", "%FD", "--threads", threads,
+    servers = _plain(sysconfig.get_path("purelib"))
+    return ("python3", _plain(BOOT), "serve", *what, "--fd", "%FD", "--threads", threads,
             "--processes", count, "--servers", servers)  # fmt: skip
 
 
@@ -115,4 +116,21 @@ def interpreter(modules: object) -> tuple[str, ...]:
         modules: that it has beside those that are learned.
     """
     names = modules if isinstance(modules, tuple) else ()
-    return ("python3", BOOT, "preload", "--servers", sysconfig.get_path("purelib"), *names)
+    servers = _plain(sysconfig.get_path("purelib"))
+    return ("python3", _plain(BOOT), "preload", "--servers", servers, *names)
+
+
+def common(env: Mapping[str, str], *, runs: bool) -> dict[str, str]:
+    """Variables of all sites, without those that tell a server to listen elsewhere than on %FD.
+
+    Args:
+        env: by their names.
+        runs: it is for the runner; else all are left.
+    """
+    elsewhere = WAYS.keys() - {"FD"} if runs else set()
+    return {name: text for name, text in env.items() if not Template.text(text).words & elsewhere}
+
+
+def _plain(text: str) -> str:
+    """A text as it stands in a template."""
+    return text.replace("%", "%%")

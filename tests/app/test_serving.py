@@ -1,0 +1,227 @@
+"""`serve` with real frameworks, as a site's interpreter runs it."""
+
+import contextlib
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+import luisito
+from tests.harness import processes
+from tests.harness.client import Client
+
+BOOT = Path(luisito.__file__).parent / "app" / "boot.py"
+FIELDS = (
+    ("X-Forwarded-For", "10.9.9.9, 192.0.2.1, 127.0.0.1"),
+    ("X-Forwarded-Proto", "https"),
+    ("X-Forwarded-Port", "8443"),
+)
+
+FLASK = """
+import json, os, time
+from flask import Flask, request
+app = Flask(__name__)
+NAMES = ("wsgi.url_scheme", "wsgi.multithread", "wsgi.multiprocess", "REMOTE_ADDR", "SERVER_PORT")
+
+@app.route("/")
+def index():
+    return json.dumps([request.environ[name] for name in NAMES])
+
+@app.route("/slow")
+def slow():
+    open("began", "x").close()
+    while not os.path.exists("go"):
+        time.sleep(0.01)
+    return "done"
+"""
+FASTAPI = """
+import asyncio, os
+from fastapi import FastAPI, Request
+
+def make():
+    app = FastAPI()
+
+    @app.get("/")
+    async def index(request: Request):
+        return [request.url.scheme, request.client and request.client.host]
+
+    @app.get("/slow")
+    async def slow():
+        open("began", "x").close()
+        while not os.path.exists("go"):
+            await asyncio.sleep(0.01)
+        return "done"
+
+    return app
+"""
+
+
+class Served:
+    """A process that serves on a unix socket that was handed over, with NOTIFY_SOCKET."""
+
+    def __init__(self, folder, *words, python=(sys.executable,), handed=True, **environ):
+        self.folder, self.path = folder, str(folder / "http.sock")
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(self.path)
+        self.listener.listen(16)
+        self.notified = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.notified.bind(str(folder / "notify.sock"))
+        self.notified.settimeout(30)
+        number = self.listener.fileno()
+        where = ["--fd", str(number)] if handed else []
+        self.process = subprocess.Popen(
+            [*python, BOOT, "serve", *words, *where],
+            cwd=folder, pass_fds=[number] if handed else [], stderr=subprocess.PIPE, text=True,
+            env={**os.environ, "NOTIFY_SOCKET": str(folder / "notify.sock"), **environ},
+        )  # fmt: skip
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        for one in (self.listener, self.notified, self.process.stderr):
+            one.close()
+
+    def ready(self):
+        assert self.notified.recv(100) == b"READY=1"
+        return self
+
+    def get(self, target="/", **how):
+        with Client(self.path) as client:
+            client.ask(target, **how)
+            return client.response()
+
+    def ended(self):
+        """Its exit status, and what it said."""
+        _, said = self.process.communicate(timeout=30)
+        return self.process.returncode, said
+
+
+@pytest.fixture
+def serve(tmp_path):
+    with contextlib.ExitStack() as stack:
+
+        def start(*words, **how):
+            return stack.enter_context(Served(tmp_path, *words, **how))
+
+        yield start
+
+
+def test_flask(tmp_path, serve):
+    (tmp_path / "shop.py").write_text(FLASK)
+    served = serve("shop:app", "--threads", "2", "--processes", "2").ready()
+    told = json.loads(served.get(fields=FIELDS).body)
+    assert told == ["https", True, True, "192.0.2.1", "8443"]
+    finishes_and_ends(served)
+
+
+def test_fastapi(tmp_path, serve):
+    (tmp_path / "shop.py").write_text(FASTAPI)
+    served = serve("shop:make").ready()
+    response = served.get(fields=FIELDS)
+    assert json.loads(response.body) == ["https", "192.0.2.1"]
+    assert response.get("date")
+    finishes_and_ends(served)
+
+
+def finishes_and_ends(served):
+    """After SIGTERM what has begun is answered, what is idle is closed, and no more is taken."""
+    with Client(served.path) as busy, Client(served.path) as idle:
+        idle.ask("/")
+        idle.response()
+        busy.ask("/slow")
+        processes.until((served.folder / "began").exists, 20, "the request")
+        served.process.send_signal(signal.SIGTERM)
+        assert idle.sock.recv(1) == b""
+        with Client(served.path) as late:  # the queue is that of whoever handed it over
+            late.ask("/")
+            (served.folder / "go").touch()
+            response = busy.response()
+            assert b"done" in response.body
+            assert served.ended() == (0, "")
+
+
+def test_ends_after_so_many_requests_and_loses_none(tmp_path, serve):
+    (tmp_path / "shop.py").write_text(FLASK)
+    served = serve("shop", "--max-requests", "3", "--threads", "1").ready()
+    with Client(served.path) as first, Client(served.path) as other:
+        other.ask("/")
+        other.response()
+        for _ in range(2):
+            first.ask("/")
+            assert first.response().status == 200
+        assert served.ended() == (0, "")
+
+
+def test_a_project_of_startproject_by_hand(tmp_path, serve):
+    """One folder deeper, at a port of its own, told apart from Luisito's socket."""
+    command = [sys.executable, "-m", "django", "startproject", "shop"]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    served = serve("--django", ".", "--port", "0", handed=False).ready()
+    said = served.process.stderr.readline()
+    host, port = re.search(
+        r"serves \. \(WSGI\) at http://(.*):(\d+)/; Ctrl-C ends it", said
+    ).groups()
+    with Client((host, int(port))) as client:
+        client.ask("/", "127.0.0.1")
+        response = client.response()
+    assert response.status == 200
+    assert b"The install worked successfully" in response.body
+    served.process.send_signal(signal.SIGINT)
+    assert served.ended() == (0, "")
+
+
+def test_a_project_that_has_asgi_only(tmp_path, serve):
+    command = [sys.executable, "-m", "django", "startproject", "shop", "."]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    (tmp_path / "shop" / "wsgi.py").unlink()
+    path = tmp_path / "shop" / "asgi.py"
+    path.write_text(path.read_text() + "print('ASGI', file=__import__('sys').stderr)\n")
+    served = serve("--django", str(tmp_path)).ready()
+    assert served.get(host="127.0.0.1").status == 200
+    served.process.send_signal(signal.SIGTERM)
+    assert served.ended() == (0, "ASGI\n")
+
+
+BARE = (sys.executable, "-S")  # which has neither Django nor what serves
+WSGI = "def app(environ, start_response):\n    start_response('200 OK', [])\n    return [b'ok']\n"
+
+
+def test_an_interpreter_without_waitress_is_lent_luisitos(tmp_path, serve):
+    (tmp_path / "shop.py").write_text(WSGI)
+    purelib = sysconfig.get_path("purelib")
+    served = serve("shop:app", "--servers", purelib, python=BARE).ready()
+    assert served.get().body == b"ok"
+
+
+@pytest.mark.parametrize(
+    ("words", "python", "status", "said"),
+    [
+        (["shop:app"], BARE, 2, r"luisito app: there is no waitress, .* pip install waitress .*\n"),
+        (["shop:none"], BARE, 2, r"luisito app: 'shop:none': .* has no none; write shop:app\n"),
+        (["--django", "."], BARE, 2, r"luisito app: .* has no Django; .*pip install django.*\n"),
+        (["bad:app"], BARE, 1, r'Traceback.*\n  File "[^"]*/bad.py", line 1, .*\n.*\n.*\nZero.*\n'),
+    ],
+)
+def test_why_it_cannot_serve(tmp_path, serve, words, python, status, said):
+    (tmp_path / "shop.py").write_text(WSGI)
+    (tmp_path / "bad.py").write_text("1 / 0\n")
+    (tmp_path / "manage.py").write_text("'DJANGO_SETTINGS_MODULE'\n")
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop" / "settings.py").touch()
+    if words[0] != "--django":
+        (tmp_path / "shop" / "settings.py").unlink()
+        (tmp_path / "shop").rmdir()
+    found = serve(*words, python=python).ended()
+    assert found[0] == status
+    assert re.fullmatch(said, found[1]), found[1]
