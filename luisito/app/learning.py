@@ -79,4 +79,6 @@ def learned(folder: str) -> list[str]:
         for name in (name for one in found for name in one):
             counts[name] = counts.get(name, 0) + 1
         names |= {name for name, count in counts.items() if 2 * count >= len(found)}
-    return sorted(names)
+    # What begins with "_" comes with what it is a part of: _asyncio, where it is the first to be
+    # imported, is made twice (CPython 3.11), and no task would know itself.
+    return sorted(names, key=lambda name: (name.startswith("_"), name))
