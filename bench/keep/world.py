@@ -95,6 +95,7 @@ class World:
             while events and events[0][0] <= now:
                 self._happen()
             result.requests += 1
+            self._asked_for(names[which], now)
             server = take(names[which])
             if server is not None:
                 self._later(now + answer, self._released, server)
@@ -119,6 +120,9 @@ class World:
 
     # What happens
 
+    def _asked_for(self, site: str, now: float) -> None:
+        """Somebody asks for a site; for those who look at that."""
+
     def _released(self, server: Server, now: float) -> None:
         orders = self.policy.release(server, now)
         if orders is not NOTHING:
@@ -142,20 +146,26 @@ class World:
     def _obey(self, orders: Sequence[Order], now: float) -> None:
         for order in orders:
             if isinstance(order, Grant):
-                since, answer = self._asked.pop(order.waiter)  # type: ignore[call-overload]
-                self._result.waits.append(now - since)
-                self._later(now + answer, self._released, order.server)
+                self._grant(order, now)
             elif isinstance(order, Spawn):
                 self._spawn(order.server, now)
             elif isinstance(order, Terminate):
                 self._end(order.server, now)
             elif isinstance(order, Refuse):
-                self._result.refused += 1
-                del self._asked[order.waiter]  # type: ignore[arg-type]
+                self._refuse(order)
         due = self.policy.deadline()
         if due is not None and (self._due is None or due < self._due):
             self._due = due
             self._later(due, self._tick, due)
+
+    def _grant(self, order: Grant, now: float) -> None:
+        since, answer = self._asked.pop(order.waiter)  # type: ignore[call-overload]
+        self._result.waits.append(now - since)
+        self._later(now + answer, self._released, order.server)
+
+    def _refuse(self, order: Refuse) -> None:
+        self._result.refused += 1
+        del self._asked[order.waiter]  # type: ignore[arg-type]
 
     def _spawn(self, server: Server, now: float) -> None:
         kind = self._of[server.site]

@@ -7,6 +7,7 @@ from collections import OrderedDict
 import pytest
 
 from bench.keep import __main__ as keep
+from bench.keep import ahead
 from bench.keep.traces import MB, TRACES, Site, sites
 from bench.keep.world import World
 from luisito.core.orders import Limits
@@ -134,3 +135,71 @@ def test_the_table_is_the_same_for_a_seed(capsys):
     assert "| 5 servers |" in first
     keep.main(arguments)
     assert capsys.readouterr().out == first
+
+
+# -- servers that are started ahead
+
+
+def idle_times(*minutes, bins=240):
+    found = ahead.Histogram(bins)
+    for one in minutes:
+        found.add(60.0 * one)
+    return found.windows()
+
+
+def test_a_histogram_says_when_a_site_is_asked_for_again():
+    """From the 5th percentile, less a tenth, to the end of the 99th's bin and a tenth more."""
+    assert idle_times(*[30.0] * 9) == (pytest.approx(27 * 60), pytest.approx((31 * 1.1 - 27) * 60))
+    assert idle_times(0.5, *[30.0] * 99).without == pytest.approx(27 * 60)
+    assert idle_times(*[0.5] * 50, *[30.0] * 50) == (0.0, pytest.approx(31 * 1.1 * 60))
+
+
+def test_it_says_nothing_of_what_is_spread_or_longer():
+    assert idle_times() is None
+    assert idle_times(*range(9), bins=9) is None
+    assert idle_times(5.0, 300.0) is not None
+    assert idle_times(5.0, 300.0, 300.0) is None
+
+
+def played(trace, minutes=240, **how):
+    """As `play`, ahead of requests, in a pool for one site's server or two; with the world."""
+    world = ahead.Ahead(KINDS, Limits(max_memory=80), minutes=minutes, jitter=False, **how)
+    requests = [(float(at), "abc".index(site), 1.0) for at, site in trace]
+    return world.run(requests), world
+
+
+HOURLY = [(3600 * n, "a") for n in range(6)]
+
+
+def test_a_site_that_is_asked_for_each_hour_is_up_when_it_is():
+    """After an hour that is known: it is ended meanwhile, and nobody waits but the first."""
+    result, world = played(HOURLY, evicts=True)
+    assert result.waits == [1.0]
+    assert (world.ahead, world.used) == (4, 4)
+    assert result.mean_memory < 0.35 * 30
+
+
+def test_where_it_does_not_end_others_only_what_has_gone_is_started():
+    trace = sorted([*HOURLY, *((3600 * n + 60, site) for n in range(5) for site in "bc")])
+    lru, _ = played(trace, evicts=True, ends=False, minutes=1)
+    assert lru.waits.count(1.0) == 6
+    result, world = played(trace, evicts=True, ends=False)
+    assert result.waits.count(1.0) < 6
+    assert world.used >= 1
+
+
+def test_without_room_it_starts_none():
+    trace = sorted(
+        [*HOURLY, *((3600 * n + 600 * m, "b") for n in range(6) for m in (1, 2, 3, 4, 5))]
+    )
+    world = ahead.Ahead(KINDS, Limits(max_memory=60), evicts=False, jitter=False)
+    result = world.run([(float(at), "abc".index(site), 1.0) for at, site in trace])
+    assert result.most_memory <= 60
+
+
+def test_the_table_of_those_started_ahead(capsys):
+    ahead.main(["--seeds", "1", "--sites", "20", "--requests", "200", "--memory", "300"])
+    table = capsys.readouterr().out
+    for name in TRACES:
+        assert f"| {name} | 300 MB | lru | " in table
+        assert f"| {name} | 300 MB | cost+any | " in table
