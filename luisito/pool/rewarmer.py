@@ -69,7 +69,7 @@ class Rewarmer:
         rewarming = self.rewarming
         if rewarming is None:
             return
-        site = rewarming.next(self._clock.seconds(), os.getloadavg()[0] / self._processors)
+        site = rewarming.next(self._clock.seconds(), _load() / self._processors)
         if rewarming.over:
             self._log.info("Rewarmed {words}", words=rewarming.words())
         elif site is None:
@@ -96,3 +96,11 @@ class Rewarmer:
         else:
             rewarming.told(Turn.PASSED_OVER)
         self._later()
+
+
+def _load() -> float:
+    """The load average of the last minute; 0 where the kernel does not tell."""
+    try:
+        return os.getloadavg()[0]
+    except OSError:
+        return 0.0
