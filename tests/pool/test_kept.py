@@ -20,7 +20,7 @@ class Files:
 
     def __init__(self, max_servers):
         limits = Limits(max_servers=max_servers, idle_timeout=9.0)
-        self.pool = Pool(Clock(), limits, SimpleNamespace())
+        self.pool = Pool(Clock(), limits, SimpleNamespace(preload_idle=60.0))
         self.kept = KeptSites(self.pool, max_servers)
         self.records = {}
 
@@ -119,7 +119,7 @@ class Told(Pool):
 
     def __init__(self, max_servers):
         limits = Limits(max_servers=max_servers, idle_timeout=9.0)
-        super().__init__(Clock(), limits, SimpleNamespace())
+        super().__init__(Clock(), limits, SimpleNamespace(preload_idle=60.0))
         self.orders = []
 
     def _carry_out(self, orders):

@@ -22,7 +22,7 @@ class World:
 
     def __init__(self, folder, rewarm=0, is_site=lambda _site: succeed(True)):
         self.clock, self.jobs = Clock(), queue.SimpleQueue()
-        self.pool = Pool(self.clock, Limits(max_servers=1), SimpleNamespace())
+        self.pool = Pool(self.clock, Limits(max_servers=1), SimpleNamespace(preload_idle=60.0))
         self.warmth = Warmth(
             self.clock,
             self.pool,
