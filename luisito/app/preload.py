@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     Seen = Mapping[str, str | None]
 
 _LISTENER = 3
+_QUEUE = 128  # orders that may wait
 _LARGEST = 200_000  # bytes of an order
 _DESCRIPTORS = 4  # beside it: listener, output, folder, and where the last word comes from
 _ROUNDS = 6
@@ -60,6 +61,8 @@ def main(argv: Sequence[str]) -> int:
     gc.freeze()
     with socket.socket(fileno=os.dup(_LISTENER)) as listener:
         os.close(_LISTENER)
+        listener.listen(_QUEUE)
+        _say("forks from now on")
         return _Nursery(listener, seen, folder, set(sys.modules)).run()
 
 

@@ -46,6 +46,7 @@ def _text(found: dict[str, Any]) -> str:
         ("runtime dir", found["runtime_dir"]),
         ("servers", f"{states} (MAX_SERVERS = {found['max_servers']})"),
         *_of_workers(found["workers"]),
+        *_of_interpreters(found.get("preload", {})),
         ("memory", _memory(found)),
         ("waiting", f"{found['waiting']} for a server"),
         *_of_rewarming(found.get("rewarming")),
@@ -67,6 +68,19 @@ def _of_workers(workers: dict[str, int]) -> list[tuple[str, str]]:
 def _of_rewarming(found: dict[str, Any] | None) -> list[tuple[str, str]]:
     """How far that has come, where there is any."""
     return [] if found is None else [("rewarmed", found["words"])]
+
+
+def _of_interpreters(told: dict[str, Any]) -> list[tuple[str, str]]:
+    """What preloaded interpreters have done, where there was anything to do."""
+    counts = [told.get(name, 0) for name in ("preloaded", "plain", "fallbacks")]
+    if not any(counts):
+        return []
+    hosts = len(told["interpreters"])
+    words = f"{hosts} for {sum(told['interpreters'].values())} servers; {counts[0]} were forked,"
+    words += f" {counts[1]} came before there was one, {counts[2]} could not be"
+    last = told["last_fallback"]
+    more = [] if last is None else [("", f"{last['site']} could not be: {last['error']}")]
+    return [("preloaded", words), *more]
 
 
 def _memory(found: dict[str, Any]) -> str:

@@ -101,6 +101,7 @@ class Overview:
             "workers": self._count_workers(),
             "waiting": policy.waiting,
             "rewarming": self._of_rewarming(),
+            "preload": self._pool.crew.preloads.told(),
             "site_files": self._of_files(),
             "counters": self._counters.as_dict(),
         }
@@ -221,7 +222,7 @@ class Overview:
             "site": worker.site,
             "worker": worker.name,
             "state": WORDS[state],
-            "keep": "always" if worker.spec is not None and worker.spec.always else "site",
+            "keep": _kept_as(worker),
             "id": None if process is None else process.number,
             "pid": None if process is None else process.pid or None,
             "uid": None if process is None else process.uid,
@@ -271,6 +272,12 @@ class Overview:
         policy = self._pool.policy
         # one that has been started anew since is told of as a server
         return [one for one in policy.failures() if policy.server(one.site) is None]
+
+
+def _kept_as(worker: Worker) -> str:
+    if worker.spec is not None and worker.spec.asked:
+        return Keep.DEMAND.value
+    return "always" if worker.spec is not None and worker.spec.always else "site"
 
 
 def _by_site(errors: Mapping[str, str]) -> list[dict[str, str]]:

@@ -37,16 +37,18 @@ class _Shared:
     """What is known of one environment.
 
     Attributes:
-        host: the site whose worker its interpreter is; None where it has none.
+        host: the site whose worker its interpreter is; "" where it has none.
         servers: those that live, by number, with their sites.
+        last: the site of the last one that has come.
     """
 
-    __slots__ = ("host", "key", "servers")
+    __slots__ = ("host", "key", "last", "servers")
 
     def __init__(self, key: Key) -> None:
         self.key = key
-        self.host: str | None = None
+        self.host = ""
         self.servers: dict[int, str] = {}
+        self.last = ""
 
 
 class Preloading:
@@ -81,10 +83,10 @@ class Preloading:
         shared = self._by_key.get(key)
         if shared is None:
             shared = self._by_key[key] = _Shared(key)
-        shared.servers[server] = site
+        shared.servers[server] = shared.last = site
         self._by_server[server] = shared
         self._goes.discard(shared)
-        if shared.host is None and shared not in self._comes:
+        if not shared.host and shared not in self._comes:
             self._comes.set(shared, now + _SETTLE)
 
     def gone(self, server: int, now: float) -> None:
@@ -104,7 +106,7 @@ class Preloading:
         shared = self._by_key.get(key)
         if shared is None:
             shared = self._by_key[key] = _Shared(key)
-        if shared.host is not None:  # another one took its place
+        if shared.host:  # another one took its place
             del self._by_host[shared.host]
         shared.host = site
         self._by_host[site] = shared
@@ -115,7 +117,7 @@ class Preloading:
         """Hear that a site can be no host any more, or for another environment only."""
         shared = self._by_host.pop(site, None)
         if shared is not None:
-            shared.host = None
+            shared.host = ""
             if shared.servers:
                 self._comes.set(shared, now + _SETTLE)
             else:
@@ -125,18 +127,21 @@ class Preloading:
         """Say whatever is due."""
         orders: list[Want] = []
         for shared in self._goes.due(now):
-            if shared.host is not None:
-                orders.append(Want(shared.host, wanted=False))
-                del self._by_host[shared.host]
+            orders.append(Want(shared.host, wanted=False))
+            del self._by_host[shared.host]
             self._forget(shared)
         for shared in self._comes.due(now):
             host = self._host_for(shared)
             if host is None:
-                self._comes.set(shared, now + self._idle)
+                if shared.servers:
+                    self._comes.set(shared, now + self._idle)
+                else:
+                    self._forget(shared)
                 continue
             shared.host = host
             self._by_host[host] = shared
             orders.append(Want(host, wanted=True))
+            self._see(shared, now)
         return orders
 
     def deadline(self) -> float | None:
@@ -150,17 +155,11 @@ class Preloading:
             memory.clear()
 
     def _host_for(self, shared: _Shared) -> str | None:
-        for site in reversed(shared.servers.values()):
-            if site not in self._by_host:
-                return site
-        return None
+        sites = [*reversed(shared.servers.values()), shared.last]
+        return next((site for site in sites if site not in self._by_host), None)
 
     def _see(self, shared: _Shared, now: float) -> None:
-        if shared.servers:
-            return
-        if shared.host is None:
-            self._forget(shared)
-        else:
+        if shared.host and not shared.servers:
             self._goes.set(shared, now + self._idle)
 
     def _forget(self, shared: _Shared) -> None:

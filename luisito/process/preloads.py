@@ -43,10 +43,16 @@ class Preloads:
         self.preloaded = self.plain = self.fallbacks = 0
         self.last: tuple[str, str] | None = None
 
-    @property
-    def hosts(self) -> Mapping[str, int]:
-        """See Preloading."""
-        return self._preloading.hosts
+    def told(self) -> dict[str, object]:
+        """What an operator is told."""
+        last = self.last
+        return {
+            "interpreters": self._preloading.hosts,
+            "preloaded": self.preloaded,
+            "plain": self.plain,
+            "fallbacks": self.fallbacks,
+            "last_fallback": None if last is None else {"site": last[0], "error": last[1]},
+        }
 
     def runs(self, site: str, fact: wire.Running) -> None:
         """The server of a site runs; harmless where it shares nothing."""

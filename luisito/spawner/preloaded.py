@@ -28,7 +28,6 @@ LEARN: Final = "LUISITO_LEARN"
 """The variable that names the folder where servers say which modules they have imported."""
 
 _PATIENCE: Final = 2.0  # seconds for an answer
-_QUEUE: Final = 128  # starts that may wait for an interpreter
 _LARGEST: Final = 180_000  # bytes of a message, which a socket's buffer takes (net.core.wmem_max)
 # What an interpreter, or the C library below it, looks at when it begins, and not again.
 _EARLY: Final = ("PYTHON", "LD_", "LC_", "MALLOC_", "OPENSSL_", "LANG", "GLIBC_TUNABLES")
@@ -139,7 +138,7 @@ def learned(folder: str, runtime_dir: str, uid: int, name: str) -> str:
 
 
 def listen(runtime_dir: str, uid: int, name: str) -> socket.socket:
-    """Make the socket where an interpreter is asked for servers.
+    """Make the socket where an interpreter is asked for servers; it listens once it has loaded.
 
     Raises:
         OSError: it cannot be made.
@@ -150,7 +149,6 @@ def listen(runtime_dir: str, uid: int, name: str) -> socket.socket:
         with suppress(FileNotFoundError):  # of one that has gone
             os.unlink(f"{name}.socket", dir_fd=folder)
         sock.bind(path)
-        sock.listen(_QUEUE)
     finally:
         os.close(folder)
     return sock

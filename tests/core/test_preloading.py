@@ -29,11 +29,23 @@ def test_one_comes_for_servers_that_share_and_goes_when_they_have_gone():
     assert preloading.deadline() is None
 
 
-def test_servers_that_go_at_once_are_no_reason():
+def test_servers_that_go_at_once_are_a_reason_too():
     preloading = Preloading(600.0)
     preloading.runs(1, "one", A, 0.0)
     preloading.gone(1, 1.0)
+    assert preloading.tick(2.0) == [Want("one", wanted=True)]
+    assert preloading.deadline() == 602.0
+    preloading.lost("one", 3.0)
     assert preloading.deadline() is None
+
+
+def test_a_site_that_has_become_another_s_host_meanwhile():
+    preloading = Preloading(600.0)
+    preloading.runs(1, "one", A, 0.0)
+    preloading.gone(1, 1.0)
+    preloading.hosted("one", B, 1.5)
+    assert preloading.tick(2.0) == []
+    assert preloading.hosts == {"one": 0}
 
 
 def test_a_site_is_host_for_one_environment():

@@ -1,0 +1,125 @@
+"""Preloaded interpreters in whole servers: sites that are forked, and what becomes of them."""
+
+import json
+import os
+import signal
+
+import pytest
+
+from tests.faults.test_reload import crash, replaced
+from tests.harness import processes
+from tests.integration.test_control import luisito
+from tests.integration.test_kept_sites import rows, up
+from tests.integration.test_sites import Sites
+
+APP = """
+import os, random, secrets, uuid
+
+def app(environ, start_response):
+    said = {
+        "site": os.environ["SITE"], "pid": os.getpid(), "ppid": os.getppid(), "uid": os.getuid(),
+        "cwd": os.getcwd(), "names": sorted(os.environ), "fds": sorted(map(int, os.listdir("/proc/self/fd"))),
+        "random": random.random(), "secret": secrets.token_hex(), "uuid": str(uuid.uuid4()),
+        "several": environ["wsgi.multiprocess"],
+    }
+    start_response("200 OK", [("Content-Type", "application/json")])
+    import json
+    return [json.dumps(said).encode()]
+"""  # noqa: E501 - a line of a program
+
+
+@pytest.fixture
+def sites(serve):
+    def make(names, settings=None, **how):
+        settings = {"OUTPUT_LOG_DIR": "<folder>/logs", **(settings or {})}
+        served = Sites(serve, {}, settings, **how)
+        folder = served.path.parent / "app"
+        folder.mkdir(mode=0o755)
+        (folder / "shared_by_all.py").write_text(APP)
+        for each in (folder, folder / "shared_by_all.py"):
+            os.chown(each, served.owner.st_uid, served.owner.st_gid)
+        served.folder = folder
+        for name in names:
+            write(served, name)
+        return served
+
+    return make
+
+
+def write(served, name, more=""):
+    text = f'folder = "{served.folder}"\napp = "shared_by_all:app"\nenv = {{ SITE = "{name}" }}\n'
+    if os.getuid() == 0:
+        text += 'user = "games"\n'
+    served.write(name, text + more, command="")
+
+
+def said(served, host):
+    response = served.server.request(host=host)
+    assert response.status == 200, response.body
+    return json.loads(response.body)
+
+
+def told(served):
+    return json.loads(luisito(served.server, "status", "--json").stdout)["preload"]
+
+
+def preloaded(served, site="a.example"):
+    """Waits until there is an interpreter that forks; returns its pid."""
+    said(served, site)
+    pid = up(served, site, "preload")
+    log = served.path.parent / "logs" / f"{site}.log"
+    processes.until(
+        lambda: "preload: forks from now on" in log.read_text(), 20, "what it has loaded"
+    )
+    return pid
+
+
+def test_the_second_site_is_forked_and_lives_alone(sites, as_whom):
+    served = sites(["a.example", "b.example", "c.example"], ordinary=as_whom)
+    parent = said(served, "a.example")
+    interpreter = preloaded(served)
+    second, third = said(served, "b.example"), said(served, "c.example")
+    assert told(served) == {
+        "interpreters": {"a.example": 3}, "preloaded": 2, "plain": 1, "fallbacks": 0,
+        "last_fallback": None,
+    }  # fmt: skip
+    assert [one["site"] for one in (second, third)] == ["b.example", "c.example"]
+    for name in ("random", "secret", "uuid", "pid"):
+        assert len({one[name] for one in (parent, second, third)}) == 3
+    for name in ("ppid", "uid", "cwd", "names", "fds"):
+        assert second[name] == parent[name]
+    pid = rows(served.server)["b.example", None]["pid"]
+    assert processes.command(pid) == "luisito app b.example"
+    assert processes.environ(pid).keys() == {"LUISITO_SERVER"}
+    # Each dies by itself, and is served again.
+    os.kill(pid, signal.SIGKILL)
+    served.server.expect(r"b.example: pid \d+ was killed by SIGKILL")
+    served.server.wait_for_log(rf"b.example: pid {pid} was killed by SIGKILL")
+    assert said(served, "b.example")["secret"] != second["secret"]
+    assert rows(served.server)["a.example", "preload"]["pid"] == interpreter
+
+
+def test_without_it_servers_start_by_themselves(sites):
+    served = sites(["a.example", "b.example", "c.example"])
+    served.server.expect(r"a.example \(preload\): pid \d+ was killed by SIGKILL")
+    interpreter = preloaded(served)
+    os.kill(interpreter, signal.SIGSTOP)
+    assert said(served, "b.example")["site"] == "b.example"
+    assert told(served)["last_fallback"]["error"] == "it has not answered within 2 s"
+    os.kill(interpreter, signal.SIGKILL)
+    up(served, "a.example", "preload", interpreter)
+    assert said(served, "c.example")["site"] == "c.example"
+    assert told(served)["fallbacks"] == 1
+
+
+def test_it_goes_with_the_last_and_outlives_the_network_process(sites):
+    settings = {"PRELOAD_IDLE": 1, "IDLE_TIMEOUT": 0.5}
+    served = sites(["a.example", "b.example"], settings, how="daemon")
+    interpreter = preloaded(served)
+    served.server.allow("Taking over: the network process has gone")
+    served.server.unchecked |= {"conservation", "access lines"}
+    crash(served.server, ["a.example"])
+    replaced(served.server)
+    assert said(served, "b.example")["site"] == "b.example"
+    processes.until(lambda: processes.stat(interpreter) is None, 30, "its end")
+    served.server.wait_for_log(r"a.example \(preload\): stopping pid .*: none of its sites")
