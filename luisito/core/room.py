@@ -326,7 +326,7 @@ class Room:
         if record.server is not server:
             return None
         if server.state is State.READY:
-            self._sites.served(record, now - server.ready_at)
+            self._sites.served(record, server.ready_at, now)
         self._rolls.drop(record)
         self._sites.unreplaced.pop(record.name, None)
         beside, record.server, record.beside = record.beside, None, None

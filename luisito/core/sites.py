@@ -220,9 +220,13 @@ class Sites:
         self.failed.move_to_end(site)
         return self._back_off.delay(site.failures, self._random)
 
-    def served(self, site: Site, seconds: float) -> None:
-        """Hear how long a server was ready that is so no more."""
-        if seconds >= self._back_off.steady:
+    def served(self, site: Site, ready_at: float, now: float) -> None:
+        """Hear since when a server was ready that is so no more.
+
+        It says nothing of what has failed since, which is another one that was to replace it.
+        """
+        failed_at = self.failed.get(site, 0.0) - self._back_off.forget
+        if now - ready_at >= self._back_off.steady and failed_at <= ready_at:
             self.forgive(site)
 
     def tick(self, now: float, orders: list[Order]) -> None:

@@ -56,9 +56,9 @@ def test_steady_service_is_forgiven():
     s = sites()
     site = s.enqueue("a", 1, 0.0)
     s.fail(site, Refusal.START_FAILED, "why", 0.0, [])
-    s.served(site, 29.9)
+    s.served(site, 1.0, 30.9)
     assert (site.failures, site.detail) == (1, "why")
-    s.served(site, 30.0)
+    s.served(site, 1.0, 31.0)
     assert (site.failures, site.detail) == (0, "")
     assert (s.by_name, s.failed) == ({}, {})
 

@@ -63,6 +63,18 @@ def test_that_the_old_one_was_not_replaced_is_told_until_it_is():
     assert t.policy.unreplaced == {}
 
 
+def test_long_service_of_the_old_one_forgives_nothing_that_the_new_one_does():
+    t = talk("a")
+    t.at(100)
+    t.changed("a")
+    t.exited(2)
+    assert t.stop("a") == ["terminate a1"]
+    t.exited(1)
+    assert t.ask("a1") == ["refuse a1 BACKING_OFF"]
+    assert t.at(101) == []
+    assert t.ask("a2") == ["spawn a3"]
+
+
 @pytest.mark.parametrize("how", ["stop", "removed", "exited", "resign"])
 def test_that_the_old_one_was_not_replaced_is_forgotten_when_it_goes(how):
     t = talk("a")
