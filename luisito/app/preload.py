@@ -1,240 +1,185 @@
 """An interpreter that has loaded what sites share, and forks a server for each that asks.
 
 It is asked on descriptor 3, by processes of its own user (luisito.spawner.preloaded). It reads no
-order itself: what a site has in its environment is never in the memory that all others share.
+order itself, and begins without the environment of the site whose worker it is: what one site has
+is never in the memory that all others share.
 """
 
 from __future__ import annotations
 
-import array
 import gc
-import json
 import os
+import pwd
+import select
+import signal
 import socket
 import struct
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from . import ours, renewal
-from .forking import die_with_parent, fork_sibling, set_title
-from .learning import VARIABLE, Loaded, learned
+from . import ours, sibling
+from .forking import Forker, Title, close_above, die_with_parent, threads
+from .learning import VARIABLE
+from .nursery import Nursery, say
 from .stale import Files
-from .watching import note_environment, probe
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    Seen = Mapping[str, str | None]
+    from collections.abc import Sequence
+    from typing import NoReturn
 
 _LISTENER = 3
 _QUEUE = 128  # orders that may wait
-_LARGEST = 200_000  # bytes of an order
-_DESCRIPTORS = 4  # beside it: listener, output, folder, and where the last word comes from
-_ROUNDS = 6
-_PATIENCE = 20.0  # seconds for all rounds
-_MORE = 20  # modules that were learned since, for which a new interpreter is worth its start
 _UCRED = struct.Struct("3i")  # unix(7): pid, uid, gid
+_PATIENCE = 1.0  # seconds that somebody who is refused may take to ask
+_QUIET = 0.05  # seconds without an order, after which something else is done for a moment
+_AGAIN = "--again="
+_ROOM = 300  # bytes for a title
 
-# Of a server, whatever it serves.
-_ALWAYS = (
-    "luisito_app.serve", "luisito_app.wsgi", "waitress", "waitress.server", "waitress.task",
-    "waitress.channel", "waitress.proxy_headers", "encodings.idna", "json.decoder",
-)  # fmt: skip
-
-
-class _Refused(Exception):
-    """Why no server is forked."""
+# What acts on an interpreter from its start, and is equal for all that ask (spawner.preloaded); and
+# what this process is told by.
+_KEPT = ("PYTHON", "LD_", "LC_", "MALLOC_", "OPENSSL_", "LANG", "GLIBC_TUNABLES",
+         VARIABLE, "LUISITO_SERVER")  # fmt: skip
 
 
 def main(argv: Sequence[str]) -> int:
-    """Load, wait and fork until a signal comes; in a forked child, serve."""
-    names = list(argv)
+    """Load, wait and fork until a signal comes; in a forked child, serve.
+
+    Args:
+        argv: [--servers FOLDER] [MODULE ...].
+    """
+    words = list(argv)
+    if not words or not words[0].startswith(_AGAIN):
+        _begin_again(words)
+    del words[0]
     lent = ""
-    if names[:1] == ["--servers"]:
-        lent, names = names[1], names[2:]
-    folder = os.environ.get(VARIABLE, "")
+    if words[:1] == ["--servers"]:
+        lent, words = words[1], words[2:]
     ours.offer(lent)
-    gc.disable()
-    seen = _load(folder, names)
-    gc.collect()
-    gc.freeze()
-    with socket.socket(fileno=os.dup(_LISTENER)) as listener:
-        os.close(_LISTENER)
-        listener.listen(_QUEUE)
-        _say("forks from now on")
-        return _Nursery(listener, seen, folder, set(sys.modules)).run()
+    try:
+        return _Interpreter(words).run()
+    except OSError as error:
+        sys.stderr.write(
+            f"luisito: preload: descriptor {_LISTENER} must be a bound unix socket, which Luisito"
+            f" sees to: {error.strerror}\n"
+        )
+        return 2
 
 
-def _load(folder: str, more: Sequence[str]) -> Seen:
-    """Import what is shared and harmless; return what variables were seen on the way."""
-    names = [*_ALWAYS, *more, *learned(folder)]
-    bad: dict[str, str] = {}
-    last = time.monotonic() + _PATIENCE
-    for _ in range(_ROUNDS):
-        left = last - time.monotonic()
-        found = probe([name for name in names if name not in bad], left) if left > 1 else None
-        if found is None:
-            names, bad = list(_ALWAYS), {}  # something in there ends or hangs
-            break
-        new = found.keys() - bad.keys()
-        bad.update(found)
-        if not new:
-            break
-    _tell(names, bad, more)
-    end = note_environment()
-    for name in names:
-        if name not in bad:
-            try:
-                __import__(name)
-            except Exception as error:  # noqa: BLE001 - it may still do for the sites
-                _say(f"{name} {type(error).__name__}: {error}")
-    return end()
+def _begin_again(words: Sequence[str]) -> NoReturn:
+    """Execute the same anew, with no site's environment, and with room for a title."""
+    environ = {name: value for name, value in os.environ.items() if name.startswith(_KEPT)}
+    try:
+        environ["HOME"] = pwd.getpwuid(os.getuid()).pw_dir
+    except KeyError:
+        pass
+    room = _AGAIN + "-" * _ROOM
+    os.execve(sys.executable, [sys.executable, sys.argv[0], "preload", room, *words], environ)  # noqa: S606
 
 
-def _tell(names: Sequence[str], bad: Mapping[str, str], more: Sequence[str]) -> None:
-    loaded = sum(name not in bad for name in names)
-    _say(f"has loaded {loaded} modules; {len(bad)} are left to the sites")
-    for name in more:
-        if name in bad:
-            _say(f"{name} {bad[name]}: it is left to the sites")
-
-
-def _say(words: str) -> None:
-    print(words, flush=True)  # noqa: T201 - its output is a log
-
-
-class _Nursery:
-    """Answers orders.
+class _Interpreter:
+    """Answers orders, and loads in between.
 
     Attributes:
-        _seen: variables that modules have read while they were imported, and what those were.
+        _ours: whether this process is the interpreter, and no child of it.
     """
 
-    def __init__(self, listener: socket.socket, seen: Seen, folder: str, loaded: set[str]) -> None:
-        self._listener, self._seen, self._folder, self._loaded = listener, seen, folder, loaded
+    def __init__(self, more: Sequence[str]) -> None:
+        die_with_parent()
+        os.chdir("/")
+        self._title = _hide_environment()
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        close_above(_LISTENER)
+        self._forker = Forker()
+        self._listener = socket.socket(fileno=_LISTENER)
+        self._listener.getsockname()
+        self._listens = False
+        self._poll = select.poll()
+        gc.disable()
+        self._nursery = Nursery(os.environ.get(VARIABLE, ""), more)
         self._files = Files()
-        self._looked = time.monotonic()
-        # Whatever is made from here on is made anew in each child.
-        gc.freeze()
 
     def run(self) -> int:
+        """Do so until a signal comes, or what was loaded has changed."""
+        probing = -1
         while True:
+            if self._nursery.ready and not self._listens:
+                self._listener.listen(_QUEUE)
+                self._poll.register(self._listener, select.POLLIN)
+                self._listens = True
+                say("forks from now on")
+            if self._nursery.descriptor != probing:
+                if probing >= 0:
+                    self._poll.unregister(probing)
+                probing = self._nursery.descriptor
+                if probing >= 0:
+                    self._poll.register(probing, select.POLLIN)
+            ready = dict(self._poll.poll(self._nursery.timeout()))
+            if self._listener.fileno() in ready:
+                done = self._take()
+                if done is not None:
+                    return done
+            elif probing in ready:
+                self._nursery.read()
+            elif self._nursery.go_on():
+                self._files = Files()
+
+    def _take(self) -> int | None:
+        """Answer an order; None where more are to be answered, else the status to exit with."""
+        try:
             connection, _ = self._listener.accept()
-            why = self._why_not(connection)
-            if why is None:
-                if fork_sibling() == 0:
-                    return _serve(_born(self._listener, connection, self._seen))
-            elif why:
-                _answer(connection, {"refused": why})
-            connection.close()
-            if why and why.startswith("stale"):
-                return 0
-            if self._has_learned():
-                _say("more was learned: ends, so that another one loads that, too")
-                return 0
+            credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
+        except OSError:
+            time.sleep(_QUIET)  # whoever asked has gone, or there are no descriptors for a while
+            return None
+        with connection:
+            if _UCRED.unpack(credentials)[1] != os.geteuid():
+                return None
+            changed = self._files.changed()
+            why = f"stale: {changed} has changed" if changed else ""
+            if not why and threads() > 1:
+                why = "it has threads"
+            try:
+                if not why and self._forker.fork() == 0:
+                    return self._serve(connection)
+            except OSError as error:
+                why = f"it cannot fork: {error.strerror}"
+            if why:
+                _refuse(connection, why)
+        self._nursery.asked()
+        return 0 if changed else None
 
-    def _why_not(self, connection: socket.socket) -> str | None:
-        """Say why it forks no server; "" where it says nothing, None where it forks."""
-        _, uid, _ = _UCRED.unpack(
-            connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
+    def _serve(self, connection: socket.socket) -> int:
+        """Be a server; return its exit status."""
+        preloaded = sibling.Preloaded(
+            self._title, self._nursery.seen, self._nursery.names, sibling.home()
         )
-        if uid != os.geteuid():
-            return ""
-        if len(os.listdir("/proc/self/task")) > 1:
-            return "it has threads"
-        changed = self._files.changed()
-        return f"stale: {changed} has changed" if changed else None
+        argv = sibling.born(connection, preloaded)
+        if argv is None:
+            os._exit(0)
+        self._listener.detach()  # the descriptor is the server's
+        from .serve import main as serve
 
-    def _has_learned(self) -> bool:
-        """Whether so much has been learned since that another one should take our place."""
-        now = time.monotonic()
-        if now < self._looked + 10.0:
-            return False
-        self._looked = now
-        new = {name for name in learned(self._folder) if name not in self._loaded}
-        before, self._loaded = self._loaded, self._loaded | new
-        return len(self._loaded) - len(before) >= _MORE
+        return serve(argv)
 
 
-def _answer(connection: socket.socket, said: Mapping[str, object]) -> None:
+def _hide_environment() -> Title:
+    """Let nothing point to the memory that the environment came in; give that to titles."""
+    environ = dict(os.environ)
+    os.environ.clear()
+    os.environ.update(environ)
+    title = Title()
+    title.clear()
+    title.set("luisito preload", f"LUISITO_SERVER={environ.get('LUISITO_SERVER', '')}")
+    return title
+
+
+def _refuse(connection: socket.socket, why: str) -> None:
+    """Answer without having read the order; the kernel drops the descriptors in it."""
+    connection.settimeout(_PATIENCE)
     try:
-        connection.settimeout(1.0)
-        connection.send(json.dumps(said).encode())
+        # What is left unread when we close would reach the other side before the answer.
+        connection.recv(1, socket.MSG_TRUNC)
     except OSError:
-        pass  # whoever asked has gone
-
-
-def _born(listener: socket.socket, connection: socket.socket, seen: Seen) -> list[str]:
-    """Become the server that is asked for; return its command line."""
-    listener.close()
-    connection.settimeout(2.0)
-    try:
-        order, descriptors = _receive(connection)
-        os.setsid()
-        die_with_parent(order["spawner"])
-        environ = order["environ"]
-        for name, value in seen.items():
-            if environ.get(name) != value:
-                raise _Refused(f"the variable {name} differs from its own")
-    except _Refused as error:
-        _answer(connection, {"refused": str(error)})
-        os._exit(0)
-    except (OSError, ValueError, KeyError) as error:
-        _answer(connection, {"refused": f"{type(error).__name__}: {error}"})
-        os._exit(0)
-    _answer(connection, {"pid": os.getpid()})
-    connection.close()
-    word = _take_place(*descriptors)
-    renewal.restore_signals()
-    renewal.take_environment(environ)
-    if "LISTEN_PID" in environ:
-        os.environ["LISTEN_PID"] = str(os.getpid())
-    set_title(f"luisito app {order['site']}", f"LUISITO_SERVER={order['server']}")
-    renewal.renew()
-    word.send(b"here")
-    if word.recv(16) != b"go":
-        os._exit(0)  # nobody wants it any more
-    word.close()
-    argv: list[str] = order["argv"]
-    return argv
-
-
-def _receive(connection: socket.socket) -> tuple[dict[str, Any], Sequence[int]]:
-    space = socket.CMSG_SPACE(_DESCRIPTORS * array.array("i").itemsize)
-    data, ancillary, flags, _ = connection.recvmsg(_LARGEST, space, socket.MSG_CMSG_CLOEXEC)
-    descriptors = array.array("i")
-    for level, kind, value in ancillary:
-        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-            descriptors.frombytes(value[: len(value) - len(value) % descriptors.itemsize])
-    if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC) or len(descriptors) != _DESCRIPTORS:
-        raise _Refused("an order was cut")
-    return json.loads(data), descriptors
-
-
-def _take_place(listener: int, output: int, folder: int, word: int) -> socket.socket:
-    """Have the descriptors of a server, and go where it works; return the one for the last word."""
-    os.fchdir(folder)
-    os.close(folder)
-    high = os.dup(word)
-    while high <= _LISTENER:
-        high = os.dup(high)
-    os.set_inheritable(high, False)
-    nowhere = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nowhere, 0)
-    first = os.dup(listener)
-    while first <= _LISTENER:
-        first = os.dup(first)
-    os.dup2(output, 1)
-    os.dup2(output, 2)
-    os.dup2(first, _LISTENER)
-    os.closerange(_LISTENER + 1, high)
-    os.closerange(high + 1, os.sysconf("SC_OPEN_MAX"))
-    return socket.socket(fileno=high)
-
-
-def _serve(argv: Sequence[str]) -> int:
-    from .serve import main as serve
-
-    Loaded.before = len(sys.modules)
-    return serve(argv)
+        return
+    sibling.answer(connection, {"refused": why})

@@ -9,26 +9,41 @@ import gc
 import os
 import signal
 import sys
+import threading
 import time
 
-RENEWED = frozenset({"multiprocessing.process"})
+RENEWED = frozenset(
+    {"multiprocessing.process", "random", "numpy.random", "numpy.random.mtrand",
+     "numpy.random._generator", "numpy.random.bit_generator"}
+)  # fmt: skip
 """Modules whose random bytes are others after `renew`."""
 
 
 def renew() -> None:
-    """Draw new random numbers, and read the time zone again.
-
-    `random` does so by itself at a fork, and OpenSSL when it finds that its pid is another one.
-    """
+    """Draw new random numbers, and read the time zone again; `random` does so at each fork."""
     numpy = sys.modules.get("numpy.random")
     if numpy is not None:
         numpy.seed()
     uuid = sys.modules.get("uuid")
     if uuid is not None:
         setattr(uuid, "_last_timestamp", None)  # noqa: B010 - which is nobody else's business
+        setattr(uuid, "_node", None)  # noqa: B010 - a random one, where there is no network card
+    tempfile = sys.modules.get("tempfile")
+    if tempfile is not None:
+        setattr(tempfile, "tempdir", None)  # noqa: B010 - which depends on the environment
+        setattr(tempfile, "_name_sequence", None)  # noqa: B010 - as above
+    ssl = sys.modules.get("_ssl")
+    if ssl is not None:
+        # OpenSSL before 3.0 knows of a fork by pthread_atfork(3), which clone(2) does not call; and
+        # a later one by its pid, which may be the same in another namespace.
+        ssl.RAND_add(os.urandom(48), 48.0)
     process = sys.modules.get("multiprocessing.process")
     if process is not None:
         process.current_process().authkey = os.urandom(32)
+        setattr(process, "ORIGINAL_DIR", os.getcwd())  # noqa: B010 - as above
+    thread = threading.main_thread()
+    if hasattr(thread, "_set_native_id"):
+        thread._set_native_id()  # noqa: SLF001 - of the process that we were forked from
     time.tzset()
 
 

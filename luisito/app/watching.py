@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-import json
+import _thread
+import builtins
+import locale
 import os
+import random
 import signal
+import socket
 import sys
-from importlib.machinery import ExtensionFileLoader, SourceFileLoader
+import threading
+from importlib.machinery import ExtensionFileLoader, SourceFileLoader, SourcelessFileLoader
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from .prefixes import folders
 from .renewal import RENEWED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
     from types import ModuleType
 
     _Environ = os._Environ[str]  # noqa: SLF001 - it has no other name
@@ -25,11 +30,19 @@ _BAD_EVENTS = (
     "socket.", "subprocess.", "os.system", "os.fork", "os.exec", "os.posix_spawn", "os.spawn",
     "os.chdir", "os.fchdir", "os.putenv", "os.unsetenv", "os.kill", "os.remove", "os.rename",
     "os.mkdir", "os.rmdir", "os.link", "os.symlink", "os.truncate", "os.chmod", "os.chown",
-    "shutil.", "tempfile.", "sqlite3.connect", "urllib.", "webbrowser.", "syslog.", "mmap.",
-    "resource.setrlimit", "fcntl.lockf", "fcntl.flock",
+    "os.chflags", "os.lockf", "os.setxattr", "os.utime", "pty.", "shutil.", "tempfile.", "sqlite3.",
+    "urllib.", "http.", "ftplib.", "smtplib.", "webbrowser.", "syslog.", "mmap.", "resource.",
+    "fcntl.", "signal.", "_thread.", "sys.setprofile", "sys.settrace", "gc.get_objects",
 )  # fmt: skip
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _INTERPRETERS = ("PYTHON", "LC_", "LANG", "LD_")  # of which all that share an interpreter agree
+_RANDOM = "takes random bytes"
+
+# What nearly each site has, so that nobody could be forked where a module has read it.
+_USUAL = frozenset(
+    ("PATH", "USER", "LOGNAME", "SHELL", "PWD", "TZ", "TMPDIR", "TERM", "HOSTNAME", "PORT",
+     "VIRTUAL_ENV", "NOTIFY_SOCKET", "DJANGO_SETTINGS_MODULE", "DATABASE_URL", "SECRET_KEY")
+)  # fmt: skip
 
 
 class Environment(_Environ):
@@ -37,11 +50,11 @@ class Environment(_Environ):
 
     Attributes:
         seen: what variables were, as they were read.
-        everything: it was read as a whole, or changed.
+        note: is called with what must not be done with it.
     """
 
     seen: ClassVar[dict[str, str | None]] = {}
-    everything: ClassVar[bool] = False
+    note: ClassVar[Callable[[str], None]] = lambda _why: None
 
     def __getitem__(self, key: str) -> str:
         """See os.environ."""
@@ -49,32 +62,44 @@ class Environment(_Environ):
             value: str | None = super().__getitem__(key)
         except KeyError:
             value = None
-        if not key.startswith(_INTERPRETERS):
+        if isinstance(key, str) and not key.startswith(_INTERPRETERS):
             Environment.seen[key] = value
+            if key in _USUAL:
+                Environment.note(f"reads {key}")
         if value is None:
             raise KeyError(key)
         return value
 
     def __iter__(self) -> Iterator[str]:
         """See os.environ."""
-        Environment.everything = True
+        Environment.note("reads the whole environment")
         return super().__iter__()
 
-    def __setitem__(self, key: str, value: str) -> None:
+    def __len__(self) -> int:
         """See os.environ."""
-        Environment.everything = True
-        super().__setitem__(key, value)
+        Environment.note("reads the whole environment")
+        return super().__len__()
 
     def copy(self) -> dict[str, str]:
         """See os.environ."""
-        Environment.everything = True
+        Environment.note("reads the whole environment")
         return super().copy()
+
+    def __setitem__(self, key: str, value: str) -> None:
+        """See os.environ."""
+        Environment.note("changes the environment")
+        super().__setitem__(key, value)
+
+    def __delitem__(self, key: str) -> None:
+        """See os.environ."""
+        Environment.note("changes the environment")
+        super().__delitem__(key)
 
 
 def note_environment() -> Callable[[], dict[str, str | None]]:
     """Have all reads noted from now on; return what ends that, and says what was read."""
-    environ, usual = os.environ, type(os.environ)
-    Environment.seen, Environment.everything = {}, False
+    environ, usual = os.environ, _Environ
+    Environment.seen = {}
     environ.__class__ = Environment
 
     def end() -> dict[str, str | None]:
@@ -94,15 +119,29 @@ class Watch:
     def __init__(self) -> None:
         self.bad: dict[str, str] = {}
         self._stack: list[str] = []
-        self._allowed = folders()
-        self._last: object = None
+        self._allowed = (*folders(), os.path.dirname(os.__file__) + "/")
+        self._last: list[object] = []
 
     def begin(self) -> None:
         """Watch all imports from now on."""
-        for loader in (SourceFileLoader, ExtensionFileLoader):
+        sys.dont_write_bytecode = True
+        for loader in (SourceFileLoader, SourcelessFileLoader, ExtensionFileLoader):
             self._wrap(loader)
-        os.urandom = self._noting(os.urandom, "takes random bytes")
+        for name, why in (
+            ("urandom", _RANDOM), ("getrandom", _RANDOM), ("getpid", "asks for its pid"),
+            ("getppid", "asks for its pid"), ("getcwd", "asks where it works"),
+            ("umask", "sets the umask"),
+        ):  # fmt: skip
+            setattr(os, name, self._noting(getattr(os, name), why))
+        # Of which Python 3.9 tells no hook.
+        for holder, name in ((_thread, "start_new_thread"), (threading, "_start_new_thread")):
+            if hasattr(holder, name):
+                setattr(holder, name, self._noting(getattr(holder, name), "starts a thread"))
+        setattr(random, "_urandom", self._noting(os.urandom, _RANDOM))  # noqa: B010
+        setattr(random.Random, "seed", self._seeding(random.Random.seed))  # noqa: B010
+        Environment.note = self._note
         note_environment()
+        setattr(os.environb, "__class__", Environment)  # noqa: B010 - as if it were os.environ
         self._last = self._state()
         sys.addaudithook(self._audit)
 
@@ -110,105 +149,93 @@ class Watch:
         usual = loader.exec_module
 
         def exec_module(this: object, module: ModuleType) -> object:
+            self._look()
             self._stack.append(module.__name__)
             try:
                 return usual(this, module)
+            except ImportError:
+                raise  # as it would anywhere
+            except BaseException as error:
+                self._note(f"cannot be imported: {type(error).__name__}")
+                raise
             finally:
                 self._look()
                 self._stack.pop()
 
         loader.exec_module = exec_module
 
-    def _noting(self, call: Callable[[int], bytes], why: str) -> Callable[[int], bytes]:
-        def noting(size: int) -> bytes:
+    def _noting(self, call: Callable[..., Any], why: str) -> Callable[..., Any]:
+        def noting(*args: object, **named: object) -> Any:  # noqa: ANN401 - whatever that returns
             self._note(why)
-            return call(size)
+            return call(*args, **named)
 
         return noting
+
+    def _seeding(self, seed: Callable[..., None]) -> Callable[..., None]:
+        def seeding(this: random.Random, a: Any = None, *rest: object, **named: object) -> None:  # noqa: ANN401
+            if a is None:
+                self._note(_RANDOM)
+            seed(this, a, *rest, **named)
+
+        return seeding
 
     def _audit(self, event: str, args: tuple[Any, ...]) -> None:
         if not self._stack:
             return
         if event == "open":
             self._opened(*args)
+        elif event in ("os.listdir", "os.scandir"):
+            if isinstance(args[0], (str, bytes)) and os.fsdecode(args[0]) not in sys.path:
+                self._opened(args[0], None, 0)
         elif event.startswith(_BAD_EVENTS):
             self._note(event)
 
     def _opened(self, path: Any, _mode: object, flags: int | None) -> None:  # noqa: ANN401 - open's
         if isinstance(path, int) or path is None:
             return
-        path = os.path.abspath(os.fsdecode(path))
-        harmless = path.startswith(self._allowed) and not (flags or 0) & _WRITES
-        if not harmless and "/__pycache__/" not in path:
+        path = os.path.normpath(os.fsdecode(path))
+        inside = f"{path}/".startswith(self._allowed)
+        if not inside or (flags or 0) & _WRITES:
             self._note(f"opens {path}")
 
     def _look(self) -> None:
-        """What no event tells: descriptors, threads, handlers of signals, the whole environment."""
-        if Environment.everything:
-            Environment.everything = False
-            self._note("reads or changes the whole environment")
+        """What no event tells."""
+        stack, self._stack = self._stack, []  # it is us who look
         state = self._state()
+        self._stack = stack
         if state != self._last:
+            changed = [
+                what
+                for what, old, new in zip(_STATE, self._last, state)  # noqa: B905 - of Python 3.10
+                if (new > old if isinstance(new, int) and isinstance(old, int) else new != old)
+            ]
             self._last = state
-            self._note("leaves a descriptor, a thread or a handler of signals behind")
+            if changed:
+                self._note(f"leaves {', '.join(changed)} behind")
 
-    def _state(self) -> object:
-        return (
+    def _state(self) -> list[object]:
+        return [
             len(os.listdir("/proc/self/fd")),
-            len(os.listdir("/proc/self/task")),
-            os.getcwd(),
-            [signal.getsignal(number) for number in (1, 2, 3, 10, 12, 13, 14, 15, 17)],
-        )
+            os.stat("/proc/self/task").st_nlink,
+            list(map(signal.getsignal, range(1, 32))),
+            locale.setlocale(locale.LC_ALL),
+            [id(one) for one in (sys.stdout, sys.stderr, sys.excepthook, sys.displayhook)],
+            [id(one) for one in (socket.socket, threading.Thread, builtins.open, builtins.print,
+                                 builtins.__import__)],
+        ]  # fmt: skip
 
     def _note(self, why: str) -> None:
-        if self._stack and self._stack[-1] not in RENEWED:
-            inner = self._stack[-1]
-            self.bad.setdefault(inner, why)
-            for name in self._stack[:-1]:
-                self.bad.setdefault(name, f"imports {inner}, which {why}")
+        if not self._stack:
+            return
+        inner = self._stack[-1]
+        if why == _RANDOM and inner in RENEWED:
+            return
+        self.bad.setdefault(inner, why)
+        for name in self._stack[:-1]:
+            self.bad.setdefault(name, f"imports {inner}, which {why}")
 
 
-def probe(names: Sequence[str], seconds: float) -> dict[str, str] | None:
-    """Import modules in a process of its own, one after another; tell which must not be shared.
-
-    Args:
-        names: of the modules.
-        seconds: that it may take.
-
-    Returns:
-        Reasons by their names; None where it has ended, or taken too long.
-    """
-    reading, writing = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        try:
-            os.close(reading)
-            signal.alarm(max(1, int(seconds)))
-            nowhere = os.open(os.devnull, os.O_RDWR)
-            os.dup2(nowhere, 1)
-            os.dup2(nowhere, 2)
-            os.close(nowhere)
-            with open(writing, "w", encoding="utf-8") as file:
-                json.dump(_import_all(names), file)
-        finally:
-            os._exit(0)
-    os.close(writing)
-    with open(reading, encoding="utf-8", errors="replace") as file:
-        said = file.read()
-    os.waitpid(pid, 0)
-    try:
-        found: dict[str, str] = json.loads(said)
-    except ValueError:
-        return None
-    return found
-
-
-def _import_all(names: Sequence[str]) -> dict[str, str]:
-    watch = Watch()
-    watch.begin()
-    for name in names:
-        try:
-            __import__(name)
-        except BaseException as error:  # noqa: BLE001 - whatever it is, it is left to the sites
-            watch.bad.setdefault(name, f"cannot be imported: {type(error).__name__}")
-    return watch.bad
+_STATE = (
+    "a descriptor", "a thread", "a handler of signals", "a locale", "a stream or hook",
+    "a changed class or function",
+)  # fmt: skip

@@ -1,0 +1,152 @@
+"""Imports modules on trial, in processes of their own, to find out which may be preloaded."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import time
+from typing import TYPE_CHECKING
+
+from .forking import close_above, die_with_parent
+from .watching import Watch
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    Found = tuple[list[str], dict[str, str]]
+
+_PATIENCE = 120.0  # seconds for all
+_EACH = 30.0  # seconds for one round
+_ROUNDS = 20
+_NICE = 10
+_SAYS = 3  # the descriptor that a trial says what it has found on
+
+
+class Probe:
+    """A trial that goes on beside us.
+
+    Args:
+        names: of the modules, a package before what is in it.
+        dirty: what is known to be harmful already, with the reasons.
+
+    Attributes:
+        descriptor: is readable when there is something to `read`.
+        until: when it has taken too long, on the monotonic clock.
+    """
+
+    def __init__(self, names: Sequence[str], dirty: Mapping[str, str]) -> None:
+        self._names = names
+        self._said = b""
+        self.until = time.monotonic() + _PATIENCE
+        self.descriptor, writing = os.pipe()
+        self._pid = os.fork()
+        if self._pid == 0:
+            try:
+                _prepare(writing)
+                os.nice(_NICE)
+                _say(_find(names, dirty))
+            finally:
+                os._exit(0)
+        os.close(writing)
+        os.set_blocking(self.descriptor, False)
+
+    def read(self) -> Found | None:
+        """Give the modules that are harmless, and what is against the others; None until then."""
+        try:
+            while part := os.read(self.descriptor, 65536):
+                self._said += part
+        except BlockingIOError:
+            if time.monotonic() < self.until:
+                return None
+        _kill(self._pid)
+        os.close(self.descriptor)
+        try:
+            clean, dirty = json.loads(self._said)
+        except ValueError:
+            return [], dict.fromkeys(self._names, "cannot be tried")
+        return clean, dirty
+
+
+def _kill(pid: int) -> None:
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except OSError:
+        pass  # it has ended, or has not come to its setsid yet
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except OSError:
+        pass
+    os.waitpid(pid, 0)
+
+
+def _prepare(writing: int) -> None:
+    """Be a process that can do no harm, with one descriptor to write to."""
+    os.setsid()
+    die_with_parent()
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for place in (0, 1, 2):
+        os.dup2(nowhere, place)
+    os.dup2(writing, _SAYS, inheritable=False)
+    close_above(_SAYS)
+
+
+def _say(found: object) -> None:
+    left = memoryview(json.dumps(found).encode())
+    while left:
+        left = left[os.write(_SAYS, left) :]
+
+
+def _find(names: Sequence[str], dirty: Mapping[str, str]) -> Found:
+    """Try all, then those that remain, until nothing is found any more."""
+    bad = dict(dirty)
+    for _ in range(_ROUNDS):
+        left = [name for name in names if name not in bad]
+        found = _round(left)
+        new = found.keys() - bad.keys()
+        bad.update({name: found[name] for name in new})
+        if not new:
+            return left, bad
+    return [], {**dict.fromkeys(names, "cannot be told from others in time"), **bad}
+
+
+def _round(names: Sequence[str]) -> dict[str, str]:
+    """Import modules in a process of their own, one after another; tell what is against them."""
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            _prepare(writing)
+            _import_all(names)
+        finally:
+            os._exit(0)
+    os.close(writing)
+    said = b""
+    until = time.monotonic() + _EACH
+    while select.select([reading], [], [], max(0.0, until - time.monotonic()))[0]:
+        part = os.read(reading, 65536)
+        if not part:
+            break
+        said += part
+    _kill(pid)
+    os.close(reading)
+    lines = said.decode("ascii", "replace").splitlines()
+    try:
+        found: dict[str, str] = json.loads(lines[-1])
+    except (ValueError, IndexError):
+        last = lines[-1] if lines else ""  # that was begun
+        return {name: "ends or hangs" for name in names if name == last or not last}
+    return found
+
+
+def _import_all(names: Sequence[str]) -> None:
+    watch = Watch()
+    watch.begin()
+    for name in names:
+        os.write(_SAYS, name.encode() + b"\n")
+        try:
+            __import__(name)
+        except BaseException as error:  # noqa: BLE001 - whatever it is, it is left to the sites
+            watch.bad.setdefault(name, f"cannot be imported: {type(error).__name__}")
+    _say(watch.bad)
