@@ -15,6 +15,9 @@ TARGETS =
 
 FIRST = :
 
+# Tests that are hardly any of whole servers, so that they may go beside what FIRST waits for.
+CALM = $(addprefix tests/,app commands control importing net pool process proxy readiness sites utils)
+
 # How long `make soak` and `make fuzz` last: make soak SECONDS=300
 SECONDS = 3600
 
@@ -33,8 +36,9 @@ test: .venv/.has-test .venv/.tried-fuzz ## run the tests
 
 # FIRST: what is to be over before the tests of whole servers begin.
 check: lint types layers coverage .venv/.tried-fuzz ## all that a change must pass
+	$(BIN)/python -m pytest $(PYTEST) -q $(CALM)
 	@$(FIRST)
-	$(BIN)/python -m pytest $(PYTEST) --ignore=tests/core
+	$(BIN)/python -m pytest $(PYTEST) $(CALM:%=--ignore=%) --ignore=tests/core
 
 lint: .venv/.has-test ## style and format
 	$(BIN)/ruff check
