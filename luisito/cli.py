@@ -8,7 +8,16 @@ import signal
 import sys
 from typing import TYPE_CHECKING, Final
 
-from luisito.commands import check_settings, import_sites, restart, route, run, status, stop
+from luisito.commands import (
+    advise,
+    check_settings,
+    import_sites,
+    restart,
+    route,
+    run,
+    status,
+    stop,
+)
 from luisito.commands import list as list_servers
 from luisito.core.text import visible
 from luisito.errors import LuisitoError
@@ -25,6 +34,7 @@ _COMMANDS: Final = (
     check_settings,
     route,
     import_sites,
+    advise,
 )
 
 
