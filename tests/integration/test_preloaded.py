@@ -2,7 +2,10 @@
 
 import json
 import os
+import pwd
 import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -123,3 +126,47 @@ def test_it_goes_with_the_last_and_outlives_the_network_process(sites):
     assert said(served, "b.example")["site"] == "b.example"
     processes.until(lambda: processes.stat(interpreter) is None, 30, "its end")
     served.server.wait_for_log(r"a.example \(preload\): stopping pid .*: none of its sites")
+
+
+# What a hostile user listens with in the place of an interpreter, and what is said of it.
+LIES = {
+    # It says that somebody has come, who never does.
+    "nobody": ("", "it has ended at once"),
+    # It is no child of the spawner's that comes.
+    "a stranger": ("word.send(b'here'); time.sleep(20)", "is no child of its own"),
+    # It comes with another word.
+    "a word": ("word.send(b'mine')", "it has ended at once"),
+}
+LIAR = """
+import array, os, socket, sys, time
+os.setgid({gid}); os.setuid({uid})
+os.unlink({path!r})
+listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+listener.bind({path!r})
+listener.listen()
+print("listens", flush=True)
+connection, _ = listener.accept()
+_, ancillary, _, _ = connection.recvmsg(200000, 1000)
+word = socket.socket(fileno=array.array("i", ancillary[0][2])[3])
+connection.send(b'{{"pid": 1}}')
+{lie}
+"""
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("lie", LIES)
+def test_one_that_lies_costs_nobody_but_its_user_a_start(sites, lie):
+    served = sites(["a.example", "b.example"])
+    said(served, "a.example")
+    up(served, "a.example", "preload")
+    games = pwd.getpwnam("games")
+    folder = served.server.runtime / "preload" / str(games.pw_uid)
+    (path,) = [str(one) for one in folder.iterdir() if one.suffix == ".socket"]
+    text, why = LIES[lie]
+    liar = LIAR.format(uid=games.pw_uid, gid=games.pw_gid, path=path, lie=text)
+    served.server.expect(rf"b.example: cannot start: the process that .* has forked: .*{why}")
+    served.server.allow(r"b.example: 502 for GET")
+    with subprocess.Popen([sys.executable, "-c", liar], stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"listens\n"
+        assert served.status("b.example") == 502
+        process.kill()
