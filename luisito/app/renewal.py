@@ -16,7 +16,7 @@ RENEWED = frozenset(
     {"multiprocessing.process", "random", "numpy.random", "numpy.random.mtrand",
      "numpy.random._generator", "numpy.random.bit_generator"}
 )  # fmt: skip
-"""Modules whose random bytes are others after `renew`."""
+"""Modules that are as they should be after `renew`."""
 
 
 def renew() -> None:
@@ -33,9 +33,9 @@ def renew() -> None:
         setattr(tempfile, "tempdir", None)  # noqa: B010 - which depends on the environment
         setattr(tempfile, "_name_sequence", None)  # noqa: B010 - as above
     ssl = sys.modules.get("_ssl")
-    if ssl is not None:
-        # OpenSSL before 3.0 knows of a fork by pthread_atfork(3), which clone(2) does not call; and
-        # a later one by its pid, which may be the same in another namespace.
+    if ssl is not None and ssl.OPENSSL_VERSION_INFO < (3,):
+        # It may know of a fork by pthread_atfork(3) alone, which clone(2) does not call. A later
+        # one compares pids when it is asked; to begin with it here would cost 2 ms.
         ssl.RAND_add(os.urandom(48), 48.0)
     process = sys.modules.get("multiprocessing.process")
     if process is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import fcntl
 import json
 import os
 import site
@@ -167,8 +168,6 @@ def _names(folder: str) -> list[str]:
 
 def _take_place(descriptors: Sequence[int]) -> None:
     """Have the descriptors of a server, and go where it works."""
-    import fcntl
-
     listener, output, folder, word = (
         fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, _WORD + 1) for number in descriptors
     )

@@ -9,31 +9,40 @@ import time
 from .prefixes import folders
 
 _EACH = 1.0  # seconds from one look to the next
+_ALL = 10.0  # seconds from one look at each file to the next
 
 
 class Files:
-    """The files that were loaded, and the folders where more would be found."""
+    """The files that were loaded, and the folders where more would be found.
+
+    What puts a file in the place of another, as pip and apt do, changes the folder, too; a file
+    that is written over is seen when all files are looked at.
+    """
 
     def __init__(self) -> None:
         paths = {getattr(module, "__file__", None) for module in list(sys.modules.values())}
         paths.add(os.path.join(sys.prefix, "pyvenv.cfg"))
-        self._stamps = {str(path): _stamp(path) for path in paths if path}
-        self._folders = {path: (_stamp(path), contents(path)) for path in packages()}
-        self._next = 0.0
+        self._files = {str(path): _stamp(path) for path in paths if path}
+        self._packages = {path: contents(path) for path in packages()}
+        folders = {*map(os.path.dirname, self._files), *self._packages}
+        self._folders = {path: _stamp(path) for path in folders}
+        self._next = time.monotonic()
+        self._all = self._next + _ALL
 
     def changed(self) -> str:
-        """Name a file that has changed since, or ""; it looks once a second at most."""
+        """Name what has changed since, or ""; it looks once a second at most."""
         now = time.monotonic()
         if now < self._next:
             return ""
         self._next = now + _EACH
-        for path, (stamp, names) in self._folders.items():
-            found = _stamp(path)
-            if found != stamp:
-                if contents(path) != names:
-                    return path
-                self._folders[path] = found, names
-        changed = (path for path, stamp in self._stamps.items() if _stamp(path) != stamp)
+        found = {path: _stamp(path) for path in self._folders}
+        if found == self._folders and now < self._all:
+            return ""
+        self._folders, self._all = found, now + _ALL
+        for path, names in self._packages.items():
+            if contents(path) != names:
+                return path
+        changed = (path for path, stamp in self._files.items() if _stamp(path) != stamp)
         return next(changed, "")
 
 

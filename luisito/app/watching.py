@@ -228,7 +228,7 @@ class Watch:
         if not self._stack:
             return
         inner = self._stack[-1]
-        if why == _RANDOM and inner in RENEWED:
+        if inner in RENEWED:
             return
         self.bad.setdefault(inner, why)
         for name in self._stack[:-1]:

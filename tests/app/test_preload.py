@@ -17,6 +17,8 @@ from pathlib import Path
 import pytest
 from preloading import BOOT, PATIENCE, Interpreter
 
+from luisito.app import stale
+
 SERVERS = ("--servers", sysconfig.get_path("purelib"))
 
 MODULES = {
@@ -222,7 +224,8 @@ def test_it_ends_once_its_environment_has_changed(own, python: str) -> None:
     interpreter = own("optional")
     interpreter.has("optional")
     (path,) = Path(python).parent.parent.glob("lib/python3*/site-packages/optional.py")
-    path.write_text(MODULES["optional"] + "\n")
+    (path.parent / "new").write_text(MODULES["optional"] + "\n")
+    (path.parent / "new").replace(path)
     end = time.monotonic() + PATIENCE
     while "refused" not in (answer := interpreter.order().answer):
         assert time.monotonic() < end
@@ -354,3 +357,25 @@ def test_nothing_of_one_site_is_in_the_memory_of_another(own, tmp_path: Path) ->
     for word in words:
         assert not found_in(second.pid, word.encode()), word
         assert not found_in(interpreter.process.pid, word.encode()), word
+
+
+def test_what_python_itself_writes_is_no_change(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(stale, "packages", lambda: [str(tmp_path)])
+    files = stale.Files()
+    (tmp_path / "__pycache__").mkdir()
+    assert not files.changed()
+    (tmp_path / "new-1.0.dist-info").mkdir()
+    files._next = 0.0
+    assert files.changed() == str(tmp_path)
+
+
+def test_a_file_that_is_written_over_is_seen_in_time(tmp_path: Path, monkeypatch) -> None:
+    path = tmp_path / "shared.py"
+    path.write_text("1")
+    module = type(sys)("shared")
+    module.__file__ = str(path)
+    monkeypatch.setitem(sys.modules, "shared", module)
+    files = stale.Files()
+    path.write_text("12")
+    files._all = 0.0
+    assert files.changed() == str(path)
