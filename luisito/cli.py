@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from luisito.commands import (
     advise,
+    app,
     check_settings,
     import_sites,
     restart,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 _COMMANDS: Final = (
     run,
+    app,
     list_servers,
     status,
     stop,

@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 import signal
 import sys
+import threading
 import time
 
 from waitress import wasyncore
+from waitress.adjustments import Adjustments
 from waitress.channel import HTTPChannel
-from waitress.server import create_server
-from waitress.task import WSGITask
+from waitress.server import TcpWSGIServer, UnixWSGIServer
+from waitress.task import ThreadedTaskDispatcher, WSGITask
 
 from .forwarded import client, scheme
 from .learning import AFTER, Learning
@@ -28,6 +30,12 @@ if TYPE_CHECKING:
 
 _FIRST = 1.0  # seconds in which a connection that has said nothing yet may say it, at the end
 _LOOK = 0.05  # seconds between looks at who has finished, at the end
+
+
+class _Adjustments(Adjustments):  # type: ignore[misc]  # waitress has no types
+    """As waitress has them, without the address that it would look up in vain."""
+
+    listen = ()
 
 
 class _Task(WSGITask):  # type: ignore[misc]  # waitress has no types
@@ -62,6 +70,36 @@ class _Channel(HTTPChannel):  # type: ignore[misc]  # as above
         begun = self.requests or self.request is not None or self.total_outbufs_len
         silent = self.spoken or time.time() - self.creation_time > _FIRST
         return silent and not begun
+
+
+class _Dispatcher(ThreadedTaskDispatcher):  # type: ignore[misc]  # as above
+    """Starts a thread when a request finds none idle: most sites never have two at once.
+
+    Args:
+        most: threads.
+    """
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self._most = most
+        self._adding = threading.Lock()
+
+    def add_task(self, task: Any) -> None:  # noqa: ANN401 - a channel
+        """See waitress."""
+        with self._adding:
+            with self.lock:
+                count = len(self.threads)
+                idle = count - self.active_count
+                more = count < self._most and len(self.queue) >= idle
+                before = set(self.threads)
+            if more:
+                try:
+                    self.set_thread_count(count + 1)
+                except RuntimeError:  # the user, or the cgroup, has as many as it may have
+                    self.threads.intersection_update(before)
+                    if not before:
+                        raise
+            super().add_task(task)
 
 
 class Ending:
@@ -119,19 +157,25 @@ def serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, ending.ask)
     sockets: dict[int, Any] = {}
-    server = create_server(
+    sock = listener.sock
+    server = (UnixWSGIServer if listener.unix else TcpWSGIServer)(
         _fronted(app, listener, options),
         map=sockets,
-        sockets=[listener.sock],
-        threads=options.threads,
-        # Luisito has limits of its own.
-        connection_limit=10_000,
-        max_request_body_size=1 << 62,
-        max_request_header_size=1 << 20,
-        clear_untrusted_proxy_headers=False,
-        server_name="localhost",
-        ident=None,
-        asyncore_use_poll=True,
+        _sock=sock,
+        dispatcher=_Dispatcher(options.threads),
+        bind_socket=False,
+        sockinfo=(sock.family, sock.type, sock.proto, sock.getsockname()),
+        adj=_Adjustments(
+            sockets=[sock],
+            # Luisito has limits of its own.
+            connection_limit=10_000,
+            max_request_body_size=1 << 62,
+            max_request_header_size=1 << 20,
+            clear_untrusted_proxy_headers=False,
+            server_name="localhost",
+            ident=None,
+            asyncore_use_poll=True,
+        ),
     )
     server.channel_class = type("_Channel", (_Channel,), {"ending": ending})
     ending.wake = server.pull_trigger

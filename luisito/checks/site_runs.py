@@ -6,9 +6,10 @@ import json
 import os
 import time
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from luisito.checks import endpoints, limits, machine
+from luisito.checks import apps, endpoints, limits, machine
 from luisito.checks.eyes import Eyes, reach
 from luisito.checks.plan import plan
 from luisito.checks.program import program
@@ -149,6 +150,11 @@ class Tried:
                 return
             for key, problem in self._files(run, config, planned.user, eyes):
                 wrong(key, problem)
+            project = apps.server(planned.rendered.argv) if "finds_virtualenv" in run else ""
+            if project and worker is None and eyes.tried:
+                check = partial(apps.check, project, config, planned.rendered.environ)
+                refusal = _in_child(check, planned.user, run["folder"] or config.cwd)
+                wrong("django", _said("django", refusal))
             with suppress(TemplateError):  # of variables
                 said = run["command"]
                 for problem in _followed(said, planned, eyes, "command"):

@@ -25,7 +25,7 @@ FIELDS = (
 )
 
 FLASK = """
-import json, os, time
+import json, os, threading, time
 from flask import Flask, request
 app = Flask(__name__)
 NAMES = ("wsgi.url_scheme", "wsgi.multithread", "wsgi.multiprocess", "REMOTE_ADDR", "SERVER_PORT")
@@ -33,6 +33,12 @@ NAMES = ("wsgi.url_scheme", "wsgi.multithread", "wsgi.multiprocess", "REMOTE_ADD
 @app.route("/")
 def index():
     return json.dumps([request.environ[name] for name in NAMES])
+
+both = threading.Barrier(2, timeout=20)
+
+@app.route("/meet")
+def meet():
+    return str(both.wait())
 
 @app.route("/slow")
 def slow():
@@ -76,8 +82,9 @@ class Served:
         self.notified.settimeout(30)
         number = self.listener.fileno()
         where = ["--fd", str(number)] if handed else []
+        program = [BOOT, "serve"] if handed else ["-m", "luisito.cli", "app"]
         self.process = subprocess.Popen(
-            [*python, BOOT, "serve", *words, *where],
+            [*python, *program, *words, *where],
             cwd=folder, pass_fds=[number] if handed else [], stderr=subprocess.PIPE, text=True,
             env={**os.environ, "NOTIFY_SOCKET": str(folder / "notify.sock"), **environ},
         )  # fmt: skip
@@ -122,6 +129,10 @@ def test_flask(tmp_path, serve):
     served = serve("shop:app", "--threads", "2", "--processes", "2").ready()
     told = json.loads(served.get(fields=FIELDS).body)
     assert told == ["https", True, True, "192.0.2.1", "8443"]
+    with Client(served.path) as one, Client(served.path) as other:
+        one.ask("/meet")
+        other.ask("/meet")
+        assert {one.response().body, other.response().body} == {b"0", b"1"}
     finishes_and_ends(served)
 
 

@@ -289,3 +289,23 @@ def test_what_keeps_an_endpoint_from_being_opened(machine, sites):
         ]
     else:
         assert "d.example" not in said
+
+
+@pytest.mark.root
+def test_what_a_project_lacks(sites):
+    """Nothing of the project's is run to find out."""
+    machine = sites({})
+    machine.make("project/.venv/lib/python3.11/site-packages")
+    machine.make("project/.venv/pyvenv.cfg", "include-system-site-packages = false\n", mode=0o644)
+    machine.make("project/.venv/bin/python3", "#!/bin/false\n", mode=0o755)
+    folder = f"{machine.folder}/project"
+    machine.make("sites/a.example.toml", f'django = "{folder}"\nuser = "games"\n', mode=0o644)
+    (problem,) = machine.check()["problems"]
+    assert problem["what"].endswith("no manage.py is there")
+    machine.make("project/manage.py", "x('DJANGO_SETTINGS_MODULE', 'a.b')\n", mode=0o644)
+    (problem,) = machine.check()["problems"]
+    assert problem["where"] == f"{machine.folder}/sites/a.example.toml:1"
+    assert problem["what"].endswith(f"{folder}/.venv has no Django")
+    assert problem["mend"] == {"do": f"run {folder}/.venv/bin/pip install django"}
+    machine.make("project/.venv/lib/python3.11/site-packages/django")
+    assert machine.check()["problems"] == []
