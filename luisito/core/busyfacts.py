@@ -25,12 +25,14 @@ class BusyFacts(SiteFacts):
         say so anew when it has said that it has none. To say it again changes nothing. That lease
         is no use of the server.
         """
+        orders: list[Order] = []
         there = server.id in self._fleet.by_id and server.state is not State.STOPPING
         if there and server not in self._busy.told:
             self._busy.told.add(server)
             if server.state is not State.STARTING:
+                self._fleet.rouse(server.site, now, orders)
                 self._hold(server, now)
-        return NOTHING
+        return orders
 
     def busy_no_more(self, server: Server, now: float) -> Sequence[Order]:
         """Hear that a server has done that work."""

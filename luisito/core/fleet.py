@@ -7,17 +7,19 @@ from typing import TYPE_CHECKING, Final
 
 from luisito.core.clock import Clock
 from luisito.core.cost import ByCost
+from luisito.core.hibernation import Hibernation
 from luisito.core.idle import Idle
 from luisito.core.lifecycle import Server, State, move
 from luisito.core.members import is_further
 from luisito.core.memory import Memory
+from luisito.core.orders import Freeze, Thaw
 from luisito.core.uses import Uses
 from luisito.core.wear import Wear
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from luisito.core.orders import Limits, SiteLimits
+    from luisito.core.orders import Limits, Order, SiteLimits
 
 READY: Final = State.READY  # a global is cheaper than an attribute of an enum
 
@@ -28,6 +30,7 @@ class Fleet:
     Attributes:
         by_id: all of them.
         ready: those that are READY, by site.
+        awake: of these, those that are not to be frozen: they take leases at once.
         idle: of these, those without a lease, in the order in which they would go.
         unused: those that are READY and have an idle_timeout, with a time before which that cannot
             be over: the warm path does not set it.
@@ -42,14 +45,15 @@ class Fleet:
         stopping: those that are STOPPING, with the time of the next SIGKILL.
         extended: those that start or stop and have asked for more time, with when it is over.
         wear: those that are READY and are to be replaced some time.
+        hibernation: those that are READY and are to be frozen some time.
         memory: what all of them take.
         uses: what they were used for, and those before them.
     """
 
     __slots__ = (
-        "_gone_surplus", "_limits", "_next_id", "_surplus", "_told", "abandoned", "beside",
-        "by_id", "draining", "extended", "idle", "memory", "ready", "spares", "starting",
-        "stopping", "unused", "uses", "warmed", "warming", "wear",
+        "_gone_surplus", "_limits", "_next_id", "_surplus", "_told", "abandoned", "awake", "beside",
+        "by_id", "draining", "extended", "hibernation", "idle", "memory", "ready", "spares",
+        "starting", "stopping", "unused", "uses", "warmed", "warming", "wear",
     )  # fmt: skip
 
     def __init__(self, limits: Limits, random: Callable[[], float]) -> None:
@@ -58,6 +62,8 @@ class Fleet:
         self.memory = Memory(limits.max_memory)
         self.by_id: dict[int, Server] = {}
         self.ready: dict[str, Server] = {}
+        self.awake: dict[str, Server] = {}
+        self.hibernation = Hibernation()
         self.uses = Uses()
         self.idle = ByCost(self.memory, self.uses) if limits.policy == "cost" else Idle()
         self.unused: Clock[Server] = Clock()
@@ -164,10 +170,11 @@ class Fleet:
         self.needed(server)
         self.extended.pop(server, None)
         server.state = move(server.state, READY)
-        self.ready[server.site] = server
+        self.ready[server.site] = self.awake[server.site] = server
         self.idle.admit(server)
         self._watch_use(server)
         self.wear.watch(server)
+        self.hibernation.watch(server)
 
     def unnoticed(self, server: Server) -> None:
         """Note that a READY server is idle again, whose last lease was no use of it."""
@@ -186,6 +193,7 @@ class Fleet:
             self.idle.limit(server)
             self._watch_use(server)
             self.wear.watch(server)
+            self.hibernation.watch(server)
         else:
             self._watch_start(server)
 
@@ -260,7 +268,8 @@ class Fleet:
         """Note what a server takes, in bytes; tell once whether all may not take as much."""
         if server.id not in self.by_id or server.state is State.STOPPING:
             return False  # what it gives back soon, nobody need know
-        self.memory.weigh(server, size, ready=server.state is not State.STARTING)
+        rests = self.hibernation.resting.get(server.site) is server
+        self.memory.weigh(server, size, ready=server.state is not State.STARTING, usual=not rests)
         return self.memory.outgrown(server)
 
     def victim(self, now: float) -> Server | None:
@@ -291,6 +300,27 @@ class Fleet:
                 self.unused.set(server, (now if server.leases else server.used_at) + timeout)
         return found
 
+    def hibernate(self, now: float, orders: list[Order]) -> None:
+        """Have those frozen that were idle for long enough, and wake those that are to be no more.
+
+        A frozen one is READY, but no longer among those that are awake.
+        """
+        down, up = self.hibernation.due(now)
+        for server in down:
+            del self.awake[server.site]
+            orders.append(Freeze(server))
+        for server in up:
+            self.rouse(server.site, now, orders)
+
+    def rouse(self, site: str, now: float, orders: list[Order]) -> None:
+        """Have a site's server run on, where it rests; it counts with what it took before."""
+        server = self.hibernation.resting.get(site)
+        if server is not None:
+            self.hibernation.woken(server, now)
+            self.awake[site] = server
+            self.memory.expect(server)
+            orders.append(Thaw(server))
+
     def counts(self) -> dict[State, int]:
         """Tell how many servers are in each state."""
         return {
@@ -304,6 +334,8 @@ class Fleet:
         """Move a server on, out of every order it stood in."""
         if server.state is READY:
             del self.ready[server.site]
+            self.awake.pop(server.site, None)
+            self.hibernation.forget(server)
             self.idle.leave(server)
             self.uses.leave(server)
             self.warmed.pop(server, None)

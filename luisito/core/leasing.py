@@ -51,7 +51,7 @@ class Leasing:
         self._fill = room.fill
         self._closing = False
         self._parked = self._sites.parked
-        self._ready = fleet.ready
+        self._ready = fleet.awake
         self._shared: dict[str, Members] = {}  # see Sharing
 
     # The warm path: no call into Python code, no allocation.
@@ -130,9 +130,11 @@ class Leasing:
             raise ValueError(f"waiter {waiter!r} waits already; each request needs its own")
         if self._closing:
             return [Refuse(waiter, Refusal.SHUTTING_DOWN, RETRY_AFTER, "")]
+        orders: list[Order] = []
+        self._fleet.rouse(site, now, orders)
         if (ready := self.take(site)) is not None:
             ready.used_at = now
-            return [Grant(waiter, ready)]
+            return [*orders, Grant(waiter, ready)]
         record = self._sites.enqueue(site, waiter, now)
         if isinstance(record, Refuse):
             return [record]
@@ -193,7 +195,7 @@ class Leasing:
 
     def is_ready(self, site: str) -> bool:
         """Tell whether a site has a server that takes leases."""
-        return site in self._ready
+        return site in self._fleet.ready
 
     def is_for_nobody(self, server: Server) -> bool:
         """Tell whether a server starts although nobody waits: to replace one, or it is kept up."""

@@ -47,18 +47,25 @@ class Memory:
         self._of[server] = size = self._expected(server.site)
         self.alive += size
 
-    def weigh(self, server: Server, size: int, *, ready: bool) -> None:
+    def weigh(self, server: Server, size: int, *, ready: bool, usual: bool = True) -> None:
         """Hear what a server that is no STOPPING one takes.
 
-        One that is not ready yet counts with what is expected of it, until it takes more.
+        One that is not ready yet counts with what is expected of it, until it takes more. Of what
+        is not `usual`, its site's next one is not expected.
         """
         server.memory = size
         before = self._of[server]
         now = max(size, 1) if ready else max(size, before)
         self._of[server] = now
         self.alive += now - before
-        if ready:
+        if ready and usual:
             self.remember([(server.site, now)])
+
+    def expect(self, server: Server) -> None:
+        """Note that a server may take at any moment what it, or its site's last one, has taken."""
+        more = max(0, self._took.get(server.site, 0) - self._of[server])
+        self._of[server] += more
+        self.alive += more
 
     def take_in(self, server: Server, size: int | None, *, ready: bool) -> None:
         """Note what a server of another pool took when it was weighed there, if it was."""

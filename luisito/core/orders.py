@@ -30,6 +30,8 @@ class SiteLimits:
         max_requests: a server that has answered about so many is replaced; None: never.
         max_age: a server that was ready for about so long is replaced; None: never.
         busy_max: for how long a server may keep itself, and put off its start or its end; 0: never.
+        hibernate_after: a server unused for so long is frozen; None: never.
+        hibernate: also where it has timers of its own; False: never.
         pre_stop: the path that a server is asked for before it is stopped; None: it is not asked.
     """
 
@@ -44,6 +46,8 @@ class SiteLimits:
     max_age: float | None = attrs.field(default=None, validator=optional(gt(0)))
     busy_max: float = attrs.field(default=600.0, validator=ge(0))
     pre_stop: str | None = None
+    hibernate_after: float | None = attrs.field(default=None, validator=optional(gt(0)))
+    hibernate: bool | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -164,6 +168,20 @@ class Exceeds:
 
 
 @attrs.frozen
+class Freeze:
+    """Have `server` frozen; answer with `hibernates` or `does_not_hibernate`."""
+
+    server: Server
+
+
+@attrs.frozen
+class Thaw:
+    """Have `server` run on, or not be frozen if it is not yet; comes before its next Grant."""
+
+    server: Server
+
+
+@attrs.frozen
 class Grant:
     """Give `waiter` a lease on `server`; it is counted already."""
 
@@ -190,7 +208,7 @@ class Refuse:
     server: Server | None = None
 
 
-Order = Spawn | AskToStop | Terminate | EndStreams | Kill | Exceeds | Grant | Refuse
+Order = Spawn | AskToStop | Terminate | EndStreams | Kill | Exceeds | Freeze | Thaw | Grant | Refuse
 
 NOTHING: Final[tuple[Order, ...]] = ()
 """What is to be done where nothing is; known by its identity."""

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from luisito.core.adoption import take_in
 from luisito.core.fleet import READY
+from luisito.core.hibernationfacts import HibernationFacts
 from luisito.core.lifecycle import Server, State
 from luisito.core.orders import NOTHING, Exceeds, Limits, Order, Refusal, Refuse
 from luisito.core.schedule import Schedule
 from luisito.core.sites import RETRY_AFTER, Failure, Waiting
-from luisito.core.warmfacts import WarmFacts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from luisito.core.backoff import BackOff
 
 
-class Policy(WarmFacts):
+class Policy(HibernationFacts):
     """The pool: facts come in as method calls, orders go out as their results.
 
     Always true, but for what is adopted: STARTING + READY + DRAINING <= max_servers + max_rolling,
@@ -197,7 +197,7 @@ class Policy(WarmFacts):
         self._room.more.clear()
         self._asking.close()
         orders: list[Order] = []
-        for server in [*self._fleet.starting, *self._ready.values()]:
+        for server in [*self._fleet.starting, *self._fleet.ready.values()]:
             if not self._sites.by_name[server.site].waiters:
                 self._room.retire(server, "shutting down", now, orders)
         self._end_drained(now, orders)
@@ -216,7 +216,8 @@ class Policy(WarmFacts):
         orders: list[Order] = []
         for record in list(self._sites.by_name.values()):
             self._sites.refuse_all(record, Refusal.SHUTTING_DOWN, RETRY_AFTER, "", orders)
-        for server in [*self._fleet.starting, *self._ready.values(), *self._fleet.draining]:
+        fleet = self._fleet
+        for server in [*fleet.starting, *fleet.ready.values(), *fleet.draining]:
             self._room.terminate(server, "shutting down", now, orders)
         return orders
 

@@ -250,6 +250,7 @@ class Room:
         if not self._asking.wants(server, now):
             self.terminate(server, reason, now, orders)
             return
+        self._fleet.rouse(server.site, now, orders)  # or it could not answer
         self._asking.ask(server, for_room=for_room)
         self._fleet.asked(server, now)
         orders.append(AskToStop(server, reason))

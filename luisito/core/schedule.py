@@ -65,6 +65,7 @@ class Schedule:
             record = sites.by_name[server.site]
             if record.beside is None:
                 self._rolls.ask(record, now, record.until)
+        fleet.hibernate(now, orders)
         sites.tick(now, orders)
         fleet.idle.grow(now)
         self._rolls.tick(now)
@@ -76,7 +77,7 @@ class Schedule:
         clocks = (
             sites.patience, fleet.starting, fleet.abandoned, fleet.stopping, fleet.unused,
             self._rolls.delayed, self._keeping.turns.delayed, fleet.wear.looks, self._busy.until,
-            self._asking.until,
+            self._asking.until, fleet.hibernation.looks,
         )  # fmt: skip
         first = min(clock.first() for clock in clocks)
         first = min(first, next(iter(sites.failed.values()), inf))

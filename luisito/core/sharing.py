@@ -87,8 +87,10 @@ class Sharing(BusyFacts):
             return NOTHING
         more = self._room.more
         asked = False
+        orders: list[Order] = []
         for key in self.keys(site):
             record = self._sites.by_name.get(key)
+            self._fleet.rouse(key, now, orders)
             if record is not None and (record.server or record.waiters or now < record.until):
                 continue
             if key in self._keeping:
@@ -96,7 +98,7 @@ class Sharing(BusyFacts):
             elif more.get(key, now) <= now:
                 more[key] = now + self._sites.limits_of(key).queue_timeout
                 asked = True
-        return self._fill(now, []) if asked else NOTHING
+        return self._fill(now, orders) if asked else orders or NOTHING
 
     def _awaited(self, members: Members, now: float) -> str:
         """The server of a site to wait for, of which none is READY."""

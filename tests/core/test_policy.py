@@ -15,12 +15,14 @@ from luisito.core.orders import (
     AskToStop,
     EndStreams,
     Exceeds,
+    Freeze,
     Grant,
     Kill,
     Limits,
     Refuse,
     Spawn,
     Terminate,
+    Thaw,
 )
 from luisito.core.policy import Policy
 
@@ -40,6 +42,10 @@ def words(order):
             return f"kill {server.site}{server.id}"
         case Exceeds(server):
             return f"{server.site}{server.id} exceeds"
+        case Freeze(server):
+            return f"freeze {server.site}{server.id}"
+        case Thaw(server):
+            return f"thaw {server.site}{server.id}"
         case Grant(waiter, server):
             return f"grant {waiter} {server.site}{server.id}"
         case Refuse(waiter, refusal):
