@@ -294,6 +294,7 @@ def _limits(settings: Settings) -> Limits:
         stop_timeout=settings.stop_timeout,
         busy_max=settings.busy_max,
         idle_timeout=settings.idle_timeout,
+        hibernate_after=settings.hibernate_after,
         min_alive=settings.min_alive,
         stream_idle=settings.stream_idle,
     )

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     Row: TypeAlias = dict[str, str | int | float | None]
 
 ASLEEP: Final = "asleep"
+FROZEN: Final = "frozen"  # awake, but until its next request it does not run
 _OF_WORKERS: Final = (State.STARTING, State.READY, State.STOPPING, State.FAILED)
 WORDS: Final[Mapping[State, str]] = {
     State.STARTING: "waking",
@@ -87,6 +88,8 @@ class Overview:
         """Luisito as a whole."""
         policy = self._pool.policy
         servers = {WORDS[state]: count for state, count in policy.counts().items()}
+        servers[WORDS[State.READY]] -= policy.frozen
+        servers[FROZEN] = policy.frozen
         return {
             "version": __version__,
             "pid": os.getpid(),
@@ -180,7 +183,7 @@ class Overview:
         return {
             "site": server.site,
             "worker": None,
-            "state": WORDS[server.state],
+            "state": FROZEN if self._pool.policy.is_frozen(server) else WORDS[server.state],
             "keep": self._keep(server.site),
             "id": server.id,
             "pid": None if start is None else start.pid or None,

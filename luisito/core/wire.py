@@ -95,6 +95,7 @@ class Configure(NamedTuple):
     settings_file: str | None = None  # where the text beside it was read, for messages
     max_memory: int | None = None  # bytes of all servers; it says how often they are measured
     state_dir: str | None = None  # what sites' interpreters have learned is kept below it
+    hibernate: str = "reclaim"  # how idle servers are frozen
 
 
 RUNS: Final = (
@@ -175,6 +176,17 @@ class Signal(NamedTuple):
 
     server: int
     signal: str
+
+
+class Hibernate(NamedTuple):
+    """Freeze a server that is quiet, or let it run on; the former is answered by `Hibernated`.
+
+    `force`: freeze it, though it be busy with work of its own.
+    """
+
+    server: int
+    on: bool
+    force: bool = False
 
 
 class AskFolder(NamedTuple):
@@ -387,6 +399,14 @@ class Touched(NamedTuple):
     what: str
 
 
+class Hibernated(NamedTuple):
+    """A server is frozen; or `message` says why not. `memory`: bytes it takes then, if measured."""
+
+    server: int
+    message: str
+    memory: int | None
+
+
 class Memory(NamedTuple):
     """What servers take: rows of `server` and `memory` in bytes."""
 
@@ -484,6 +504,7 @@ Order = (
     | Said
     | Start
     | Signal
+    | Hibernate
     | AskFolder
     | AskPage
     | AskOwns
@@ -508,6 +529,7 @@ Fact = (
     | Exited
     | NotStopped
     | Touched
+    | Hibernated
     | Memory
     | Folder
     | Page
@@ -534,6 +556,7 @@ _ORDERS: dict[str, type[Order]] = {
     "said": Said,
     "start": Start,
     "signal": Signal,
+    "hibernate": Hibernate,
     "folder": AskFolder,
     "page": AskPage,
     "owns": AskOwns,
@@ -558,6 +581,7 @@ _FACTS: dict[str, type[Fact]] = {
     "exited": Exited,
     "not stopped": NotStopped,
     "touched": Touched,
+    "hibernated": Hibernated,
     "memory": Memory,
     "folder": Folder,
     "page": Page,

@@ -144,6 +144,8 @@ class KeptSites:
         own = {name: value for name, value in record["limits"].items() if name in _OF_SITES}
         if record.get("pre_stop") is not None:
             own["pre_stop"] = record["pre_stop"]
+        if record.get("hibernate") is not None:
+            own["hibernate"] = record["hibernate"]
         if site in self._told:
             own |= NEVER_ENDED
         self._pool.limit(site, own or None)

@@ -17,11 +17,13 @@ from luisito.core.orders import (
     AskToStop,
     EndStreams,
     Exceeds,
+    Freeze,
     Grant,
     Kill,
     Refuse,
     Spawn,
     Terminate,
+    Thaw,
 )
 from luisito.core.policy import Policy
 from luisito.core.rewarming import Turn
@@ -292,6 +294,8 @@ class Pool(Processes):
                 stream.end_for_room(order.wanted_by)  # type: ignore[attr-defined]
         elif isinstance(order, Kill):
             self._kill(order.server)
+        elif isinstance(order, Freeze | Thaw):
+            self._hibernate(order.server, on=isinstance(order, Freeze))
         elif isinstance(order, Exceeds):
             self._exceeds(order.server)
 

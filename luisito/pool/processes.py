@@ -167,6 +167,11 @@ class Processes:
             self._journal.killing(start)
             self._spawner.signal(start.number, "KILL")
 
+    def _hibernate(self, server: Server, *, on: bool) -> None:
+        start = self._of.get(server)
+        if start is not None:
+            self._spawner.hibernate(start.number, on=on, force=bool(server.limits.hibernate))
+
     def _exceeds(self, server: Server) -> None:
         start = self._of.get(server)
         if start is not None:
@@ -348,6 +353,20 @@ class Processes:
         if start is not None and self._policy.server(start.server.site) is start.server:
             self._journal.touched(start, touched.what)
             self._carry_out(self._policy.changed(start.server.site, self._clock()))
+
+    def spawner_hibernated(self, fact: wire.Hibernated) -> None:
+        """See process.client.Listener."""
+        start = self._starts.get(fact.server)
+        if start is None:
+            return
+        if fact.message:
+            self._journal.does_not_hibernate(start, fact.message)
+            now = self._clock()
+            self._carry_out(self._policy.does_not_hibernate(start.server, now))
+        elif self._policy.hibernates(start.server):
+            if fact.memory is not None:
+                self.spawner_weighed({fact.server: fact.memory})
+            self._journal.hibernates(start)
 
     def spawner_weighed(self, sizes: Mapping[int, int]) -> None:
         """See process.client.Listener."""

@@ -99,6 +99,10 @@ class Spawner(Questions):
         """Order "TERM", "KILL", "USR1" or "HUP" for every process of a server."""
         self._order(wire.Signal(server, signal))
 
+    def hibernate(self, server: int, *, on: bool, force: bool = False) -> None:
+        """Have a server frozen if it is quiet, or in any case; or let it run on."""
+        self._order(wire.Hibernate(server, on, force))
+
     def is_ready(self, server: int, *, ipv6: bool) -> None:
         """Tell that a server is ready, perhaps on ::1, for whoever adopts it."""
         self._order(wire.IsReady(server, ipv6))
@@ -232,10 +236,8 @@ class Spawner(Questions):
             self._listener.spawner_failed(fact.server, fact.message, fact.overloaded)
         elif isinstance(fact, wire.Exited):
             self._listener.spawner_exited(fact)
-        elif isinstance(fact, wire.NotStopped):
-            self._listener.spawner_not_stopped(fact)
-        elif isinstance(fact, wire.Touched):
-            self._listener.spawner_touched(fact)
+        elif isinstance(fact, wire.NotStopped | wire.Touched | wire.Hibernated):
+            self._tell(fact)
         elif isinstance(fact, wire.Memory):
             self._listener.spawner_weighed(sizes_of(fact))
         elif isinstance(fact, wire.Yield | wire.Take | wire.NotReplaced | wire.Signalled):
@@ -244,6 +246,14 @@ class Spawner(Questions):
             self._log.error("the spawner refused an order: {message}", message=fact.message)
         elif not isinstance(fact, wire.Hello | wire.Listeners):
             self._answer(fact, descriptors)
+
+    def _tell(self, fact: wire.NotStopped | wire.Touched | wire.Hibernated) -> None:
+        if isinstance(fact, wire.NotStopped):
+            self._listener.spawner_not_stopped(fact)
+        elif isinstance(fact, wire.Touched):
+            self._listener.spawner_touched(fact)
+        else:
+            self._listener.spawner_hibernated(fact)
 
     def _hear(
         self,

@@ -77,6 +77,7 @@ def configuration(
         settings_file=file,
         max_memory=settings.max_memory,
         state_dir=settings.state_dir,
+        hibernate=settings.hibernate,
     )
 
 

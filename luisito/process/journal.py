@@ -67,6 +67,18 @@ class Journal:
         """It has asked for time before it is stopped."""
         self._say(start, f"pid {start.pid} asks to be stopped later (pre_stop); {reason}")
 
+    def hibernates(self, start: Start) -> None:
+        """It is frozen."""
+        memory = start.server.memory
+        takes = "" if memory is None else f", and takes {mebibytes(memory)} now"
+        self._say(start, f"pid {start.pid} is frozen until the next request{takes}")
+
+    def does_not_hibernate(self, start: Start, why: str) -> None:
+        """It cannot be frozen; said once."""
+        if start.not_frozen != why:
+            start.not_frozen = why
+            self._say(start, f"pid {start.pid} is not frozen though it is idle: {why}")
+
     def exceeds(self, start: Start, limit: int | None) -> None:
         """It takes more than MAX_MEMORY by itself."""
         memory = mebibytes(start.server.memory or 0)

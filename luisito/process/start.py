@@ -119,6 +119,7 @@ class Start:
         signalled_at: when it was last told to stop, in seconds of the reactor's clock.
         said: what it has said of itself, as the spawner was told.
         says_ready: it has said READY=1.
+        not_frozen: why it was not, as it was said last; "" where it was not.
         was_connected: a connection to the socket that was handed over has been made.
         log: where its output and what is said of it go; None where they go nowhere. To be released
             when the last was said.
@@ -135,6 +136,7 @@ class Start:
         self.uid: int | None = None
         self.argv: list[str] = []
         self.killed = self.was_connected = False
+        self.not_frozen = ""
         self.signalled_at: float | None = None
         self.log = None if ways.logs is None else ways.logs.open(first_of(server.site))
         self._listener: ListeningSocket | None = None

@@ -46,6 +46,9 @@ class Listener(Protocol):
     def spawner_touched(self, touched: wire.Touched) -> None:
         """Another server is to take the place of one that runs."""
 
+    def spawner_hibernated(self, fact: wire.Hibernated) -> None:
+        """What came of the order to freeze a server."""
+
     def spawner_weighed(self, sizes: Mapping[int, int]) -> None:
         """What servers take, in bytes, by their numbers."""
 

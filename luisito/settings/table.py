@@ -204,6 +204,23 @@ class Settings:
         "How long a preloaded interpreter, which forks the servers of Python sites that have a "
         "runner, outlives the last of them.",
     )
+    hibernate_after: float | None = _setting(
+        values.optional(values.seconds),
+        None,
+        _POOL,
+        "seconds",
+        "After how long without a request a server is frozen until the next one, if it has nothing "
+        "to do by itself (docs/hibernation.md); None is never.",
+    )
+    hibernate: str = _setting(
+        values.choice("freeze", "reclaim", "merge"),
+        "reclaim",
+        _POOL,
+        '"freeze", "reclaim" or "merge"',
+        "What is done to it then: its memory is left alone, given back to the machine as far as "
+        "that has swap and files to read it from again, or merged with what others have alike "
+        "(KSM, Linux 6.7; docs/security.md).",
+    )
     stream_idle: float | None = _setting(
         values.optional(values.seconds),
         60,

@@ -8,6 +8,7 @@ import os
 import resource
 import signal
 import socket
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from luisito.core import wire
@@ -84,6 +85,9 @@ def run(
     """
     try:
         os.setsid()
+        if config.hibernate == "merge":
+            with suppress(OSError):  # check-settings says so
+                privileges.merge_memory()
         privileges.drop_bounding_set()  # ours alone: a successor of the network process needs it
         _arrange_descriptors(pipes)
         if group is not None:

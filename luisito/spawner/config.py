@@ -61,6 +61,7 @@ class Config:
         "env",
         "exclusive",
         "fixed",
+        "hibernate",
         "inherited",
         "leftovers",
         "limits",
@@ -160,6 +161,7 @@ class Config:
         self.max_servers = order.max_servers
         self.max_alive = order.max_servers + order.overlap + _ALIVE_TO_SPARE
         self.max_memory = order.max_memory
+        self.hibernate = order.hibernate
         self.user = self._one_user()
         # Nobody but us may tell a child of a record: with site files none is given away.
         self.alike = self.user is not None and self.project_path is None and self.sites_dir is None

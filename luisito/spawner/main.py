@@ -214,6 +214,7 @@ class Loop:
     def served_by_none(self) -> None:
         """See Host."""
         if self._servers is not None:
+            self._servers.hibernating.wake_all()
             self._servers.outbox.close()
 
     def last_words(self, words: str) -> None:
@@ -231,6 +232,8 @@ class Loop:
             servers.start(order, taken)
         elif isinstance(order, wire.Signal):
             servers.signal(order)
+        elif isinstance(order, wire.Hibernate):
+            servers.hibernating.obey(order)
         elif isinstance(order, wire.IsReady):
             servers.is_ready(order)
         elif isinstance(order, wire.Said):

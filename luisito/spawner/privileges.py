@@ -14,6 +14,7 @@ _PR_SET_CHILD_SUBREAPER = 36
 _PR_SET_NO_NEW_PRIVS = 38
 _PR_CAP_AMBIENT = 47
 _PR_CAP_AMBIENT_CLEAR_ALL = 4
+_PR_SET_MEMORY_MERGE = 67
 _CLONE_NEWPID = 0x20000000
 _CAPABILITY_VERSION_3 = 0x20080522
 _CAPABILITIES = 64  # more than any kernel has; the first unknown one ends the loop
@@ -45,6 +46,14 @@ def set_child_subreaper() -> None:
 def forbid_tracing() -> None:
     """Let no process of our user trace us, read our memory or have it dumped (ptrace(2))."""
     _prctl(_PR_SET_DUMPABLE, 0)
+
+
+def merge_memory() -> None:
+    """Let the kernel merge our pages, and those of all below us, with pages that are alike.
+
+    It does so where KSM runs. Since Linux 6.4, and over exec since 6.7 (PR_SET_MEMORY_MERGE).
+    """
+    _prctl(_PR_SET_MEMORY_MERGE, 1)
 
 
 def set_no_new_privs() -> None:

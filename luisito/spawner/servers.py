@@ -20,6 +20,7 @@ from luisito.spawner.births import Births
 from luisito.spawner.checks import BAD_START, wrong_start
 from luisito.spawner.containment import Containment, kill
 from luisito.spawner.ends import Ends
+from luisito.spawner.hibernating import Hibernating
 from luisito.spawner.kin import Kin
 from luisito.spawner.render import command_values
 from luisito.spawner.reserve import Reserve
@@ -65,6 +66,7 @@ class Servers:
     Attributes:
         outbox: of whoever orders, to whom facts are told.
         kin: which processes are whose.
+        hibernating: which are frozen.
     """
 
     outbox: Outbox
@@ -100,6 +102,7 @@ class Servers:
         self.kin = Kin(self, self._stoppers, containment, cgroups)
         self._weighing = Weighing(self, helpers, poller)
         self._births = Births(poller, helpers, cgroups, self.children)
+        self.hibernating = Hibernating(self, helpers, poller, cgroups)
         self._files = _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         self._files_most = sys.maxsize if hard == resource.RLIM_INFINITY else hard
         self._limits: rlimits.Limits = {}
@@ -130,6 +133,7 @@ class Servers:
         if self._cgroups is not None:
             self._cgroups.limit(config.limits, exclusive=config.exclusive)
         self._weighing.serve(config.max_memory)
+        self.hibernating.serve(config.hibernate)
         return self._reserve.serve(config, self._limits, outbox, chooser)
 
     # -- orders ----------------------------------------------------------------------------------
@@ -223,6 +227,7 @@ class Servers:
         server = self._by_id.get(order.server)
         if server is None:
             return  # it has gone meanwhile, which is told
+        self.hibernating.wake(server.id)  # or it would hear nothing but SIGKILL
         again = server.stopping
         server.stopping = again or order.signal in ("TERM", "KILL")
         if server.stopping:
@@ -305,7 +310,7 @@ class Servers:
         """Look a server up."""
         return self._by_id.get(server)
 
-    # -- for Weighing and Kin --------------------------------------------------------------------
+    # -- for Weighing, Hibernating and Kin -------------------------------------------------------
     @property
     def living(self) -> Collection[Server]:
         """All of them."""
@@ -327,7 +332,7 @@ class Servers:
             self._come(born)
         elif (touched := self._watchers.readable(status)) is not None:
             self.outbox.send(touched)
-        else:
+        elif not self.hibernating.readable(status):
             self._weighing.readable(status)
 
     def _read_report(self, server: Server) -> None:
@@ -422,6 +427,7 @@ class Servers:
             return
         server.code = code
         self._watchers.stop(server.id)
+        self.hibernating.wake(server.id)
         server.reaped_at = now
         if self._cgroups is not None and code == -signal.SIGKILL:
             server.over_memory = self._cgroups.over_memory(server.id)
@@ -442,6 +448,7 @@ class Servers:
         if self._has_room():
             self._reserve.tick(now, max(1, self._config.max_servers - self._servers))
         self._weighing.tick(now)
+        self.hibernating.tick()
 
     def deadline(self) -> float | None:
         """Tell when tick is worth calling next."""

@@ -143,6 +143,8 @@ def public_record(
       "asked" (a preloaded interpreter, while it is of use), restart: as above, and stop_timeout
       in seconds, or None for that of the site;
     - pre_stop: the path that a server is asked for before it is stopped, or None;
+    - hibernate: true where its server is frozen though it has work of its own, false where it is
+      never, or None;
     - waiting_page: whether browsers are shown a page while it wakes, or the path of the site's own;
     - ready: what shows that its server is ready: core.health.ACCEPT, NOTIFY, or a path;
     - maintenance: true, seconds or words where it is down for that (core.maintenance); else false;
@@ -185,6 +187,7 @@ def public_record(
         "waiting_page": site.waiting_page,
         "ready": site.ready,
         "pre_stop": site.pre_stop,
+        "hibernate": site.hibernate,
         "maintenance": site.maintenance,
         "members": site.processes,
         "sticky": None if site.sticky is None else name_of(site.sticky, site.mounted),

@@ -399,6 +399,16 @@ class Site:
     )
     min_alive: float | None = limit("MIN_ALIVE", {"type": "number", "minimum": 0})
     idle_timeout: float | None = limit("IDLE_TIMEOUT", SECONDS)
+    hibernate_after: float | None = limit("HIBERNATE_AFTER", SECONDS)
+    hibernate: bool | None = own(
+        readers.boolean,
+        None,
+        _POOL,
+        "true or false",
+        "true: its server is frozen though it has timers or threads at work, which then wait for "
+        "the next request; false: never (docs/hibernation.md).",
+        {"type": "boolean"},
+    )
     stream_idle: float | None = limit("STREAM_IDLE", SECONDS)
     start_timeout: float | None = limit("START_TIMEOUT", SECONDS)
     stop_timeout: float | None = limit(
