@@ -170,6 +170,9 @@ class Processes:
     def _hibernate(self, server: Server, *, on: bool) -> None:
         start = self._of.get(server)
         if start is not None:
+            if on and start.backend is not None:
+                # What is kept would end with a timeout of its server, just when it is used again.
+                start.backend.close_idle()
             self._spawner.hibernate(start.number, on=on, force=bool(server.limits.hibernate))
 
     def _exceeds(self, server: Server) -> None:

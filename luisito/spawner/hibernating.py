@@ -111,6 +111,7 @@ class Hibernating:
         self._looking = set(found)
 
         def work(say: Callable[[str], None]) -> None:
+            time.sleep(quiet.SETTLES)
             before = {number: quiet.look(of) for number, of in pids.items()}
             time.sleep(quiet.SPAN)
             for number, of in pids.items():

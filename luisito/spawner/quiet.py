@@ -10,6 +10,9 @@ from luisito.spawner import tree
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
+SETTLES = 0.5
+"""Seconds until the first look, in which it notices that the connections to it were closed."""
+
 SPAN = 3.0
 """Seconds from one look to the next: whatever has run in between has work of its own."""
 
