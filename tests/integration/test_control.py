@@ -169,7 +169,7 @@ def test_status_tells_of_the_whole(serve):
     assert (found["state"], found["max_servers"], found["waiting"]) == ("running", 2, 0)
     assert found["runtime_dir"] == str(server.runtime)
     assert found["servers"] == {
-        "waking": 0, "awake": 2, "draining": 0, "hibernating": 0, "failed": 0,
+        "waking": 0, "awake": 2, "draining": 0, "hibernating": 0, "failed": 0, "frozen": 0,
     }  # fmt: skip
     assert found["counters"]["heads"] == found["counters"]["answers"] == 2
     assert found["uptime_seconds"] > 0

@@ -46,6 +46,8 @@ keep = "always"
 restart = "on-failure"
 processes = 4
 pre_stop = "/may-stop"
+hibernate = true
+hibernate_after = 900
 sticky = "shop_server"
 stop_signal = "QUIT"
 stop_command = "kill -QUIT $MAINPID"
@@ -99,6 +101,7 @@ def test_every_key():
     assert made.reload_on == ("*.py",)
     assert made.maintenance == "Back at noon."
     assert made.pre_stop == "/may-stop"
+    assert (made.hibernate, made.hibernate_after) == (True, 900)
     assert made.aliases == ("www.shop.example", "[::1]", "127.0.0.1")
     assert made.redirects == ("shop.example.org",)
     assert made.hosts[1] == "!no.shop.example"

@@ -113,6 +113,7 @@ def test_what_everybody_may_know():
         "waiting_page": "%HOST.html",
         "ready": "/health?deep",
         "pre_stop": "/may-stop",
+        "hibernate": True,
         "maintenance": "Back at noon.",
         "members": 4,
         "sticky": "shop_server",

@@ -380,7 +380,7 @@ def test_every_capped_key_is_judged():
     free = {"command", "env", "env_file", "virtualenv", "folder", "extends", "handed_socket",
             "stop_signal", "restart", "wake", "waiting_page", "reload_on", "maintenance", "ready",
             "max_requests", "max_age", "mount", "sticky", "websocket_timeout",
-            "pre_stop", "stop_command", "django", "app", "runner", "threads",
+            "pre_stop", "stop_command", "hibernate", "django", "app", "runner", "threads",
             "preload"}  # fmt: skip
     free |= {"process"}  # but for how long one lives, which is judged
     judged = {"user", "group", "default", "listen", "aliases", "redirects", "hosts"}

@@ -43,7 +43,9 @@ class Frozen(Sites):
 
 def test_a_quiet_server_is_frozen_and_its_next_request_wakes_it(serve):
     frozen = Frozen(serve, "", after=1)
-    frozen.server.wait_for_log(rf"{A}: pid {frozen.pid} is frozen until the next request, and takes")
+    frozen.server.wait_for_log(
+        rf"{A}: pid {frozen.pid} is frozen until the next request, and takes"
+    )
     assert listed(frozen.server)[A]["state"] == "frozen"
     servers = status_of(frozen.server)["servers"]
     assert (servers["awake"], servers["frozen"]) == (0, 1)
@@ -70,7 +72,7 @@ def test_it_gives_way_to_others_and_ends_by_sigterm(serve):
 
 
 def test_its_stop_command_finds_it_running(serve):
-    frozen = Frozen(serve, 'hibernate = true\nstop_command = "sh -c \'kill -INT $MAINPID\'"')
+    frozen = Frozen(serve, "hibernate = true\nstop_command = \"sh -c 'kill -INT $MAINPID'\"")
     frozen.server.send_signal(signal.SIGTERM)
     frozen.server.wait(20)
     assert f"pid {frozen.pid} was killed by SIGINT" in frozen.server.log()
