@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from luisito.checks import files, limits, machine, words
+from luisito.checks import files, hibernation, limits, machine, words
 from luisito.checks.eyes import Eyes, reach
 from luisito.checks.plan import configured, plan
 from luisito.checks.program import program
@@ -72,6 +72,12 @@ def check(path: str, host: str | None, user: str | None) -> Report:
     if kept or tried.limits:
         report.facts["limits"] = kept or tried.limits
     report.add(*lacking)
+    if settings.hibernate_after is not None:
+        offered = hibernation.offer(runtime_dir, root=config.root)
+        frozen, missing = hibernation.hibernation(settings, offered)
+        if frozen:
+            report.facts["hibernation"] = frozen
+        report.add(*missing)
     _check_files(report, settings, who, planned.user)
     return report
 
