@@ -87,9 +87,10 @@ class Overview:
     def status(self) -> dict[str, object]:
         """Luisito as a whole."""
         policy = self._pool.policy
-        servers = {WORDS[state]: count for state, count in policy.counts().items()}
-        servers[WORDS[State.READY]] -= policy.frozen
-        servers[FROZEN] = policy.frozen
+        counts, frozen = policy.counts(), policy.frozen
+        counts[State.READY] -= frozen
+        words = {WORDS[state]: count for state, count in counts.items()}
+        servers = {WORDS[State.STARTING]: 0, WORDS[State.READY]: 0, FROZEN: frozen, **words}
         return {
             "version": __version__,
             "pid": os.getpid(),
