@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING, Final
 
 from luisito.core.clock import Clock
@@ -33,13 +34,10 @@ class Hibernation:
 
     def watch(self, server: Server) -> None:
         """Note that a server is READY, since its `ready_at`, or has other limits from now on."""
-        after = _after(server)
         if self.resting.get(server.site) is server:
             self.looks.set(server, 0.0)  # it may have to be woken
-        elif after is None:
-            self.looks.discard(server)
         else:
-            self.looks.set(server, server.used_at + after)
+            self._look(server, server.used_at)
 
     def forget(self, server: Server) -> None:
         """Note that a server is READY no more; an unknown one is harmless."""
@@ -55,28 +53,34 @@ class Hibernation:
         for server in self.looks.due(now):
             after = _after(server)
             if self.resting.get(server.site) is server:
-                if after is None:
+                if after == inf:
                     up.append(server)
-            elif after is not None and not server.leases and server.used_at + after <= now:
+            elif not server.leases and server.used_at + after <= now:
                 self.resting[server.site] = server
                 down.append(server)
-            elif after is not None:
-                self.looks.set(server, (now if server.leases else server.used_at) + after)
+            else:
+                self._look(server, now if server.leases else server.used_at)
         return down, up
 
     def woken(self, server: Server, now: float) -> None:
         """Note that a server that rested is to run again."""
         self.forget(server)
-        after = _after(server)
-        if after is not None:
-            self.looks.set(server, now + after)
+        self._look(server, now)
 
     def refused(self, server: Server, now: float) -> None:
         """Note that a server cannot be frozen, as it is now, which it was ordered to be."""
         self.woken(server, now + AGAIN)
 
+    def _look(self, server: Server, since: float) -> None:
+        """Look at a server when it may have been idle for long enough, from a time on."""
+        after = _after(server)
+        if after == inf:
+            self.looks.discard(server)
+        else:
+            self.looks.set(server, since + after)
 
-def _after(server: Server) -> float | None:
-    """After how many seconds of idleness a server is to be frozen; None is never."""
-    limits = server.limits
-    return None if limits.hibernate is False else limits.hibernate_after
+
+def _after(server: Server) -> float:
+    """After how many seconds of idleness a server is to be frozen; inf is never."""
+    after = server.limits.hibernate_after
+    return inf if after is None or server.limits.hibernate is False else after

@@ -175,7 +175,10 @@ def test_status_tells_of_the_whole(serve):
     assert found["uptime_seconds"] > 0
     done = luisito(server, "status")
     assert done.returncode == 0
-    assert "0 waking, 2 awake, 0 frozen, 0 draining, 0 hibernating, 0 failed (MAX_SERVERS = 2)" in done.stdout
+    assert (
+        "0 waking, 2 awake, 0 frozen, 0 draining, 0 hibernating, 0 failed (MAX_SERVERS = 2)"
+        in done.stdout
+    )
 
 
 def test_a_site_that_failed_is_listed_with_the_reason(serve):
