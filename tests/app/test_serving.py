@@ -236,3 +236,17 @@ def test_why_it_cannot_serve(tmp_path, serve, words, python, status, said):
     found = serve(*words, python=python).ended()
     assert found[0] == status
     assert re.fullmatch(said, found[1]), found[1]
+
+
+@pytest.mark.parametrize(("text", "app"), [(FLASK, "shop:app"), (FASTAPI, "shop:make")])
+def test_the_end_is_bounded(tmp_path, serve, text, app):
+    """What has not finished in the grace time is given up, and that is said."""
+    (tmp_path / "shop.py").write_text(text)
+    served = serve(app, "--grace", "0").ready()
+    with Client(served.path) as busy:
+        busy.ask("/slow")
+        processes.until((tmp_path / "began").exists, 20, "the request")
+        served.process.send_signal(signal.SIGTERM)
+        status, said = served.ended()
+    assert status == 0
+    assert re.search(r"had not finished after 0 s|timeout graceful shutdown exceeded", said), said
