@@ -6,6 +6,7 @@ import pwd
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -94,6 +95,10 @@ def test_the_second_site_is_forked_and_lives_alone(sites, as_whom):
     pid = rows(served.server)["b.example", None]["pid"]
     assert processes.command(pid) == "luisito app b.example"
     assert processes.environ(pid).keys() == {"LUISITO_SERVER"}
+    if "each has a cgroup of its own" in served.server.log():
+        group = f"/{processes.environ(pid)['LUISITO_SERVER']}\n"
+        at = Path(f"/proc/{pid}/cgroup")
+        processes.until(lambda: group in at.read_text(), 20, "its cgroup")
     # Each dies by itself, and is served again.
     os.kill(pid, signal.SIGKILL)
     served.server.expect(r"b.example: pid \d+ was killed by SIGKILL")
