@@ -76,14 +76,15 @@ class Preloading:
 
         Args:
             server: its number.
-            site: whose file has started it.
+            site: whose file has started it, where that has a worker for it; else "".
             key: what it shares.
             now: seconds.
         """
         shared = self._by_key.get(key)
         if shared is None:
             shared = self._by_key[key] = _Shared(key)
-        shared.servers[server] = shared.last = site
+        shared.servers[server] = site
+        shared.last = site or shared.last
         self._by_server[server] = shared
         self._goes.discard(shared)
         if not shared.host and shared not in self._comes:
@@ -156,7 +157,7 @@ class Preloading:
 
     def _host_for(self, shared: _Shared) -> str | None:
         sites = [*reversed(shared.servers.values()), shared.last]
-        return next((site for site in sites if site not in self._by_host), None)
+        return next((site for site in sites if site and site not in self._by_host), None)
 
     def _see(self, shared: _Shared, now: float) -> None:
         if shared.host and not shared.servers:

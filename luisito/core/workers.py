@@ -46,6 +46,11 @@ class Workers:
     def __iter__(self) -> Iterator[Worker]:
         return (worker for of in self._of.values() for worker in of.values())
 
+    def names(self, site: str, name: str) -> bool:
+        """Tell whether the file of a site names such a worker."""
+        worker = self._of.get(site, {}).get(name)
+        return worker is not None and worker.spec is not None
+
     @property
     def running(self) -> Iterable[Worker]:
         """Those that have a process, the one that was started first in front."""

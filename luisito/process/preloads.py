@@ -68,6 +68,7 @@ class Preloads:
         self._runs(fact.server, site, Key(fact.environment, fact.uid))
 
     def _runs(self, server: int, site: str, key: Key) -> None:
+        site = site if self._crew.workers.names(site, PRELOAD) else ""  # no mount has workers
         self._preloading.runs(server, site, key, self._reactor.seconds())
         self._arm()
 

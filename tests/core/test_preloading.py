@@ -39,6 +39,15 @@ def test_servers_that_go_at_once_are_a_reason_too():
     assert preloading.deadline() is None
 
 
+def test_one_that_has_no_workers_is_no_host():
+    preloading = Preloading(600.0)
+    preloading.runs(1, "", A, 0.0)
+    assert preloading.tick(2.0) == []
+    preloading.runs(2, "one", A, 3.0)
+    preloading.runs(3, "", A, 4.0)
+    assert preloading.tick(602.0) == [Want("one", wanted=True)]
+
+
 def test_a_site_that_has_become_another_s_host_meanwhile():
     preloading = Preloading(600.0)
     preloading.runs(1, "one", A, 0.0)

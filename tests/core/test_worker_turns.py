@@ -6,8 +6,8 @@ from luisito.core.worker import Begin, End, Kill, Spec
 from luisito.core.workers import Workers
 
 
-def spec(digest="1", *, always=False, on_failure=False, stop_timeout=10.0):
-    return Spec(digest, always, on_failure, stop_timeout)
+def spec(digest="1", *, always=False, on_failure=False, stop_timeout=10.0, asked=False):
+    return Spec(digest, always, on_failure, stop_timeout, asked)
 
 
 ALWAYS = spec(always=True)
@@ -33,6 +33,9 @@ class Talk:
 
     def awake(self, site, is_awake=True):
         return self.hear(self.workers.awake(site, is_awake, self.now))
+
+    def ask(self, site, name, *, wanted=True):
+        return self.hear(self.workers.ask(site, name, wanted=wanted, now=self.now))
 
     def of(self, site, name):
         return next(w for w in self.workers if (w.site, w.name) == (site, name))
@@ -65,6 +68,25 @@ def test_a_worker_of_a_site_lives_while_the_sites_server_does():
     assert t.awake("a") == ["begin a/w"]
     assert t.exited("a", "v") == ["begin a/v"]
     assert [worker.name for worker in t.workers.running] == ["w", "v"]
+
+
+def test_one_that_is_asked_for():
+    t = Talk()
+    assert t.files("a", w=spec(asked=True), v=spec()) == []
+    assert t.awake("a") == ["begin a/v"]
+    assert [t.workers.names("a", name) for name in ("w", "x")] == [True, False]
+    assert not t.workers.names("b", "w")
+    assert t.ask("a", "w") == ["begin a/w"]
+    assert t.ask("a", "w") == t.ask("a", "x") == t.ask("b", "w") == []
+    assert t.awake("a", False) == ["end a/v"]
+    t.exited("a", "w")
+    assert t.awake("a") == []
+    assert t.of("a", "w").failures == 1  # its back-off is its own
+    assert t.ask("a", "w", wanted=False) == []
+    assert t.ask("a", "w") == ["begin a/w"]
+    assert t.ask("a", "w", wanted=False) == ["end a/w"]
+    assert t.last[0].reason == "none of its sites has been used"
+    assert t.exited("a", "w") == []
 
 
 def test_one_that_is_always_there_lives_as_long_as_its_file():
