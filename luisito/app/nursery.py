@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 import time
 from typing import TYPE_CHECKING
 
-from . import verdicts
+from . import pages, verdicts
 from .learning import learned
 from .probing import Probe
 from .watching import note_environment
@@ -42,6 +41,7 @@ class Nursery:
     def __init__(self, folder: str, more: Sequence[str]) -> None:
         self._folder, self._more = folder, tuple(more)
         self._verdicts = verdicts.read(folder)
+        self._kept: list[object] = []
         self._probe: Probe | None = None
         self._tried: set[str] = set()
         self._pending = list(_ALWAYS)
@@ -100,8 +100,7 @@ class Nursery:
 
     def _settle(self) -> None:
         """Have all that is there shared by the servers to come."""
-        gc.collect()
-        gc.freeze()
+        self._kept.append(pages.share())
         self.names = frozenset(name.partition(".")[0] for name in sys.modules) - {"__main__"}
 
     def _look(self) -> None:
