@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from . import pages, verdicts
 from .learning import learned
 from .probing import Probe
-from .watching import note_environment
+from .watching import note_environment, read_at_start
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,7 +48,7 @@ class Nursery:
         self._stamp: object = None
         self._next = self._until = time.monotonic()
         self.ready = False
-        self.seen: dict[str, str | None] = {}
+        self.seen = read_at_start()
         self.names: frozenset[str] = frozenset()
         self._settle()
 

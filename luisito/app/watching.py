@@ -7,6 +7,7 @@ import builtins
 import locale
 import os
 import random
+import re
 import signal
 import socket
 import sys
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from .prefixes import folders
 from .renewal import RENEWED
+from .stale import contents, packages
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -36,6 +38,7 @@ _BAD_EVENTS = (
 )  # fmt: skip
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _INTERPRETERS = ("PYTHON", "LC_", "LANG", "LD_")  # of which all that share an interpreter agree
+_NAMED = re.compile(r"""['"]([A-Za-z_][A-Za-z0-9_]*)['"]""")
 _RANDOM = "takes random bytes"
 
 # What nearly each site has, so that nobody could be forked where a module has read it.
@@ -107,6 +110,35 @@ def note_environment() -> Callable[[], dict[str, str | None]]:
         return Environment.seen
 
     return end
+
+
+def read_at_start() -> dict[str, str | None]:
+    """Give the variables that site(3) may have read for its environment, before there was a watch.
+
+    They are those that are named in lines of .pth files that import, and in sitecustomize.
+    """
+    lines: list[str] = []
+    for folder in packages():
+        lines += [
+            line
+            for name in contents(folder)
+            if name.endswith(".pth")
+            for line in _lines(f"{folder}/{name}")
+            if line.startswith(("import ", "import\t"))
+        ]
+    for name in ("sitecustomize", "usercustomize"):
+        lines += _lines(getattr(sys.modules.get(name), "__file__", None) or os.devnull)
+    asking = (line for line in lines if "environ" in line or "getenv" in line)
+    names = {name for line in asking for name in _NAMED.findall(line)}
+    return {name: os.environ.get(name) for name in names if not name.startswith(_INTERPRETERS)}
+
+
+def _lines(path: str) -> list[str]:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read(1 << 20).splitlines()
+    except OSError:
+        return []
 
 
 class Watch:

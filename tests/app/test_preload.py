@@ -61,6 +61,7 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> str:
     (packages,) = folder.glob("lib/python3*/site-packages")
     for name, text in MODULES.items():
         (packages / f"{name}.py").write_text(text)
+    (packages / "starts.pth").write_text("import os; os.environ.get('STARTED')\n")
     return str(folder / "bin" / "python")
 
 
@@ -149,6 +150,7 @@ def test_a_variable_that_was_read_must_be_the_same(interpreter: Interpreter) -> 
     refused = interpreter.order({"FLAVOUR": "vanilla"}).answer["refused"]
     assert "FLAVOUR" in refused
     assert "vanilla" not in refused
+    assert "STARTED" in interpreter.order({"STARTED": "1"}).answer["refused"]
 
 
 @pytest.mark.parametrize("name", ["shared.py", "shared/__init__.py", "json.so"])
@@ -379,3 +381,21 @@ def test_a_file_that_is_written_over_is_seen_in_time(tmp_path: Path, monkeypatch
     path.write_text("12")
     files._all = 0.0
     assert files.changed() == str(path)
+
+
+def test_new_objects_come_out_of_pools_of_their_own() -> None:
+    script = (
+        f"import sys; sys.path.insert(0, {str(BOOT.parents[2])!r})\n"
+        "from luisito.app import pages\n"
+        "holes = [[bytes(size - 33) for _ in range(500)] for size in range(48, 513, 16)]\n"
+        "for some in holes: del some[::2]\n"  # each second one
+        "last = [id(some[-1]) for some in holes]\n"
+        "def near(): return sum(\n"
+        "    any(abs(id(bytes(size - 33)) - id(one)) == size for one in some)\n"
+        "    for size, some in zip(range(48, 513, 16), holes))\n"
+        "before = near(); kept = pages.share(); print(before, near())"
+    )
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    before, after = map(int, ran.stdout.split())
+    assert before >= 25
+    assert after <= 3
