@@ -57,6 +57,8 @@ def log(path, verdict):
     counts = collections.Counter()
     kinds = {
         "spawns": re.compile(r": started as pid \d+"),
+        "forked by preloaded interpreters": re.compile(r"forked by a preloaded interpreter"),
+        "which could not": re.compile(r"by itself: its preloaded interpreter"),
         "evictions": re.compile(r"room was needed for"),
         "idle stops": re.compile(r"\(IDLE_TIMEOUT\)"),
     }

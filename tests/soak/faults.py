@@ -13,7 +13,7 @@ from luisito.core.succession import CRASHES, CRASHES_WITHIN
 from luisito.errors import LuisitoError
 
 # What is done, and after how many seconds again, in the mean.
-EVERY = {"kill_app": 7, "reload": 25, "restart": 40, "kill_network": 60}
+EVERY = {"kill_app": 7, "kill_interpreter": 20, "reload": 25, "restart": 40, "kill_network": 60}
 QUIET = 20.0  # seconds at the end without harm
 # Of the network process. One crash more within a minute is taken for a loop, and ends everything.
 MOST_KILLS = CRASHES - 1
@@ -56,10 +56,18 @@ class Faults(threading.Thread):
 
     def _kill_app(self):
         rows = [row for row in self._ask("/servers").get("servers", ()) if row["pid"]]
+        rows = [row for row in rows if not row["worker"]]
         if rows:
             row = self._random.choice(rows)
             self._verdict.fault("app", "app killed", row["site"])
             os.kill(row["pid"], signal.SIGKILL)
+
+    def _kill_interpreter(self):
+        rows = [row for row in self._ask("/servers").get("servers", ()) if row["worker"]]
+        if rows:
+            # It excuses nothing: sites are started without it.
+            self._verdict.fault("interpreter", "preloaded interpreter killed")
+            os.kill(self._random.choice(rows)["pid"], signal.SIGKILL)
 
     def _kill_network(self):
         now = time.monotonic()

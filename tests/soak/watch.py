@@ -11,6 +11,8 @@ _EVERY = 2.0  # seconds
 _ZOMBIE = 3.0  # seconds that a process may be dead before somebody reaps it
 _MiB = 1 << 20
 
+_INTERPRETER = re.compile(r"luisito preload|boot\.py preload")
+
 
 class Watch(threading.Thread):
     """Samples until it is told to end.
@@ -49,11 +51,12 @@ class Watch(threading.Thread):
         for pid, (state, _parent) in ours.items():
             if state == "Z":
                 continue
+            command = processes.command(pid)
             number = processes.environ(pid).get("LUISITO_SERVER")
             if number is not None:
-                servers.add(number)
+                if not _INTERPRETER.search(command):  # which counts in no MAX_SERVERS
+                    servers.add(number)
                 continue
-            command = processes.command(pid)
             if "luisito.spawner" in command:
                 groups["spawner"].append(pid)
             elif "luisito" in command:

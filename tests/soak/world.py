@@ -27,7 +27,9 @@ FRAMEWORKS = {
     "uvicorn": "uvicorn --port $1 asgi:app",
     "node": "node server.js port $1",
 }
-_FRAMEWORK_SITES = 12
+# These have a file, so that a preloaded interpreter forks their servers.
+APPS = {"WSGI app": "wsgi:app", "ASGI app": "asgi:app"}
+_FRAMEWORK_SITES = 24
 
 
 def site(number):
@@ -106,23 +108,32 @@ class World:
             script = self.folder / "apps" / f"run-{name}"
             script.write_text(f"#!/bin/sh\n{text}\n")
             script.chmod(0o755)
-        frameworks = [name for name in kinds if name != "origin"]
+        frameworks = [*(name for name in kinds if name != "origin"), *APPS]
         users = [pwd.getpwnam(name) for name in ORDINARY_USERS] if not os.getuid() else []
-        sites = self.folder / "sites"
+        sites, self.files = self.folder / "sites", self.folder / "files"
         sites.mkdir()
+        self.files.mkdir(mode=0o755)
         for number in range(SITES):
             folder = sites / site(number)
             folder.mkdir()
             kind = "origin" if is_strict(number) else frameworks[number % len(frameworks)]
-            (folder / "run").symlink_to(apps / f"run-{kind}")
+            if kind in APPS:
+                module = APPS[kind].partition(":")[0]
+                shutil.copy(apps / f"{module}.py", folder)
+                file = self.files / f"{site(number)}.toml"
+                file.write_text(f'app = "{APPS[kind]}"\nfolder = "{folder}"\n')
+            else:
+                (folder / "run").symlink_to(apps / f"run-{kind}")
             if users:
-                user = users[number % len(users)]
+                user = users[number // len(frameworks) % len(users)]
                 os.chown(folder, user.pw_uid, user.pw_gid)
 
     def _make_settings(self):
         values = {
             "CMD_TPL": "./run %PORT",
             "PROJECT_PATH": f"{self.folder}/sites/%HOST",
+            "SITES_DIR": str(self.files),
+            "PRELOAD_IDLE": 10,
             "MAX_SERVERS": MAX_SERVERS,
             "OVERLAP": OVERLAP,
             "LISTEN": f"tcp:{self.address[1]}:interface=127.0.0.1",
