@@ -74,8 +74,14 @@ def test_a_post_is_seen_once_and_a_get_twice_at_most(tmp_path, verdict):
 
 def test_a_traceback_in_the_log_is_a_violation(tmp_path, verdict):
     path = tmp_path / "luisito.log"
-    path.write_text("a: started as pid 7, in /\nb: stopping: room was needed for a\nTraceback (\n")
-    assert accounts.log(path, verdict) == {"spawns": 1, "evictions": 1, "idle stops": 0}
+    path.write_text(
+        "a: started as pid 7, in /\nb: stopping: room was needed for a\nTraceback (\n"
+        "c: started as pid 8, by its site file, forked by a preloaded interpreter\n"
+    )
+    assert accounts.log(path, verdict) == {
+        "spawns": 2, "evictions": 1, "idle stops": 0, "forked by preloaded interpreters": 1,
+        "which could not": 0,
+    }  # fmt: skip
     assert len(verdict.violations) == 1
 
 
