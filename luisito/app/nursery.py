@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 from . import pages, verdicts
+from .forking import threads
 from .learning import learned
 from .probing import Probe
 from .watching import note_environment, read_at_start
@@ -42,6 +43,7 @@ class Nursery:
         self._folder, self._more = folder, tuple(more)
         self._verdicts = verdicts.read(folder)
         self._kept: list[object] = []
+        self._batch: list[str] = []
         self._probe: Probe | None = None
         self._tried: set[str] = set()
         self._pending = list(_ALWAYS)
@@ -89,6 +91,8 @@ class Nursery:
         return False
 
     def _load(self, name: str) -> None:
+        if name not in _ALWAYS:
+            self._batch.append(name)
         end = note_environment()
         try:
             __import__(name)
@@ -98,9 +102,16 @@ class Nursery:
             for variable, value in end().items():
                 self.seen.setdefault(variable, value)
 
+    def forsake(self) -> None:
+        """Have those that were loaded last left to the sites, by this one's successors."""
+        self._verdicts.join((), dict.fromkeys(self._batch, "leaves a thread behind, with others"))
+        verdicts.write(self._folder, self._verdicts)
+
     def _settle(self) -> None:
         """Have all that is there shared by the servers to come."""
         self._kept.append(pages.share())
+        if threads() == 1:
+            self._batch = []
         self.names = frozenset(name.partition(".")[0] for name in sys.modules) - {"__main__"}
 
     def _look(self) -> None:
@@ -136,7 +147,6 @@ class Nursery:
             return
         self._probe = None
         self._verdicts.join(*found)
-        verdicts.write(self._folder, self._verdicts)
         clean, dirty = found
         self._pending += [name for name in clean if name not in sys.modules]
         self.ready = self.ready or not self._pending
@@ -144,6 +154,7 @@ class Nursery:
         for name in self._more:
             if name in dirty:
                 say(f"{name} {dirty[name]}: it is left to the sites")
+        verdicts.write(self._folder, self._verdicts)
 
 
 def _changed(folder: str) -> object:

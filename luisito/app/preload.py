@@ -52,12 +52,12 @@ def main(argv: Sequence[str]) -> int:
     if not words or not words[0].startswith(_AGAIN):
         _begin_again(words)
     del words[0]
-    lent = ""
+    more = words
     if words[:1] == ["--servers"]:
-        lent, words = words[1], words[2:]
-    ours.offer(lent)
+        ours.offer(words[1])
+        more = words[2:]
     try:
-        return _Interpreter(words).run()
+        return _Interpreter(words, more).run()
     except OSError as error:
         sys.stderr.write(
             f"luisito: preload: descriptor {_LISTENER} must be a bound unix socket, which Luisito"
@@ -84,7 +84,8 @@ class _Interpreter:
         _ours: whether this process is the interpreter, and no child of it.
     """
 
-    def __init__(self, more: Sequence[str]) -> None:
+    def __init__(self, words: Sequence[str], more: Sequence[str]) -> None:
+        self._words = words
         die_with_parent()
         os.chdir("/")
         self._title = _hide_environment()
@@ -123,6 +124,10 @@ class _Interpreter:
                 self._nursery.read()
             elif self._nursery.go_on():
                 self._files = Files()
+                if threads() > 1:
+                    say("a module has left a thread behind: begins again without it")
+                    self._nursery.forsake()
+                    _begin_again(self._words)
 
     def _take(self) -> int | None:
         """Answer an order; None where more are to be answered, else the status to exit with."""

@@ -6,6 +6,7 @@ import json
 import os
 import select
 import signal
+import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from .forking import close_above, die_with_parent
 from .watching import Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     Found = tuple[list[str], dict[str, str]]
 
@@ -102,8 +103,12 @@ def _find(names: Sequence[str], dirty: Mapping[str, str]) -> Found:
     """Try all, then those that remain, until nothing is found any more."""
     bad = dict(dirty)
     for _ in range(_ROUNDS):
+        for name in names:
+            package = next((above for above in _above(name) if above in bad), None)
+            if package is not None:
+                bad.setdefault(name, f"is in {package}, which {bad[package]}")
         left = [name for name in names if name not in bad]
-        found = _round(left)
+        found = _round(left, bad)
         new = found.keys() - bad.keys()
         bad.update({name: found[name] for name in new})
         if not new:
@@ -111,14 +116,20 @@ def _find(names: Sequence[str], dirty: Mapping[str, str]) -> Found:
     return [], {**dict.fromkeys(names, "cannot be told from others in time"), **bad}
 
 
-def _round(names: Sequence[str]) -> dict[str, str]:
+def _above(name: str) -> Iterator[str]:
+    """The packages that a module is in, the outermost first."""
+    parts = name.split(".")
+    return (".".join(parts[:count]) for count in range(1, len(parts)))
+
+
+def _round(names: Sequence[str], bad: Mapping[str, str]) -> dict[str, str]:
     """Import modules in a process of their own, one after another; tell what is against them."""
     reading, writing = os.pipe()
     pid = os.fork()
     if pid == 0:
         try:
             _prepare(writing)
-            _import_all(names)
+            _import_all(names, bad)
         finally:
             os._exit(0)
     os.close(writing)
@@ -140,13 +151,18 @@ def _round(names: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def _import_all(names: Sequence[str]) -> None:
+def _import_all(names: Sequence[str], bad: Mapping[str, str]) -> None:
     watch = Watch()
     watch.begin()
+    there = set(sys.modules)
     for name in names:
         os.write(_SAYS, name.encode() + b"\n")
         try:
             __import__(name)
         except BaseException as error:  # noqa: BLE001 - whatever it is, it is left to the sites
             watch.bad.setdefault(name, f"cannot be imported: {type(error).__name__}")
+        come = [one for one in bad if one in sys.modules and one not in there]
+        there.update(come)
+        if come:
+            watch.bad.setdefault(name, f"imports {come[0]}, which {bad[come[0]]}")
     _say(watch.bad)

@@ -151,7 +151,10 @@ class Watch:
     def __init__(self) -> None:
         self.bad: dict[str, str] = {}
         self._stack: list[str] = []
-        self._allowed = (*folders(), os.path.dirname(os.__file__) + "/")
+        self._allowed = (
+            *folders(),
+            *(f"{os.path.dirname(file)}/" for file in (os.__file__, __file__)),
+        )
         self._last: list[object] = []
 
     def begin(self) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 BOOT = Path(luisito.__file__).parent / "app" / "boot.py"
-PATIENCE = 20  # seconds
+PATIENCE = 60  # seconds
 
 ASKED = """
 def app(environ, start_response):

@@ -47,10 +47,15 @@ MODULES = {
     "bad_left": "import os\nos.pipe()",
     "needs_bad": "import bad_file",
     "needs_that": "from needs_bad import bad_file",
+    "bad_package/__init__": "import os\nos.getcwd()",
+    "bad_package/inner": "",
     "caught": "try:\n    import bad_error\nexcept ZeroDivisionError:\n    pass",
+    "sly": "import sys, threading, time\n"
+    "if not sys.dont_write_bytecode:\n"  # as while it is tried
+    "    threading.Thread(target=time.sleep, args=(1000,), daemon=True).start()",
     "optional": "try:\n    import there_is_none\nexcept ImportError:\n    pass",
 }
-GOOD = {"shared", "shared_by_it", "flavoured", "optional"}
+GOOD = {"shared", "shared_by_it", "flavoured", "optional", "sly"}
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +65,7 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> str:
     venv.EnvBuilder(symlinks=True).create(folder)
     (packages,) = folder.glob("lib/python3*/site-packages")
     for name, text in MODULES.items():
+        (packages / name).parent.mkdir(exist_ok=True)
         (packages / f"{name}.py").write_text(text)
     (packages / "starts.pth").write_text("import os; os.environ.get('STARTED')\n")
     return str(folder / "bin" / "python")
@@ -170,9 +176,12 @@ def test_what_hides_a_module_is_left_to_a_plain_start(
 
 
 def test_what_a_module_does_when_it_is_imported_is_found_out(own) -> None:
-    interpreter = own(*MODULES)
+    # Our own are tried like others.
+    names = [name.replace("/", ".") for name in MODULES if not name.endswith("__init__")]
+    interpreter = own(*names, "luisito_app.asgi")
     found = interpreter.found()
-    assert {name for name in MODULES if name not in found} == GOOD
+    assert {name for name in names if name not in found} == GOOD
+    assert "luisito_app.asgi" not in found
     for name, why in {
         "bad_file": "opens /etc/hostname",
         "bad_writing": "opens ",
@@ -192,13 +201,25 @@ def test_what_a_module_does_when_it_is_imported_is_found_out(own) -> None:
         "bad_end": "ends or hangs",
         "bad_patch": "a changed class",
         "bad_left": "a descriptor",
+        "bad_package.inner": "is in bad_package, which asks where it works",
         "needs_bad": "imports bad_file, which opens /etc/hostname",
         "caught": "imports bad_error",
     }.items():
         assert why in found[name], (name, found[name])
-    interpreter.has("shared")
-    assert interpreter.modules() & MODULES.keys() == GOOD
     assert "bad_file opens /etc/hostname: it is left to the sites" in interpreter.end()
+
+
+def test_it_begins_again_without_a_module_that_leaves_a_thread(own) -> None:
+    interpreter = own("shared", "sly")
+    end = time.monotonic() + PATIENCE
+    while "sly" not in interpreter.found():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    while "refused" in interpreter.order().answer:
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    assert interpreter.modules() & {"shared", "sly"} == set()
+    assert "begins again without it" in interpreter.end()
 
 
 def test_the_next_one_knows_what_was_found(own) -> None:
