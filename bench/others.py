@@ -35,6 +35,8 @@ _CONF = Path(__file__).parent / "conf"
 _APACHE_MODULES = "/usr/lib/apache2/modules"
 _PASSENGER_AGENT = "/usr/lib/passenger/support-binaries/PassengerAgent"
 _PASSENGER_ROOT = "/usr/lib/ruby/vendor_ruby/phusion_passenger/locations.ini"
+# The guest that starts Python sites by itself, too.
+PASSENGER = "Passenger in Apache"
 
 
 @dataclass(frozen=True)
@@ -54,15 +56,18 @@ class Place:
         words = {
             "FOLDER": str(self.folder),
             "UPSTREAM": str(self.upstream),
-            "APACHE_MODULES": _APACHE_MODULES,
-            "PASSENGER_ROOT": _PASSENGER_ROOT,
             "APP_FOLDER": str(self.origin.folder),
             "APP_COMMAND": " ".join(self.origin.command("$PORT")),
             **{kind.upper(): str(port) for kind, port in self.ports.items()},
         }
-        path = self.folder / (name or source)
-        path.write_text(filled((_CONF / source).read_text(), words))
-        return str(path)
+        return str(write(source, self.folder / (name or source), words))
+
+
+def write(source: str, path: Path, words: Mapping[str, str]) -> Path:
+    """Write a file of conf/, its words and those for what is installed filled in."""
+    installed = {"APACHE_MODULES": _APACHE_MODULES, "PASSENGER_ROOT": _PASSENGER_ROOT}
+    path.write_text(filled((_CONF / source).read_text(), installed | dict(words)))
+    return path
 
 
 def filled(text: str, words: Mapping[str, str]) -> str:
@@ -199,7 +204,7 @@ GUESTS = (
         version=("apache2", "-v"),
     ),
     Other(
-        "Passenger in Apache",
+        PASSENGER,
         _apache("apache-passenger.conf"),
         needs=("apache2", f"{_APACHE_MODULES}/mod_passenger.so", _PASSENGER_AGENT),
         package="libapache2-mod-passenger",
