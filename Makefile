@@ -1,6 +1,6 @@
 # `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint types layers coverage docs bench bench-policy fuzz soak dist clean
+.PHONY: help run test check lint types layers coverage docs bench bench-cold bench-memory bench-policy fuzz soak dist clean
 
 # The interpreter that .venv is made with. sys.executable, so that a shim (pyenv's) is looked through.
 PYTHON ?= $(shell for python in /usr/bin/python3 python3; do \
@@ -60,6 +60,12 @@ docs: .venv/.has-test ## write what is generated of docs: faults.md, site.schema
 bench: .venv/.has-examples ## measure beside nginx, haproxy, caddy, Apache, Passenger and ReverseProxyResource
 	$(BIN)/python -m bench
 
+bench-cold: .venv/.tried-uwsgi ## measure how fast sleeping Django and Flask sites wake, beside uWSGI and Passenger
+	$(BIN)/python -m bench.sleepers cold --svg docs/cold.svg
+
+bench-memory: .venv/.tried-uwsgi ## weigh idle Django and Flask sites, beside uWSGI and Passenger
+	$(BIN)/python -m bench.sleepers memory --svg docs/memory.svg
+
 bench-policy: .venv/.has-test ## simulate which servers are kept, and how long clients wait for starts
 	$(BIN)/python -m bench.keep
 
@@ -111,6 +117,12 @@ INSTALL := -m pip install --quiet --disable-pip-version-check --editable
 	@PIP_ONLY_BINARY=atheris $(BIN)/python $(INSTALL) '.[fuzz]' || { \
 		echo "There is no wheel of atheris for $$($(BIN)/python -V) on $$(uname -m): fuzz with Python 3.11 to 3.14" \
 			"on x86_64 (make clean, then make fuzz PYTHON=python3.11)." >&2; exit 1; }
+	@touch $@
+
+# It has to be built for the Python of .venv; where that does not go, it is left out of what is measured.
+.venv/.tried-uwsgi: setup.cfg | .venv/.has-bench
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-cache-dir uwsgi || \
+		echo 'uWSGI cannot be built. Debian, Ubuntu: apt install -y gcc python3-dev' >&2
 	@touch $@
 
 # The tests that need it are skipped where it cannot be had.

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 # Those with a column of their own.
 PROXIES = ("Luisito", "nginx", "haproxy", "ReverseProxyResource")
@@ -44,18 +48,18 @@ class Row:
         return {"work": self.work, "cells": self.cells, "goals": goals, "samples": self.samples}
 
 
-def table(rows: list[Row]) -> str:
-    """The rows as a markdown table."""
-    head = ["work", *PROXIES, "others", "measured", "goal", "met"]
-    lines = [head, ["---"] * len(head), *map(_line, rows)]
+def table(rows: list[Row], columns: Sequence[str] = PROXIES) -> str:
+    """The rows as a markdown table, with columns for these names."""
+    head = ["work", *columns, "others" if columns else "each", "measured", "goal", "met"]
+    lines = [head, ["---"] * len(head), *(_line(row, columns) for row in rows)]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def _line(row: Row) -> list[str]:
+def _line(row: Row, columns: Sequence[str]) -> list[str]:
     return [
         row.work,
-        *(row.cells.get(name, "") for name in PROXIES),
-        "; ".join(f"{name} {cell}" for name, cell in row.cells.items() if name not in PROXIES),
+        *(row.cells.get(name, "") for name in columns),
+        "; ".join(f"{name} {cell}" for name, cell in row.cells.items() if name not in columns),
         "; ".join(f"{v.figure:.3g}{v.unit}" for v in row.verdicts),
         "; ".join(f"≤ {v.limit:.3g}" for v in row.verdicts),
         "; ".join("yes" if v.met else "**no**" for v in row.verdicts),

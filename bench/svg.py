@@ -1,4 +1,4 @@
-"""Draws what requests cost beside other proxies: horizontal bars, as an SVG that stands by itself.
+"""Draws what was measured beside others: horizontal bars, as an SVG that stands by itself.
 
 It has a ground of its own, light or dark as the reader's system is, so that it can be read on
 pages of both kinds even where they do not follow the system.
@@ -42,12 +42,19 @@ text { font: 13px system-ui, sans-serif; fill: #1f2328; }
 """
 
 
-def chart(rows: Sequence[Row], notes: Sequence[str]) -> str:
-    """One group of bars for each row, the cheapest proxy first, all to one scale.
+def chart(
+    rows: Sequence[Row],
+    notes: Sequence[str],
+    title: str = "CPU time per request, in microseconds",
+    unit: str = "µs",
+) -> str:
+    """One group of bars for each row, the cheapest first, all to one scale.
 
     Args:
-        rows: their `costs` are microseconds of CPU time for a request; at least one has some.
+        rows: their `costs` are in one unit; at least one has some.
         notes: lines that stand below.
+        title: what is drawn.
+        unit: of the costs.
     """
     scale = (_WIDTH - _MARGIN - _NAMES - _FIGURES) / max(
         cost for row in rows for cost in row.costs.values()
@@ -58,7 +65,7 @@ def chart(rows: Sequence[Row], notes: Sequence[str]) -> str:
         parts.append(_text(_MARGIN, top + 13, row.work, "title"))
         top += _TITLE
         for name, cost in sorted(row.costs.items(), key=lambda item: item[1]):
-            parts.append(_bar(top, name, cost, cost * scale))
+            parts.append(_bar(top, name, _figure(cost, unit), cost * scale))
             top += _STEP
         top += _STEP // 2
     for note in notes:
@@ -68,8 +75,8 @@ def chart(rows: Sequence[Row], notes: Sequence[str]) -> str:
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" role="img">',
-            "<title>CPU time per request, in microseconds</title>",
-            f"<desc>{escape(_told(rows))}</desc>",
+            f"<title>{escape(title)}</title>",
+            f"<desc>{escape(_told(rows, unit))}</desc>",
             f"<style>{_STYLE}</style>",
             _box(0.5, 0.5, _WIDTH - 1, height - 1, "ground"),
             *parts,
@@ -78,13 +85,13 @@ def chart(rows: Sequence[Row], notes: Sequence[str]) -> str:
     )
 
 
-def _bar(top: int, name: str, cost: float, length: float) -> str:
+def _bar(top: int, name: str, figure: str, length: float) -> str:
     middle = top + _BAR - 3  # where letters stand, for them to be in the middle of the bar
     return "\n".join(
         [
             _text(_NAMES - 10, middle, name, "name"),
-            _box(_NAMES, top, length, _BAR, "bar ours" if name == "Luisito" else "bar"),
-            _text(_NAMES + length + 8, middle, _figure(cost), "figure"),
+            _box(_NAMES, top, length, _BAR, "bar ours" if name.startswith("Luisito") else "bar"),
+            _text(_NAMES + length + 8, middle, figure, "figure"),
         ]
     )
 
@@ -97,13 +104,14 @@ def _text(x: float, y: float, words: str, kind: str) -> str:
     return f'<text class="{kind}" x="{x:.1f}" y="{y}">{escape(words)}</text>'
 
 
-def _figure(cost: float) -> str:
-    return f"{cost:.1f} µs"
+def _figure(cost: float, unit: str) -> str:
+    return f"{cost:.1f} {unit}"
 
 
-def _told(rows: Sequence[Row]) -> str:
+def _told(rows: Sequence[Row], unit: str) -> str:
     """The same in words, for who cannot see it."""
-    return " ".join(
-        f"{row.work}: {', '.join(f'{name} {_figure(cost)}' for name, cost in row.costs.items())}."
-        for row in rows
-    )
+    groups = []
+    for row in rows:
+        each = (f"{name} {_figure(cost, unit)}" for name, cost in row.costs.items())
+        groups.append(f"{row.work}: {', '.join(each)}.")
+    return " ".join(groups)

@@ -8,11 +8,11 @@ import re
 import shutil
 import subprocess
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
 DJANGO, FLASK = "Django", "Flask"
 COLLECT = "/collect"
@@ -24,13 +24,12 @@ APPS = {DJANGO: "shop.wsgi:application", FLASK: "shop:app"}
 _PAGE = """\
 <!doctype html>
 <title>{{ name }}</title>
-<p>{{ name }} is answered by process {{ pid }} with version {{ version }}</p>
+<p>{{ name }} is answered with version {{ version }}</p>
 """
-_SAID = re.compile(rb"<p>(\S+) is answered by process (\d+) with version (\S+)</p>")
+_SAID = re.compile(rb"<p>(\S+) is answered with version (\S+)</p>")
 
 _VIEWS = """\
 import gc
-import os
 
 import django
 from django.conf import settings
@@ -39,7 +38,7 @@ from django.shortcuts import render
 
 
 def page(request):
-    said = {"name": settings.SITE_NAME, "pid": os.getpid(), "version": django.get_version()}
+    said = {"name": settings.SITE_NAME, "version": django.get_version()}
     return render(request, "page.html", said)
 
 
@@ -61,7 +60,6 @@ SITE_NAME = {name!r}
 """
 _FLASK = """\
 import gc
-import os
 
 import flask
 
@@ -70,7 +68,7 @@ app = flask.Flask(__name__)
 
 @app.get("/")
 def page():
-    said = {{"name": {name!r}, "pid": os.getpid(), "version": "any"}}
+    said = {{"name": {name!r}, "version": "any"}}
     return flask.render_template("page.html", **said)
 
 
@@ -82,7 +80,7 @@ def collect():
 
 @dataclass(frozen=True)
 class Site:
-    """A site in a folder of its own; `python` is the interpreter, of its virtualenv, that runs it."""
+    """A site in a folder of its own, and the interpreter that runs it, of its virtualenv."""
 
     name: str
     kind: str
@@ -100,7 +98,6 @@ class Said:
     """What a site's page says."""
 
     name: str
-    pid: int
     version: str
 
 
@@ -109,7 +106,7 @@ def said(page: bytes) -> Said:
     found = _SAID.search(page)
     if found is None:
         raise ValueError(f"not a page of a site: {page[:200]!r}")
-    return Said(found[1].decode(), int(found[2]), found[3].decode())
+    return Said(found[1].decode(), found[2].decode())
 
 
 def make(folder: Path, kind: str, names: Sequence[str], python: Path) -> list[Site]:

@@ -14,7 +14,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,7 +25,7 @@ from bench.sleepers.account import Account, account
 from bench.sleepers.sites import APPS, DJANGO, said
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from bench.sleepers.sites import Said, Site
@@ -288,18 +287,35 @@ def _await_listener(served: Served, site: Site, log: Path) -> None:
             return
 
 
-def gone(pid: int) -> None:
-    """Wait until a server has gone to sleep."""
+def awake(served: Served, site: Site) -> list[int]:
+    """The processes that serve a site: all that run in its folder."""
+    shared = interpreters(served)
+    return [
+        pid
+        for pid in descendants(served.pid)
+        if pid not in shared and _link(pid, "cwd") == str(site.folder)
+    ]
+
+
+def sleep(served: Served, site: Site) -> None:
+    """Wait until a site has gone to sleep."""
     deadline = time.monotonic() + _PATIENCE
-    while os.path.exists(f"/proc/{pid}"):
+    while awake(served, site):
         if time.monotonic() > deadline:
-            raise BenchError(f"process {pid} does not go to sleep")
+            raise BenchError(f"{site.name} does not go to sleep")
         time.sleep(0.05)
 
 
 def interpreters(served: Served) -> list[int]:
     """The preloaded interpreters below a Luisito, which are no servers."""
     return [pid for pid in descendants(served.pid) if b"preload" in _arguments(pid)]
+
+
+def _link(pid: int, name: str) -> str:
+    try:
+        return os.readlink(f"/proc/{pid}/{name}")
+    except OSError:
+        return ""
 
 
 def _arguments(pid: int) -> Sequence[bytes]:
@@ -311,9 +327,18 @@ def _arguments(pid: int) -> Sequence[bytes]:
 
 def counts(served: Served) -> Mapping[str, object]:
     """What Luisito counts of preloaded interpreters (`luisito status --json`)."""
-    argv = [str(_BIN / "luisito"), "status", "--json", "--runtime-dir", str(served.runtime_dir)]
+    found: Mapping[str, object] = json.loads(_told(served, "status", "--json")).get("preload") or {}
+    return found
+
+
+def stop(served: Served, site: Site) -> None:
+    """Have Luisito put a site to sleep."""
+    _told(served, "stop", site.name)
+
+
+def _told(served: Served, command: str, *words: str) -> str:
+    argv = [str(_BIN / "luisito"), command, "--runtime-dir", str(served.runtime_dir), *words]
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise BenchError(f"luisito status: {done.stderr}")
-    found: Mapping[str, object] = json.loads(done.stdout).get("preload") or {}
-    return found
+        raise BenchError(f"luisito {command}: {done.stderr}")
+    return done.stdout
