@@ -132,7 +132,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("what", choices=_WORKS)
     names = [way.name for way in ways()]
     parser.add_argument("--ways", nargs="+", choices=names, metavar="WAY", help=", ".join(names))
-    parser.add_argument("--rounds", type=int, default=20, help="cold starts of each way (20)")
+    parser.add_argument("--rounds", type=int, default=15, help="cold starts of each way (15)")
     parser.add_argument("--crowd", type=int, default=100, help="sites asked at once (100)")
     parser.add_argument("--no-versions", action="store_true", help="leave the versions out")
     parser.add_argument(

@@ -37,6 +37,8 @@ _OF_PASSENGER = {DJANGO: 0.12}
 _CROWD_GOAL = 4.0  # s
 _AFTERWARDS = 0.3  # seconds in which what a start has begun is counted to it
 _PATIENCE = 60.0
+# Seconds until whoever has ended a server listens in its place: uWSGI's Emperor looks each second.
+_DEEPER = 1.5
 _NOTHING = 0.1  # seconds of CPU time in half a second
 # A site is asked so often before it is measured: what is compiled or learned then, is there.
 _BEFORE = 2
@@ -59,8 +61,10 @@ def starts(folder: Path, python: Path, ways: Sequence[Way], rounds: int) -> list
         for _ in range(rounds):
             random.shuffle(turns)  # who comes first finds the processor's caches cold
             for kind, name in turns:
+                sleep(everyone[name], kinds[kind])
+            time.sleep(_DEEPER)
+            for kind, name in turns:
                 wakes, site = everyone[name], kinds[kind]
-                sleep(wakes, site)
                 before = wakes.account.seconds()
                 taken[kind].setdefault(name, []).append(wakes.wake(site)[0] * 1e3)
                 time.sleep(_AFTERWARDS)

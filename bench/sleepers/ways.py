@@ -42,6 +42,8 @@ _TIMEOUT = 120.0
 # Seconds until all has gone that is to go, or has come that is to come.
 _PATIENCE = 60.0
 _THREADS = 4
+# What a preloaded interpreter is called (luisito.app.preload).
+_TITLE = b"luisito preload"
 
 
 @dataclass(frozen=True)
@@ -217,6 +219,8 @@ def _uwsgi(folder: Path, sites: Sequence[Site], idle: int) -> Iterator[Served]:
         (files / f"{site.name}.ini").write_text(vassal(site, idle))
     argv = [_uwsgi_program(), "--emperor", str(files)]
     argv += ["--emperor-on-demand-directory", str(sockets), "--die-on-term"]
+    # So often it looks whose vassal has gone, and listens in its place; in seconds.
+    argv += ["--emperor-freq", "1"]
     log = place / "uwsgi.log"
     with (
         account(place.name) as cpu,
@@ -308,7 +312,7 @@ def sleep(served: Served, site: Site) -> None:
 
 def interpreters(served: Served) -> list[int]:
     """The preloaded interpreters below a Luisito, which are no servers."""
-    return [pid for pid in descendants(served.pid) if b"preload" in _arguments(pid)]
+    return [pid for pid in descendants(served.pid) if _arguments(pid)[0] == _TITLE]
 
 
 def _link(pid: int, name: str) -> str:
@@ -322,7 +326,7 @@ def _arguments(pid: int) -> Sequence[bytes]:
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     except OSError:
-        return ()
+        return [b""]
 
 
 def counts(served: Served) -> Mapping[str, object]:
