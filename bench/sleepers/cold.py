@@ -39,6 +39,8 @@ _AFTERWARDS = 0.3  # seconds in which what a start has begun is counted to it
 _PATIENCE = 60.0
 # Seconds until whoever has ended a server listens in its place: uWSGI's Emperor looks each second.
 _DEEPER = 1.5
+# How often in a row nothing is to have been done.
+_LOOKS = 4
 _NOTHING = 0.1  # seconds of CPU time in half a second
 # A site is asked so often before it is measured: what is compiled or learned then, is there.
 _BEFORE = 2
@@ -100,14 +102,15 @@ def await_interpreters(wakes: Served, those: Sequence[Site], count: int = 1) -> 
         count: of interpreters.
     """
     deadline = time.monotonic() + _PATIENCE
-    spent = -1.0
+    spent, quiet = -1.0, 0
     while True:
         for site in those:
             wakes.wake(site)
         time.sleep(0.5)
         now = wakes.account.seconds() or 0.0
         # They have loaded all when next to nothing is done any more.
-        if len(interpreters(wakes)) >= count and now - spent < _NOTHING:
+        quiet = quiet + 1 if now - spent < _NOTHING else 0
+        if len(interpreters(wakes)) >= count and quiet >= _LOOKS:
             return
         spent = now
         if time.monotonic() > deadline:
@@ -116,7 +119,16 @@ def await_interpreters(wakes: Served, those: Sequence[Site], count: int = 1) -> 
 
 def fallbacks(wakes: Served) -> int:
     """How many servers were not forked, although there was an interpreter."""
-    count = counts(wakes).get("fallbacks", 0)
+    return _count(wakes, "fallbacks")
+
+
+def forked(wakes: Served) -> int:
+    """How many servers were forked."""
+    return _count(wakes, "preloaded")
+
+
+def _count(wakes: Served, key: str) -> int:
+    count = counts(wakes)[key]
     assert isinstance(count, int)
     return count
 
