@@ -95,7 +95,7 @@ class Configure(NamedTuple):
     settings_file: str | None = None  # where the text beside it was read, for messages
     max_memory: int | None = None  # bytes of all servers; it says how often they are measured
     state_dir: str | None = None  # what sites' interpreters have learned is kept below it
-    hibernate: str = "reclaim"  # how idle servers are frozen
+    hibernate: str = ""  # how idle servers are frozen (HIBERNATE); "" where none is
 
 
 RUNS: Final = (

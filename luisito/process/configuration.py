@@ -77,8 +77,14 @@ def configuration(
         settings_file=file,
         max_memory=settings.max_memory,
         state_dir=settings.state_dir,
-        hibernate=settings.hibernate,
+        hibernate=_hibernate(settings),
     )
+
+
+def _hibernate(settings: Settings) -> str:
+    """How servers are frozen, if any may be."""
+    may_be = settings.hibernate_after is not None or settings.sites_dir is not None
+    return settings.hibernate if may_be else ""
 
 
 def digest(order: Configure) -> str:

@@ -160,7 +160,8 @@ class Loop:
             )
         else:
             words = delegation.extend(self._runtime.path, config.limits)
-        if self._cgroups is not None and config.sites_dir is not None:
+        wanting = config.sites_dir is not None or config.hibernate == "reclaim"
+        if self._cgroups is not None and wanting:
             self._cgroups.lacking = delegation.offer(self._runtime.path)
         killer = () if self._cgroups is None else self._cgroups.killers
         link.config = config
