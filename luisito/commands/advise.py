@@ -35,7 +35,10 @@ def add(subparsers: Subparsers) -> None:
     )
     parser.add_argument("--host", metavar="HOST", help="of the site of logs that tell none")
     parser.add_argument(
-        "--servers", type=_count, metavar="N", help="MAX_SERVERS to begin with (with --from: 10)"
+        "--servers",
+        type=_count,
+        metavar="N",
+        help="the number to begin with (MAX_SERVERS; with --from 10)",
     )
     parser.add_argument(
         "--memory-each", type=_size, metavar="SIZE", help="what a server takes: 60M"
@@ -84,12 +87,14 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps({**found.as_dict(), **more}, indent=2))  # noqa: T201 - what was asked for
     else:
-        print("\n".join(map(visible, [*_lines(found), *words, "", found.words()])))  # noqa: T201
+        of = "requests" if options.logs else "uses"
+        print("\n".join(map(visible, [*_lines(found, of), *words, "", found.words()])))  # noqa: T201
     return 0 if found.curve else 1
 
 
 def _of_running(options: argparse.Namespace) -> tuple[Found, dict[str, Any], list[str]]:
-    from luisito.advice.advice import Found
+    from luisito.advice.advice import Found, amount, figure
+    from luisito.core.reuse import at_size
     from luisito.errors import SettingsError
 
     for name in ("host", "idle"):
@@ -101,10 +106,25 @@ def _of_running(options: argparse.Namespace) -> tuple[Found, dict[str, Any], lis
         told["seconds"],
         told["uses"],
         told["sites"],
-        [(size, cold) for size, cold in told["curve"]],
+        [(size, cold) for size, cold in told["cold_starts"]],
         options.memory_each or told["memory_each"],
     )
-    return found, {}, []
+    limit = told["max_memory"]
+    if limit is None or not found.curve:
+        return found, {}, []
+    by_memory = [(size, cold) for size, cold in told["cold_starts_by_memory"]]
+    a_day = 86_400 / max(1.0, found.seconds)
+    rows = [
+        (size, at_size(by_memory, size, float(found.requests)) * a_day)
+        for size in (limit // 2, limit, limit * 3 // 2, limit * 2, limit * 4)
+    ]
+    words = ["", "by MAX_MEMORY:"]
+    words += [
+        f"  {amount(size)}: {figure(cold)} cold starts a day{', now' if size == limit else ''}"
+        for size, cold in rows
+    ]
+    told_rows = [{"max_memory": size, "cold_a_day": round(cold, 3)} for size, cold in rows]
+    return found, {"by_memory": told_rows}, words
 
 
 def _from_logs(options: argparse.Namespace) -> tuple[Found, dict[str, Any], list[str]]:
@@ -164,11 +184,11 @@ def _compared(trace: Trace, servers: int, idle: float | None) -> dict[str, float
     }
 
 
-def _lines(found: Found) -> list[str]:
+def _lines(found: Found, of: str) -> list[str]:
     from luisito.advice.advice import amount, figure
 
     head = [
-        f"{found.requests:,} requests for {found.sites:,} sites in {duration(found.seconds)}",
+        f"{found.requests:,} {of} for {found.sites:,} sites in {duration(found.seconds)}",
         "",
     ]
     if not found.curve:

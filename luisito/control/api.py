@@ -75,6 +75,8 @@ class Api(Resource):
                 self._servers(request)
             case b"GET", [b"status"] if is_operator:
                 _answer(request, 200, self._overview.status())
+            case b"GET", [b"advice"] if is_operator:
+                _answer(request, 200, self._overview.advice())
             case b"POST", [b"restart"] if is_operator:
                 self._restart(request)
             case b"POST", [b"servers", host, b"stop"]:
@@ -82,7 +84,7 @@ class Api(Resource):
                 stopped.addErrback(self._broken, request)
             case _ if not is_operator:
                 _deny(request)
-            case _, [b"servers"] | [b"status"]:
+            case _, [b"servers"] | [b"status"] | [b"advice"]:
                 _refuse_method(request, b"GET")
             case _, [b"servers", _, b"stop"] | [b"restart"]:
                 _refuse_method(request, b"POST")

@@ -110,6 +110,21 @@ class Overview:
             "counters": self._counters.as_dict(),
         }
 
+    def advice(self) -> dict[str, object]:
+        """What pools of other sizes would have done since this process serves."""
+        policy, now = self._pool.policy, self._clock()
+        reuse, sizes = policy.reuse(now), [size for _, size in policy.took()]
+        return {
+            "max_servers": self._max_servers,
+            "max_memory": policy.limits.max_memory,
+            "seconds": round(now - self._began, 3),
+            "uses": reuse.requests,
+            "sites": round(reuse.sites),
+            "memory_each": round(sum(sizes) / len(sizes)) if sizes else None,
+            "cold_starts": [[size, round(cold, 3)] for size, cold in reuse.curve()],
+            "cold_starts_by_memory": [[size, round(cold, 3)] for size, cold in reuse.curve_in()],
+        }
+
     def _of_rewarming(self) -> dict[str, object] | None:
         rewarming = self._warmth.rewarming
         if rewarming is None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from luisito.core.clock import Clock
 from luisito.core.cost import ByCost
+from luisito.core.ghosts import Ghosts
 from luisito.core.hibernation import Hibernation
 from luisito.core.idle import Idle
 from luisito.core.lifecycle import Server, State, move
@@ -48,12 +49,13 @@ class Fleet:
         hibernation: those that are READY and are to be frozen some time.
         memory: what all of them take.
         uses: what they were used for, and those before them.
+        ghosts: the sites in the order of their last uses.
     """
 
     __slots__ = (
         "_gone_surplus", "_limits", "_next_id", "_surplus", "_told", "abandoned", "awake", "beside",
-        "by_id", "draining", "extended", "hibernation", "idle", "memory", "ready", "spares",
-        "starting", "stopping", "unused", "uses", "warmed", "warming", "wear",
+        "by_id", "draining", "extended", "ghosts", "hibernation", "idle", "memory", "ready",
+        "spares", "starting", "stopping", "unused", "uses", "warmed", "warming", "wear",
     )  # fmt: skip
 
     def __init__(self, limits: Limits, random: Callable[[], float]) -> None:
@@ -65,6 +67,7 @@ class Fleet:
         self.awake: dict[str, Server] = {}
         self.hibernation = Hibernation()
         self.uses = Uses()
+        self.ghosts = Ghosts(self.memory, limits.idle_timeout)
         self.idle = ByCost(self.memory, self.uses) if limits.policy == "cost" else Idle()
         self.unused: Clock[Server] = Clock()
         self.draining: dict[Server, str] = {}
@@ -338,6 +341,7 @@ class Fleet:
             self.hibernation.forget(server)
             self.idle.leave(server)
             self.uses.leave(server)
+            self.ghosts.leave(server)
             self.warmed.pop(server, None)
             self.unused.discard(server)
             self.wear.forget(server)

@@ -44,7 +44,7 @@ class Memory:
 
     def launch(self, server: Server) -> None:
         """Expect of a new server what its site's last one took, or else the median of all sites."""
-        self._of[server] = size = self._expected(server.site)
+        self._of[server] = size = self.expected(server.site)
         self.alive += size
 
     def weigh(self, server: Server, size: int, *, ready: bool, usual: bool = True) -> None:
@@ -126,7 +126,7 @@ class Memory:
     def spares(self, site: str, share: float) -> bool:
         """Tell whether with a site's server all took no more than a part of the limit."""
         left = self._left
-        all_took = self.alive + self.leaving + self._expected(site)
+        all_took = self.alive + self.leaving + self.expected(site)
         return left is None or all_took <= left * share
 
     def outgrown(self, server: Server) -> bool:
@@ -138,9 +138,10 @@ class Memory:
         return True
 
     def _needed(self, site: str, left: int) -> int:
-        return min(self._expected(site), left)
+        return min(self.expected(site), left)
 
-    def _expected(self, site: str) -> int:
+    def expected(self, site: str) -> int:
+        """Tell what a server of a site is likely to take."""
         size = self._took.get(site)
         if size is None:
             size = self._sizes[len(self._sizes) // 2] if self._sizes else FIRST_GUESS

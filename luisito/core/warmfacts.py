@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from luisito.core.orders import Order
+    from luisito.core.reuse import Reuse
 
 PART: Final = 0.75
 """Of MAX_SERVERS and of MAX_MEMORY: what is over it is left to those who ask."""
@@ -36,6 +37,11 @@ class WarmFacts(StopFacts):
             fleet.uses.count(server)
         took = dict(fleet.memory.took())
         return [Used(site, uses, took.get(site)) for site, uses in fleet.uses.hottest(now, most)]
+
+    def reuse(self, now: float) -> Reuse:
+        """Tell what pools of other sizes would have done; takes as long as there are servers."""
+        self._fleet.ghosts.look(self._fleet.ready.values(), now)
+        return self._fleet.ghosts.reuse
 
     @property
     def use_changes(self) -> int:

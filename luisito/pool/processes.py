@@ -379,7 +379,10 @@ class Processes:
             if (start := self._starts.get(number)) is not None
         }
         self.crew.weighed(sizes)
-        self._carry_out(self._policy.weighed(known, self._clock(), self.crew.memory))
+        now = self._clock()
+        self._carry_out(self._policy.weighed(known, now, self.crew.memory))
+        if known:
+            self._policy.reuse(now)  # takes note of uses, once a minute or oftener
 
     def _gone(self, server: Server, orders: Sequence[Order]) -> None:
         self._carry_out(orders)

@@ -181,6 +181,20 @@ def test_status_tells_of_the_whole(serve):
     )
 
 
+def test_advice_knows_the_sites_that_sleep(serve):
+    server = serve({"MAX_SERVERS": 2})
+    server.warm("a.localhost", "b.localhost", "c.localhost", "a.localhost")
+    done = luisito(server, "advise")
+    assert done.returncode == 0, done.stderr
+    assert "for 3 sites in" in done.stdout
+    assert done.stdout.splitlines()[-1].startswith("2 -> 3 servers: cold starts ")
+    told = json.loads(luisito(server, "advise", "--json", "--servers", "1").stdout)
+    assert (told["max_servers"], told["advised"], told["sites"]) == (1, 3, 3)
+    days = max(1.0, told["seconds"]) / 86400
+    starts = {row["servers"]: row["cold_a_day"] * days for row in told["rows"]}
+    assert starts == {1: pytest.approx(4), 2: pytest.approx(4), 3: pytest.approx(3)}
+
+
 def test_a_site_that_failed_is_listed_with_the_reason(serve):
     server = serve(
         origin={"a.localhost": {"exit_early": 3, "say": "first\nmy \x1b[31mlast words\n\n"}}
