@@ -61,6 +61,7 @@ def fork_spare(
             opened += os.pipe2(os.O_CLOEXEC)
         orders, orders_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         orders.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)  # see `births`
+        channel.refuse_descriptors(orders)
         opened += (orders.detach(), orders_end.detach())
         notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         notify.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
