@@ -137,7 +137,11 @@ class Nursery:
             if name in known.dirty:
                 say(f"{name} {known.dirty[name]}: it is left to the sites")
         if unknown:
-            self._probe = Probe(unknown, known.dirty)
+            try:
+                self._probe = Probe(unknown, known.dirty)
+            except OSError as error:
+                say(f"{len(unknown)} modules cannot be tried: {error.strerror}")
+                unknown = []
         self.ready = self.ready or not (unknown or self._pending)
 
     def read(self) -> None:
@@ -148,6 +152,8 @@ class Nursery:
         self._probe = None
         self._verdicts.join(*found)
         clean, dirty = found
+        if not clean and not dirty:
+            say("modules could not be tried: their trial has ended, or took too long")
         self._pending += [name for name in clean if name not in sys.modules]
         self.ready = self.ready or not self._pending
         say(f"loads {len(clean)} modules; {len(dirty)} are left to the sites")

@@ -57,13 +57,14 @@ def main(argv: Sequence[str]) -> int:
         ours.offer(words[1])
         more = words[2:]
     try:
-        return _Interpreter(words, more).run()
+        interpreter = _Interpreter(words, more)
     except OSError as error:
         sys.stderr.write(
             f"luisito: preload: descriptor {_LISTENER} must be a bound unix socket, which Luisito"
             f" sees to: {error.strerror}\n"
         )
         return 2
+    return interpreter.run()
 
 
 def _begin_again(words: Sequence[str]) -> NoReturn:

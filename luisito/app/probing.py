@@ -38,14 +38,19 @@ class Probe:
     """
 
     def __init__(self, names: Sequence[str], dirty: Mapping[str, str]) -> None:
-        self._names = names
         self._said = b""
         self.until = time.monotonic() + _PATIENCE
+        parent = os.getpid()
         self.descriptor, writing = os.pipe()
-        self._pid = os.fork()
+        try:
+            self._pid = os.fork()
+        except OSError:
+            os.close(self.descriptor)
+            os.close(writing)
+            raise
         if self._pid == 0:
             try:
-                _prepare(writing)
+                _prepare(writing, parent)
                 os.nice(_NICE)
                 _say(_find(names, dirty))
             finally:
@@ -54,7 +59,10 @@ class Probe:
         os.set_blocking(self.descriptor, False)
 
     def read(self) -> Found | None:
-        """Give the modules that are harmless, and what is against the others; None until then."""
+        """Give the modules that are harmless, and what is against the others; None until then.
+
+        Both are empty where it has failed: that says nothing of the modules.
+        """
         try:
             while part := os.read(self.descriptor, 65536):
                 self._said += part
@@ -66,7 +74,7 @@ class Probe:
         try:
             clean, dirty = json.loads(self._said)
         except ValueError:
-            return [], dict.fromkeys(self._names, "cannot be tried")
+            return [], {}
         return clean, dirty
 
 
@@ -82,10 +90,12 @@ def _kill(pid: int) -> None:
     os.waitpid(pid, 0)
 
 
-def _prepare(writing: int) -> None:
+def _prepare(writing: int, parent: int) -> None:
     """Be a process that can do no harm, with one descriptor to write to."""
     os.setsid()
     die_with_parent()
+    if os.getppid() != parent:
+        os._exit(0)
     nowhere = os.open(os.devnull, os.O_RDWR)
     for place in (0, 1, 2):
         os.dup2(nowhere, place)
@@ -124,11 +134,12 @@ def _above(name: str) -> Iterator[str]:
 
 def _round(names: Sequence[str], bad: Mapping[str, str]) -> dict[str, str]:
     """Import modules in a process of their own, one after another; tell what is against them."""
+    parent = os.getpid()
     reading, writing = os.pipe()
     pid = os.fork()
     if pid == 0:
         try:
-            _prepare(writing)
+            _prepare(writing, parent)
             _import_all(names, bad)
         finally:
             os._exit(0)

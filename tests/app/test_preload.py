@@ -420,3 +420,20 @@ def test_new_objects_come_out_of_pools_of_their_own() -> None:
     before, after = map(int, ran.stdout.split())
     assert before >= 25
     assert after <= 3
+
+
+def test_a_trial_that_is_killed_says_nothing_of_modules(tmp_path: Path) -> None:
+    (tmp_path / "waits.py").write_text("import time\ntime.sleep(30)")
+    script = (
+        f"import os, select, sys; sys.path[:0] = [{str(BOOT.parents[2])!r}, {str(tmp_path)!r}]\n"
+        "from luisito.app.probing import Probe\n"
+        "probe = Probe(sys.argv[1:], {})\n"
+        "if sys.argv[1] == 'waits': os.kill(probe._pid, 9)\n"
+        "found = None\n"
+        "while found is None: select.select([probe.descriptor], [], []); found = probe.read()\n"
+        "print(found)"
+    )
+    for words, found in ((["waits"], ([], {})), (["json"], (["json"], {}))):
+        command = [sys.executable, "-c", script, *words]
+        ran = subprocess.run(command, capture_output=True, text=True, check=True)
+        assert ast.literal_eval(ran.stdout) == found
