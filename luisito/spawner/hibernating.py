@@ -111,11 +111,15 @@ class Hibernating:
         self._looking = set(found)
 
         def work(say: Callable[[str], None]) -> None:
-            time.sleep(quiet.SETTLES)
-            before = {number: quiet.look(of) for number, of in pids.items()}
+            before: list[dict[int, quiet.Look]] = []
+            for _ in range(2):
+                time.sleep(quiet.SETTLES)
+                before.append({number: quiet.look(of) for number, of in pids.items()})
             time.sleep(quiet.SPAN)
             for number, of in pids.items():
-                say(f"{number} {quiet.compare(before[number], quiet.look(of))}")
+                last = quiet.look(of)
+                whys = [quiet.compare(looks[number], last) for looks in before]
+                say(f"{number} {whys[-1] if all(whys) else ''}")
 
         self._looks.begin(work)
 

@@ -11,10 +11,11 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
 SETTLES = 0.5
-"""Seconds until the first look, in which it notices that the connections to it were closed."""
+"""Seconds until the first look, in which it notices that the connections to it were closed; on a
+machine that is busy that may take as long again, after which is the second look."""
 
-SPAN = 3.0
-"""Seconds from one look to the next: whatever has run in between has work of its own."""
+SPAN = 2.5
+"""Seconds from that to the last one: whatever has run in between has work of its own."""
 
 _MOST_FILES = 1024  # descriptors of a process that are looked at
 _SIGN = 1 << 31  # of a 32-bit timeout; negative is for ever

@@ -61,8 +61,10 @@ def test_one_that_is_wanted_while_it_is_looked_at_is_not_frozen(as_root):
     as_root.order(wire.Hibernate(1, on=True))
     as_root.silent()
     as_root.order(wire.Hibernate(1, on=False))
-    as_root.start(2)
+    _, output = as_root.run(2)
     as_root.wait(wire.Running)
+    os.set_blocking(output, True)
+    assert os.read(output, 100)
     as_root.order(wire.Hibernate(2, on=True))  # which is looked at after it
     assert as_root.wait(wire.Hibernated) == wire.Hibernated(2, "", None)
     assert not is_frozen(pid)
