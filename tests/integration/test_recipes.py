@@ -10,8 +10,10 @@ from tests.harness.recipes import HOSTS, RECIPES, cook, ended, output, request
 
 NEEDS = {
     "Node": "node",
+    "Node, by a port that the app names": "node",
     "Express": "node",
     "PHP's built-in server": "php",
+    "Ruby under puma": "puma",
     "A static binary": "gcc",
 }
 # The answer to a POST of unknown length, where it is not its body; None is not looked at.
@@ -47,6 +49,16 @@ def test_recipe(serve, name):
     assert server.log().count(f"{HOSTS[0]}: started as pid") == 1
     ended(server)
     assert server.stop() == 0
+
+
+@pytest.mark.needs("php")
+def test_php_keeps_what_it_compiled(serve):
+    server = cook(serve, RECIPES["PHP's built-in server"])
+    site = server.folder / "srv" / HOSTS[0]
+    # What has just been written is not cached.
+    os.utime(site / "public" / "index.php", (10**9, 10**9))
+    assert request(server).status == 200
+    assert [path.name for path in site.glob(".cache/php/**/*.bin")] == ["index.php.bin"]
 
 
 STAYS = "A shell that stays"
