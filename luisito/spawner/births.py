@@ -10,6 +10,7 @@ import os
 import select
 import socket
 import struct
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from luisito.spawner.server import Server
 
 HERE: Final = b"here"  # says the child
+_SETTLES: Final = 1.0  # seconds from its word until it is surely where it belongs
 _GO: Final = b"go"  # it is told
 _UCRED: Final = struct.Struct("3i")  # unix(7): pid, uid, gid
 _ANCILLARY: Final = socket.CMSG_SPACE(_UCRED.size)
@@ -38,7 +40,7 @@ class Births:
         known: lists our children that are something else.
     """
 
-    __slots__ = ("_cgroups", "_helpers", "_known", "_of", "_poller")
+    __slots__ = ("_cgroups", "_helpers", "_known", "_last", "_of", "_poller")
 
     def __init__(
         self,
@@ -50,11 +52,18 @@ class Births:
         self._poller, self._helpers, self._cgroups = poller, helpers, cgroups
         self._known = known
         self._of: dict[int, Server] = {}  # by the descriptor
+        self._last: dict[int | None, float] = {}  # when one was told to begin, by its uid
 
     def expect(self, server: Server) -> None:
         """Wait for the process of a server, whose start was handed over."""
         self._of[server.orders] = server
         self._poller.register(server.orders, select.POLLIN)
+
+    def settled(self, uid: int | None, now: float) -> bool:
+        """Tell whether no process of a user is on its way from an interpreter to its own place."""
+        if any(server.uid == uid for server in self._of.values()):
+            return False
+        return now >= self._last.get(uid, 0.0) + _SETTLES
 
     def of(self, descriptor: int) -> Server | None:
         """Tell whose process may be there."""
@@ -94,6 +103,7 @@ class Births:
         """
         group = None if self._cgroups is None else self._cgroups.folder_of(server.id)
         bounded = self._cgroups is not None and self._cgroups.bounds(server.id)
+        self._last[server.uid] = time.monotonic()
         orders = server.orders if group is not None and bounded else -1
         if orders < 0:
             _tell(server.orders)

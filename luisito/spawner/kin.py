@@ -38,6 +38,9 @@ class Kin:
 
     def of(self, server: Server) -> list[int]:
         """List the processes of a server, its first one and orphans included."""
+        if server.forks and server.code is None:
+            # Those that it has forked for others may still be in its cgroup.
+            return [server.pid, *tree.descendants(server.pid)]
         listed = self.listed(server)
         if listed is not None:
             return listed

@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from luisito.core import wire
-from luisito.core.siteindex import worker_key
+from luisito.core.siteindex import PRELOAD, worker_key
 from luisito.spawner.checks import BAD_START
 
 if TYPE_CHECKING:
@@ -188,6 +188,11 @@ class Server:
             "environment": self.environment,
             "preloaded": int(self.preloaded),
         }
+
+    @property
+    def forks(self) -> bool:
+        """Whether it is a preloaded interpreter, whose children are servers of their own."""
+        return self.worker == PRELOAD
 
     @property
     def key(self) -> str:

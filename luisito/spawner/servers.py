@@ -470,9 +470,13 @@ class Servers:
         return self._servers < self._config.max_alive
 
     def _sweep(self, server: Server, now: float) -> None:
+        if server.forks and server.code is not None and not self._births.settled(server.uid, now):
+            server.sweep_later(now)
+            self._swept[server.id] = server
+            return
         pids = self.kin.of(server)
         left = tree.living(pids)
-        if left and self._cgroups is not None:
+        if left and self._cgroups is not None and not (server.forks and server.code is None):
             self._cgroups.kill(server.id)  # at once, so that none of them has time to fork
         for pid in left:
             kill(pid, signal.SIGKILL)
