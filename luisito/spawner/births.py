@@ -65,6 +65,11 @@ class Births:
             return False
         return now >= self._last.get(uid, 0.0) + _SETTLES
 
+    def dismiss(self, server: Server) -> None:
+        """Let whoever may come end by itself, which is noticed."""
+        with socket.socket(fileno=os.dup(server.orders)) as orders:
+            orders.shutdown(socket.SHUT_WR)
+
     def of(self, descriptor: int) -> Server | None:
         """Tell whose process may be there."""
         return self._of.get(descriptor)

@@ -234,8 +234,8 @@ class Servers:
             self._watchers.stop(server.id)
         if order.signal == "KILL":
             server.hurry()
-            if server.handed and not server.pid:
-                self._unborn(server)
+            if server.handed:
+                self._unborn(server)  # whatever it does, nothing waits for it
             else:
                 self._sweep(server, 0.0)
             return
@@ -249,8 +249,8 @@ class Servers:
         return self._stoppers.start(server, self._runtime.path, group, self._limits)
 
     def _signal(self, server: Server, name: str) -> None:
-        if server.handed and not server.pid and server.stopping:
-            self._unborn(server)
+        if server.handed and server.stopping:
+            self._births.dismiss(server)
             return
         if name == "TERM" and server.row is not None:
             name = server.row.stop_signal
@@ -361,15 +361,20 @@ class Servers:
         """The process that an interpreter has forked for a server has come, or has ended."""
         come = self._births.come(server)
         if isinstance(come, str):
-            message = f"the process that its preloaded interpreter has forked: {come}"
-            server.failure = {"message": message, "overloaded": False}
+            if not server.stopping:
+                message = f"the process that its preloaded interpreter has forked: {come}"
+                server.failure = {"message": message, "overloaded": False}
             self._unborn(server)
             return
         self._by_pid.pop(server.pid, None)
         server.pid, server.handed = come, False
         self._by_pid[come] = server
-        self._births.go(server, come)
-        self._runs(server)
+        if server.stopping:
+            self._births.forget(server)
+            kill(come, signal.SIGKILL)
+        else:
+            self._births.go(server, come)
+            self._runs(server)
 
     def _unborn(self, server: Server) -> None:
         """The process of a server will never come: whoever was to be it ends by itself."""
@@ -422,8 +427,6 @@ class Servers:
         if server.handed:  # it was to end, and another one is to come
             del self._by_pid[pid]
             server.pid = 0
-            if server.stopping:
-                self._unborn(server)
             return
         server.code = code
         self._watchers.stop(server.id)
