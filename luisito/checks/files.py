@@ -122,7 +122,7 @@ def state(path: str, who: Whom) -> Problem | None:
     if found.st_uid != user.uid or found.st_mode & 0o022:
         what = f"STATE_DIR must belong to {user.name}, and nobody else may write there"
         quoted = shlex.quote(path)
-        mend = f"chown {user.uid}:{user.gid} {quoted} && chmod 750 {quoted}"
+        mend = f"chown {user.uid}:{user.gid} {quoted} && chmod 751 {quoted}"
         return Problem(path, what, Mend("run", mend))
     return reach(path, Eyes(user), WRITE | EXECUTE)
 

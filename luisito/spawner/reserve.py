@@ -95,7 +95,10 @@ class Reserve:
         return spare
 
     def tick(self, now: float, most: int) -> None:
-        """Fork some, where there are none and it is time, but `most` at most."""
+        """Fork some, where there are none and it is time, `most` at most; keep one in the end."""
+        if len(self._spares) > 1 and now >= self._taken + _FORK_AGAIN:  # the burst is over
+            for number in sorted(self._spares)[1:]:
+                self.refuse(self._spares.pop(number))
         if self._spares or now < self._at:
             return
         for _ in range(min(most, self._most) if self._burst else 1):
@@ -106,6 +109,8 @@ class Reserve:
 
     def deadline(self) -> float | None:
         """Tell when tick is worth calling next."""
+        if len(self._spares) > 1:
+            return self._taken + _FORK_AGAIN
         return None if self._spares else self._at
 
     def reaped(self, pid: int) -> int | None:

@@ -209,7 +209,7 @@ def test_a_state_folder_is_made(serve, how, as_whom):
     network = processes.status(server.network)
     ids = [int(network[which].split()[0]) for which in ("Uid", "Gid")]
     assert [status.st_uid, status.st_gid] == ids
-    assert status.st_mode & 0o7777 == 0o750
+    assert status.st_mode & 0o7777 == 0o751
 
 
 def test_a_state_folder_stays_as_it_is(serve):
@@ -247,7 +247,7 @@ def _not_ours(folder):
 @pytest.mark.parametrize(
     ("path", "prepare", "words"),
     [
-        ("state", _open_to_all, "nobody else may write there; chown [0-9]+:[0-9]+ and chmod 750"),
+        ("state", _open_to_all, "nobody else may write there; chown [0-9]+:[0-9]+ and chmod 751"),
         ("state", _linked, "Not a directory|Too many levels"),
         ("none/state", lambda _folder: None, "No such file or directory; write"),
         ("settings.py", lambda _folder: None, "Not a directory"),

@@ -135,7 +135,9 @@ def test_the_spawner_is_killed_30b(network):
     busy(network)
     os.kill(network.spawner, signal.SIGKILL)
     assert network.gone(2)
-    assert wait_until(lambda: network.sock.recv(100000) == b"")
+    network.sock.settimeout(5)  # its children may hold it for a moment
+    while network.sock.recv(100000):
+        pass
     assert network.process.wait(2) in (-signal.SIGKILL, 128 + signal.SIGKILL)
 
 
