@@ -85,9 +85,11 @@ def _listens(world):
 def _settled(watch, verdict, first):
     """Once no site is awake any more, the descriptors must be back to what they were."""
     end = time.monotonic() + 60
-    while (row := watch.sample())["servers"] or row["processes"] > 1:
+    left = ("servers", "interpreters")
+    while any((row := watch.sample())[name] for name in left) or row["processes"] > 1:
         if time.monotonic() > end:
-            verdict.violation(f"{row['servers']} servers, {row['processes']} network processes")
+            words = ", ".join(f"{row[name]} {name}" for name in (*left, "processes"))
+            verdict.violation(f"{words} are left")
             return
         time.sleep(1)
     for name in ("network_fds", "spawner_fds"):

@@ -47,15 +47,15 @@ class Watch(threading.Thread):
         ours = self._world.ours()
         self._count_zombies(ours)
         groups = {"network": [], "spawner": []}
-        servers = set()
+        servers, interpreters = set(), set()
         for pid, (state, _parent) in ours.items():
             if state == "Z":
                 continue
             command = processes.command(pid)
             number = processes.environ(pid).get("LUISITO_SERVER")
             if number is not None:
-                if not _INTERPRETER.search(command):  # which counts in no MAX_SERVERS
-                    servers.add(number)
+                # which counts in no MAX_SERVERS
+                (interpreters if _INTERPRETER.search(command) else servers).add(number)
                 continue
             if "luisito.spawner" in command:
                 groups["spawner"].append(pid)
@@ -67,6 +67,7 @@ class Watch(threading.Thread):
             "seconds": self._verdict.seconds(),
             "requests": len(self._verdict.answered),
             "servers": len(servers),
+            "interpreters": len(interpreters),
             "processes": len(groups["network"]),
         }
         for name, pids in groups.items():
