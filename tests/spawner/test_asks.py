@@ -55,7 +55,9 @@ time.sleep(1000)
 def test_whose_socket_it_is_33(network):
     network.launch(command=[*PYTHON, LISTEN])
     _, output = network.run()
+    assert network.wait(wire.Running).server == 1
     network.run(2, "b.example")
+    assert network.wait(wire.Running).server == 2  # as whose user it looks
     os.set_blocking(output, True)
     inode = int(os.read(output, 100))
     foreign = os.fstat(network.sock.fileno()).st_ino
