@@ -57,7 +57,7 @@ def test_nothing_is_found_in_a_short_run(name, tmp_path):
 @pytest.mark.parametrize("name", PLANTS)
 def test_a_planted_bug_is_found(name, tmp_path):
     (outcome,) = campaign(
-        [name], tmp_path, ["-runs=60000", "-seed=1"], 1, {"LUISITO_FUZZ_PLANTED": name}
+        [name], tmp_path, ["-runs=500000", "-seed=1"], 1, {"LUISITO_FUZZ_PLANTED": name}
     )
     assert not outcome.failure
     assert len(outcome.finds) == 1, table([outcome])
