@@ -1,4 +1,4 @@
-"""Something that a helper does now and then, one at a time, and tells line by line."""
+"""Something that a helper does now and then, one at a time, and tells in lines."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ class Errand:
     Args:
         helpers: who does it.
         poller: where its answers are waited for.
-        heard: is called with each line; with None at the end.
+        heard: is called with the lines that have come, and with None at the end.
     """
 
     __slots__ = ("_heard", "_helpers", "_poller", "_read", "_rest")
 
     def __init__(
-        self, helpers: Helpers, poller: select.poll, heard: Callable[[str | None], None]
+        self, helpers: Helpers, poller: select.poll, heard: Callable[[list[str] | None], None]
     ) -> None:
         self._helpers, self._poller, self._heard = helpers, poller, heard
         self._read = -1  # the end of the pipe that the helper writes to
@@ -61,8 +61,8 @@ class Errand:
             return False
         data = os.read(descriptor, 1 << 16)
         *lines, self._rest = (self._rest + data).split(b"\n")
-        for line in lines:
-            self._heard(line.decode())
+        if lines:
+            self._heard([line.decode() for line in lines])
         if not data:
             self._poller.unregister(descriptor)
             os.close(descriptor)

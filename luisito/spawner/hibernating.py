@@ -123,12 +123,15 @@ class Hibernating:
 
         self._looks.begin(work)
 
-    def _seen(self, line: str | None) -> None:
-        if line is None:
+    def _seen(self, lines: list[str] | None) -> None:
+        for line in lines or ():
+            self._see(line)
+        if lines is None:
             for number in list(self._looking):  # of whom nothing was told
                 self._refuse(number, "a helper that looked at it has failed")
             self._looking.clear()
-            return
+
+    def _see(self, line: str) -> None:
         number, why = int(line.partition(" ")[0]), line.partition(" ")[2]
         server = self._servers.get(number)
         if number not in self._looking or server is None:
@@ -180,16 +183,16 @@ class Hibernating:
         self._batch = [load.server for load, _folder, _pids in batch]
         self._reclaim.begin(work)
 
-    def _reclaimed(self, line: str | None) -> None:
-        if line is None:
+    def _reclaimed(self, lines: list[str] | None) -> None:
+        for line in lines or ():
+            number, size = map(int, line.split())
+            server = self._servers.get(number)
+            if server is not None and number in self._heavy:
+                del self._heavy[number]
+                server.memory, server.weighed_at = size, time.monotonic()
+                self._servers.outbox.send(wire.Hibernated(number, "", size))
+        if lines is None:
             self._give_up()
-            return
-        number, size = map(int, line.split())
-        server = self._servers.get(number)
-        if server is not None and number in self._heavy:
-            del self._heavy[number]
-            server.memory, server.weighed_at = size, time.monotonic()
-            self._servers.outbox.send(wire.Hibernated(number, "", size))
 
     def _give_up(self) -> None:
         """Leave those alone of whom nothing was told: a helper would fail at the first again."""

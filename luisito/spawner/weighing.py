@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import select
 import time
 from typing import TYPE_CHECKING
 
 from luisito.core import wire
+from luisito.spawner.errand import Errand
 from luisito.spawner.scales import Load, weigh
 
 if TYPE_CHECKING:
+    import select
+    from collections.abc import Callable
+
     from luisito.spawner.helpers import Helpers
     from luisito.spawner.servers import Servers
 
@@ -19,7 +21,6 @@ _PAUSE = 3.0  # seconds from one time to the next, where MAX_MEMORY is to be kep
 _LONG_PAUSE = 60.0  # the same where it only shows
 _SHARE = 20  # a pause is at least so many times as long as what it follows: 5 % of a core
 _AT_WORK = 3.0  # seconds after which a helper leaves the rest to the next one
-_NICE = 19  # the kernel lets everybody else go first (setpriority(2))
 
 
 class Weighing:
@@ -31,15 +32,14 @@ class Weighing:
         poller: where their answers are waited for.
     """
 
-    __slots__ = ("_at", "_began", "_helpers", "_pause", "_poller", "_read", "_rest", "_servers")
+    __slots__ = ("_at", "_began", "_errand", "_pause", "_servers")
 
     def __init__(self, servers: Servers, helpers: Helpers, poller: select.poll) -> None:
-        self._servers, self._helpers, self._poller = servers, helpers, poller
+        self._servers = servers
+        self._errand = Errand(helpers, poller, self._heard)
         self._pause = _LONG_PAUSE
         self._at: float | None = None  # None: there is nothing to weigh
         self._began = 0.0
-        self._read = -1  # the end of the pipe that the helper writes to
-        self._rest = b""
 
     def serve(self, max_memory: int | None) -> None:
         """Take the pace that a setting asks for."""
@@ -49,7 +49,7 @@ class Weighing:
 
     def tick(self, now: float) -> None:
         """Begin when it is time."""
-        if self._read >= 0:
+        if self._errand.runs:
             return
         if not self._servers.living:
             self._at = None
@@ -60,19 +60,17 @@ class Weighing:
 
     def deadline(self) -> float | None:
         """Tell when tick is worth calling next."""
-        return None if self._read >= 0 else self._at
+        return None if self._errand.runs else self._at
 
     def readable(self, descriptor: int) -> None:
         """Read what the helper writes, where the descriptor is its."""
-        if descriptor != self._read:
-            return
-        data = os.read(descriptor, 1 << 16)
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        self._note(lines)
-        if not data:
-            self._end()
+        self._errand.readable(descriptor)
 
-    def _note(self, lines: list[bytes]) -> None:
+    def _heard(self, lines: list[str] | None) -> None:
+        if lines is None:
+            now = time.monotonic()
+            self._at = now + max(self._pause, _SHARE * (now - self._began))
+            return
         now, rows = time.monotonic(), list[dict[str, wire.Scalar]]()
         for line in lines:
             number, size = map(int, line.split())
@@ -92,25 +90,12 @@ class Weighing:
         loads = [Load(each.id, each.pid, each.uid, kin.cgroup_of(each)) for each in waiting]
         # Asked of the kernel by the helper, but it is for us to say which children are no orphans.
         orphans = kin.orphans
-        read, write = os.pipe2(os.O_CLOEXEC)
 
-        def work() -> None:
-            os.nice(_NICE)
+        def work(say: Callable[[str], None]) -> None:
             for number, size in weigh(loads, orphans()):
-                os.write(write, b"%d %d\n" % (number, size))
+                say(f"{number} {size}")
                 if time.monotonic() > now + _AT_WORK:
                     break
 
-        self._began, self._read, self._rest = now, read, b""
-        self._poller.register(read, select.POLLIN)
-        try:
-            self._helpers.run(work, failed=lambda _message: None)
-        finally:
-            os.close(write)
-
-    def _end(self) -> None:
-        self._poller.unregister(self._read)
-        os.close(self._read)
-        self._read = -1
-        now = time.monotonic()
-        self._at = now + max(self._pause, _SHARE * (now - self._began))
+        self._began = now
+        self._errand.begin(work)
