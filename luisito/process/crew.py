@@ -14,6 +14,7 @@ from luisito.core.text import visible
 from luisito.core.worker import Begin, End, Spec
 from luisito.core.workers import Workers
 from luisito.errors import SpawnerLost
+from luisito.process.alarm import Alarm
 from luisito.process.preloads import Preloads
 from luisito.process.workerprocess import WorkerProcess
 from luisito.spawner import channel
@@ -21,7 +22,7 @@ from luisito.spawner import channel
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from twisted.internet.interfaces import IDelayedCall, IReactorTime
+    from twisted.internet.interfaces import IReactorTime
     from twisted.python.failure import Failure
 
     from luisito.core import wire
@@ -66,7 +67,7 @@ class Crew:
         self._spawner: Spawner
         self._processes: dict[int, WorkerProcess] = {}
         self._of: dict[Worker, WorkerProcess] = {}
-        self._call: IDelayedCall | None = None
+        self._alarm = Alarm(reactor, self.workers.deadline, self._tick)
 
     def attach(self, spawner: Spawner) -> None:
         """Gives the spawner."""
@@ -239,9 +240,7 @@ class Crew:
         self._of.clear()
         self.workers.resign()
         self.preloads.resign()
-        if self._call is not None:
-            self._call.cancel()
-            self._call = None
+        self._alarm.arm()
 
     def _check_empty(self) -> None:
         if not self._processes:
@@ -274,19 +273,9 @@ class Crew:
             else:
                 process.tell_killing()
                 self._spawner.signal(process.number, "KILL")
-        self._arm()
-
-    def _arm(self) -> None:
-        due, call = self.workers.deadline(), self._call
-        if call is not None and (due is None or due != call.getTime()):
-            call.cancel()
-            self._call = call = None
-        if due is not None and call is None:
-            delay = max(0.0, due - self._reactor.seconds())
-            self._call = self._reactor.callLater(delay, self._tick)
+        self._alarm.arm()
 
     def _tick(self) -> None:
-        self._call = None
         self._carry_out(self.workers.tick(self._reactor.seconds()))
 
 

@@ -8,11 +8,12 @@ from twisted.logger import Logger
 
 from luisito.core.preloading import Key, Preloading
 from luisito.core.siteindex import PRELOAD
+from luisito.process.alarm import Alarm
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from twisted.internet.interfaces import IDelayedCall, IReactorTime
+    from twisted.internet.interfaces import IReactorTime
 
     from luisito.core import wire
     from luisito.core.codec import Scalar
@@ -39,7 +40,7 @@ class Preloads:
     def __init__(self, reactor: IReactorTime, crew: Crew, idle: float) -> None:
         self._reactor, self._crew = reactor, crew
         self._preloading = Preloading(idle)
-        self._call: IDelayedCall | None = None
+        self._alarm = Alarm(reactor, self._preloading.deadline, self._tick)
         self.preloaded = self.plain = self.fallbacks = 0
         self.last: tuple[str, str] | None = None
 
@@ -70,22 +71,22 @@ class Preloads:
     def _runs(self, server: int, site: str, key: Key) -> None:
         site = site if self._crew.workers.names(site, PRELOAD) else ""  # no mount has workers
         self._preloading.runs(server, site, key, self._reactor.seconds())
-        self._arm()
+        self._alarm.arm()
 
     def gone(self, server: int) -> None:
         """A server has gone."""
         self._preloading.gone(server, self._reactor.seconds())
-        self._arm()
+        self._alarm.arm()
 
     def hosted(self, site: str, environment: str, uid: int) -> None:
         """A worker of a site runs as an interpreter."""
         self._preloading.hosted(site, Key(environment, uid), self._reactor.seconds())
-        self._arm()
+        self._alarm.arm()
 
     def lost(self, site: str) -> None:
         """A site can be no host any more."""
         self._preloading.lost(site, self._reactor.seconds())
-        self._arm()
+        self._alarm.arm()
 
     def adopt(self, rows: Iterable[Mapping[str, Scalar]]) -> None:
         """Takes over what the spawner lists, before the crew does."""
@@ -102,19 +103,9 @@ class Preloads:
     def resign(self) -> None:
         """Forgets all."""
         self._preloading.clear()
-        self._arm()
-
-    def _arm(self) -> None:
-        due, call = self._preloading.deadline(), self._call
-        if call is not None and (due is None or due != call.getTime()):
-            call.cancel()
-            self._call = call = None
-        if due is not None and call is None:
-            delay = max(0.0, due - self._reactor.seconds())
-            self._call = self._reactor.callLater(delay, self._tick)
+        self._alarm.arm()
 
     def _tick(self) -> None:
-        self._call = None
         for want in self._preloading.tick(self._reactor.seconds()):
             self._crew.ask(want.site, PRELOAD, wanted=want.wanted)
-        self._arm()
+        self._alarm.arm()
