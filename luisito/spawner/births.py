@@ -97,7 +97,8 @@ class Births:
                 pid, uid, _ = _UCRED.unpack(value)
         if uid != server.uid:
             return f"it is of uid {uid}"
-        if tree.parent(pid) != os.getpid() or pid in self._known():
+        status = tree.status(pid)
+        if status is None or status.parent != os.getpid() or pid in self._known():
             return f"pid {pid} is no child of its own"
         return pid
 

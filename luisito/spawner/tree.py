@@ -15,6 +15,7 @@ class Status(NamedTuple):
     """The parts of /proc/PID/stat that matter here."""
 
     zombie: bool
+    parent: int
     session: int
 
 
@@ -37,10 +38,12 @@ def read(path: str, limit: int = 1 << 16) -> bytes:
 
 
 def status(pid: int) -> Status | None:
-    """Tell a process's state and session; None when it has gone."""
+    """Tell a process's state, parent and session; None when it has gone."""
     # The name in parentheses may hold anything, so count from the last one.
     fields = read(f"/proc/{pid}/stat").rpartition(b")")[2].split()
-    return Status(fields[0] in (b"Z", b"X"), int(fields[3])) if len(fields) > 3 else None
+    if len(fields) < 4:
+        return None
+    return Status(fields[0] in (b"Z", b"X"), int(fields[1]), int(fields[3]))
 
 
 def owner(pid: int) -> int | None:
@@ -48,12 +51,6 @@ def owner(pid: int) -> int | None:
     # Not the owner of its folder in /proc, which is root where a process is not dumpable.
     fields = read(f"/proc/{pid}/status").partition(b"\nUid:")[2].split(None, 1)
     return int(fields[0]) if fields else None
-
-
-def parent(pid: int) -> int | None:
-    """Tell a process's parent; None when it has gone."""
-    fields = read(f"/proc/{pid}/stat").rpartition(b")")[2].split()
-    return int(fields[1]) if len(fields) > 1 else None
 
 
 def innermost(pid: int) -> int:
