@@ -179,11 +179,6 @@ def _take_place(descriptors: Sequence[int]) -> None:
     close_above(_WORD)
 
 
-def first_names() -> frozenset[str]:
-    """The first parts of the names of all modules."""
-    return frozenset(name.partition(".")[0] for name in sys.modules) - {"__main__"}
-
-
 def home() -> str | None:
     """Say where a user's own packages were looked for; None where they were not."""
     return os.environ.get("HOME") if site.ENABLE_USER_SITE else None

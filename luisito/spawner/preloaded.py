@@ -5,7 +5,6 @@ All of this is done by the child of a start that has become the site's user alre
 
 from __future__ import annotations
 
-import array
 import hashlib
 import json
 import os
@@ -15,6 +14,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from luisito.errors import LuisitoError
+from luisito.spawner import channel
 from luisito.spawner.users import StartRefusedError
 
 if TYPE_CHECKING:
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 FOLDER: Final = "preload"  # in RUNTIME_DIR and in STATE_DIR
 LEARN: Final = "LUISITO_LEARN"
-"""The variable that names the folder where servers say which modules they have imported."""
+"""The variable that names the file where a server says which modules it has imported, and to an
+interpreter the folder of these files."""
 
 _PATIENCE: Final = 2.0  # seconds for an answer
 _LARGEST: Final = 180_000  # bytes of a message, which a socket's buffer takes (net.core.wmem_max)
@@ -193,8 +194,7 @@ def hand_over(
             credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
             if _UCRED.unpack(credentials)[1] != uid:
                 raise NotPreloadedError("another user listens in its place")
-            rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))
-            sock.sendmsg([message], [rights])
+            channel.send(sock, message, tuple(descriptors))
             answer = json.loads(sock.recv(65536) or b'{"refused": "it has ended"}')
         except TimeoutError:
             raise NotPreloadedError(f"it has not answered within {_PATIENCE:.0f} s") from None
