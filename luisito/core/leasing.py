@@ -129,7 +129,7 @@ class Leasing:
         if waiter in self._sites.waiting:
             raise ValueError(f"waiter {waiter!r} waits already; each request needs its own")
         if self._closing:
-            return [Refuse(waiter, Refusal.SHUTTING_DOWN, RETRY_AFTER, "")]
+            return [Refuse(waiter, Refusal.SHUTTING_DOWN, RETRY_AFTER, "", site=site)]
         orders: list[Order] = []
         self._fleet.rouse(site, now, orders)
         if (ready := self.take(site)) is not None:
@@ -201,6 +201,18 @@ class Leasing:
         """Tell whether a server starts although nobody waits: to replace one, or it is kept up."""
         fleet = self._fleet
         return server in fleet.beside or server in fleet.spares or server.site in self._keeping
+
+    def cause(self, server: Server) -> str:
+        """Tell in words what a server is started for."""
+        fleet, record = self._fleet, self._sites.by_name.get(server.site)
+        if server in fleet.beside:
+            return "to take the place of the one that serves"
+        if record is not None and record.waiters:
+            count = len(record.waiters)
+            return "for a request" if count == 1 else f"for {count} requests"
+        if server.site in self._keeping:
+            return "as its site is kept awake"
+        return "ahead of time" if server in fleet.warming else "as one more server of its site"
 
     def failures(self) -> list[Failure]:
         """Tell which sites have a failed start that is not forgiven yet, the oldest in front."""

@@ -118,11 +118,14 @@ class Terminate:
     Attributes:
         reason: why.
         overdue: it was not ready within its start_timeout.
+        wanted_by: the site that its room is for, "" where it goes for all; None for another reason.
+            It says no more than `reason`, and so is left out of comparisons.
     """
 
     server: Server
     reason: str
     overdue: bool = False
+    wanted_by: str | None = attrs.field(default=None, eq=False)
 
 
 @attrs.frozen
@@ -199,6 +202,7 @@ class Refuse:
         retry_after: seconds after which another try makes sense; None where that is unknown.
         detail: the last failure of the site, or "".
         server: that was not ready in time; None for another refusal.
+        site: that was asked for, for who tells of it; left out of comparisons.
     """
 
     waiter: Hashable
@@ -206,6 +210,7 @@ class Refuse:
     retry_after: float | None
     detail: str
     server: Server | None = None
+    site: str = attrs.field(default="", eq=False)
 
 
 Order = Spawn | AskToStop | Terminate | EndStreams | Kill | Exceeds | Freeze | Thaw | Grant | Refuse

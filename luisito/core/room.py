@@ -34,8 +34,8 @@ class Room:
     """
 
     __slots__ = (
-        "_asking", "_busy", "_fleet", "_keeping", "_limits", "_parked", "_rolls", "_sites",
-        "_streams", "more", "stuck",
+        "_asking", "_busy", "_fleet", "_goes_for", "_keeping", "_limits", "_parked", "_rolls",
+        "_sites", "_streams", "more", "stuck",
     )  # fmt: skip
 
     def __init__(
@@ -53,6 +53,8 @@ class Room:
         self._rolls, self._keeping, self._busy = rolls, keeping, busy
         self._asking = asking
         self._parked = sites.parked
+        # the sites that servers go for whose streams end
+        self._goes_for: dict[Server, str] = {}
         self.stuck = False
         self.more: dict[str, float] = {}
 
@@ -100,7 +102,7 @@ class Room:
             victim = None if crowded else fleet.victim(now)
             victim = victim or next(iter(fleet.abandoned), None) or next(iter(fleet.spares), None)
             if victim is not None:
-                self._part(victim, _wanted(first), now, orders, for_room=True)
+                self._part(victim, _wanted(first), now, orders, wanted_by=first)
                 continue
             if crowded:
                 break
@@ -142,7 +144,7 @@ class Room:
                     return
                 if not fleet.fits() and (self._limits.overlap or not full):
                     return
-                self._part(victim, _wanted(site), now, orders, for_room=True)
+                self._part(victim, _wanted(site), now, orders, wanted_by=site)
             waits = len(fleet.stopping) > self._limits.overlap and memory.awaits(site)
             if waits or not fleet.fits(reserved):
                 return
@@ -201,19 +203,19 @@ class Room:
                 break
             taken = mebibytes(memory.alive + memory.workers)
             reason = f"all take {taken}, and MAX_MEMORY is {memory.limit}"
-            self._part(victim, reason, now, orders, for_room=True)
+            self._part(victim, reason, now, orders, wanted_by="")
 
     def end_unused(self, now: float, orders: list[Order]) -> None:
         """Let those go that have reached their idle_timeout."""
         for server in self._fleet.overdue(now):
             reason = f"unused for {server.limits.idle_timeout:g} s (IDLE_TIMEOUT)"
-            self._part(server, reason, now, orders, for_room=False)
+            self._part(server, reason, now, orders)
 
     def end_drained(self, server: Server, now: float, orders: list[Order]) -> None:
         """Let a DRAINING server go that has no lease any more."""
         reason = self._fleet.draining[server]
         if server in self._asking.later:
-            self._part(server, reason, now, orders, for_room=False)
+            self._part(server, reason, now, orders)
         else:
             self.terminate(server, reason, now, orders)
 
@@ -239,19 +241,25 @@ class Room:
             self._asking.later.add(old)
         reason = f"{why}, and {_REPLACED}" if why else _REPLACED
         if not old.leases and self._asking.wants(old, now):
-            self._part(old, reason, now, orders, for_room=False)
+            self._part(old, reason, now, orders)
         self.retire(old, reason, now, orders)
         self._serve(new)
 
     def _part(
-        self, server: Server, reason: str, now: float, orders: list[Order], *, for_room: bool
+        self,
+        server: Server,
+        reason: str,
+        now: float,
+        orders: list[Order],
+        *,
+        wanted_by: str | None = None,
     ) -> None:
-        """Stop a server that has no lease, or ask it first."""
+        """Stop a server that has no lease, or ask it first; `wanted_by`: see Terminate."""
         if not self._asking.wants(server, now):
-            self.terminate(server, reason, now, orders)
+            self.terminate(server, reason, now, orders, wanted_by=wanted_by)
             return
         self._fleet.rouse(server.site, now, orders)  # or it could not answer
-        self._asking.ask(server, for_room=for_room)
+        self._asking.ask(server, for_room=wanted_by is not None)
         self._fleet.asked(server, now)
         orders.append(AskToStop(server, reason))
 
@@ -263,6 +271,7 @@ class Room:
         orders: list[Order],
         *,
         overdue: bool = False,
+        wanted_by: str | None = None,
     ) -> None:
         """Stop a server, whatever it is doing, and one that was to replace it."""
         beside = self._leave(server, now)
@@ -270,7 +279,8 @@ class Room:
         self._busy.forget(server)
         self._asking.excuse(server)
         self._fleet.stop(server, now)
-        orders.append(Terminate(server, reason, overdue))
+        goes_for = self._goes_for.pop(server, wanted_by)
+        orders.append(Terminate(server, reason, overdue, goes_for))
         if beside is not None:
             self.terminate(beside, reason, now, orders)
 
@@ -283,6 +293,7 @@ class Room:
         self._streams.forget(server)
         self._busy.forget(server)
         self._asking.excuse(server)
+        self._goes_for.pop(server, None)
         self._fleet.remove(server, state)
         if beside is not None:
             self._fleet.promote(beside)
@@ -302,6 +313,7 @@ class Room:
         self._asking.later.discard(server)
         orders.append(EndStreams(server, self._streams.give_up(server), wanted_by))
         if server.state is State.READY:
+            self._goes_for[server] = wanted_by
             self.retire(server, _wanted(wanted_by), now, orders)
 
     def _first(self) -> str:

@@ -124,14 +124,15 @@ class Sites:
     def enqueue(self, name: str, waiter: Hashable, now: float) -> Site | Refuse:
         """Let a request wait for its site, or tell why it may not."""
         if name in self.closed:
-            return Refuse(waiter, Refusal.MAINTENANCE, self.closed[name], "")
+            return Refuse(waiter, Refusal.MAINTENANCE, self.closed[name], "", site=name)
         site = self.by_name.get(name)
         if site is not None and site.server is None and now < site.until:
-            return Refuse(waiter, Refusal.BACKING_OFF, site.until - now, site.detail)
+            left = site.until - now
+            return Refuse(waiter, Refusal.BACKING_OFF, left, site.detail, site=name)
         queue = 0 if site is None else len(site.waiters)
         limit = min(self.limits_of(name).queue_limit, self._most)
         if queue >= limit or len(self.waiting) >= self._limits.queue_total:
-            return Refuse(waiter, Refusal.QUEUE_FULL, RETRY_AFTER, "")
+            return Refuse(waiter, Refusal.QUEUE_FULL, RETRY_AFTER, "", site=name)
         if site is None:
             site = self.of(name)
         site.waiters[waiter] = None
@@ -183,7 +184,7 @@ class Sites:
         """Refuse all who wait for a site."""
         for waiter in list(site.waiters):
             self.dequeue(waiter)
-            orders.append(Refuse(waiter, refusal, retry_after, detail, server))
+            orders.append(Refuse(waiter, refusal, retry_after, detail, server, site.name))
         self.forget(site)
 
     def fail(
@@ -232,8 +233,10 @@ class Sites:
     def tick(self, now: float, orders: list[Order]) -> None:
         """Refuse who has waited for room too long, and forget old failures."""
         for waiter in self.patience.due(now):
-            self.forget(self.dequeue(waiter))
-            orders.append(Refuse(waiter, Refusal.QUEUE_TIMEOUT, RETRY_AFTER, ""))
+            site = self.dequeue(waiter)
+            self.forget(site)
+            refuse = Refuse(waiter, Refusal.QUEUE_TIMEOUT, RETRY_AFTER, "", site=site.name)
+            orders.append(refuse)
         while self.failed:
             site, forget_at = next(iter(self.failed.items()))  # they rise from the front
             if forget_at > now:

@@ -306,6 +306,7 @@ class Pool(Processes):
         missing = "" if start is None else start.missing()
         if missing:
             refused = attrs.evolve(refused, detail=f"{refused.detail}; {missing}")
+        self.chronicle.refused(first_of(order.site), order.refusal.value)
         return refused
 
     def _arm(self) -> None:

@@ -18,6 +18,7 @@ from luisito.core.stopcommands import StopCommands
 from luisito.errors import LuisitoError, SpawnerLost
 from luisito.process.adopted import AdoptedStart
 from luisito.process.asked import NOT_YET, Asked
+from luisito.process.chronicle import Chronicle
 from luisito.process.crew import Crew
 from luisito.process.journal import Journal
 from luisito.process.start import Start
@@ -47,6 +48,7 @@ class Processes:
     """The half of the pool that speaks with the spawner; the other half, Pool, with who asks.
 
     Attributes:
+        chronicle: what has become of servers and workers.
         crew: the workers of sites.
         stop_commands: what those of sites came to.
         lost: is called with the reason when the spawner has gone.
@@ -55,7 +57,8 @@ class Processes:
     def __init__(self, reactor: IReactorTime, policy: Policy, ways: Ways) -> None:
         self._reactor, self._policy, self._ways = reactor, policy, ways
         self._clock = reactor.seconds
-        self._journal = Journal()
+        self.chronicle = Chronicle(self._clock)
+        self._journal = Journal(self.chronicle)
         self._spawner: Spawner
         # by the number the spawner knows it by, which is new for each try
         self._starts: dict[int, Start] = {}
@@ -68,6 +71,7 @@ class Processes:
         self.crew = Crew(
             reactor,
             ways,
+            self.chronicle,
             self._next_number,
             policy.is_awake,
             self._check_empty,
@@ -105,6 +109,8 @@ class Processes:
 
     def _spawn(self, server: Server, tries: int = 1) -> None:
         start = Start(self._ways, self._next_number(), server, tries)
+        if tries == 1:
+            self._journal.wakes(start, self._policy.cause(server))
         try:
             start.prepare()
         except LuisitoError as error:
@@ -156,7 +162,7 @@ class Processes:
             self._withdraw(server, Refused(504, why))
         start.retire()
         start.signalled_at = self._clock()
-        self._journal.stopping(start, order.reason, detail, overdue=order.overdue)
+        self._journal.stopping(start, order, detail)
         self._spawner.signal(start.number, "TERM")
         self.crew.moved(first_of(server.site))
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from luisito.core.codec import Scalar
     from luisito.core.directory import Record
     from luisito.core.worker import Order, Worker
+    from luisito.process.chronicle import Chronicle
     from luisito.process.client import Spawner
     from luisito.process.start import Ways
 
@@ -39,6 +40,7 @@ class Crew:
     Args:
         reactor: the clock.
         ways: what all starts share.
+        chronicle: takes what becomes of them.
         number: gives the spawner's next number.
         is_awake: tells whether the server of a site is ready.
         emptied: is called when the last one has gone.
@@ -55,12 +57,14 @@ class Crew:
         self,
         reactor: IReactorTime,
         ways: Ways,
+        chronicle: Chronicle,
         number: Callable[[], int],
         is_awake: Callable[[str], bool],
         emptied: Callable[[], None],
         idle: float,
     ) -> None:
         self._reactor, self._ways, self._number = reactor, ways, number
+        self._chronicle = chronicle
         self._is_awake, self._emptied = is_awake, emptied
         self.workers = Workers(random.random)
         self.preloads = Preloads(reactor, self, idle)
@@ -250,7 +254,7 @@ class Crew:
 
     def _add(self, number: int, worker: Worker) -> WorkerProcess:
         process = self._processes[number] = self._of[worker] = WorkerProcess(
-            self._ways, number, worker
+            self._ways, self._chronicle, number, worker
         )
         return process
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from twisted.logger import Logger, LogLevel
 
 from luisito.core.ending import ending, killing, stopping, suspicion
+from luisito.core.events import Kind
 from luisito.core.prefixed import Prefixed
 from luisito.core.text import visible
 from luisito.net.output import Output
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from luisito.core import wire
     from luisito.core.worker import Worker
+    from luisito.process.chronicle import Chronicle
     from luisito.process.start import Ways
 
 _LAST_WORDS: Final = 1000  # characters of its output in Luisito's own log
@@ -35,8 +37,9 @@ class WorkerProcess:
 
     _log = Logger()
 
-    def __init__(self, ways: Ways, number: int, worker: Worker) -> None:
-        self._ways, self.number, self.worker = ways, number, worker
+    def __init__(self, ways: Ways, chronicle: Chronicle, number: int, worker: Worker) -> None:
+        self._ways, self._chronicle = ways, chronicle
+        self.number, self.worker = number, worker
         self.pid = 0
         self.uid: int | None = None
         self.killed = False
@@ -72,21 +75,29 @@ class WorkerProcess:
 
     def tell_running(self, fact: wire.Running) -> None:
         """Its command was executed."""
-        self._say(f"started as pid {self.pid}, user {fact.user} (uid {fact.uid}, gid {fact.gid})")
+        words = f"started as pid {self.pid}, user {fact.user} (uid {fact.uid}, gid {fact.gid})"
+        self._say(words)
+        self._note(Kind.READY, words, uid=fact.uid)
 
     def tell_stopping(self, reason: str) -> None:
         """It is sent its stop signal."""
-        self._say(stopping(self.pid, reason))
+        words = stopping(self.pid, reason)
+        self._say(words)
+        self._note(Kind.STOPPED, words)
 
     def tell_killing(self) -> None:
         """It is sent SIGKILL."""
         if not self.killed:
             self.killed = True
-            self._say(killing(self.pid, "stop_timeout"))
+            words = killing(self.pid, "stop_timeout")
+            self._say(words)
+            self._note(Kind.KILLED, words)
 
     def tell_failed(self, message: str) -> None:
         """No command came to run."""
-        self._say(f"cannot start: {message}", LogLevel.error)
+        words = f"cannot start: {message}"
+        self._say(words, LogLevel.error)
+        self._note(Kind.FAILED, words)
         self._release()
 
     def tell_exited(self, fact: wire.Exited, seconds: float) -> str:
@@ -104,12 +115,19 @@ class WorkerProcess:
         self._say_here(detail + rest, LogLevel.error if bad else LogLevel.info)
         self._say_there(detail)
         self._release()
+        ended = {"code": fact.code, "signal": fact.signal, "memory": self.memory or None}
+        kind = Kind.FAILED if bad else Kind.EXITED
+        self._note(kind, detail + rest, seconds=seconds, **ended)
         return detail + rest
 
     def _append(self, data: bytes) -> None:
         lines = self._lines.feed(data)
         if lines and self._site_log is not None:
             self._site_log.append(lines)
+
+    def _note(self, kind: Kind, words: str, **facts: float | None) -> None:
+        who = {"worker": self.worker.name, "pid": self.pid or None, "uid": self.uid}
+        self._chronicle.tell(kind, self.worker.site, words, **(who | facts))
 
     def _say(self, words: str, level: NamedConstant = LogLevel.info) -> None:
         self._say_here(visible(words), level)
