@@ -1,6 +1,6 @@
 # `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint types layers coverage docs bench bench-cold bench-memory bench-policy fuzz soak dist clean
+.PHONY: help run test check lint types layers coverage docs site links bench bench-cold bench-memory bench-policy fuzz soak dist clean
 
 # The interpreter that .venv is made with. sys.executable, so that a shim (pyenv's) is looked through.
 PYTHON ?= $(shell for python in /usr/bin/python3 python3; do \
@@ -15,8 +15,13 @@ TARGETS =
 
 FIRST = :
 
+# Where `make site` puts its pages.
+SITE = build/site
+# All warnings, each an error; nothing is kept from one time to the next.
+SPHINX = --fail-on-warning --keep-going --nitpicky --quiet --fresh-env --doctree-dir $(SITE).doctrees
+
 # Tests that are hardly any of whole servers, so that they may go beside what FIRST waits for.
-CALM = $(addprefix tests/,app commands control importing net pool process proxy readiness sites utils)
+CALM = $(addprefix tests/,app commands control docs importing net pool process proxy readiness sites utils)
 
 # How long `make soak` and `make fuzz` last: make soak SECONDS=300
 SECONDS = 3600
@@ -56,6 +61,12 @@ coverage: .venv/.has-test ## the core, covered wholly by tests of its own
 docs: .venv/.has-test ## write what is generated of docs: faults.md, site.schema.json and the tables of sites.md
 	$(BIN)/python -m tests.faults.catalogue
 	$(BIN)/python -m tests.sites.documents
+
+site: .venv/.has-docs ## make pages of docs/, in build/site; a warning or a dead link is an error
+	$(BIN)/python -m sphinx -b html $(SPHINX) docs $(SITE)
+
+links: .venv/.has-docs ## ask whether what docs/ links to elsewhere is there; takes a network
+	$(BIN)/python -m sphinx -b linkcheck $(SPHINX) docs build/links
 
 bench: .venv/.has-examples ## measure beside nginx, haproxy, caddy, Apache, Passenger and ReverseProxyResource
 	$(BIN)/python -m bench
