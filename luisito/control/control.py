@@ -11,6 +11,8 @@ from luisito.control.api import Api
 from luisito.control.connections import Connections
 from luisito.control.door import Door, bind
 from luisito.control.overview import Overview
+from luisito.control.resources.servers import Servers
+from luisito.control.resources.whole import Whole
 from luisito.core import wire
 from luisito.spawner.place import default_place
 
@@ -85,7 +87,11 @@ class Control:
             broken_pages=broken_pages,
             warmth=warmth,
         )
-        api = Api(board, roles, overview, pool, gateway, succession)
+        groups = (
+            Servers(board, roles, overview, pool, gateway),
+            Whole(overview, succession),
+        )
+        api = Api(roles, [route for group in groups for route in group.routes()])
         connections = Connections(board, api, roles)
         self._dir, self._path = runtime_dir, wire.control_path(runtime_dir)
         self._door = Door(reactor, board, bind(self._path, kept), connections)

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from luisito.control.api import _ROWS, _pieces
+from luisito.control.resources.servers import _ROWS, _pieces
 
 
 @pytest.mark.parametrize("count", [0, 1, _ROWS, _ROWS + 1, 10 * _ROWS])

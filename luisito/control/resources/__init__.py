@@ -1,0 +1,1 @@
+"""What may be asked for at the control socket, a group of resources in each module."""
