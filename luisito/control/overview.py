@@ -27,13 +27,13 @@ if TYPE_CHECKING:
     Row: TypeAlias = dict[str, str | int | float | None]
 
 ASLEEP: Final = "asleep"
-FROZEN: Final = "frozen"  # awake, but until its next request it does not run
+HIBERNATING: Final = "hibernating"  # frozen, so that it does not run until its next request
 _OF_WORKERS: Final = (State.STARTING, State.READY, State.STOPPING, State.FAILED)
 WORDS: Final[Mapping[State, str]] = {
     State.STARTING: "waking",
     State.READY: "awake",
     State.DRAINING: "draining",
-    State.STOPPING: "hibernating",
+    State.STOPPING: "draining",  # it has nothing in flight any more, or its time was over
     State.FAILED: "failed",
 }
 """The states as people are told them; a site without any of them is asleep."""
@@ -88,9 +88,12 @@ class Overview:
         """Luisito as a whole."""
         policy = self._pool.policy
         counts, frozen = policy.counts(), policy.frozen
-        counts[State.READY] -= frozen
-        words = {WORDS[state]: count for state, count in counts.items()}
-        servers = {WORDS[State.STARTING]: 0, WORDS[State.READY]: 0, FROZEN: frozen, **words}
+        servers = {
+            WORDS[State.STARTING]: counts[State.STARTING],
+            WORDS[State.READY]: counts[State.READY] - frozen,
+            HIBERNATING: frozen,
+            WORDS[State.DRAINING]: counts[State.DRAINING] + counts[State.STOPPING],
+        }
         return {
             "version": __version__,
             "pid": os.getpid(),
@@ -196,10 +199,11 @@ class Overview:
         busy = max(0.0, self._pool.policy.said(server).busy_until - now)
         requests = server.leases - (busy > 0)  # its own lease is none
         idle = server.state is State.READY and not server.leases
+        frozen = self._pool.policy.is_frozen(server)
         return {
             "site": server.site,
             "worker": None,
-            "state": FROZEN if self._pool.policy.is_frozen(server) else WORDS[server.state],
+            "state": HIBERNATING if frozen else WORDS[server.state],
             "keep": self._keep(server.site),
             "id": server.id,
             "pid": None if start is None else start.pid or None,

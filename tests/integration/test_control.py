@@ -169,16 +169,14 @@ def test_status_tells_of_the_whole(serve):
     assert (found["state"], found["max_servers"], found["waiting"]) == ("running", 2, 0)
     assert found["runtime_dir"] == str(server.runtime)
     assert found["servers"] == {
-        "waking": 0, "awake": 2, "draining": 0, "hibernating": 0, "failed": 0, "frozen": 0,
+        "waking": 0, "awake": 2, "hibernating": 0, "draining": 0, "failed": 0,
     }  # fmt: skip
     assert found["counters"]["heads"] == found["counters"]["answers"] == 2
     assert found["uptime_seconds"] > 0
     done = luisito(server, "status")
     assert done.returncode == 0
-    assert (
-        "0 waking, 2 awake, 0 frozen, 0 draining, 0 hibernating, 0 failed (MAX_SERVERS = 2)"
-        in done.stdout
-    )
+    words = "0 waking, 2 awake, 0 hibernating, 0 draining, 0 failed (MAX_SERVERS = 2)"
+    assert words in done.stdout
 
 
 def test_advice_knows_the_sites_that_sleep(serve):
@@ -222,7 +220,7 @@ def test_stop_of_an_idle_server(serve, as_whom, name):
     server = serve(ordinary=as_whom)
     first = server.warm("a.localhost", "b.localhost")
     done = luisito(server, name, "A.localhost")
-    assert (done.returncode, done.stdout) == (0, "a.localhost: hibernating\n")
+    assert (done.returncode, done.stdout) == (0, "a.localhost: draining\n")
     server.wait_for_log(r"a\.localhost: stopping pid \d+: asked to by uid \d+")
     processes.until(lambda: "a.localhost" not in listed(server), 5, "its end")
     assert stop(server, "a.localhost") == (
@@ -286,7 +284,7 @@ def test_stop_of_a_server_that_starts(serve, way, gate):
     assert listed(server)["a.localhost"]["state"] == "waking"
     code, words = stop(server, "a.localhost")
     assert code == 0
-    assert words.startswith("a.localhost: draining" if way == "fd" else "a.localhost: hibernating")
+    assert words.startswith("a.localhost: draining")
     gate.touch()
     assert [one.response().status for one in clients] == [200] * 3
     processes.until(lambda: len(server.servers()) == 1, 5, "the end of the first")
@@ -372,7 +370,7 @@ def test_79_a_user_sees_and_stops_his_own_servers(tenants):
     done = luisito(server, "status", user="games")
     assert (done.returncode, done.stdout) == (1, "")
     assert len(listed(server)) == 3
-    assert stop(server, "games.example", user="games") == (0, "games.example: hibernating")
+    assert stop(server, "games.example", user="games") == (0, "games.example: draining")
     processes.until(lambda: len(server.servers()) == 2, 5, "its end")
     assert list(listed(server)) == ["backup.example", "nobody.example"]
     # now that he has none, he is told no more than of another's

@@ -52,9 +52,9 @@ def test_a_quiet_server_is_frozen_and_its_next_request_wakes_it(serve):
     frozen.server.wait_for_log(
         rf"{A}: pid {frozen.pid} is frozen until the next request, and takes"
     )
-    assert listed(frozen.server)[A]["state"] == "frozen"
+    assert listed(frozen.server)[A]["state"] == "hibernating"
     servers = status_of(frozen.server)["servers"]
-    assert (servers["awake"], servers["frozen"]) == (0, 1)
+    assert (servers["awake"], servers["hibernating"]) == (0, 1)
     assert frozen.server.warm(A) == {A: frozen.inner}
     assert not is_frozen(frozen.pid)
     assert listed(frozen.server)[A]["state"] == "awake"

@@ -99,7 +99,8 @@ class Servers:
             self._pool.stop(site, f"asked to by uid {uid}")
         leaving = [overview.row(server) for server in seen if server.state in _LEAVING]
         if leaving:
-            answer(request, 202, {"site": site, "state": _slowest(leaving), "servers": leaving})
+            state = WORDS[State.DRAINING]
+            answer(request, 202, {"site": site, "state": state, "servers": leaving})
         elif is_operator:
             await self._nothing_to_stop(request, site)
         else:
@@ -120,12 +121,6 @@ class Servers:
 def _end(task: CooperativeTask[Any]) -> None:
     with suppress(TaskFinished):  # it has failed, which is why the connection was aborted
         task.stop()
-
-
-def _slowest(leaving: list[Row]) -> str:
-    """What is said of servers that are on their way out: what the last of them waits for."""
-    draining = WORDS[State.DRAINING]
-    return draining if any(row["state"] == draining for row in leaving) else WORDS[State.STOPPING]
 
 
 def _pieces(rows: Iterator[Row]) -> Iterator[bytes]:
