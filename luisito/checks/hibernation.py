@@ -19,7 +19,8 @@ _PR_GET_MEMORY_MERGE: Final = 68  # linux/prctl.h
 _FREEZER: Final = (5, 2)
 _PAGEOUT: Final = (5, 10)  # process_madvise(2)
 _MERGED_OVER_EXEC: Final = (6, 7)
-_CGROUP: Final = "HIBERNATE_AFTER"
+AFTER: Final = "HIBERNATE_AFTER"
+"""Where it is said that servers are frozen."""
 
 
 class Offer(NamedTuple):
@@ -66,21 +67,28 @@ def offer(runtime_dir: str, *, root: bool) -> Offer:
 
 
 def hibernation(settings: Settings, found: Offer) -> tuple[str, list[Problem]]:
+    """Whether idle servers can be frozen, and what that gives; ("", []) where it is off."""
+    return ("", []) if settings.hibernate_after is None else means(settings.hibernate, found)
+
+
+def means(hibernate: str, found: Offer) -> tuple[str, list[Problem]]:
     """Whether idle servers can be frozen, and what that gives.
 
+    Args:
+        hibernate: "freeze", "reclaim" or "merge".
+        found: what there is.
+
     Returns:
-        Words on that, "" where it is off; and what is missing.
+        Words on that, "" where they cannot; and what is missing.
     """
-    if settings.hibernate_after is None:
-        return "", []
     if found.no_cgroup:
         what, _, mend = found.no_cgroup.partition("; ")
-        return "", [Problem(_CGROUP, f"no server can be frozen: {what}", Mend("do", mend))]
+        return "", [Problem(AFTER, f"no server can be frozen: {what}", Mend("do", mend))]
     if found.release < _FREEZER:
-        return "", [_older(_CGROUP, "no server can be frozen", _FREEZER)]
-    if settings.hibernate == "freeze":
+        return "", [_older(AFTER, "no server can be frozen", _FREEZER)]
+    if hibernate == "freeze":
         return "idle servers are frozen; their memory is left alone", []
-    if settings.hibernate == "merge":
+    if hibernate == "merge":
         return "idle servers are frozen; what they have alike is merged", _merging(found)
     return _reclaiming(found)
 

@@ -72,6 +72,8 @@ def check(path: str, host: str | None, user: str | None) -> Report:
     if kept or tried.limits:
         report.facts["limits"] = kept or tried.limits
     report.add(*lacking)
+    if tried.hibernation:
+        report.facts["hibernation"] = tried.hibernation
     if settings.hibernate_after is not None:
         offered = hibernation.offer(runtime_dir, root=config.root)
         frozen, missing = hibernation.hibernation(settings, offered)

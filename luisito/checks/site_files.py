@@ -46,6 +46,8 @@ class SiteFiles(NamedTuple):
         workers: the run records of workers, by the keys of their sites and by their names.
         owns: the endpoints of sites.
         alone: the keys of those whose `sticky` does nothing, as they have one server.
+        frozen: the keys of those whose own files have them frozen.
+        awake: the keys of those whose `hibernate` says nothing, as none is ever frozen.
     """
 
     directory: Directory
@@ -56,6 +58,8 @@ class SiteFiles(NamedTuple):
     workers: Mapping[str, Mapping[str, dict[str, Any]]] = MappingProxyType({})
     alone: frozenset[str] = frozenset()
     owns: tuple[Own, ...] = ()
+    frozen: frozenset[str] = frozenset()
+    awake: frozenset[str] = frozenset()
 
     def config_of(self, site: str, config: Config) -> Config:
         """What a site is started by: its file, else the template."""
@@ -91,17 +95,22 @@ def site_files(settings: Settings, who: Whom) -> SiteFiles:
         return SiteFiles(directory, {}, {}, _problem(where, what))
     good = [of.public for of in seen.values() if of.public is not None]
     directory.change(good)
+    all_of_them = [of for one in good for of in (one, *one["mounts"])]
     alone = frozenset(
+        of["site"] for of in all_of_them if of["sticky"] is not None and of["members"] == 1
+    )
+    after = "hibernate_after"
+    frozen = frozenset(of["site"] for of in all_of_them if of["limits"].get(after) is not None)
+    awake = frozenset(
         of["site"]
-        for one in good
-        for of in (one, *one["mounts"])
-        if of["sticky"] is not None and of["members"] == 1
+        for of in all_of_them
+        if of["hibernate"] and of["limits"].get(after, settings.hibernate_after) is None
     )
     directory.withhold(name for name, of in seen.items() if of.public is None)
     broken = {name: _of_file(of.error) for name, of in seen.items() if of.error}
     crowded = _crowded(good, settings)
     owns = tuple(owned(good))
-    return SiteFiles(directory, runs, broken, None, crowded, workers, alone, owns)
+    return SiteFiles(directory, runs, broken, None, crowded, workers, alone, owns, frozen, awake)
 
 
 def _crowded(good: list[dict[str, Any]], settings: Settings) -> Problem | None:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from luisito.checks import apps, endpoints, limits, machine
+from luisito.checks import apps, endpoints, hibernation, limits, machine
 from luisito.checks.eyes import Eyes, reach
 from luisito.checks.plan import plan
 from luisito.checks.program import program
@@ -55,6 +55,7 @@ class Tried:
     Attributes:
         problems: in the order of the files.
         limits: whether limits that only site files set are kept; "" where there are none.
+        hibernation: what is done with idle servers that only site files have frozen; likewise.
         summary: how many files were tried, for people.
     """
 
@@ -62,7 +63,7 @@ class Tried:
         self._settings, self._config, self._who = settings, config, who
         self._runtime_dir = settings.runtime_dir or default_place(who.starter.uid, os.environ)
         self.problems: list[Problem] = []
-        self.limits = ""
+        self.limits = self.hibernation = ""
         self.summary = ""
         self._lacking: dict[tuple[str, ...], list[Problem]] = {}
         if settings.sites_dir is None or not files.runs:
@@ -91,6 +92,7 @@ class Tried:
             self._try(key, run, None)
             for worker, record in files.workers.get(key, {}).items():
                 self._try(key, record, worker)
+        self._hibernation(files)
         count = len(names | left)
         done = len(names - left)
         self.summary = f"{count} file{'' if count == 1 else 's'}"
@@ -103,6 +105,24 @@ class Tried:
             self.problems.append(self._written.problem(own.site, LISTEN, what, problem.mend))
         if left:
             self.summary = f"the first {done} of {count} files, in {_LONGEST:.0f} s"
+
+    def _hibernation(self, files: SiteFiles) -> None:
+        """Tells what keeps sites from being frozen whose own files ask for that."""
+        for site in sorted(files.awake):
+            mend = Mend("do", "write hibernate_after = 300, or remove it")
+            what = "says nothing without hibernate_after or HIBERNATE_AFTER"
+            self.problems.append(self._written.problem(site, "hibernate", what, mend))
+        if not files.frozen or self._settings.hibernate_after is not None:
+            return
+        offered = hibernation.offer(self._runtime_dir, root=self._config.root)
+        self.hibernation, missing = hibernation.means(self._settings.hibernate, offered)
+        for problem in missing:
+            if problem.where == hibernation.AFTER:  # one of them is enough, as it is of the machine
+                key = hibernation.AFTER.lower()
+                found = self._written.problem(min(files.frozen), key, problem.what, problem.mend)
+                self.problems.append(found)
+            else:
+                self.problems.append(problem)
 
     def _try(self, site: str, run: dict[str, Any], worker: str | None) -> None:
         """Tries one server, or one worker of a site."""
@@ -150,11 +170,12 @@ class Tried:
                 return
             for key, problem in self._files(run, config, planned.user, eyes):
                 wrong(key, problem)
-            project = apps.server(planned.rendered.argv) if "finds_virtualenv" in run else ""
-            if project and worker is None and eyes.tried:
-                check = partial(apps.check, project, config, planned.rendered.environ)
+            if "finds_virtualenv" in run and worker is None and eyes.tried:
+                what = apps.served(planned.rendered.argv)
+                check = partial(apps.check, what, config, planned.rendered.environ)
                 refusal = _in_child(check, planned.user, run["folder"] or config.cwd)
-                wrong("django", _said("django", refusal))
+                key = "django" if what.django else "app"
+                wrong(key, _said(key, refusal))
             with suppress(TemplateError):  # of variables
                 said = run["command"]
                 for problem in _followed(said, planned, eyes, "command"):

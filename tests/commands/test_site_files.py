@@ -4,9 +4,13 @@ import json
 import os
 import socket
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from luisito.checks import apps
+from luisito.settings.sites.runner import BOOT
+from luisito.spawner.users import StartRefusedError
 from tests.harness.server import PYTHON
 
 COMMAND = f"command = {[PYTHON, '-m', 'http.server', '%PORT']!r}\n"
@@ -309,3 +313,100 @@ def test_what_a_project_lacks(sites):
     assert problem["mend"] == {"do": f"run {folder}/.venv/bin/pip install django"}
     machine.make("project/.venv/lib/python3.11/site-packages/django")
     assert machine.check()["problems"] == []
+
+
+VENV = "app/.venv"
+PACKAGES = f"{VENV}/lib/python3.11/site-packages"
+
+
+@pytest.mark.root
+def test_what_an_app_lacks(sites):
+    """Nothing of the app's is run to find out."""
+    machine = sites({})
+    folder = f"{machine.folder}/app"
+    machine.make(f"{PACKAGES}/there")
+    machine.make(f"{VENV}/pyvenv.cfg", "include-system-site-packages = false\n", mode=0o644)
+    machine.make(f"{VENV}/bin/python3", "#!/bin/false\n", mode=0o755)
+    text = f'folder = "{folder}"\nuser = "games"\napp = '
+
+    def problems(app, more=""):
+        machine.make("sites/a.example.toml", f"{text}'{app}'\n{more}", mode=0o644)
+        return machine.check()["problems"]
+
+    (problem,) = problems("shop.wsgi:application")
+    assert problem["where"] == f"{machine.folder}/sites/a.example.toml:3"
+    where = f"{folder}, nor has {folder}/.venv one"
+    assert problem["what"].endswith(f"no module 'shop.wsgi' is in {where}")
+    assert problem["mend"] == {"do": "mend the name or the folder"}
+    machine.make("app/src/shop/wsgi.py", "not run", mode=0o644)
+    assert problems("shop.wsgi:application")[0]["mend"] == {"do": f"write folder = '{folder}/src'"}
+    machine.make("app/shop/__init__.py", "not run", mode=0o644)
+    (problem,) = problems("shop.wsgi:application")
+    assert problem["what"].endswith(f"no module 'shop.wsgi' is in {folder}")
+    machine.make("app/shop/wsgi.cpython-311-x86_64-linux-gnu.so", "not run", mode=0o644)
+    for found in ("shop.wsgi:application", "there.app:app", "wsgiref.simple_server:demo_app"):
+        machine.make(f"{PACKAGES}/there/app.py", "not run", mode=0o644)
+        assert problems(found) == []
+    assert problems("absent:app", "env = { PYTHONPATH = '/srv/more' }\n") == []
+    machine.make(f"{PACKAGES}/elsewhere.pth", "/srv/more", mode=0o644)
+    assert problems("absent:app") == []
+
+
+@pytest.mark.parametrize(
+    ("app", "lent", "missing"),
+    [
+        (
+            "shop:app",
+            [],
+            "has neither waitress nor uvicorn, nor has Luisito; run V/bin/pip install",
+        ),
+        ("shop:app", ["uvicorn"], ""),
+        ("shop.wsgi:app", ["uvicorn"], "has no waitress, nor has Luisito; run V/bin/pip install"),
+        ("shop.wsgi:app", ["uvicorn", "waitress"], ""),
+        ("shop.asgi:app", ["waitress"], "has no uvicorn, nor has Luisito; run V/bin/pip install"),
+    ],
+)
+def test_what_serves_an_app(tmp_path, app, lent, missing):
+    venv, packages = tmp_path / "V", tmp_path / "V/lib/python3.11/site-packages"
+    packages.mkdir(parents=True)
+    (venv / "pyvenv.cfg").write_text("home = /usr/bin\n")
+    (tmp_path / "shop").mkdir()
+    for name in ("__init__", "wsgi", "asgi"):
+        (tmp_path / f"shop/{name}.py").write_text("not run")
+    for name in lent:
+        (tmp_path / f"lent/{name}").mkdir(parents=True)
+    config = SimpleNamespace(
+        virtualenv=str(venv), check_virtualenv=lambda: None, folder=lambda _: str(tmp_path)
+    )
+    argv = ["python3", BOOT, "serve", app, "--fd", "3", "--servers", f"{tmp_path}/lent"]
+    said = ""
+    try:
+        apps.check(apps.served(argv), config, {"PATH": "/usr/bin"})
+    except StartRefusedError as refused:
+        said = str(refused)
+    assert said.removeprefix(f"{venv} ").replace(str(venv), "V").rpartition(" ")[0] == missing
+    (packages / "waitress").mkdir()
+    (packages / "uvicorn").mkdir()
+    apps.check(apps.served(argv), config, {"PATH": "/usr/bin"})
+
+
+def test_what_keeps_a_site_from_being_frozen(sites):
+    """A machine either has what it takes, or the line that asks for it is told."""
+    freezes = COMMAND + "hibernate_after = 60\n"
+    machine = sites(
+        {
+            "a.example": COMMAND + "hibernate = true\n",
+            "b.example": COMMAND + "hibernate = false\n",
+            "c.example": freezes + "hibernate = true\n",
+            "d.example": freezes,
+        },
+        HIBERNATE="freeze",
+    )
+    found = machine.check()
+    folder = f"{machine.folder}/sites"
+    said = [one for one in found["problems"] if "hibernate" in one["what"]]
+    assert said[0]["where"] == f"{folder}/a.example.toml:2"
+    assert said[0]["what"].startswith("hibernate = true: says nothing without hibernate_after")
+    missing = [(one["where"], one["what"].partition(": ")[0]) for one in said[1:]]
+    asks = [(f"{folder}/c.example.toml:2", "hibernate_after = 60")]
+    assert missing == ([] if "hibernation" in found else asks)
