@@ -10,8 +10,8 @@ from twisted.logger import Logger
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
-from luisito.control.answers import deny, refuse
-from luisito.control.routes import Routes, arguments
+from luisito.control.answers import answer, deny, refuse
+from luisito.control.routes import Route, Routes, arguments
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from luisito.control.connections import ControlRequest
     from luisito.control.roles import Roles
-    from luisito.control.routes import Route
 
 
 class Api(Resource):
@@ -36,7 +35,8 @@ class Api(Resource):
 
     def __init__(self, roles: Roles, routes: Iterable[Route]) -> None:
         super().__init__()
-        self._roles, self._routes = roles, Routes(routes)
+        self._roles = roles
+        self._routes = Routes([*routes, Route("GET", "/", self._index, for_all=True)])
 
     def render(self, request: ControlRequest) -> int:
         """See IResource."""
@@ -55,6 +55,9 @@ class Api(Resource):
         else:
             refuse(request, 404, "there is no such resource")
         return NOT_DONE_YET
+
+    def _index(self, request: ControlRequest) -> None:
+        answer(request, 200, {"resources": [f"{one.method} {one.path}" for one in self._routes]})
 
     def _answer(self, request: ControlRequest, route: Route, path: list[str]) -> None:
         begun = route.handler(request, *arguments(route, path))

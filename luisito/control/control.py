@@ -11,6 +11,7 @@ from luisito.control.api import Api
 from luisito.control.connections import Connections
 from luisito.control.door import Door, bind
 from luisito.control.overview import Overview
+from luisito.control.resources.described import Described
 from luisito.control.resources.servers import Servers
 from luisito.control.resources.whole import Whole
 from luisito.core import wire
@@ -90,6 +91,7 @@ class Control:
         groups = (
             Servers(board, roles, overview, pool, gateway),
             Whole(overview, succession),
+            Described(),
         )
         api = Api(roles, [route for group in groups for route in group.routes()])
         connections = Connections(board, api, roles)

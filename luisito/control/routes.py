@@ -46,10 +46,10 @@ class Routes:
     """
 
     def __init__(self, routes: Iterable[Route]) -> None:
-        # by their words, a word in capitals being ""
-        self._by_words: dict[tuple[str, ...], dict[str, Route]] = {}
+        # by their words, a word in capitals being None
+        self._by_words: dict[tuple[str | None, ...], dict[str, Route]] = {}
         for route in routes:
-            words = tuple("" if word.isupper() else word for word in route.words)
+            words = tuple(None if word.isupper() else word for word in route.words)
             of_path = self._by_words.setdefault(words, {})
             if route.method in of_path:
                 raise ValueError(f"two handlers for {route.method} {route.path}")
@@ -67,7 +67,7 @@ class Routes:
             return exact
         for words, of_path in self._by_words.items():
             if len(words) == len(path) and all(
-                word in ("", given) for word, given in zip(words, path, strict=True)
+                word in (None, given) for word, given in zip(words, path, strict=True)
             ):
                 return of_path
         return _NOTHING

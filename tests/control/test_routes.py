@@ -10,7 +10,8 @@ LIST = Route("GET", "/sites", print)
 STOP = Route("POST", "/sites/SITE/stop", print, for_all=True)
 START = Route("POST", "/sites/SITE/start", print)
 TELL = Route("GET", "/sites/SITE/stop", print)
-ROUTES = Routes([LIST, STOP, START, TELL])
+ROOT = Route("GET", "/", print)
+ROUTES = Routes([LIST, STOP, START, TELL, ROOT])
 
 
 @pytest.mark.parametrize(
@@ -23,7 +24,8 @@ ROUTES = Routes([LIST, STOP, START, TELL])
         (["sites", "a"], {}),
         (["servers"], {}),
         ([], {}),
-        ([""], {}),
+        ([""], {"GET": ROOT}),
+        (["a"], {}),
     ],
 )
 def test_a_path_leads_to_its_routes(path, methods):
@@ -36,7 +38,7 @@ def test_what_stands_for_the_words_in_capitals():
 
 
 def test_all_are_told():
-    assert list(ROUTES) == [LIST, STOP, TELL, START]
+    assert list(ROUTES) == [LIST, STOP, TELL, START, ROOT]
 
 
 def test_a_word_in_capitals_is_no_name():
