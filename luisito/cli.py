@@ -12,6 +12,7 @@ from luisito.commands import (
     advise,
     app,
     check_settings,
+    completion,
     import_sites,
     restart,
     route,
@@ -47,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for command in _COMMANDS:
         command.add(subparsers)
+    completion.add(subparsers, _parser)
     return parser
 
 

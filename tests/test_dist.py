@@ -108,5 +108,6 @@ def test_it_runs_where_it_was_installed(built, tmp_path):
         finally:
             process.send_signal(signal.SIGTERM)
             said = process.stderr.read()
+            print(said)
     assert process.returncode == 0, said
     assert "Traceback" not in said
