@@ -19,7 +19,6 @@ from luisito.commands import (
     run,
     status,
     stop,
-    top,
 )
 from luisito.commands import list as list_servers
 from luisito.core.text import visible
@@ -35,7 +34,6 @@ _COMMANDS: Final = (
     status,
     stop,
     restart,
-    top,
     check_settings,
     route,
     import_sites,

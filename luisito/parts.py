@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
     from luisito.core.lifecycle import State
     from luisito.core.wire import Hello
+    from luisito.net.listening import Listener
     from luisito.net.switchboard import Switchboard
     from luisito.process.client import Spawner
     from luisito.process.told import LogFile
@@ -62,6 +63,7 @@ class Parts:
         kept: sockets that are there for us; what is used is taken out.
         runs: see handover.Failed.
         doors: the endpoints of sites.
+        front: ADMIN_LISTEN, where that is set.
 
     Attributes:
         pool: the servers.
@@ -92,6 +94,7 @@ class Parts:
         kept: dict[str, int],
         runs: str,
         doors: Doors,
+        front: Listener | None,
     ) -> None:
         self._reactor, self._board, self._settings = reactor, board, settings
         self._spawner: Spawner
@@ -137,6 +140,8 @@ class Parts:
             kept=kept.pop(CONTROL, None),
         )
         tenure.keep(CONTROL, self.control.fileno())
+        if front is not None:
+            self.control.answer_at(front, settings.admin_token, diag)
         self.stalls = StallDetector(reactor, gateway.counters)
         self.notifier = Notifier(
             reactor, os.environ, settings.max_servers, self._load, spawner.notify

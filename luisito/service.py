@@ -12,6 +12,7 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
+from luisito.control.front.front import bind
 from luisito.errors import SpawnerLost
 from luisito.leaving import Leaving, told
 from luisito.net.listening import listen
@@ -86,6 +87,7 @@ class LuisitoService(Service):
         self._board: Switchboard | None = None
         self._listeners: list[Listener] = []
         self._bound: dict[str, int] = {}
+        self._front: dict[str, Listener] = {}
         self._tenure = Tenure(
             self,
             claimed=claimed,
@@ -200,6 +202,8 @@ class LuisitoService(Service):
         self._doors = Doors(board, lambda: self.gateway, lambda: self._tenure.keeper)
         self._doors.open(settings, kept)
         self._bound |= self._doors.bound
+        self._front = bind(board, settings, kept)
+        self._bound |= {name: one.socket.fileno() for name, one in self._front.items()}
         uid, gid = network_user(*self._user, euid=os.geteuid(), egid=os.getegid())
         self._network_user = uid, gid
         servers = servers_user(settings.run_as, settings.project_path, euid=os.geteuid())
@@ -222,6 +226,7 @@ class LuisitoService(Service):
             kept=kept,
             runs=digest(order),
             doors=self._doors,
+            front=next(iter(self._front.values()), None),
         )
         for descriptor in kept.values():
             os.close(descriptor)
@@ -240,12 +245,13 @@ class LuisitoService(Service):
             )
 
     def _configuration(self) -> Configure:
+        bound = [*self._all_listeners, *self._front.values()]
         return configuration(
             self.settings,
             allow_root=self._allow_root,
             umask=self._umask,
             network_user=self._network_user,
-            sockets=[each.path for each in self._all_listeners if each.path is not None],
+            sockets=[each.path for each in bound if each.path is not None],
             pidfile=self._pidfile,
             log=None if self._log_file is None else self._log_file.name,
             text=self._text,

@@ -335,6 +335,11 @@ def test_a_setting_by_both_its_names():
         ("LISTEN", "0.0.0.0:80", 'write LISTEN = "tcp:80:interface=0.0.0.0"'),
         ("LISTEN", ["tcp:80", ""], r'LISTEN\[1\] = ""'),
         ("LISTEN", [], "must be an endpoint string"),
+        ("ADMIN_LISTEN", 9000, 'write ADMIN_LISTEN = "tcp:9000:interface=127.0.0.1"'),
+        ("ADMIN_LISTEN", "ssl:8081", "must be an endpoint such as"),
+        ("ADMIN_LISTEN", ["tcp:8081"], "must be an endpoint such as .*, or None"),
+        ("ADMIN_TOKEN", "short", "ADMIN_TOKEN: has 5 characters: it must have 16 to 1024"),
+        ("ADMIN_TOKEN", 7, "ADMIN_TOKEN: is no string: .*secrets.token_urlsafe"),
         ("ALLOWED_HOSTS", ["a b"], "ALLOWED_HOSTS has 'a b'"),
         ("ALLOWED_HOSTS", 3, "must be a list of hosts"),
         ("TRUSTED_PROXIES", ["10.0.0.1/8"], 'without host bits.*= "10.0.0.0/8"'),
@@ -567,6 +572,33 @@ def test_a_file_that_one_may_not_read(tmp_path):
     assert done.stdout == (
         "settings.py: cannot be read: Permission denied; let whoever starts Luisito read it\n"
     )
+
+
+# The endpoint of the page
+
+
+@pytest.mark.parametrize("where", ["tcp:80", "tcp:80:interface=192.0.2.1", "tcp6:80"])
+def test_what_other_machines_reach_takes_a_token(where):
+    assert re.search(
+        f'ADMIN_LISTEN = "{where}": is open to other machines, and ADMIN_TOKEN is not set; set',
+        refusal(ADMIN_LISTEN=where),
+    )
+    assert settings(ADMIN_LISTEN=where, ADMIN_TOKEN="0123456789abcdef").admin_listen == where
+
+
+@pytest.mark.parametrize(
+    "where",
+    ["tcp:80:interface=127.0.0.1", r"tcp6:80:interface=\:\:1", "unix:/run/a.sock", "systemd:x"],
+)
+def test_what_is_reached_on_this_machine_takes_none(where):
+    assert settings(ADMIN_LISTEN=where).admin_listen == where
+
+
+def test_the_token_is_not_shown():
+    secret = "an unlikely secret"
+    assert secret not in refusal(ADMIN_TOKEN=secret)
+    secret = secret.replace(" ", "-")
+    assert secret not in repr(settings(ADMIN_TOKEN=secret))
 
 
 # The documents

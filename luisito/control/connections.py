@@ -15,6 +15,8 @@ from zope.interface import implementer
 from luisito.readiness.credentials import peer_uid
 
 if TYPE_CHECKING:
+    import socket
+
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
     from twisted.internet.unix import Server
     from twisted.python.failure import Failure
@@ -112,10 +114,11 @@ class _ControlSite(Site):
 
     # without the choice between HTTP/1.1 and HTTP/2 before it, which is all that the type allows
     protocol = _Channel  # type: ignore[assignment]
-    requestFactory = ControlRequest
 
-    def __init__(self, resource: Resource, reactor: IReactorTime) -> None:
-        super().__init__(resource, timeout=None, reactor=reactor)
+    def __init__(
+        self, resource: Resource, reactor: IReactorTime, requests: type[ControlRequest]
+    ) -> None:
+        super().__init__(resource, requests, timeout=None, reactor=reactor)
 
 
 @implementer(IFileDescriptorReceiver)
@@ -133,7 +136,7 @@ class Connection(ProtocolWrapper):
     def makeConnection(self, transport: Server) -> None:
         """See IProtocol."""
         self._server = transport
-        self.uid = peer_uid(transport.getHandle())
+        self.uid = self.factory.whose(transport.getHandle())
         self._end = self.factory.clock.callLater(LIFETIME, self.abort)
         super().makeConnection(transport)
 
@@ -163,11 +166,28 @@ class Connections(WrappingFactory):
     """
 
     protocol = Connection
+    requests = ControlRequest
 
     def __init__(self, clock: IReactorTime, resource: Resource, roles: Roles) -> None:
-        super().__init__(_ControlSite(resource, clock))
+        super().__init__(_ControlSite(resource, clock, self.requests))
         self.clock = clock
         self._is_operator = roles.is_operator
+
+    def whose(self, sock: socket.socket) -> int:
+        """The user at the other end.
+
+        Raises:
+            OSError: it has gone.
+        """
+        return peer_uid(sock)
+
+    def welcomes(self, sock: socket.socket) -> bool:
+        """Whether whoever is at the other end may have one more connection.
+
+        Raises:
+            OSError: it has gone.
+        """
+        return self.admits(self.whose(sock))
 
     def admits(self, uid: int) -> bool:
         """Whether a user may have one more connection; operators always find room beside others."""

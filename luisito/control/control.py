@@ -10,6 +10,8 @@ from twisted.logger import Logger
 from luisito.control.api import Api
 from luisito.control.connections import Connections
 from luisito.control.door import Door, bind
+from luisito.control.front.front import Front
+from luisito.control.front.sights import Sights
 from luisito.control.overview import Overview
 from luisito.control.resources.described import Described
 from luisito.control.resources.servers import Servers
@@ -22,11 +24,13 @@ if TYPE_CHECKING:
 
     from luisito.control.roles import Roles
     from luisito.control.succession import Succession
+    from luisito.net.listening import Listener
     from luisito.net.switchboard import Switchboard
     from luisito.pool import KeptSites, Pool, Warmth
     from luisito.process.sitefiles import SiteFiles
     from luisito.proxy.doors import Doors
     from luisito.proxy.gateway import Gateway
+    from luisito.readiness.diag import Diag
 
 
 class Control:
@@ -93,7 +97,9 @@ class Control:
             Whole(overview, succession),
             Described(),
         )
-        api = Api(roles, [route for group in groups for route in group.routes()])
+        self._api = api = Api(roles, [route for group in groups for route in group.routes()])
+        self._reactor, self._board, self._roles = reactor, board, roles
+        self._front: Front | None = None
         connections = Connections(board, api, roles)
         self._dir, self._path = runtime_dir, wire.control_path(runtime_dir)
         self._door = Door(reactor, board, bind(self._path, kept), connections)
@@ -102,9 +108,24 @@ class Control:
         """The listening socket's descriptor."""
         return self._door.fileno()
 
+    def answer_at(self, listener: Listener, token: str | None, diag: Diag) -> None:
+        """Has the same, and the page, be served at ADMIN_LISTEN; see Front."""
+        self._front = Front(
+            self._reactor,
+            self._board,
+            listener,
+            token,
+            api=self._api,
+            roles=self._roles,
+            diag=diag,
+            shown=Sights(self._overview),
+        )
+
     def open(self) -> None:
         """Begins to answer."""
         self._door.open()
+        if self._front is not None:
+            self._front.open()
         how = "" if self._found else f"; commands find it by --runtime-dir {self._dir}"
         self._log.info("Control socket: {path}{how}", path=self._path, how=how)
 
@@ -115,3 +136,5 @@ class Control:
     def close(self) -> None:
         """Answers no more."""
         self._door.close()
+        if self._front is not None:
+            self._front.close()

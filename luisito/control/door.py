@@ -1,4 +1,4 @@
-"""The control socket in the file system, and those who come in by it."""
+"""The control socket in the file system, and those who come in by it or by another one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from zope.interface import implementer
 
 from luisito.control.connections import TOO_MANY
 from luisito.errors import SettingsError
-from luisito.readiness.credentials import peer_uid
 from luisito.spawner.channel import refuse_descriptors
 
 if TYPE_CHECKING:
@@ -66,6 +65,7 @@ class Door:
         board: where the listening socket is watched.
         sock: it.
         connections: the factory.
+        name: of it, for the log.
     """
 
     _log = Logger()
@@ -76,9 +76,10 @@ class Door:
         board: Switchboard,
         sock: socket.socket,
         connections: Connections,
+        name: str = "the control socket",
     ) -> None:
         self._reactor, self._board, self._socket = reactor, board, sock
-        self._connections = connections
+        self._connections, self._name = connections, name
         self._resume: IDelayedCall | None = None
         self._closed = False
 
@@ -124,11 +125,11 @@ class Door:
     def _let_in(self, sock: socket.socket) -> None:
         sock.setblocking(False)
         try:
-            if self._connections.admits(peer_uid(sock)):
+            if self._connections.welcomes(sock):
                 # Twisted works with a copy. A WrappingFactory is for both ends, whatever its type.
                 self._reactor.adoptStreamConnection(
                     sock.fileno(),
-                    socket.AF_UNIX,
+                    sock.family,
                     self._connections,  # type: ignore[arg-type]
                 )
             else:
@@ -138,7 +139,8 @@ class Door:
 
     def _pause(self, error: OSError) -> None:
         self._log.warn(
-            "Cannot accept a connection to the control socket: {error}; trying again in {pause} s",
+            "Cannot accept a connection to {name}: {error}; trying again in {pause} s",
+            name=self._name,
             error=error,
             pause=_PAUSE,
         )

@@ -8,6 +8,12 @@ _ROOT: Final = 0
 # Also what the kernel calls any user whom a user namespace has no number for (user_namespaces(7)).
 _NOBODY: Final = 65534
 
+# At ADMIN_LISTEN; no user has such a number.
+TOKEN: Final = -1
+"""Whoever knows ADMIN_TOKEN: an operator."""
+STRANGER: Final = -2
+"""Somebody of whom nothing is known."""
+
 
 class Roles:
     """Operators may do everything; others see and stop the servers that run as themselves.
@@ -25,7 +31,11 @@ class Roles:
 
     def __init__(self, *, started_by: int, serves_as: int, servers_as: int | None) -> None:
         own = {serves_as} - {servers_as, _NOBODY}
-        self._operators = frozenset({_ROOT, started_by, *own})
+        self._operators = frozenset({_ROOT, started_by, TOKEN, *own})
+
+        # Many programs run as one that is no operator's, and may do what others ask of them.
+        self.shared = frozenset({serves_as, servers_as or _NOBODY, _NOBODY} - {started_by, _ROOT})
+        """Users whose connection over TCP says nothing of who is behind it."""
 
     def is_operator(self, uid: int) -> bool:
         """Whether a user may do everything."""

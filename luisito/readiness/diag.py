@@ -1,4 +1,4 @@
-"""Asks the kernel who listens on a TCP port, over one netlink socket (sock_diag(7))."""
+"""Asks the kernel whose TCP sockets are, over one netlink socket (sock_diag(7))."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ _NLMSG_ERROR = 2
 _NLMSG_DONE = 3
 _NLM_F_REQUEST = 0x1
 _NLM_F_DUMP = 0x300
-_TCP_LISTEN = 10  # net/tcp_states.h
+_TCP_ESTABLISHED = 1  # net/tcp_states.h
+_TCP_LISTEN = 10
 
 _HEADER = struct.Struct("=IHHII")  # struct nlmsghdr: length, type, flags, sequence, port id
 _ERROR = struct.Struct("=i")  # struct nlmsgerr, its first field
@@ -30,6 +31,7 @@ _FOUND = struct.Struct("=BBxx2s2s16s16sI8sIIIII")
 _ANY_COOKIE = b"\xff" * 8  # INET_DIAG_NOCOOKIE
 _NO_PORT = bytes(2)
 _NO_ADDRESS = bytes(16)
+_MAPPED = bytes(10) + b"\xff\xff"
 _LOOPBACK_INDEX = 1  # LOOPBACK_IFINDEX, include/net/flow.h: so in every network namespace
 _BUFFER = 65536  # bytes; the kernel makes no longer parts of a dump than 32 KiB
 
@@ -109,34 +111,70 @@ class Diag:
                 found.setdefault(port, []).append(listener)
         return found
 
+    def user(self, ours: tuple[str, int], theirs: tuple[str, int]) -> int | None:
+        """Returns the user who made the far end of a loopback connection.
+
+        None where that end has been closed, or is closing: a socket that no process has any more
+        is root's to the kernel (before Linux 6.17), and another one may have its port.
+
+        Args:
+            ours: address and port of the near end.
+            theirs: of the far end.
+
+        Raises:
+            OSError: the kernel did not answer.
+        """
+        first, second = self._connection(ours, theirs), self._connection(ours, theirs)
+        if first is None or second is None:
+            return None
+        # The kernel looks at the state before it looks at the user. That there still is an inode
+        # the second time means that a process had the socket all the first time.
+        return first[0] if first == second and second[1] else None
+
+    def _connection(self, ours: tuple[str, int], theirs: tuple[str, int]) -> tuple[int, int] | None:
+        """The user and the inode of the far end, where the connection is whole."""
+        family = socket.AF_INET6 if ":" in theirs[0] else socket.AF_INET
+        here, there = (
+            (socket.inet_pton(family, address).ljust(16, b"\0"), port.to_bytes(2, "big"))
+            for address, port in (ours, theirs)
+        )
+        query = (1 << _TCP_ESTABLISHED, there[1], here[1], there[0], here[0], _LOOPBACK_INDEX)
+        try:
+            data, at = next(self._exchange(family, 0, *query))
+        except FileNotFoundError:
+            return None
+        _, state, source, port, _, far, _, _, _, _, _, uid, inode = _FOUND.unpack_from(data, at)
+        # Where there is no such connection, it may be a listener on the port of the far end. One
+        # of IPv4 may have been made with a socket of IPv6 (RFC 4291 section 2.5.5.2).
+        ends = (source, port, far.removeprefix(_MAPPED).ljust(16, b"\0"))
+        whole = state == _TCP_ESTABLISHED and ends == (there[1], here[1], here[0])
+        return (uid, inode) if whole else None
+
     def _ask(
         self, family: int, flags: int, port: int, source: bytes
     ) -> Iterator[tuple[int, Listener]]:
+        # No connection has port 0 at its far end, so that only a listener can match.
+        ends = (port.to_bytes(2, "big"), _NO_PORT, source, source)
+        interface = 0 if flags else _LOOPBACK_INDEX
+        for data, at in self._exchange(family, flags, 1 << _TCP_LISTEN, *ends, interface):
+            yield _read(data, at)
+
+    def _exchange(
+        self, family: int, flags: int, *query: int | bytes
+    ) -> Iterator[tuple[bytes, int]]:
         self._sequence = (self._sequence + 1) & 0xFFFFFFFF
-        query = _QUERY.pack(
-            family,
-            socket.IPPROTO_TCP,
-            0,
-            1 << _TCP_LISTEN,
-            port.to_bytes(2, "big"),
-            _NO_PORT,
-            source,
-            # No connection has port 0 at its far end, so that only a listener can match.
-            source,
-            0 if flags else _LOOPBACK_INDEX,
-            _ANY_COOKIE,
-        )
+        packed = _QUERY.pack(family, socket.IPPROTO_TCP, 0, *query, _ANY_COOKIE)
         header = _HEADER.pack(
-            _HEADER.size + len(query),
+            _HEADER.size + len(packed),
             _SOCK_DIAG_BY_FAMILY,
             _NLM_F_REQUEST | flags,
             self._sequence,
             0,
         )
-        self._socket.send(header + query)
+        self._socket.send(header + packed)
         return self._answers()
 
-    def _answers(self) -> Iterator[tuple[int, Listener]]:
+    def _answers(self) -> Iterator[tuple[bytes, int]]:
         while True:
             data = self._socket.recv(_BUFFER)
             at = 0
@@ -151,7 +189,7 @@ class Diag:
                 if kind == _NLMSG_ERROR:
                     number = -_ERROR.unpack_from(data, body)[0]
                     raise OSError(number, os.strerror(number))
-                yield _read(data, body)
+                yield data, body
 
 
 def _read(data: bytes, at: int) -> tuple[int, Listener]:

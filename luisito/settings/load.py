@@ -16,7 +16,7 @@ import attrs
 
 from luisito.core.template import Template, way
 from luisito.errors import SettingsError, TemplateError
-from luisito.settings import values
+from luisito.settings import admin, values
 from luisito.settings.former import FORMER, both, translate
 from luisito.settings.table import SETTINGS, Setting, Settings
 from luisito.settings.values import Wrong, shown
@@ -240,6 +240,7 @@ def _check_together(settings: Settings, where: Callable[[str], str]) -> None:
             f"{where('REWARM')}REWARM = {settings.rewarm}: how often sites are used is kept in "
             'STATE_DIR, which is not set; write STATE_DIR = "/var/lib/luisito", or REWARM = 0'
         )
+    admin.check(settings, where)
     if settings.cmd_tpl is None:
         return
     words = Template.parse(settings.cmd_tpl).words.union(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
-from luisito.settings import addresses, limits, values, waking
+from luisito.settings import addresses, admin, limits, values, waking
 from luisito.settings.sites.tenants import Grant, tenants
 
 if TYPE_CHECKING:
@@ -37,9 +37,16 @@ class Setting:
 
 
 def _setting(
-    read: Callable[[object], object], default: object, group: str, unit: str, about: str
+    read: Callable[[object], object],
+    default: object,
+    group: str,
+    unit: str,
+    about: str,
+    *,
+    secret: bool = False,
 ) -> Any:  # noqa: ANN401 - attrs.field() is typed so too: a field's type is its annotation
-    return attrs.field(metadata={Setting: Setting(read, default, group, unit, about)})
+    metadata = {Setting: Setting(read, default, group, unit, about)}
+    return attrs.field(metadata=metadata, repr=not secret)
 
 
 _MAIN: Final = "What is run"
@@ -133,6 +140,25 @@ class Settings:
         "connections",
         "How many of them one address may have, or one /64 of IPv6; above it 503. "
         "TRUSTED_PROXIES may have any number. None is half of MAX_CLIENTS.",
+    )
+    admin_listen: str | None = _setting(
+        values.optional(admin.endpoint),
+        None,
+        _LISTEN,
+        "endpoint",
+        "Where the page for operators, the control socket's resources and /metrics are served "
+        "(docs/page.md): an endpoint as in LISTEN; one that other machines reach takes "
+        "ADMIN_TOKEN. None is nowhere.",
+    )
+    admin_token: str | None = _setting(
+        values.optional(admin.token),
+        None,
+        _LISTEN,
+        "secret",
+        "What makes an operator of whoever tells it at ADMIN_LISTEN, of 16 characters or more; "
+        "keep settings.py from others' eyes. None is that only those are let in of whom the kernel "
+        "says who they are.",
+        secret=True,
     )
     max_servers: int = _setting(
         values.whole(1),

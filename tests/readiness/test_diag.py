@@ -1,5 +1,6 @@
-"""Who listens on a port, as the kernel says it."""
+"""Who listens on a port, or is at the other end of a connection, as the kernel says it."""
 
+import contextlib
 import os
 import socket
 
@@ -77,6 +78,56 @@ def test_many_listeners_come_in_parts(diag):
     finally:
         for sock, _ in socks:
             sock.close()
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
+def test_whose_the_other_end_of_a_connection_is(diag, address):
+    server, port = listen(address)
+    with server, socket.create_connection((address, port)) as client:
+        theirs = client.getsockname()[:2]
+        assert diag.user((address, port), theirs) == os.getuid()
+        accepted, _ = server.accept()
+        with accepted:
+            assert diag.user((address, port), theirs) == os.getuid()
+            assert diag.user(theirs, (address, port)) == os.getuid()
+            assert diag.user((address, 1), theirs) is None
+
+
+def test_a_socket_of_ipv6_that_speaks_to_ipv4_is_known_too(diag):
+    server, port = listen("127.0.0.1")
+    with server, socket.socket(socket.AF_INET6) as client:
+        client.connect(("::ffff:127.0.0.1", port))
+        assert diag.user(("127.0.0.1", port), ("127.0.0.1", client.getsockname()[1])) == os.getuid()
+
+
+def test_whose_a_connection_of_another_user_is(diag, as_other):
+    server, port = listen("127.0.0.1")
+    with server:
+        as_other(lambda: socket.create_connection(("127.0.0.1", port)))
+        accepted, theirs = server.accept()
+        with accepted:
+            assert diag.user(("127.0.0.1", port), theirs) == OTHER_UID
+
+
+@pytest.mark.parametrize("accepted", [False, True])
+def test_a_connection_that_was_closed_is_nobodys(diag, accepted):
+    """The kernel before Linux 6.17 says that it is root's."""
+    server, port = listen("127.0.0.1")
+    with server, contextlib.ExitStack() as stack:
+        client = socket.create_connection(("127.0.0.1", port))
+        theirs = client.getsockname()
+        if accepted:
+            stack.enter_context(server.accept()[0])
+        client.close()
+        assert diag.user(("127.0.0.1", port), theirs) is None
+
+
+def test_a_listener_where_a_connection_was_is_not_taken_for_it(diag):
+    server, port = listen("127.0.0.1")
+    other, theirs = listen("127.0.0.1")
+    with server, other:
+        assert diag.owner("127.0.0.1", theirs).uid == os.getuid()
+        assert diag.user(("127.0.0.1", port), ("127.0.0.1", theirs)) is None
 
 
 def test_an_error_of_the_kernel_is_an_oserror(diag):

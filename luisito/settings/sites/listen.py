@@ -19,7 +19,6 @@ PATTERN: Final = f"^({_TCP}|{_UNIX})$"
 
 _endpoint = re.compile(f"(?:{_TCP}|{_UNIX})", re.ASCII).fullmatch
 _MUST: Final = "must be an endpoint such as tcp:8001:interface=127.0.0.1 or unix:/run/shop.sock"
-_MEANT: Final = "tcp:8001:interface=127.0.0.1"
 
 
 def listen(value: object) -> tuple[str, ...]:
@@ -28,7 +27,7 @@ def listen(value: object) -> tuple[str, ...]:
         _check(value, "")
         return (value,)
     if not isinstance(value, list | tuple):
-        raise Wrong(f"{_MUST}, or a list of them", mend=_MEANT)
+        raise Wrong(f"{_MUST}, or a list of them", mend=meant(None))
     if len(value) > MOST:
         raise Wrong(f"must not be more than {MOST} endpoints", mend=list(value[:MOST]))
     places: dict[str, int] = {}
@@ -42,10 +41,19 @@ def listen(value: object) -> tuple[str, ...]:
 def _check(endpoint: object, item: str) -> str:
     found = place(endpoint) if isinstance(endpoint, str) else None
     if found is None:
-        port = str(endpoint).rpartition(":")[2]
-        meant = _MEANT.replace("8001", port) if _is_port(port) else _MEANT
-        raise Wrong(_MUST, item=item, value=endpoint, mend=meant)
+        raise Wrong(_MUST, item=item, value=endpoint, mend=meant(endpoint))
     return found
+
+
+def meant(value: object, usual: int = 8001) -> str:
+    """The endpoint that is proposed to somebody who wrote another thing, perhaps a port.
+
+    Args:
+        value: what was written.
+        usual: the port where that has none.
+    """
+    port = str(value).rpartition(":")[2]
+    return f"tcp:{port if _is_port(port) else usual}:interface=127.0.0.1"
 
 
 def _is_port(text: str) -> bool:

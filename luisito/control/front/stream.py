@@ -1,0 +1,233 @@
+"""Server-sent events: what happens to sites, and what rows have changed, a few times a second."""
+
+from __future__ import annotations
+
+import json
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from twisted.internet.interfaces import IPushProducer
+from twisted.internet.task import Cooperator
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from luisito.control.front.watch import Rows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from twisted.internet.interfaces import IReactorTime
+    from twisted.python.failure import Failure
+
+    from luisito.control.front.guests import GuestRequest
+    from luisito.control.roles import Roles
+
+TICK: Final = 0.4
+"""Seconds between two looks at the rows."""
+_STATUS: Final = 5  # ticks from one look at the whole to the next
+_ALIVE: Final = 40  # ticks without a word, after which a comment is sent
+_PAUSE: Final = 30.0  # seconds for which a client may read nothing
+MOST: Final = 64
+"""Streams at a time."""
+_UNSENT: Final = 500  # events between two ticks; of more, the client asks for what it has missed
+_ROWS: Final = 100  # in a message, and compared in one turn
+
+_HEAD: Final = (
+    (b"Content-Type", b"text/event-stream"),
+    (b"X-Accel-Buffering", b"no"),  # or nginx holds them back
+)
+
+
+class Told(Protocol):
+    """An event, as the chronicle tells it."""
+
+    @property
+    def uid(self) -> int | None:
+        """Whom the server runs as."""
+
+    def as_dict(self) -> Mapping[str, Any]:
+        """For JSON."""
+
+
+class Shown(Protocol):
+    """What is looked at."""
+
+    def rows(self, uid: int) -> Iterator[Mapping[str, Any]]:
+        """The sites that a user sees and that are not merely asleep."""
+
+    def row_of(self, uid: int, site: str) -> Mapping[str, Any] | None:
+        """A site that is no more among these."""
+
+    def status(self) -> Mapping[str, Any]:
+        """The whole."""
+
+
+@implementer(IPushProducer)
+class Stream:
+    """One client's.
+
+    Attributes:
+        uid: whose rights it has.
+        paused: the client reads more slowly than it is told; since when, or None.
+        missed: something was not told because of that.
+    """
+
+    def __init__(self, request: GuestRequest, uid: int, clock: Callable[[], float]) -> None:
+        self._request, self.uid, self._clock = request, uid, clock
+        self.paused: float | None = None
+        self.missed = False
+        self.silent = 0
+
+    def begin(self) -> None:
+        """Sends the head."""
+        for name, value in _HEAD:
+            self._request.setHeader(name, value)
+        self._request.registerProducer(self, True)
+        self.tell("hello", {})
+
+    def tell(self, kind: str, value: object) -> None:
+        """Sends a message, or notes that it was missed."""
+        if self.paused is not None:
+            self.missed = True
+            return
+        self.silent = 0
+        self._request.write(f"event: {kind}\ndata: {json.dumps(value)}\n\n".encode())
+
+    def is_alive(self) -> None:
+        """Has proxies on the way, and the client, know that there is nothing to tell."""
+        self.silent += 1
+        if self.silent >= _ALIVE and self.paused is None:
+            self.silent = 0
+            self._request.write(b":\n\n")
+
+    def end(self) -> None:
+        """Ends it at once."""
+        self._request.abort()
+
+    def pauseProducing(self) -> None:
+        """See IPushProducer."""
+        if self.paused is None:
+            self.paused = self._clock()
+
+    def resumeProducing(self) -> None:
+        """See IPushProducer."""
+        self.paused = None
+        if self.missed:
+            self.missed = False
+            self.tell("missed", {})
+
+    def stopProducing(self) -> None:
+        """See IProducer."""
+
+
+class Streams:
+    """All of them; nothing is looked at while there is none.
+
+    Args:
+        board: for timers.
+        roles: who sees what.
+        shown: what is told of.
+    """
+
+    _log = Logger()
+
+    def __init__(self, board: IReactorTime, roles: Roles, shown: Shown) -> None:
+        self._board, self._roles, self._shown = board, roles, shown
+        self._streams: list[Stream] = []
+        self._seen: dict[int, Rows] = {}
+        self._events: list[Told] = []
+        self._overrun = False
+        self._ticks = 0
+        self._turns = Cooperator(scheduler=lambda call: board.callLater(0.0, call))
+        self._timer: Any = None
+
+    def begin(self, request: GuestRequest) -> bool:
+        """Begins one; False where there are too many."""
+        if len(self._streams) >= MOST:
+            return False
+        # all operators are told the same
+        uid = 0 if self._roles.is_operator(request.uid) else request.uid
+        stream = Stream(request, uid, self._board.seconds)
+        request.guest.stay()
+        request.notifyFinish().addBoth(lambda _: self._ended(stream))
+        self._streams.append(stream)
+        stream.begin()
+        if self._timer is None:
+            self._timer = self._board.callLater(0.0, self._tick)
+        return True
+
+    def heard(self, event: Told) -> None:
+        """Something has happened; it is told at the next tick."""
+        if not self._streams:
+            return
+        if len(self._events) < _UNSENT:
+            self._events.append(event)
+        else:
+            self._overrun = True
+
+    def close(self) -> None:
+        """Ends all."""
+        for stream in list(self._streams):
+            stream.end()
+
+    def _ended(self, stream: Stream) -> None:
+        self._streams.remove(stream)
+        if not any(other.uid == stream.uid for other in self._streams):
+            self._seen.pop(stream.uid, None)
+        if not self._streams:
+            self._events.clear()
+
+    def _tick(self) -> None:
+        task = self._turns.cooperate(self._look())
+        task.whenDone().addCallbacks(lambda _: self._again(), self._broken)
+
+    def _again(self) -> None:
+        self._timer = self._board.callLater(TICK, self._tick) if self._streams else None
+
+    def _broken(self, failure: Failure) -> None:
+        self._log.failure("What the page is told could not be composed", failure)
+        self._timer = None
+        self.close()
+
+    def _look(self) -> Iterator[None]:
+        self._tell_events()
+        self._cut_off()
+        for uid in {stream.uid for stream in self._streams}:
+            first = uid not in self._seen
+            seen = self._seen.setdefault(uid, Rows())
+            rows = iter(self._shown.rows(uid))
+            changed: list[Mapping[str, Any]] = []
+            seen.begin()
+            while part := list(islice(rows, _ROWS)):
+                changed += filter(seen.is_new, part)
+                yield
+            gone = (self._shown.row_of(uid, site) for site in seen.gone())
+            changed += [row for row in gone if row is not None]
+            if not first:  # a client asks for all that there is once it has been greeted
+                for at in range(0, len(changed), _ROWS):
+                    self._tell(uid, "rows", {"sites": changed[at : at + _ROWS]})
+        if self._ticks % _STATUS == 0:
+            self._tell(0, "status", self._shown.status())
+        self._ticks += 1
+        for stream in self._streams:
+            stream.is_alive()
+
+    def _tell(self, uid: int, kind: str, value: object) -> None:
+        for stream in [one for one in self._streams if one.uid == uid]:
+            stream.tell(kind, value)
+
+    def _tell_events(self) -> None:
+        events, self._events = self._events, []
+        overrun, self._overrun = self._overrun, False
+        for stream in self._streams:
+            own = [one.as_dict() for one in events if self._roles.sees(stream.uid, one.uid)]
+            if own:
+                stream.tell("events", {"events": own})
+            if overrun:
+                stream.tell("missed", {})
+
+    def _cut_off(self) -> None:
+        now = self._board.seconds()
+        for stream in list(self._streams):
+            if stream.paused is not None and now - stream.paused > _PAUSE:
+                stream.end()
