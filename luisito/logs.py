@@ -10,17 +10,15 @@ from typing import TYPE_CHECKING, TextIO
 from twisted.logger import Logger
 
 from luisito.errors import SpawnerLost
-from luisito.proxy.accesslog import AccessLog
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from twisted.internet.defer import Deferred
-    from twisted.internet.interfaces import IReactorTime
     from twisted.python.failure import Failure
 
     from luisito.process.client import Spawner
-    from luisito.proxy.gateway import Gateway
+    from luisito.proxy.accesslog import AccessLog
 
 
 class Logs:
@@ -69,32 +67,20 @@ class Logs:
         finally:
             os.close(fd)
 
-    def write_access_to(self, gateway: Gateway, clock: IReactorTime) -> Deferred[None]:
-        """Opens the access log.
-
-        Args:
-            gateway: whose requests are logged.
-            clock: for the times at which lines are written.
+    def write_access_to(self, access_log: AccessLog) -> Deferred[None]:
+        """Opens the access log's file.
 
         Returns:
             What is called when it is open, or cannot be.
         """
-        ask = partial(self._ask_access, gateway, clock)
+        ask = partial(self._ask_access, access_log)
         self.add(ask)
         return ask()
 
-    def _ask_access(self, gateway: Gateway, clock: IReactorTime) -> Deferred[None]:
-        if gateway.access is not None:
-            gateway.access.flush()  # what was before goes to the old file
-        opened = partial(self._open_access, gateway, clock)
+    def _ask_access(self, access_log: AccessLog) -> Deferred[None]:
+        access_log.flush()  # what was before goes to the old file
         failed = partial(self._failed, "ACCESS_LOG")
-        return self._spawner.log(None).addCallback(opened).addErrback(failed)
-
-    def _open_access(self, gateway: Gateway, clock: IReactorTime, fd: int) -> None:
-        if gateway.access is None:
-            gateway.log_to(AccessLog(fd, clock, gateway.counters, gateway.form))
-        else:
-            gateway.access.reopen(fd)
+        return self._spawner.log(None).addCallback(access_log.write_to).addErrback(failed)
 
     def _failed(self, name: str, failure: Failure) -> None:
         if failure.check(SpawnerLost) is None:  # which is said elsewhere, and the end

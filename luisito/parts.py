@@ -212,7 +212,7 @@ class Parts:
         """
         asked = succeed(None)
         if self._settings.access_log is not None:
-            asked = self.logs.write_access_to(self.gateway, self._board)
+            asked = self.logs.write_access_to(self.gateway.access)
         if own is not None:
             self.logs.write_own_to(own)
         if self.site_logs is not None:
@@ -269,9 +269,7 @@ class Parts:
         gateway.close_all()
         self._log.info("counters: {json}", json=json.dumps(gateway.counters.as_dict()))
         self.pool.close()
-        if gateway.access is not None:
-            gateway.access.close()
-            gateway.log_to(None)
+        gateway.access.close()
         self._diag.close()
         close_pipes()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 import string
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from luisito.errors import TemplateError
 
@@ -25,6 +25,16 @@ Entry = tuple[bytes, Any, Any, int, int, int, float, float, Any]
 - seconds until the end;
 - how it ended: `Form.how`.
 """
+
+
+class Ending(NamedTuple):
+    """How a request was served; see Form.how."""
+
+    start: bytes
+    queued: float
+    starting: float
+    end: bytes
+    reason: bytes
 
 
 class Form(Protocol):
@@ -75,6 +85,12 @@ class Form(Protocol):
             end: b"" for a whole answer, else why there is none.
             reason: why Luisito treated it otherwise than most, in a word; or b"".
         """
+
+    def site(self, who: Any) -> bytes:  # noqa: ANN401 - as above
+        """The key of the site that `who` was made with."""
+
+    def ending(self, how: Any) -> Ending:  # noqa: ANN401 - as above
+        """What `how` was made with."""
 
 
 def form(text: str) -> Form:
@@ -141,6 +157,16 @@ class Json:
         return b'"start":"%s","queued":%.6f,"starting":%.6f,"end":"%s","reason":"%s"}\n' % (
             start, queued, starting, escaped(end), reason,
         )  # fmt: skip
+
+    def site(self, who: bytes) -> bytes:
+        """See Form."""
+        return who.rsplit(b'"', 5)[1]
+
+    def ending(self, how: bytes) -> Ending:
+        """See Form."""
+        parts = how.split(b'"')
+        queued, starting = parts[6][1:-1], parts[8][1:-1]
+        return Ending(parts[3], float(queued), float(starting), parts[11], parts[15])
 
 
 def _without_query(target: bytes) -> bytes:
@@ -231,6 +257,15 @@ class Written:
         """See Form."""
         return start or b"-", queued, starting, _written(end), reason or b"-"
 
+    def site(self, who: tuple[bytes, ...]) -> bytes:
+        """See Form."""
+        return _read(who[1])
+
+    def ending(self, how: tuple[bytes, float, float, bytes, bytes]) -> Ending:
+        """See Form."""
+        start, queued, starting, end, reason = how
+        return Ending(_read(start), queued, starting, _read(end), _read(reason))
+
     def line(self, entry: Entry) -> bytes:
         """See Form."""
         time, who, asked, status, received, sent, first_byte, total, how = entry
@@ -246,6 +281,10 @@ def _written(value: bytes) -> bytes:
     if not value:
         return b"-"
     return value if _plain(value) else b"".join(map(_quoted, value))
+
+
+def _read(written: bytes) -> bytes:
+    return b"" if written == b"-" else written
 
 
 def _clf(time: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""Writes access lines in batches, so that no request waits for a disk."""
+"""Counts requests and writes their access lines in batches, so that no request waits for a disk."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Final
 from twisted.logger import Logger
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
     from luisito.core import access
@@ -20,7 +22,13 @@ _WARN_EVERY: Final = 60.0
 
 
 class AccessLog:
-    """Keeps lines for at most half a second, then writes them with one call.
+    """Keeps what lines are made of for at most half a second, then writes them with one call.
+
+    Args:
+        clock: for timers.
+        counters: where lines are counted that could not be written.
+        form: of the lines.
+        count: hears of each batch, also where there is no file, or it cannot be written.
 
     Attributes:
         add: takes what one line is made of. It is the list's own method: a frame less for each
@@ -29,19 +37,25 @@ class AccessLog:
 
     _log = Logger()
 
-    def __init__(self, fd: int, clock: IReactorTime, counters: Counters, form: access.Form) -> None:
-        """Writes to `fd`, opened with O_APPEND, which it owns from now on."""
-        self._fd, self._clock, self._counters = fd, clock, counters
-        self._line = form.line
-        self._lines: list[access.Entry] = []
-        self.add = self._lines.append
+    def __init__(
+        self,
+        clock: IReactorTime,
+        counters: Counters,
+        form: access.Form,
+        count: Callable[[list[access.Entry]], None],
+    ) -> None:
+        self._fd: int | None = None
+        self._clock, self._counters = clock, counters
+        self._line, self._count = form.line, count
+        self._entries: list[access.Entry] = []
+        self.add = self._entries.append
         self._call: IDelayedCall | None = None
         self._warned = -_WARN_EVERY
         self._torn = False  # the file ends in the middle of a line
 
     def turn(self) -> None:
         """The events that had come are dealt with: writes the lines if there are many."""
-        if len(self._lines) >= _MANY:
+        if len(self._entries) >= _MANY:
             self.flush()
 
     def arm(self) -> None:
@@ -56,17 +70,22 @@ class AccessLog:
             self.arm()
 
     def flush(self) -> None:
-        """Writes what is kept; what cannot be written is counted and dropped."""
-        if not self._lines:
+        """Counts and writes what is kept; what cannot be written is counted as dropped."""
+        entries = self._entries
+        if not entries:
             return
-        data = b"".join(map(self._line, self._lines))
-        self._lines.clear()
+        self._count(entries)
+        if self._fd is not None:
+            self._write(self._fd, b"".join(map(self._line, entries)))
+        entries.clear()
+
+    def _write(self, fd: int, data: bytes) -> None:
         if self._torn:
             data = b"\n" + data
         written = 0
         try:
             while written < len(data):
-                written += os.write(self._fd, memoryview(data)[written:])
+                written += os.write(fd, memoryview(data)[written:])
             self._torn = False
         except OSError as error:
             # what was written of the line that follows a torn one is an end of that one
@@ -82,16 +101,23 @@ class AccessLog:
                     dropped=self._counters.dropped_lines,
                 )
 
-    def reopen(self, fd: int) -> None:
-        """Goes on in another file, opened like the first; lines that are kept go there."""
-        os.close(self._fd)
+    def write_to(self, fd: int) -> None:
+        """Writes to this file from now on, also what is kept.
+
+        Args:
+            fd: opened with O_APPEND; it belongs to the log from now on.
+        """
+        if self._fd is not None:
+            os.close(self._fd)
         self._fd = fd
         self._torn = self._torn and os.fstat(fd).st_size > 0
 
     def close(self) -> None:
-        """Writes what is kept and closes the file."""
+        """Writes what is kept and closes the file, if there is one."""
         if self._call is not None:
             self._call.cancel()
             self._call = None
         self.flush()
-        os.close(self._fd)
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None

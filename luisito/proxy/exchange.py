@@ -16,7 +16,7 @@ from luisito.errors import BadMessage
 from luisito.net.deadlines import NEVER
 from luisito.proxy.activity import Activity
 from luisito.proxy.outward import Outward
-from luisito.proxy.reports import MAINTENANCE, WAITING
+from luisito.proxy.reports import MAINTENANCE, REFUSED, WAITING
 from luisito.proxy.tunnel import Tunnel
 
 if TYPE_CHECKING:
@@ -333,6 +333,8 @@ class Exchange(Outward):
     ) -> None:
         """Answers in place of the app server."""
         self._end_body()
+        if not (reason or self.down.destination.status):
+            reason = REFUSED
         if status >= 500:
             self.gateway.reports.failed(self, status, detail)
         page = pages.page(
@@ -371,6 +373,7 @@ class Exchange(Outward):
             reason: for the access log.
         """
         upload, down = self.upload, self.down
+        self.delayed = True  # as far as the access log goes: it says why
         whole = self._end_body()
         self.status = status
         self.first_byte = now = self.gateway.clock()

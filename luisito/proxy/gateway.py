@@ -16,9 +16,11 @@ from luisito.core.orders import NOTHING
 from luisito.core.request import request_fields, request_line
 from luisito.core.response import LinesMemo
 from luisito.core.routing import CANNOT_TELL, NO_SITE
+from luisito.core.tally import Tally
 from luisito.errors import SettingsError
 from luisito.net.deadlines import Deadlines
 from luisito.pool import Refused
+from luisito.proxy.accesslog import AccessLog
 from luisito.proxy.counters import Counters
 from luisito.proxy.doorkeeper import Doorkeeper
 from luisito.proxy.downstream import Downstream
@@ -44,7 +46,6 @@ if TYPE_CHECKING:
     from luisito.net.stream import Stream
     from luisito.net.switchboard import Switchboard
     from luisito.pool import Lessor, Waiter
-    from luisito.proxy.accesslog import AccessLog
     from luisito.proxy.exchange import Exchange
     from luisito.proxy.linger import Linger
     from luisito.proxy.outward import Outward
@@ -64,6 +65,8 @@ class Gateway:
         deadlines: of all connections.
         entrance: who may come in.
         form: of the access log's lines.
+        access: the access log; it counts requests where none is written, too.
+        tally: the requests that are over, but for those that `access` still keeps.
         line: reads a request line (request_line).
         fields: reads the header lines of a request (request_fields).
         response: reads the head of a response (LinesMemo.response).
@@ -102,7 +105,10 @@ class Gateway:
         self.line = Memo(self._read_line, size=4096, longest=256).get
         self.fields = Memo(request_fields, size=2048, longest=4096).get
         self.response = LinesMemo().response
-        self.reports = Reports(self.clock, self.counters, self.form)
+        self.tally = Tally(self.form)
+        self.access = AccessLog(reactor, self.counters, self.form, self.tally.add)
+        self.reports = Reports(self.clock, self.counters, self.form, self.access)
+        board.turned = self.access.turn
         self.log = self.reports.over
         self.directory = directory
         self.known, self.find = directory.known.get, directory.find
@@ -120,22 +126,12 @@ class Gateway:
         self._folders = Folders(self._ask_folder, self.clock)
         self.doorkeeper = Doorkeeper(self, settings, self._ask_pool)
 
-    @property
-    def access(self) -> AccessLog | None:
-        """The access log, where there is one."""
-        return self.reports.access
-
     def lease_from(self, lessor: Lessor) -> None:
         """See Lessee."""
         self._pool = lessor
         self.take, self.release, self.released = lessor.take, lessor.release, lessor.released
         self.asleep, self.has_failed, self.probe = lessor.asleep, lessor.has_failed, lessor.probe
         self.choose = lessor.choose
-
-    def log_to(self, access_log: AccessLog | None) -> None:
-        """Writes access lines there from now on."""
-        self.reports.access = access_log
-        self.board.turned = None if access_log is None else access_log.turn
 
     def _read_line(self, data: bytes) -> RequestLine:
         line = request_line(data)
@@ -164,9 +160,7 @@ class Gateway:
         self.entrance.enter(receiver.peer, stream)
         self.counters.connections += 1
         self.counters.open += 1
-        access_log = self.reports.access
-        if access_log is not None:
-            access_log.arm()
+        self.access.arm()
         self._clients.add(receiver)
         self.deadlines.add(receiver)
 
@@ -180,9 +174,7 @@ class Gateway:
             self._clients.remove(down)
             self.counters.open -= 1
             self.deadlines.discard(down)
-            access_log = self.reports.access
-            if access_log is not None:
-                access_log.arm()  # for the lines of a tunnel, or of an answer that ends here
+            self.access.arm()  # for the lines of a tunnel, or of an answer that ends here
             self._look()
 
     def lingers(self, linger: Linger) -> None:

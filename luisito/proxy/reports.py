@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 ASLEEP: Final = b"asleep"
 WAKES: Final = b"wakes"
 WAITING: Final = b"waiting"
+REFUSED: Final = b"refused"
 UNNOTICED: Final = b"unnoticed"
 MAINTENANCE: Final = b"maintenance"
 UNASKED: Final = frozenset([ASLEEP, WAKES, WAITING])
@@ -32,15 +33,20 @@ class Reports:
 
     Attributes:
         form: of the access log's lines.
-        access: the access log, where there is one.
+        access: where they are counted, and written where there is an access log.
     """
 
     _log = Logger()
 
-    def __init__(self, clock: Callable[[], float], counters: Counters, form: access.Form) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], float],
+        counters: Counters,
+        form: access.Form,
+        access_log: AccessLog,
+    ) -> None:
         self._clock, self._counters = clock, counters
-        self.form = form
-        self.access: AccessLog | None = None
+        self.form, self.access = form, access_log
         self._next_second = 0.0
         self._stamp = b""
 
@@ -68,9 +74,6 @@ class Reports:
     def over(self, exchange: Exchange, now: float, end: bytes, reason: bytes = b"") -> None:
         """Writes the access line of an exchange that is over."""
         self._counters.lines += 1
-        log = self.access
-        if log is None:
-            return
         if now >= self._next_second:
             self._new_second(now)
         began, first_byte = exchange.began, exchange.first_byte
@@ -82,7 +85,7 @@ class Reports:
             ending = self.form.how(start, exchange.queued, exchange.starting, end, reason)
         else:
             ending = self.form.at_once
-        log.add(
+        self.access.add(
             (
                 self._stamp,
                 exchange.down.whom,
@@ -99,8 +102,6 @@ class Reports:
     def bad(self, down: Downstream, status: int, size: int, reason: str) -> None:
         """Writes the access line of a request whose head could not be read."""
         self._counters.lines += 1
-        if self.access is None:
-            return
         now = self._clock()
         if now >= self._next_second:
             self._new_second(now)

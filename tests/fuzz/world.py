@@ -21,7 +21,6 @@ from luisito.net.backend import Backend
 from luisito.net.sockets import READ_SIZE, SocketStream
 from luisito.net.splice import close_pipes
 from luisito.net.switchboard import Switchboard
-from luisito.proxy.accesslog import AccessLog
 from luisito.proxy.gateway import Gateway
 from luisito.settings import from_mapping
 from luisito.settings.terms import terms
@@ -173,7 +172,7 @@ class World:
         self.gateway._next_second, self.gateway._stamp = math.inf, b"2024-05-01T12:00:00Z"
         self.counters = self.gateway.counters
         self._log = os.memfd_create("access")
-        self.gateway.log_to(AccessLog(self._log, self.timers, self.counters, self.gateway.form))
+        self.gateway.access.write_to(self._log)
 
     def connect(self) -> Client:
         """A new client."""
@@ -247,7 +246,6 @@ class World:
 
     def lines(self) -> list[dict[str, object]]:
         """The access lines."""
-        assert self.gateway.access is not None
         self.gateway.access.flush()
         data = os.pread(self._log, 1 << 24, 0)
         return [json.loads(line) for line in data.splitlines()]
@@ -268,7 +266,6 @@ class World:
 
     def close(self) -> None:
         self.gateway.close_all()
-        assert self.gateway.access is not None
         self.gateway.access.close()
         for far in (*self.clients, *self.apps):
             far.sock.close()

@@ -184,6 +184,7 @@ class Net:
 
     def end(self):
         self.gateway.close_all()
+        self.gateway.access.close()
         if self.yielded is not None:
             self.yielded.close()
         for each in (self.predecessor, *self.others):

@@ -144,7 +144,7 @@ def test_a_full_log_is_left_for_the_new_file(serve):
     server.send_signal(signal.SIGUSR1)
     processes.until(own.exists, 10, "a new own.log")
     processes.until(lambda: same(own, pid) and not same(old, pid), 10, "its use")
-    assert len(processes.descriptors(pid)) <= before
+    processes.until(lambda: len(processes.descriptors(pid)) <= before, 20, "the end of the old one")
     processes.limit(pid, "fsize", "unlimited")
     assert server.stop() == 0
     assert REOPENED not in old.read_text()

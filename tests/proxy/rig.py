@@ -21,7 +21,6 @@ from luisito.net.sockets import SocketStream
 from luisito.net.switchboard import Switchboard
 from luisito.net.transport import TransportStream
 from luisito.pool import Refused, Stream, Waiter
-from luisito.proxy.accesslog import AccessLog
 from luisito.proxy.counters import Counters
 from luisito.proxy.gateway import Gateway
 from luisito.settings import from_mapping
@@ -164,7 +163,7 @@ class Rig(Turns):
         self.gateways.append(gateway)
         self.pools.append(self.pool)
         fd = os.open(self._log_path(gateway), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        gateway.log_to(AccessLog(fd, self.clock, gateway.counters, gateway.form))
+        gateway.access.write_to(fd)
 
     def _log_path(self, gateway: Gateway) -> str:
         return f"{self.folder.name}/access.{self.gateways.index(gateway)}.log"
@@ -309,7 +308,6 @@ class Rig(Turns):
     def lines(self, gateway: Gateway | None = None) -> list[dict[str, object]]:
         """The access lines so far, of the gateway that clients come to, or of another."""
         gateway = gateway or self.gateway
-        assert gateway.access is not None
         gateway.access.flush()
         with open(self._log_path(gateway), "rb") as file:
             return [json.loads(line) for line in file]
@@ -338,7 +336,6 @@ class Rig(Turns):
         handlers = [gateway.board._handlers for gateway in self.gateways]
         for gateway in self.gateways:
             gateway.close_all()
-            assert gateway.access is not None
             gateway.access.close()
             if gateway.board is not self.board:
                 gateway.board.close()

@@ -22,6 +22,13 @@ def opened(path):
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
 
+def made(counters, counted, path=None):
+    log = AccessLog(Clock(), counters, FORM, counted.extend)
+    if path is not None:
+        log.write_to(opened(path))
+    return log
+
+
 @contextlib.contextmanager
 def largest(size):
     """No file can grow beyond so many bytes: a write up to there is short, the next one fails."""
@@ -35,8 +42,8 @@ def largest(size):
 
 @pytest.mark.parametrize("room", [0, 1, LINE - 1, LINE, LINE + 1, 2 * LINE + 7])
 def test_each_line_is_whole_or_counted_as_dropped(tmp_path, room):
-    path, counters = tmp_path / "access.log", Counters()
-    log = AccessLog(opened(path), Clock(), counters, FORM)
+    path, counters, counted = tmp_path / "access.log", Counters(), []
+    log = made(counters, counted, path)
     with largest(room):
         for _ in range(3):
             log.add(ENTRY)
@@ -54,18 +61,36 @@ def test_each_line_is_whole_or_counted_as_dropped(tmp_path, room):
             whole += json.loads(line)["status"] == 200
     # of one, only the end of the line was missing, and has come since
     assert whole == 7 - counters.dropped_lines + (room == LINE - 1)
+    assert counted == [ENTRY] * 7  # whether they could be written or not
 
 
 @pytest.mark.parametrize("renamed", [True, False])
 def test_a_torn_line_is_ended_in_its_own_file_only(tmp_path, renamed):
     path = tmp_path / "access.log"
-    log = AccessLog(opened(path), Clock(), Counters(), FORM)
+    log = made(Counters(), [], path)
     with largest(7):
         log.add(ENTRY)
         log.flush()
-    log.reopen(opened(tmp_path / "new.log" if renamed else path))
+    log.write_to(opened(tmp_path / "new.log" if renamed else path))
     log.add(ENTRY)
     log.close()
     line = FORM.line(ENTRY)
     assert path.read_bytes() == line[:7] + (b"" if renamed else b"\n" + line)
     assert not renamed or (tmp_path / "new.log").read_bytes() == line
+
+
+def test_requests_are_counted_where_no_log_is_written():
+    counters, counted = Counters(), []
+    log = made(counters, counted)
+    for _ in range(255):
+        log.add(ENTRY)
+    log.turn()
+    assert counted == []
+    log.add(ENTRY)
+    log.turn()
+    assert counted == [ENTRY] * 256
+    log.flush()
+    log.add(ENTRY)
+    log.close()
+    assert counted == [ENTRY] * 257
+    assert counters.dropped_lines == 0
