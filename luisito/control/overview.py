@@ -120,7 +120,7 @@ class Overview:
         return {
             "max_servers": self._max_servers,
             "max_memory": policy.limits.max_memory,
-            "seconds": round(now - self._began, 3),
+            "seconds": round(max(reuse.since(now), now - self._began), 3),
             "uses": reuse.requests,
             "sites": round(reuse.sites),
             "memory_each": round(sum(sizes) / len(sizes)) if sizes else None,

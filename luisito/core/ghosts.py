@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from operator import itemgetter
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from luisito.core.reuse import Reuse
 
@@ -31,14 +31,19 @@ class Ghosts:
         reuse: what was seen until the last look.
     """
 
-    __slots__ = ("_held", "_memory", "_seen", "_until", "reuse")
+    __slots__ = ("_held", "_idle", "_memory", "_seen", "_until", "reuse")
 
     def __init__(self, memory: Memory, idle: float | None) -> None:
         self.reuse = Reuse(idle=idle)
-        self._memory = memory
+        self._memory, self._idle = memory, idle
         self._seen: dict[Server, int] = {}  # how many uses of a server have been noted
         self._held: list[tuple[float, str, int]] = []  # when, which site, bytes of its server
         self._until = 0.0
+
+    def resume(self, state: dict[str, Any], now: float) -> None:
+        """Go on with what another one has seen; see Reuse.resumed."""
+        self.reuse = Reuse.resumed(state, now, idle=self._idle)
+        self._until = now
 
     def leave(self, server: Server) -> None:
         """Note the last use of a server that is no longer READY."""

@@ -7,13 +7,16 @@ import math
 import zlib
 from bisect import bisect_left
 from collections import defaultdict
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 TIMEOUTS: Final = (60.0, 300.0, 600.0, 1800.0, 3600.0, 14_400.0, 43_200.0, 86_400.0)
 """Seconds without a request after which a server may be ended, for which that is counted."""
+
+MOST: Final = 8192
+"""Sites that are looked at."""
 
 _SPACE: Final = 1 << 32  # of what sites are hashed to
 _FEWEST: Final = 1024  # positions of the stack
@@ -50,7 +53,7 @@ class Reuse:
         rate: the part of sites that is looked at.
     """
 
-    def __init__(self, most: int = 8192, idle: float | None = None) -> None:
+    def __init__(self, most: int = MOST, idle: float | None = None) -> None:
         self.requests, self.rate = 0, 1.0
         self._most, self._idle = most, idle
         self._below = _SPACE  # hashes that are looked at
@@ -113,6 +116,73 @@ class Reuse:
             others, room = _coarse(round(others / self.rate)), round(room / self.rate)
         self._by_servers[others] += weight
         self._by_memory[_coarse(room)] += weight
+
+    def since(self, now: float) -> float:
+        """Tell how many seconds ago the first request was; 0.0 where there was none."""
+        return 0.0 if self._began is None else now - self._began
+
+    def state(self, now: float) -> dict[str, Any]:
+        """Tell all that was seen, for JSON and for `resumed`; times are ages of then."""
+        return {
+            "idle": self._idle,
+            "requests": self.requests,
+            "below": self._below,
+            "began": None if self._began is None else now - self._began,
+            "always": self._always,
+            "firsts": self._firsts,
+            "by_servers": list(self._by_servers.items()),
+            "by_memory": list(self._by_memory.items()),
+            "gaps": self._gaps,
+            "gap_seconds": self._gap_seconds,
+            "uses": [
+                [site, round(now - use.at, 3), use.size]
+                for site, use in sorted(self._uses.items(), key=lambda one: one[1].position)
+            ],
+        }
+
+    @classmethod
+    def resumed(
+        cls, state: dict[str, Any], now: float, most: int = MOST, idle: float | None = None
+    ) -> Reuse:
+        """Go on with what `state` has told, as if no time had passed since.
+
+        While nothing served, nobody could be asked for. What was seen with another `idle` tells
+        nothing of this one, and is left out.
+
+        Raises:
+            ValueError: it is something else.
+        """
+        made = cls(most, idle)
+        try:
+            if state["idle"] != idle:
+                return made
+            made.requests = int(state["requests"])
+            made._below = int(state["below"])
+            made._resume(state, now)
+        except (KeyError, TypeError, AttributeError, OverflowError) as error:
+            raise ValueError(f"{type(error).__name__}: {error}") from None
+        return made
+
+    def _resume(self, state: dict[str, Any], now: float) -> None:
+        self.rate = self._below / _SPACE
+        if not 0.0 < self.rate <= 1.0 or len(state["uses"]) > self._most:
+            raise ValueError("its sample is none")
+        for site, age, size in state["uses"]:
+            use = self._uses[str(site)] = _Use(now - float(age), int(size))
+            self._push(use)
+            heapq.heappush(self._hashes, (-zlib.crc32(site.encode()), site))
+        if state["began"] is not None:
+            self._began, self._ended = now - float(state["began"]), now
+        self._always, self._firsts = float(state["always"]), float(state["firsts"])
+        for mine, told in (
+            (self._by_servers, state["by_servers"]),
+            (self._by_memory, state["by_memory"]),
+        ):
+            mine.update({int(size): float(count) for size, count in told})
+        for gaps, told in ((self._gaps, state["gaps"]), (self._gap_seconds, state["gap_seconds"])):
+            if len(told) != len(gaps):
+                raise ValueError("its gaps are others")
+            gaps[:] = map(float, told)
 
     def cold(self, servers: int) -> float:
         """Tell how many requests would have had to wait for a start, with so many servers."""

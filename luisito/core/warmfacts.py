@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from luisito.core.orders import NOTHING
 from luisito.core.rewarming import Turn
@@ -42,6 +42,14 @@ class WarmFacts(StopFacts):
         """Tell what pools of other sizes would have done; takes as long as there are servers."""
         self._fleet.ghosts.look(self._fleet.ready.values(), now)
         return self._fleet.ghosts.reuse
+
+    def resume_reuse(self, state: dict[str, Any], now: float) -> None:
+        """Go on with what Reuse.state has told elsewhere, before anything was seen here.
+
+        Raises:
+            ValueError: it is something else.
+        """
+        self._fleet.ghosts.resume(state, now)
 
     @property
     def use_changes(self) -> int:

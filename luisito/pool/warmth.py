@@ -1,34 +1,36 @@
-"""Keeps in STATE_DIR how often sites are used, for the next Luisito, which starts those again."""
+"""What is known of the uses of sites over the end of a Luisito, and who is started again for it."""
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Final
 
-from twisted.internet.defer import Deferred, inlineCallbacks, succeed
-from twisted.internet.defer import TimeoutError as TookLong
-from twisted.logger import Logger
+from twisted.internet.defer import Deferred, gatherResults
 
 from luisito.core.uses import read, written
+from luisito.pool.remembered import Remembered
 from luisito.pool.rewarmer import Rewarmer
-from luisito.process.usesfile import UsesFile
+from luisito.process.statefile import StateFile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
-    from typing import Any
+    from collections.abc import Callable
 
-    from twisted.internet.interfaces import IDelayedCall, IReactorTime
-    from twisted.python.failure import Failure
+    from twisted.internet.interfaces import IReactorTime
 
     from luisito.core.rewarming import Rewarming
     from luisito.pool.pool import Pool
 
-_EVERY: Final = 60.0  # seconds from one writing to the next
+_USES_EVERY: Final = 60.0  # seconds
 _SITES: Final = 2000  # that are written; twice as many as may be rewarmed
-_LAST_WAIT: Final = 2.0  # seconds for the disk at the end
+# It takes some ten milliseconds where there are thousands of sites.
+_REUSE_EVERY: Final = 300.0
 
 
 class Warmth:
     """What is known of sites when Luisito starts, and told to the next one.
+
+    That is how often they are used (uses.json), by which they are started again, and what pools of
+    other sizes would have done (reuse.json), by which `luisito advise` goes.
 
     Args:
         clock: the reactor.
@@ -36,10 +38,8 @@ class Warmth:
         is_site: see Rewarmer.
         folder: STATE_DIR; None where nothing is kept.
         rewarm: how many sites are started again.
-        call: see UsesFile.
+        call: see StateFile.
     """
-
-    _log = Logger()
 
     def __init__(
         self,
@@ -51,12 +51,16 @@ class Warmth:
         call: Callable[..., object],
     ) -> None:
         self._clock, self._pool, self._rewarm = clock, pool, rewarm
-        self._file = None if folder is None else UsesFile(folder, call)
         self._rewarmer = Rewarmer(clock, pool, is_site)
-        self._call: IDelayedCall | None = None
-        self._begun = False
-        self._told = ""  # why it could not be written
-        self._changes = 0  # of the uses, when they were written last
+        self._use_changes = self._requests = 0  # as they were written last
+        self._files: tuple[Remembered, ...] = ()
+        if folder is not None:
+            uses, reuse = (StateFile(folder, f"{name}.json", call) for name in ("uses", "reuse"))
+            what = "how often sites were used", "what other sizes would have done"
+            self._files = (
+                Remembered(clock, uses, _USES_EVERY, what[0], self._uses),
+                Remembered(clock, reuse, _REUSE_EVERY, what[1], self._reuse),
+            )
 
     @property
     def rewarming(self) -> Rewarming | None:
@@ -69,62 +73,44 @@ class Warmth:
         Args:
             fresh: no server has run since this Luisito was started, so that sites are rewarmed.
         """
-        file, policy = self._file, self._pool.policy
-        if file is None:
-            return
-        try:
-            data = file.read()
-            used = read(data) if data else []
-        except (OSError, ValueError) as error:
-            self._log.warn(
-                "{path}: cannot be read: {error}; how often sites were used is forgotten",
-                path=file.path,
-                error=str(error),
-            )
-            used = []
-        now = self._clock.seconds()
-        policy.remember(used, now)
-        self._changes, self._begun = policy.use_changes, True
-        if fresh and self._rewarm:
-            hottest = policy.used(now, _SITES)
+        policy = self._pool.policy
+        for file, reader in zip(self._files, (self._read_uses, self._read_reuse), strict=False):
+            file.begin(reader)
+        self._use_changes = policy.use_changes
+        if fresh and self._rewarm and self._files:
+            hottest = policy.used(self._clock.seconds(), _SITES)
             self._rewarmer.begin([one.site for one in hottest], self._rewarm)
-        self._later()
 
     def stop(self) -> None:
         """Starts no site any more, and writes no more but by `end`."""
         self._rewarmer.stop()
-        if self._call is not None:
-            self._call.cancel()
-            self._call = None
+        for file in self._files:
+            file.stop()
 
     def end(self) -> Deferred[None]:
         """Writes for the last time, after `stop`; called back when it is done, or takes long."""
-        if self._file is None or not self._begun:
-            return succeed(None)
-        return self._write(self._file).addTimeout(_LAST_WAIT, self._clock).addErrback(_takes_long)
+        return gatherResults([file.end() for file in self._files]).addCallback(lambda _: None)
 
-    def _later(self) -> None:
-        self._call = self._clock.callLater(_EVERY, self._look)
+    def _read_uses(self, data: bytes) -> None:
+        self._pool.policy.remember(read(data), self._clock.seconds())
 
-    def _look(self) -> None:
-        self._call = None
-        self._later()
-        if self._file is not None and not self._file.busy:
-            self._write(self._file)
-
-    @inlineCallbacks
-    def _write(self, file: UsesFile) -> Generator[Deferred[Any], Any, None]:
-        yield file.idle()  # at the end it may not be
+    def _uses(self) -> bytes | None:
         policy = self._pool.policy
         used = policy.used(self._clock.seconds(), _SITES)
-        if policy.use_changes == self._changes:
-            return
-        self._changes = policy.use_changes
-        why = yield file.write(written(used))
-        if why and why != self._told:
-            self._log.warn("{path}: cannot be written: {why}", path=file.path, why=why)
-        self._told = why
+        if policy.use_changes == self._use_changes:
+            return None
+        self._use_changes = policy.use_changes
+        return written(used)
 
+    def _read_reuse(self, data: bytes) -> None:
+        policy = self._pool.policy
+        policy.resume_reuse(json.loads(data), self._clock.seconds())
+        self._requests = policy.reuse(self._clock.seconds()).requests
 
-def _takes_long(failure: Failure) -> None:
-    failure.trap(TookLong)
+    def _reuse(self) -> bytes | None:
+        now = self._clock.seconds()
+        reuse = self._pool.policy.reuse(now)
+        if reuse.requests == self._requests:
+            return None
+        self._requests = reuse.requests
+        return json.dumps(reuse.state(now)).encode("ascii")

@@ -464,7 +464,7 @@ class Settings:
         _USERS,
         "path",
         "The folder of what outlives a reboot, made where it is missing: how often sites are used "
-        "(REWARM). None is no such folder.",
+        "(REWARM), what `luisito advise` has seen. None is no such folder.",
     )
     output_log_dir: str | None = _setting(
         values.path,

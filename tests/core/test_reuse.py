@@ -1,7 +1,9 @@
 """Reuse distances tell what a pool of any size would have done: compared with such pools."""
 
+import json
 import random
 from collections import OrderedDict
+from itertools import chain
 
 import pytest
 from hypothesis import given
@@ -115,3 +117,49 @@ def test_nothing_was_seen():
     reuse = Reuse()
     assert (reuse.curve(), reuse.cold(3), reuse.seconds, reuse.sites) == ([], 0, 0, 0)
     assert at_size([], 3, 7.0) == 7.0
+
+
+# -- over the end of who has seen it
+
+
+@given(TRACES, TRACES, st.integers(1, 40), st.none() | st.integers(1, 20), st.integers(0, 99))
+def test_another_one_goes_on_as_if_it_were_the_same(before, after, most, idle, pause):
+    last = before[-1][0] if before else 0
+    after = [(at + last, site) for at, site in after]
+    one = reuse_of(before, most=most, idle=idle)
+    told = json.loads(json.dumps(one.state(float(last))))
+    other = Reuse.resumed(told, float(last + pause), most, idle)  # of a clock of its own
+    for at, site in after:
+        one.saw(site, at)
+        other.saw(site, at + pause)
+    for told in (Reuse.curve, Reuse.curve_in, Reuse.kept):
+        assert [*chain(*told(other))] == pytest.approx([*chain(*told(one))])
+    assert (other.requests, other.sites, other.rate) == (one.requests, one.sites, one.rate)
+    now = float(last + 200)
+    assert other.since(now + pause) == pytest.approx(one.since(now))
+
+
+def test_what_was_seen_with_another_timeout_is_left_out():
+    seen = reuse_of([(0, "a"), (1, "a")], idle=5)
+    assert Reuse.resumed(seen.state(1.0), 1.0, idle=6).requests == 0
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"requests": None}, {"below": 0}, {"below": 1 << 33}, {"uses": [["a", 1]]}, {"gaps": [1.0]},
+        {"uses": [["a", 1.0, 1], ["b", 1.0, 1]]}, {"by_servers": 3}, {"always": "x"},
+    ],
+)  # fmt: skip
+def test_what_is_none_of_it_is_refused(wrong):
+    state = reuse_of([(0, "a")]).state(0.0) | wrong
+    with pytest.raises(ValueError, match=r"\w"):
+        Reuse.resumed(state, 0.0, most=1)
+    del state["idle"]
+    with pytest.raises(ValueError, match="KeyError: 'idle'"):
+        Reuse.resumed(state, 0.0)
+
+
+def test_what_is_no_object_is_refused():
+    with pytest.raises(ValueError, match="TypeError"):
+        Reuse.resumed([], 0.0)

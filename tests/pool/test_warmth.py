@@ -14,7 +14,7 @@ from luisito.core.orders import Limits
 from luisito.core.uses import Used, read, written
 from luisito.errors import SettingsError
 from luisito.pool import Pool, Warmth
-from luisito.process import usesfile
+from luisito.process import statefile
 
 
 class World:
@@ -127,7 +127,7 @@ def test_no_thread_can_be_started(tmp_path, said, monkeypatch):
         def start(self):
             raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr(usesfile, "Thread", Thread)
+    monkeypatch.setattr(statefile, "Thread", Thread)
     made = World(tmp_path)
     made.warmth.begin(fresh=True)
     made.use("a")
@@ -220,3 +220,29 @@ def test_none_has_its_turn_after_the_end(tmp_path, said, waits):
     assert not made.warmth.rewarming.over
     assert len(said()) == 1
     assert not made.clock.getDelayedCalls()
+
+
+def test_what_other_sizes_would_have_done_is_kept(tmp_path, said):
+    made = World(tmp_path)
+    made.warmth.begin(fresh=True)
+    reuse = made.pool.policy.reuse(made.clock.seconds())
+    for at, site in enumerate("abab"):
+        reuse.saw(site, float(at))
+    made.clock.advance(300)
+    made.wrote()
+    reuse.saw("a", 310.0)
+    made.warmth.stop()
+    ended = made.warmth.end()
+    made.wrote()
+    assert ended.called
+    next_one = World(tmp_path)
+    next_one.warmth.begin(fresh=True)
+    again = next_one.pool.policy.reuse(next_one.clock.seconds())
+    assert (again.requests, again.cold(1), again.cold(2)) == (5, 5.0, 2.0)
+    next_one.clock.advance(300)
+    assert next_one.jobs.empty()  # nothing is new
+    (tmp_path / "reuse.json").write_text("[1]")
+    World(tmp_path).warmth.begin(fresh=True)
+    (words,) = said()
+    assert words.startswith(f"{tmp_path}/reuse.json: cannot be read: TypeError")
+    assert words.endswith("what other sizes would have done is forgotten")

@@ -1,4 +1,4 @@
-"""The file in STATE_DIR that tells a later Luisito which sites were used: whole, or as it was."""
+"""A file in STATE_DIR that tells a later Luisito what this one has seen: whole, or as it was."""
 
 from __future__ import annotations
 
@@ -14,12 +14,11 @@ from twisted.internet.defer import Deferred, succeed
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_NAME: Final = "uses.json"
-_MOST: Final = 1024 * 1024  # bytes; what is longer is none of ours
+_MOST: Final = 4 * 1024 * 1024  # bytes; what is longer is none of ours
 _MODE: Final = 0o640
 
 
-class UsesFile:
+class StateFile:
     """Reads and writes it, once the process is the user whose folder it is.
 
     It is written aside, and renamed when it is all on the disk: whenever we are killed, or the
@@ -28,6 +27,7 @@ class UsesFile:
 
     Args:
         folder: STATE_DIR.
+        name: of the file there.
         call: calls a function with arguments in the thread of the reactor
             (IReactorFromThreads.callFromThread).
 
@@ -35,8 +35,8 @@ class UsesFile:
         path: of the file.
     """
 
-    def __init__(self, folder: str, call: Callable[..., object]) -> None:
-        self.path = f"{folder}/{_NAME}"
+    def __init__(self, folder: str, name: str, call: Callable[..., object]) -> None:
+        self.path = f"{folder}/{name}"
         self._call = call
         self._writing = False
         self._waiting: list[Deferred[None]] = []
@@ -76,7 +76,7 @@ class UsesFile:
         """Puts it there, if it is not `busy`; called back with why it could not, or with ""."""
         told: Deferred[str] = Deferred()
         self._writing = True
-        thread = Thread(target=self._work, args=(data, told), name="luisito-uses", daemon=True)
+        thread = Thread(target=self._work, args=(data, told), name="luisito-state", daemon=True)
         try:
             thread.start()
         except RuntimeError:
