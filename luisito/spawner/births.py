@@ -12,26 +12,35 @@ import socket
 import struct
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from luisito.spawner import cgroupfs, tree
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Sequence
 
     from luisito.spawner.cgroup import Cgroups
     from luisito.spawner.helpers import Helpers
     from luisito.spawner.server import Server
 
 HERE: Final = b"here"  # says the child
-_SETTLES: Final = 1.0  # seconds from its word until it is surely where it belongs
+_LATER: Final = 0.1  # seconds until one is moved that nothing bounds: it boots before that
+_SETTLES: Final = 1.0  # seconds from that until it is surely where it belongs
 _GO: Final = b"go"  # it is told
 _UCRED: Final = struct.Struct("3i")  # unix(7): pid, uid, gid
 _ANCILLARY: Final = socket.CMSG_SPACE(_UCRED.size)
 
 
+class _Move(NamedTuple):
+    """A process that is not in its server's cgroup yet."""
+
+    server: Server
+    pid: int
+    group: str
+
+
 class Births:
-    """Waits for them.
+    """Waits for them, and has them moved where they belong.
 
     Args:
         poller: where our ends of their pairs are waited for.
@@ -40,7 +49,7 @@ class Births:
         known: lists our children that are something else.
     """
 
-    __slots__ = ("_cgroups", "_helpers", "_known", "_last", "_of", "_poller")
+    __slots__ = ("_cgroups", "_helpers", "_known", "_last", "_moved", "_moves", "_of", "_poller")
 
     def __init__(
         self,
@@ -52,7 +61,9 @@ class Births:
         self._poller, self._helpers, self._cgroups = poller, helpers, cgroups
         self._known = known
         self._of: dict[int, Server] = {}  # by the descriptor
-        self._last: dict[int | None, float] = {}  # when one was told to begin, by its uid
+        self._last: dict[int | None, float] = {}  # when one was told to begin or moved, by its uid
+        self._moves: list[tuple[float, _Move]] = []  # with the time when it is moved
+        self._moved: list[tuple[float, int]] = []  # with the time when it has been, by its server
 
     def expect(self, server: Server) -> None:
         """Wait for the process of a server, whose start was handed over."""
@@ -61,7 +72,8 @@ class Births:
 
     def settled(self, uid: int | None, now: float) -> bool:
         """Tell whether no process of a user is on its way from an interpreter to its own place."""
-        if any(server.uid == uid for server in self._of.values()):
+        coming = [*self._of.values(), *(move.server for _, move in self._moves)]
+        if any(server.uid == uid for server in coming):
             return False
         return now >= self._last.get(uid, 0.0) + _SETTLES
 
@@ -103,32 +115,66 @@ class Births:
         return pid
 
     def go(self, server: Server, pid: int) -> None:
-        """Put a process where a server belongs, and let it begin.
+        """Let a process begin, and have it put where its server belongs.
 
-        Where its cgroup bounds nothing, it need not wait until it is there.
+        Where its cgroup bounds nothing, it need not wait until it is there, nor share the
+        processor with whoever moves it.
         """
+        now = self._last[server.uid] = time.monotonic()
         group = None if self._cgroups is None else self._cgroups.folder_of(server.id)
-        bounded = self._cgroups is not None and self._cgroups.bounds(server.id)
-        self._last[server.uid] = time.monotonic()
-        orders = server.orders if group is not None and bounded else -1
-        if orders < 0:
+        if self._cgroups is None or group is None:
             _tell(server.orders)
-        if group is not None:
+        elif self._cgroups.bounds(server.id):
             # It looks pids up as our children do.
-            inner = tree.innermost(pid)
+            inner, orders = tree.innermost(pid), server.orders
             self._helpers.run(lambda: _join(group, inner, orders), failed=lambda _message: None)
+        else:
+            _tell(server.orders)
+            self._cgroups.leave_open(server.id)
+            self._moves.append((now + _LATER, _Move(server, pid, group)))
         self.forget(server)
+
+    def tick(self, now: float) -> None:
+        """Move those that it is time for, all by one helper."""
+        while self._moved and now >= self._moved[0][0]:
+            _, number = self._moved.pop(0)
+            if self._cgroups is not None:
+                self._cgroups.close(number)
+        due = [move for at, move in self._moves if now >= at]
+        if not due:
+            return
+        self._moves = [(at, move) for at, move in self._moves if now < at]
+        due = [one for one in due if one.server.pid == one.pid and one.server.code is None]
+        if not due:
+            return
+        places = [(one.group, tree.innermost(one.pid)) for one in due]
+        for one in due:
+            self._last[one.server.uid] = now
+            self._moved.append((now + _SETTLES, one.server.id))
+
+        def failed(_message: str) -> None:
+            at = time.monotonic() + _SETTLES
+            self._moves += [(at, one) for one in due]
+
+        self._helpers.run(lambda: _move(places), failed)
+
+    def deadline(self) -> float | None:
+        """Tell when tick is worth calling next."""
+        return min((at for at, _ in (*self._moves, *self._moved)), default=None)
 
 
 def _join(group: str, pid: int, orders: int) -> None:
-    """Move a process and what it has started into a cgroup; the kernel may take 20 ms for it."""
+    """Move a process into a cgroup, then let it begin; the kernel may take 20 ms for it."""
     cgroupfs.write(f"{group}/cgroup.procs", str(pid))
-    if orders >= 0:
-        _tell(orders)
-        return
-    for child in tree.descendants(pid):
-        with suppress(OSError):  # it has ended
-            cgroupfs.write(f"{group}/cgroup.procs", str(child))
+    _tell(orders)
+
+
+def _move(places: Sequence[tuple[str, int]]) -> None:
+    """Move processes and what they have started into cgroups."""
+    for group, pid in places:
+        for each in (pid, *tree.descendants(pid)):
+            with suppress(OSError):  # it has ended
+                cgroupfs.write(f"{group}/cgroup.procs", str(each))
 
 
 def _tell(orders: int) -> None:

@@ -46,6 +46,7 @@ class Cgroups:
         "_lock",
         "_loose",
         "_made",
+        "_open",
         "_retry_at",
         "killers",
         "lacking",
@@ -58,6 +59,7 @@ class Cgroups:
         self._lock = lock
         self._made: dict[int, dict[str, str]] = {}  # with what was written where
         self._loose: set[int] = set()  # those that may leave theirs
+        self._open: set[int] = set()  # those that have processes which are not in theirs yet
         self._left: set[int] = set()  # those that could not be removed yet
         self._retry_at = 0.0
         self.lacking: dict[str, str] = {}
@@ -140,10 +142,18 @@ class Cgroups:
         return None if folder is None else cgroupfs.pids(folder)
 
     def closed(self, server: int) -> str | None:
-        """Name the folder of a cgroup that no process can leave; None where there is none."""
-        if server not in self._made or not self._exclusive or server in self._loose:
+        """Name the folder of a cgroup that has all of a server; None where there is none."""
+        if server not in self._made or not self._exclusive or server in self._loose | self._open:
             return None
         return self._path(server)
+
+    def leave_open(self, server: int) -> None:
+        """Hear that a server has processes that are not in its cgroup, until `close`."""
+        self._open.add(server)
+
+    def close(self, server: int) -> None:
+        """Hear that all of them are."""
+        self._open.discard(server)
 
     def kill(self, server: int) -> None:
         """Kill all that is in a server's cgroup."""
@@ -162,6 +172,7 @@ class Cgroups:
         """Remove a server's cgroup, soon if not now, and end what is still in it."""
         self._made.pop(server, None)
         self._loose.discard(server)
+        self._open.discard(server)
         try:
             cgroupfs.remove(self._path(server))
         except OSError:

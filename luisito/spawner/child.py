@@ -322,6 +322,7 @@ def _share_interpreter(
     report = {"environment": name, "preloaded": handed, "why": why[: wire.MAX_TEXT // 4]}
     os.write(pipes.status, json.dumps(report).encode("ascii") + b"\n")
     if handed:
+        os.close(pipes.status)  # what we take to end nobody need wait for
         os._exit(0)
 
 

@@ -448,6 +448,7 @@ class Servers:
                 self._sweep(server, now)
         if self._cgroups is not None:
             self._cgroups.tick(now)
+        self._births.tick(now)
         if self._has_room():
             self._reserve.tick(now, max(1, self._config.max_servers - self._servers))
         self._weighing.tick(now)
@@ -460,8 +461,8 @@ class Servers:
             due.append(at)
         if self._cgroups is not None and (at := self._cgroups.deadline()) is not None:
             due.append(at)
-        if (at := self._weighing.deadline()) is not None:
-            due.append(at)
+        more = (self._weighing.deadline(), self._births.deadline())
+        due += [at for at in more if at is not None]
         return min(due, default=None)
 
     @property

@@ -2,13 +2,20 @@
 
 import os
 import select
+import signal
 import socket
 import time
 from types import SimpleNamespace
 
 import pytest
 
+from luisito.core.cgroup import Limits
 from luisito.spawner.births import Births
+from luisito.spawner.cgroup import Cgroups
+from luisito.spawner.helpers import Helpers
+from tests.harness import cgroups
+
+from .conftest import wait_until
 
 
 @pytest.fixture
@@ -23,13 +30,14 @@ def born():
     births.forget(server)
 
 
-def child(server, theirs, word):
-    """A child that says a word and waits; its pid."""
+def child(server, theirs, word, work=lambda: None):
+    """A child that says a word, waits and works; its pid."""
     pid = os.fork()
     if pid == 0:
         os.close(server.orders)
         theirs.send(word)
         theirs.recv(1)
+        work()
         os._exit(0)
     return pid
 
@@ -76,3 +84,89 @@ def test_one_that_is_known_as_another_is_not_believed(born):
     os.close(server.orders)
     server.orders = -1
     os.waitpid(pid, 0)
+
+
+@pytest.fixture
+def folder():
+    path = cgroups.make(f"births-{os.getpid()}")
+    yield path
+    cgroups.remove(path)
+
+
+class Bounded(Cgroups):
+    """As where there are limits, for which not every machine has the controllers."""
+
+    def bounds(self, server):
+        return True
+
+
+@pytest.fixture
+def places(born, folder):
+    """Makes births in a kind of cgroups; with these, a process that has come, and what it does."""
+    _, server, theirs = born
+    helpers = Helpers(SimpleNamespace(parent=os.getpid()))
+    done, end = os.pipe()
+    pids = []
+
+    def work():
+        os.write(end, b".")
+        signal.pause()
+
+    def make(kind):
+        made = kind(folder, Limits(), exclusive=True, lock=-1)
+        made.make(1)
+        births = Births(select.poll(), helpers, made, lambda: ())
+        pids.append(child(server, theirs, b"here", work))
+        server.pid, server.code = births.come(server), None
+        births.go(server, server.pid)
+        assert os.read(done, 1) == b"."  # it works
+        return births, made, server
+
+    yield make
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    for pid in (*pids, *helpers.pids()):
+        os.waitpid(pid, 0)
+    os.close(done)
+    os.close(end)
+
+
+@pytest.mark.root
+@pytest.mark.cgroups
+def test_one_begins_where_it_is_bounded(places):
+    births, made, server = places(Bounded)
+    assert made.pids(1) == [server.pid]
+    assert births.deadline() is None
+
+
+@pytest.mark.root
+@pytest.mark.cgroups
+def test_one_that_nothing_bounds_begins_before_it_is_moved(places, folder):
+    births, made, server = places(Cgroups)
+    now = time.monotonic()
+    assert made.closed(1) is None  # whoever looks for its processes is to search
+    assert not births.settled(server.uid, now + 10)
+    assert births.deadline() <= now + 0.1
+    births.tick(now + 0.1)
+    assert wait_until(lambda: cgroups.pids(f"{folder}/1") == [server.pid])
+    assert made.closed(1) is None
+    births.tick(now + 2)
+    assert births.settled(server.uid, now + 2)
+    assert made.pids(1) == [server.pid]
+    assert births.deadline() is None
+
+
+@pytest.mark.root
+@pytest.mark.cgroups
+def test_one_that_has_ended_is_not_moved(born, folder):
+    _, server, theirs = born
+    made = Cgroups(folder, Limits(), exclusive=True, lock=-1)
+    made.make(1)
+    births = Births(select.poll(), None, made, lambda: ())  # nobody could move it
+    pid = server.pid = child(server, theirs, b"here")
+    server.code = None
+    births.go(server, births.come(server))
+    os.waitpid(pid, 0)
+    server.code = 0
+    births.tick(time.monotonic() + 1)
+    assert births.deadline() is None
