@@ -42,8 +42,8 @@ _TIMEOUT = 120.0
 # Seconds until all has gone that is to go, or has come that is to come.
 _PATIENCE = 60.0
 _THREADS = 4
-# What a preloaded interpreter is called (luisito.app.preload).
-_TITLE = b"luisito preload"
+# What a preloaded interpreter is called (luisito.app.preload), and the child that it has ahead.
+_TITLE, _AHEAD = b"luisito preload", b"luisito preload-ahead"
 
 
 @dataclass(frozen=True)
@@ -313,6 +313,11 @@ def sleep(served: Served, site: Site) -> None:
 def interpreters(served: Served) -> list[int]:
     """The preloaded interpreters below a Luisito, which are no servers."""
     return [pid for pid in descendants(served.pid) if _arguments(pid)[0] == _TITLE]
+
+
+def share(served: Served) -> list[int]:
+    """What runs for all sites: the interpreters, and what they have forked ahead."""
+    return [pid for pid in descendants(served.pid) if _arguments(pid)[0] in (_TITLE, _AHEAD)]
 
 
 def _link(pid: int, name: str) -> str:

@@ -22,7 +22,7 @@ from bench.sleepers.ways import (
     WAITRESS,
     awake,
     counts,
-    interpreters,
+    share,
     sleep,
     stop,
 )
@@ -63,7 +63,7 @@ def rows(
             time.sleep(_QUIET)
             own[way.name] = sum(_weight(wakes, site) for site in those) / count
             if way.shares:
-                shared[way.name] = sum(map(pss, interpreters(wakes))) / count
+                shared[way.name] = sum(map(pss, share(wakes))) / count
                 if fallbacks(wakes):
                     raise BenchError(f"{way.name}: {fallbacks(wakes)} sites fell back")
     return [row(kind, count, own, shared)]

@@ -19,6 +19,7 @@ import time
 from typing import TYPE_CHECKING
 
 from . import ours, sibling
+from .ahead import Ahead
 from .forking import Forker, Title, close_above, die_with_parent, threads
 from .learning import VARIABLE
 from .nursery import Nursery, say
@@ -93,6 +94,7 @@ class _Interpreter:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         close_above(_LISTENER)
         self._forker = Forker()
+        self._ahead = Ahead(self._forker, self._title)
         self._listener = socket.socket(fileno=_LISTENER)
         self._listener.getsockname()
         self._listens = False
@@ -116,7 +118,7 @@ class _Interpreter:
                 probing = self._nursery.descriptor
                 if probing >= 0:
                     self._poll.register(probing, select.POLLIN)
-            ready = dict(self._poll.poll(self._nursery.timeout()))
+            ready = dict(self._poll.poll(self._timeout()))
             if self._listener.fileno() in ready:
                 done = self._take()
                 if done is not None:
@@ -124,11 +126,19 @@ class _Interpreter:
             elif probing in ready:
                 self._nursery.read()
             elif self._nursery.go_on():
+                self._ahead.drop()
                 self._files = Files()
                 if threads() > 1:
                     say("a module has left a thread behind: begins again without it")
                     self._nursery.forsake()
                     _begin_again(self._words)
+            elif self._listens and (connection := self._ahead.fork()) is not None:
+                return self._serve(connection)
+
+    def _timeout(self) -> float | None:
+        """Tell how long to wait for an order, in milliseconds; None for ever."""
+        due = [self._nursery.timeout(), self._ahead.timeout() if self._listens else None]
+        return min((at for at in due if at is not None), default=None)
 
     def _take(self) -> int | None:
         """Answer an order; None where more are to be answered, else the status to exit with."""
@@ -146,7 +156,7 @@ class _Interpreter:
             if not why and threads() > 1:
                 why = "it has threads"
             try:
-                if not why and self._forker.fork() == 0:
+                if not why and not self._ahead.hand(connection) and self._forker.fork() == 0:
                     return self._serve(connection)
             except OSError as error:
                 why = f"it cannot fork: {error.strerror}"

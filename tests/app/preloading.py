@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 import ast
+import itertools
 import json
 import os
 import signal
@@ -15,12 +16,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import luisito
+from luisito.spawner import tree
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 BOOT = Path(luisito.__file__).parent / "app" / "boot.py"
 PATIENCE = 60  # seconds
+
+_NUMBERS = itertools.count(1000)  # of interpreters, as the spawner has them, too
 
 ASKED = """
 def app(environ, start_response):
@@ -97,6 +101,7 @@ class Interpreter:
         self.path = folder / "preload"
         self.path.unlink(missing_ok=True)
         self.servers: list[Server] = []
+        self.number = next(_NUMBERS)
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
             listener.bind(str(self.path))
             number = listener.fileno()
@@ -114,7 +119,7 @@ class Interpreter:
                 env={
                     "PATH": os.environ["PATH"],
                     "LUISITO_LEARN": str(self.learned),
-                    "LUISITO_SERVER": "1000",
+                    "LUISITO_SERVER": str(self.number),
                     **(environ or {}),
                 },
                 text=True,
@@ -132,6 +137,17 @@ class Interpreter:
         found = server.ask("sorted(__import__('sys').modules)")
         server.close()
         return set(ast.literal_eval(found))
+
+    def ahead(self) -> int:
+        """Wait until a child was forked that nobody has asked for yet; its pid."""
+        mark = f"LUISITO_SERVER={self.number}\0".encode()
+        end = time.monotonic() + PATIENCE
+        while True:
+            for pid in tree.children(os.getpid()):
+                if pid != self.process.pid and tree.read(f"/proc/{pid}/environ").startswith(mark):
+                    return pid
+            assert time.monotonic() < end, self.process.poll()
+            time.sleep(0.02)
 
     def found(self) -> dict[str, str]:
         """Wait until modules have been tried; what is against them."""

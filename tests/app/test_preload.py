@@ -126,6 +126,39 @@ def test_one_that_nobody_wants_ends(interpreter: Interpreter) -> None:
     assert server.wait() == 0
 
 
+def test_one_that_was_forked_before_is_the_next_server(own) -> None:
+    interpreter = own("optional")
+    interpreter.has("optional")
+    for _ in range(2):
+        ahead = interpreter.ahead()
+        server = interpreter.order().go()
+        assert server.pid == ahead
+        assert server.ask("__import__('os').getpid()") == str(ahead)
+    # One that has gone is not missed.
+    ahead = interpreter.ahead()
+    os.kill(ahead, signal.SIGKILL)
+    os.waitpid(ahead, 0)
+    server = interpreter.order().go()
+    assert server.ask("__import__('os').getpid()") == str(server.pid)
+    # It ends with the interpreter, whatever the end of that.
+    ahead = interpreter.ahead()
+    interpreter.process.kill()
+    assert os.waitpid(ahead, 0)[1] == 0
+
+
+def test_one_that_was_forked_before_more_was_loaded_is_no_server(own) -> None:
+    interpreter = own("optional")
+    interpreter.has("optional")
+    ahead = interpreter.ahead()
+    (interpreter.learned / "site.more").write_text('["shared"]')
+    end = time.monotonic() + PATIENCE
+    while os.waitpid(ahead, os.WNOHANG) == (0, 0):
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    interpreter.ahead()
+    interpreter.has("shared")
+
+
 def test_one_whose_parent_is_another_is_refused(interpreter: Interpreter) -> None:
     assert "child of its parent" in interpreter.order(spawner=1).answer["refused"]
 
