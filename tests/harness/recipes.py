@@ -1,4 +1,4 @@
-"""docs/recipes.md, read: each recipe's settings, files and commands, and sites made from them."""
+"""The recipes of docs, read: their settings, files and commands, and sites made from them."""
 
 import re
 import shutil
@@ -8,7 +8,7 @@ import sys
 from tests.harness import processes
 from tests.harness.server import ROOT, ordinary_user
 
-TEXT = (ROOT / "docs" / "recipes.md").read_text()
+PAGES = [ROOT / "docs" / "recipes.md", *sorted((ROOT / "docs" / "howto").glob("*.md"))]
 HOSTS = ("a.localhost", "b.localhost")
 PATIENCE = {"START_TIMEOUT": 60, "STOP_TIMEOUT": 10, "QUEUE_TIMEOUT": 45}  # the defaults
 # Where the document has Luisito's helper: a copy that shows that it needs nothing else of ours.
@@ -57,12 +57,15 @@ class Recipe:
 
 
 def read_recipes():
-    common, *sections = re.split(r"^## (.+)$", TEXT, flags=re.MULTILINE)
-    shared = Recipe("", common).settings
+    texts = [page.read_text() for page in PAGES]
+    shared = Recipe("", re.split(r"^## ", texts[0], flags=re.MULTILINE)[0]).settings
     found = {}
-    for name, text in zip(sections[::2], sections[1::2], strict=True):
-        found[name] = recipe = Recipe(name, text)
-        recipe.settings = {**shared, **recipe.settings}
+    for text in texts:
+        for section in re.split(r"^## ", text, flags=re.MULTILINE)[1:]:
+            if "CMD_TPL =" in section:  # else it is no recipe
+                name, _, rest = section.partition("\n")
+                found[name] = recipe = Recipe(name, rest)
+                recipe.settings = {**shared, **recipe.settings}
     return found
 
 

@@ -332,7 +332,7 @@ def test_uploads_have_no_limit(fronted):
         processes.until(lambda: facts(fronted.request("/state"))["received"] > 0, 20, "its arrival")
 
 
-# The files agree with each other, with Luisito's settings and with README
+# The files agree with each other and with Luisito's settings
 
 
 def contrib(name):
@@ -378,17 +378,3 @@ def test_the_socket_for_a_front_is_in_a_folder_that_luisito_does_not_make():
         (path,) = re.findall(r"(/\w[\w/-]*)/http\.sock", text)
         assert path != SYSTEM_PLACE
         assert "install -d" not in text or f"install -d -o root -g www-data -m 2750 {path}`" in text
-
-
-def directives(text):
-    """Of an nginx file, without comments and the room between words."""
-    text = re.sub(r"(^|\s)#.*", "", text)
-    return {" ".join(each.split()) for each in re.findall(r"[^;{}]+[;{]", text)}
-
-
-def test_readme_shows_what_contrib_has():
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    (block,) = re.findall(r"```nginx\n(.*?)```", readme, re.DOTALL)
-    shown, whole = directives(block), directives(contrib("nginx"))
-    assert shown <= whole
-    assert {each for each in whole - shown if each.startswith("proxy_")} == set()

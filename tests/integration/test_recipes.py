@@ -1,4 +1,4 @@
-"""docs/recipes.md as it stands: its settings, its files and its commands, by the real programs."""
+"""The recipes of docs as they stand: their settings, files and commands, by the real programs."""
 
 import os
 from pathlib import Path
