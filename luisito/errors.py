@@ -44,7 +44,7 @@ class SpawnerLost(LuisitoError):
 
 
 class NotFoundOut(LuisitoError):
-    """The spawner could not find out what it was asked; the message says why."""
+    """What was asked for could not be found out; the message says why."""
 
 
 class ImportFailed(LuisitoError):

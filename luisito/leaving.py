@@ -90,6 +90,7 @@ class Leaving:
             if call.active():
                 call.cancel()
         yield parts.warmth.end()
+        yield parts.history.end()
         parts.close()
         yield self._tenure.end(0)
         return 0
@@ -118,6 +119,7 @@ class Leaving:
         if end.active():
             end.cancel()
         yield self._parts.settle()
+        yield self._parts.history.end()
         self._parts.close()
         status: int = yield self._tenure.end(0)
         return status

@@ -18,7 +18,7 @@ from luisito.core.wire import CONTROL
 from luisito.logs import Logs
 from luisito.net.splice import close_pipes
 from luisito.passage import Passage
-from luisito.pool import KeptSites, Pool, Warmth
+from luisito.pool import History, KeptSites, Pool, Warmth
 from luisito.process.files import with_limits
 from luisito.process.folders import make_listen
 from luisito.process.ports import Ports
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from typing import TextIO
 
     from luisito.core.lifecycle import State
+    from luisito.core.tally import SiteTally
     from luisito.core.wire import Hello
     from luisito.net.listening import Listener
     from luisito.net.switchboard import Switchboard
@@ -77,6 +78,7 @@ class Parts:
         site_files: the site files; None where SITES_DIR is not set.
         kept_sites: which of them are kept awake.
         warmth: what sites were used for, and which are started again.
+        history: what became of sites.
     """
 
     _log = Logger()
@@ -116,6 +118,9 @@ class Parts:
             settings.state_dir,
             settings.rewarm,
             reactor.callFromThread,
+        )
+        self.history = History(
+            board, pool, self._counted, settings.state_dir, reactor.callFromThread
         )
         self._waiting_pages = WaitingPages(spawner.page)
         gateway.doorkeeper.pages = self._waiting_pages.pages
@@ -201,6 +206,10 @@ class Parts:
         policy = self.pool.policy
         return policy.counts(), policy.waiting, self.gateway.counters.answers
 
+    def _counted(self) -> Mapping[str, SiteTally]:
+        self.gateway.access.flush()  # what is not counted as yet
+        return self.gateway.tally.by_site
+
     def write_logs(self, own: TextIO | None) -> Deferred[None]:
         """Opens the access log, and has all logs opened again at SIGUSR1.
 
@@ -250,6 +259,7 @@ class Parts:
     def leave_sites(self) -> None:
         """Changes of site files are not our business any more, nor which site is started."""
         self.warmth.stop()
+        self.history.account()
         if self.site_files is not None and self._watching is not None:
             self._watching.close()
             self.site_files.close()

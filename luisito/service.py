@@ -177,6 +177,7 @@ class LuisitoService(Service):
         self._parts.control.open()
         self._parts.notifier.ready(self._tenure.main_pid)
         self._parts.warmth.begin(fresh=self._fresh)
+        self._parts.history.begin()
 
     def _prepare(self) -> None:
         if self._board is not None:
