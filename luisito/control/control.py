@@ -99,6 +99,7 @@ class Control:
         )
         self._api = api = Api(roles, [route for group in groups for route in group.routes()])
         self._reactor, self._board, self._roles = reactor, board, roles
+        self._tellers = pool.chronicle.tellers
         self._front: Front | None = None
         connections = Connections(board, api, roles)
         self._dir, self._path = runtime_dir, wire.control_path(runtime_dir)
@@ -120,6 +121,7 @@ class Control:
             diag=diag,
             shown=Sights(self._overview),
         )
+        self._tellers.append(self._front.streams.heard)
 
     def open(self) -> None:
         """Begins to answer."""

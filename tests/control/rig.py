@@ -36,11 +36,14 @@ class Shown:
     def __init__(self):
         self.sites, self.whole = {}, {}
 
-    def rows(self, uid):
+    def all(self, uid):
         return iter([row for row in self.sites.values() if uid in (0, row["uid"])])
 
-    def row_of(self, uid, site):
-        return {"site": site, "state": "asleep"}
+    def busy(self, uid, before):
+        return self.all(uid)
+
+    def drawing(self):
+        return {"words": "enough"}
 
     def status(self):
         return self.whole

@@ -306,7 +306,7 @@ def test_rows_are_told_as_they_change(rig):
     made.shown.sites["b"] = row("b", in_flight=1)
     follower.wait('"in_flight": 1')
     del made.shown.sites["a"]
-    follower.wait('{"site": "a", "state": "asleep"}')
+    follower.wait('{"site": "a", "state": "gone"}')
     assert follower.read.count(b"event: rows") == 2
     follower.sock.close()
     made.until(lambda: made.front.streams._timer is None)  # nobody looks, and nothing is looked at
@@ -375,6 +375,14 @@ def test_streams_are_bounded(rig, monkeypatch):
     Follower(made).wait("event: hello")
     status, _, body = made.ask("/events/stream")
     assert (status, b"too many" in body) == (503, True)
+
+
+@pytest.mark.root
+def test_the_drawing_is_for_operators(rig):
+    made = rig()
+    assert json.loads(made.ask("/advice/drawing")[2]) == {"words": "enough"}
+    # all else is the resources'
+    assert json.loads(made.ask("/advice/drawing", sock=made.connect_as(OTHER))[2])["uid"] == OTHER
 
 
 # -- where it listens

@@ -98,7 +98,7 @@ class Front:
         secrets = Secrets(token)
         self.streams = Streams(board, roles, shown)
         judge = Judge(secrets, roles.shared)
-        root = Root(api, judge, secrets, roles, self.streams, reactor.seconds, time.time)
+        root = Root(api, judge, secrets, roles, self.streams, shown, reactor.seconds, time.time)
         guests = Guests(board, root, roles, diag)
         self._name = listener.name
         self._door = Door(reactor, board, listener.socket, guests, "ADMIN_LISTEN")

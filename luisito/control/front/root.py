@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from luisito.control.front.guests import GuestRequest
     from luisito.control.front.judge import Judge
     from luisito.control.front.sessions import Secrets
-    from luisito.control.front.stream import Streams
+    from luisito.control.front.stream import Shown, Streams
     from luisito.control.roles import Roles
 
 _POLICY: Final = (
@@ -49,6 +49,7 @@ class Root(Resource):
         secrets: of the token.
         roles: who is an operator.
         streams: of events.
+        shown: has the drawing.
         clock: monotonic, in seconds.
         wall: seconds since the epoch.
     """
@@ -63,12 +64,14 @@ class Root(Resource):
         secrets: Secrets,
         roles: Roles,
         streams: Streams,
+        shown: Shown,
         clock: Callable[[], float],
         wall: Callable[[], float],
     ) -> None:
         super().__init__()
         self._api, self._judge, self._secrets, self._roles = api, judge, secrets, roles
-        self._streams, self._clock, self._wall = streams, clock, wall
+        self._streams, self._shown = streams, shown
+        self._clock, self._wall = clock, wall
         self._files = files()
 
     def render(self, request: GuestRequest) -> int:
@@ -115,6 +118,8 @@ class Root(Resource):
         match request.method, request.path:
             case b"GET", b"/whoami":
                 answer(request, 200, self._told(found))
+            case b"GET", b"/advice/drawing" if self._roles.is_operator(found):
+                answer(request, 200, self._shown.drawing())
             case b"GET", b"/events/stream":
                 if not self._streams.begin(request):
                     self._refuse(request, Refusal(503, "too many look at this at a time"))

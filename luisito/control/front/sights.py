@@ -1,11 +1,14 @@
-"""What streams tell of: the rows of sites, and the whole."""
+"""What streams tell of: the rows of sites, the whole, and what is advised."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from luisito.advice.advice import Found
+from luisito.advice.svg import chart
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from luisito.control.overview import Overview
 
@@ -20,15 +23,32 @@ class Sights:
     def __init__(self, overview: Overview) -> None:
         self._overview = overview
 
-    def rows(self, uid: int) -> Iterator[Mapping[str, Any]]:
+    def all(self, uid: int) -> Iterator[Mapping[str, Any]]:
         """See Shown."""
         return self._overview.servers(uid)
 
-    def row_of(self, uid: int, site: str) -> Mapping[str, Any] | None:
+    def busy(self, uid: int, before: Collection[str]) -> Iterator[Mapping[str, Any]]:
         """See Shown."""
-        del uid
-        return {"site": site, "state": "asleep"}
+        left = set(before)
+        for row in self._overview.servers(uid):
+            left.discard(str(row["site"]))
+            yield row
+        for site in left:
+            yield {"site": site, "state": "asleep"}
 
     def status(self) -> Mapping[str, Any]:
         """See Shown."""
         return self._overview.status()
+
+    def drawing(self) -> Mapping[str, Any]:
+        """See Shown."""
+        told: dict[str, Any] = self._overview.advice()
+        found = Found(
+            told["max_servers"],
+            told["seconds"],
+            told["uses"],
+            told["sites"],
+            [(size, cold) for size, cold in told["cold_starts"]],
+            told["memory_each"],
+        )
+        return {**found.as_dict(), "svg": chart(found) if found.curve else None}

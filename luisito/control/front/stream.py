@@ -14,7 +14,7 @@ from zope.interface import implementer
 from luisito.control.front.watch import Rows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
     from twisted.internet.interfaces import IReactorTime
     from twisted.python.failure import Failure
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 TICK: Final = 0.4
 """Seconds between two looks at the rows."""
 _STATUS: Final = 5  # ticks from one look at the whole to the next
+_ALL: Final = 25  # ticks from one look at all sites, those asleep too, to the next
 _ALIVE: Final = 40  # ticks without a word, after which a comment is sent
 _PAUSE: Final = 30.0  # seconds for which a client may read nothing
 MOST: Final = 64
@@ -52,14 +53,17 @@ class Told(Protocol):
 class Shown(Protocol):
     """What is looked at."""
 
-    def rows(self, uid: int) -> Iterator[Mapping[str, Any]]:
-        """The sites that a user sees and that are not merely asleep."""
+    def all(self, uid: int) -> Iterator[Mapping[str, Any]]:
+        """The rows of the sites that a user sees."""
 
-    def row_of(self, uid: int, site: str) -> Mapping[str, Any] | None:
-        """A site that is no more among these."""
+    def busy(self, uid: int, before: Collection[str]) -> Iterator[Mapping[str, Any]]:
+        """Those of them that are not merely asleep, and of those that were not so before."""
 
     def status(self) -> Mapping[str, Any]:
         """The whole."""
+
+    def drawing(self) -> Mapping[str, Any]:
+        """How many servers are advised: words, figures and a drawing."""
 
 
 @implementer(IPushProducer)
@@ -195,14 +199,14 @@ class Streams:
         for uid in {stream.uid for stream in self._streams}:
             first = uid not in self._seen
             seen = self._seen.setdefault(uid, Rows())
-            rows = iter(self._shown.rows(uid))
+            whole = first or self._ticks % _ALL == 0
+            rows = self._shown.all(uid) if whole else self._shown.busy(uid, seen.busy)
             changed: list[Mapping[str, Any]] = []
-            seen.begin()
+            seen.begin(whole=whole)
             while part := list(islice(rows, _ROWS)):
                 changed += filter(seen.is_new, part)
                 yield
-            gone = (self._shown.row_of(uid, site) for site in seen.gone())
-            changed += [row for row in gone if row is not None]
+            changed += seen.end()
             if not first:  # a client asks for all that there is once it has been greeted
                 for at in range(0, len(changed), _ROWS):
                     self._tell(uid, "rows", {"sites": changed[at : at + _ROWS]})

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from luisito.control.overview import ASLEEP
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -12,24 +14,44 @@ _MOVING: Final = ("up_seconds", "idle_seconds", "busy_seconds", "retry_seconds")
 
 
 class Rows:
-    """What was seen of each site."""
+    """What was seen of each site.
+
+    Attributes:
+        busy: the sites that were not asleep when they were looked at last.
+    """
 
     def __init__(self) -> None:
-        self._before: dict[str, object] = {}
-        self._now: dict[str, object] = {}
+        self._seen: dict[str, object] = {}
+        self._whole: set[str] | None = None
+        self.busy: set[str] = set()
 
-    def begin(self) -> None:
-        """All rows are looked at anew."""
-        self._now = {}
+    def begin(self, *, whole: bool) -> None:
+        """Rows are looked at anew.
+
+        Args:
+            whole: all that there are; else some.
+        """
+        self._whole = set() if whole else None
 
     def is_new(self, row: Mapping[str, Any]) -> bool:
         """Whether a row is another than it was at the last look, but for its clocks."""
-        moving = {name: row.get(name) is None for name in _MOVING}
-        now = self._now[row["site"]] = {**row, **moving}
-        return self._before.get(row["site"]) != now
+        site = row["site"]
+        if self._whole is not None:
+            self._whole.add(site)
+        if row["state"] == ASLEEP:
+            self.busy.discard(site)
+        else:
+            self.busy.add(site)
+        now = {**row, **{name: row.get(name) is None for name in _MOVING}}
+        before, self._seen[site] = self._seen.get(site), now
+        return before != now
 
-    def gone(self) -> list[str]:
-        """The sites that have no row any more; ends the look."""
-        left = [site for site in self._before if site not in self._now]
-        self._before = self._now
-        return left
+    def end(self) -> list[Mapping[str, Any]]:
+        """The look is over: something in the place of the rows that there are no more."""
+        if self._whole is None:
+            return []
+        gone = [site for site in self._seen if site not in self._whole]
+        for site in gone:
+            del self._seen[site]
+            self.busy.discard(site)
+        return [{"site": site, "state": "gone"} for site in gone]
