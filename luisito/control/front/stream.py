@@ -224,9 +224,10 @@ class Streams:
         events, self._events = self._events, []
         overrun, self._overrun = self._overrun, False
         for stream in self._streams:
-            own = [one.as_dict() for one in events if self._roles.sees(stream.uid, one.uid)]
+            own = [one for one in events if self._roles.sees(stream.uid, one.uid)]
             if own:
-                stream.tell("events", {"events": own})
+                told = map(_told if stream.uid == 0 else _told_to_owner, own)
+                stream.tell("events", {"events": list(told)})
             if overrun:
                 stream.tell("missed", {})
 
@@ -235,3 +236,16 @@ class Streams:
         for stream in list(self._streams):
             if stream.paused is not None and now - stream.paused > _PAUSE:
                 stream.end()
+
+
+def _told(event: Told) -> Mapping[str, Any]:
+    return event.as_dict()
+
+
+def _told_to_owner(event: Told) -> Mapping[str, Any]:
+    """Without the name of another site, for which one had to go."""
+    told = event.as_dict()
+    other = told.get("other")
+    if other is None:
+        return told
+    return {**told, "other": None, "words": told["words"].replace(other, "another site")}

@@ -3,7 +3,7 @@
 import { ask, may } from "./ask.js";
 import { spark } from "./draw.js";
 import { Series, moving } from "./store.js";
-import { byId, bytes, eventItem, make, number, plain, put, rate, short, span, stateOf } from "./words.js";
+import { byId, bytes, eventItem, make, number, plain, put, rate, short, span, stateOf, when } from "./words.js";
 
 const HISTORY = 50;
 const LINES = 200;
@@ -136,22 +136,29 @@ export class SitePage {
 
   history(more) {
     if (!this.events) return;
-    const own = more.filter((event) => event.site === this.site);
+    const known = new Set(this.events.map(identity));
+    const own = more.filter((event) => event.site === this.site && !known.has(identity(event)));
     this.events = [...own, ...this.events].sort((a, b) => b.at - a.at).slice(0, HISTORY);
     byId("history-part").hidden = this.events.length === 0;
     byId("history").replaceChildren(...this.events.map((event) => eventItem(event, false)));
   }
 
   async stats() {
-    const told = await may(`${this.path}/stats`);
-    if (told === null || this.closed) return;
-    const found = Object.entries(told).filter(([, value]) => ["number", "string"].includes(typeof value));
-    const facts = found.filter(([name]) => name !== "site").map(([name, value]) => [
-      name.replaceAll("_", " "),
-      name.endsWith("_seconds") ? short(value) : name.endsWith("_at") ? new Date(value * 1000).toLocaleString() : typeof value === "number" ? number(Math.round(value * 1000) / 1000) : value,
-    ]);
-    byId("stats-part").hidden = facts.length === 0;
-    fill(byId("stats"), facts);
+    const found = (await may(`${this.path}/stats`))?.stats;
+    if (!found || this.closed) return;
+    const facts = [
+      ["Seen since", found.first_at ? when(found.first_at) : ""],
+      ["Requests", number(found.requests)], ["A day", rate(found.requests_a_day)],
+      ["Awake in all", span(found.alive_seconds)], ["Stays in the pool", span(found.pool_seconds)],
+      ["Starts", number(found.starts)], ["A start takes", short(found.start_seconds)],
+      ["Failures", number(found.failures)], ["Gave way", number(found.evictions)],
+      ["Refused", number(found.refused)],
+      ["First byte, awake", pair(found.warm_p50_seconds, found.warm_p95_seconds)],
+      ["First byte, asleep", pair(found.cold_p50_seconds, found.cold_p95_seconds)],
+      ["Of them asleep", typeof found.cold_share === "number" ? `${(100 * found.cold_share).toFixed(1)} %` : ""],
+    ];
+    byId("stats-part").hidden = false;
+    fill(byId("stats"), facts.filter(([, value]) => value));
   }
 
   async config() {
@@ -215,6 +222,16 @@ export class SitePage {
     }
   }
 }
+
+const identity = (event) => `${event.at} ${event.kind} ${event.words}`;
+
+// Half of all are faster than the first, and one of twenty is slower than the second.
+function pair(half, most) {
+  if (typeof half !== "number" || typeof most !== "number") return "";
+  return `${milli(half)}, 95 % ${milli(most)}`;
+}
+
+const milli = (seconds) => (seconds < 1 ? `${rate(seconds * 1000)} ms` : short(seconds));
 
 function fill(list, facts) {
   const before = [...list.children];
