@@ -31,7 +31,8 @@ in turns; then so many Django sites asked at once, and ten sites on three versio
 are downloaded once). CPU is what the whole of it takes, from the proxy to the server. uWSGI is
 asked without a proxy in front of it.
 memory: the PSS of an idle site after requests and a full collection of garbage, with its part of
-the preloaded interpreter.
+the preloaded interpreter; and of one that is frozen, when all pages that are alike are merged (KSM,
+by root: the kernel is told to, and what was found is put back).
 The exit status is 0 whether the goals are met or not, and 1 when something could not be measured.
 """
 _IN_MEMORY = "/dev/shm"
@@ -76,6 +77,7 @@ def _cold(
     ways: Sequence[Way], options: argparse.Namespace
 ) -> Iterator[Callable[[Path], list[Row]]]:
     python = Path(sys.executable)
+    ways = [way for way in ways if not way.hibernates]
     if options.rounds:
         yield partial(cold.starts, python=python, ways=ways, rounds=options.rounds)
     if options.crowd:

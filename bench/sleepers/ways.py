@@ -16,11 +16,13 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from bench import others, peers
 from bench.measure import ask_over
 from bench.processes import BenchError, descendants, free_port, running
+from bench.sleepers import merging
 from bench.sleepers.account import Account, account
 from bench.sleepers.sites import APPS, DJANGO, said
 
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from bench.sleepers.sites import Said, Site
 
 PRELOADED = "Luisito, preloaded"
+HIBERNATING = "Luisito, hibernating"
 PLAIN = "Luisito, runner"
 GUNICORN = "Luisito, gunicorn"
 WAITRESS = "Luisito, waitress"
@@ -39,6 +42,8 @@ PASSENGER = "Passenger"
 
 _BIN = Path(sys.executable).parent
 _TIMEOUT = 120.0
+# What Luisito is told besides where its idle servers are frozen and merged; in seconds.
+_HIBERNATES = {"HIBERNATE_AFTER": 5, "HIBERNATE": "merge"}
 # Seconds until all has gone that is to go, or has come that is to come.
 _PATIENCE = 60.0
 _THREADS = 4
@@ -95,12 +100,14 @@ class Way:
         serve: serves sites, each asleep when nobody has asked for so many seconds.
         missing: the line that says how to get it; "" where it is there.
         shares: its servers are forked by a preloaded interpreter.
+        hibernates: they are frozen while they are weighed.
     """
 
     name: str
     serve: Callable[[Path, Sequence[Site], int], AbstractContextManager[Served]]
     missing: str = ""
     shares: bool = False
+    hibernates: bool = False
 
 
 def ways() -> list[Way]:
@@ -112,6 +119,16 @@ def ways() -> list[Way]:
         Way(name, _luisito(name, lines), shares=name == PRELOADED)
         for name, lines in luisito.items()
     ]
+    lacking = merging.lacks()
+    found.append(
+        Way(
+            HIBERNATING,
+            _luisito(HIBERNATING, _preloaded, _HIBERNATES),
+            f"{HIBERNATING} is left out: {lacking}" if lacking else "",
+            shares=True,
+            hibernates=True,
+        )
+    )
     absent = f"{UWSGI} is left out (uwsgi not found): {_BIN}/pip install uwsgi"
     found.append(Way(UWSGI, _uwsgi, "" if others.is_there(_uwsgi_program()) else absent))
     lines = others.left_out(other for other in others.GUESTS if other.name == others.PASSENGER)
@@ -153,7 +170,7 @@ def site_file(site: Site, lines: Callable[[Site], str]) -> str:
 
 
 def _luisito(
-    name: str, lines: Callable[[Site], str]
+    name: str, lines: Callable[[Site], str], more: Mapping[str, object] = MappingProxyType({})
 ) -> Callable[[Path, Sequence[Site], int], AbstractContextManager[Served]]:
     @contextlib.contextmanager
     def serve(folder: Path, sites: Sequence[Site], idle: int) -> Iterator[Served]:
@@ -169,6 +186,7 @@ def _luisito(
             "MAX_SERVERS": len(sites) + 1,
             "IDLE_TIMEOUT": idle,
             "MIN_ALIVE": 0,
+            **more,
         }
         with account(place.name) as cpu, contextlib.ExitStack() as stack:
             command = f"{shlex.join(cpu.charge([]))} {peers.COMMAND}"
@@ -338,6 +356,19 @@ def counts(served: Served) -> Mapping[str, object]:
     """What Luisito counts of preloaded interpreters (`luisito status --json`)."""
     found: Mapping[str, object] = json.loads(_told(served, "status", "--json")).get("preload") or {}
     return found
+
+
+def hibernate(served: Served, site: Site) -> None:
+    """Wait until a site is frozen."""
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        servers = json.loads(_told(served, "list", "--json"))["servers"]
+        found = {row["state"] for row in servers if row["site"] == site.name and not row["worker"]}
+        if found == {"hibernating"}:
+            return
+        if time.monotonic() > deadline:
+            raise BenchError(f"{site.name} is {' and '.join(found)}, not hibernating")
+        time.sleep(0.2)
 
 
 def stop(served: Served, site: Site) -> None:

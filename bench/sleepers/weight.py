@@ -2,39 +2,45 @@
 
 Weighed is PSS (proc(5), smaps_rollup): a page that several processes share counts for each of them
 in part. A site's weight is that of all processes that serve it, and where a preloaded interpreter
-has forked them its share of that one's.
+has forked them its share of that one's. Where sites hibernate they are weighed once the kernel has
+merged what is alike: a merged page counts in part, too.
 """
 
 from __future__ import annotations
 
+import contextlib
 import re
+import statistics
 import time
 from typing import TYPE_CHECKING
 
 from bench.processes import BenchError
 from bench.report import Row, Verdict
-from bench.sleepers import sites
+from bench.sleepers import merging, sites
 from bench.sleepers.cold import await_interpreters, fallbacks, forked, served
 from bench.sleepers.sites import COLLECT, DJANGO
 from bench.sleepers.ways import (
     GUNICORN,
+    HIBERNATING,
     PRELOADED,
     WAITRESS,
     awake,
     counts,
+    hibernate,
     share,
     sleep,
     stop,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from bench.sleepers.sites import Site
     from bench.sleepers.ways import Served, Way
 
-_GOAL = 0.45
+_GOALS = {PRELOADED: 0.45, HIBERNATING: 0.2}
+_LATER = 5.0  # ms
 # Seconds: no site goes to sleep while it is weighed.
 _NEVER = 3600
 _TRIES = 6
@@ -52,21 +58,36 @@ def rows(
     those = sites.make(place / "sites", kind, names, python)
     own: dict[str, float] = {}
     shared: dict[str, float] = {}
+    later = None
     for way in ways:
         with served(way, place, those, _NEVER) as wakes:
             if way.shares:
                 _fork_all(wakes, those)
+            took = []
             for site in those:
-                for _ in range(requests):
-                    wakes.wake(site)
+                took += [wakes.wake(site)[0] for _ in range(requests)]
                 wakes.ask(site, COLLECT)
-            time.sleep(_QUIET)
-            own[way.name] = sum(_weight(wakes, site) for site in those) / count
-            if way.shares:
-                shared[way.name] = sum(map(pss, share(wakes))) / count
-                if fallbacks(wakes):
-                    raise BenchError(f"{way.name}: {fallbacks(wakes)} sites fell back")
-    return [row(kind, count, own, shared)]
+            with _merged(wakes, those) if way.hibernates else contextlib.nullcontext():
+                time.sleep(_QUIET)
+                own[way.name] = sum(_weight(wakes, site) for site in those) / count
+                if way.shares:
+                    shared[way.name] = sum(map(pss, share(wakes))) / count
+            if way.hibernates:  # what was merged still is
+                woken = [wakes.wake(site)[0] for site in those]
+                later = (statistics.median(woken) - statistics.median(took)) * 1e3
+            if way.shares and fallbacks(wakes):
+                raise BenchError(f"{way.name}: {fallbacks(wakes)} sites fell back")
+    return [row(kind, count, own, shared, later)]
+
+
+@contextlib.contextmanager
+def _merged(wakes: Served, those: Sequence[Site]) -> Iterator[None]:
+    """All sites are frozen, and what they have alike is merged."""
+    for site in those:
+        hibernate(wakes, site)
+    with merging.merging():
+        merging.settled(lambda: sum(_weight(wakes, site) for site in those))
+        yield
 
 
 def _fork_all(wakes: Served, those: Sequence[Site]) -> None:
@@ -102,7 +123,13 @@ def pss(pid: int) -> float:
     return int(found[1]) * 1024 / 1e6
 
 
-def row(kind: str, count: int, own: Mapping[str, float], shared: Mapping[str, float]) -> Row:
+def row(
+    kind: str,
+    count: int,
+    own: Mapping[str, float],
+    shared: Mapping[str, float],
+    later: float | None = None,
+) -> Row:
     """What a site weighs in each way, in MB.
 
     Args:
@@ -110,18 +137,26 @@ def row(kind: str, count: int, own: Mapping[str, float], shared: Mapping[str, fl
         count: how many there are.
         own: the weight of a site's own processes.
         shared: its part of the interpreter that has forked them, where there is one.
+        later: ms that an answer takes more where the site has hibernated.
     """
     costs = {name: weight + shared.get(name, 0.0) for name, weight in own.items()}
     cells = {
         name: f"{costs[name]:.1f} MB"
         + (f" ({shared[name]:.1f} of the interpreter)" if name in shared else "")
+        + (f", answers {later:.1f} ms later" if name == HIBERNATING and later is not None else "")
         for name in own
     }
     verdicts = []
     # A process of its own is what a single-process server takes; gunicorn has two.
     alone = own.get(WAITRESS, own.get(GUNICORN))
-    if kind == DJANGO and count > 1 and PRELOADED in costs and alone:
-        verdicts.append(Verdict(costs[PRELOADED] / alone, _GOAL, " of its own process (waitress)"))
-    samples: dict[str, object] = {"own": dict(own), "shared": dict(shared)}
+    if kind == DJANGO and count > 1 and alone:
+        verdicts += [
+            Verdict(costs[name] / alone, goal, f" of its own process (waitress), {name}")
+            for name, goal in _GOALS.items()
+            if name in costs
+        ]
+    if later is not None:
+        verdicts.append(Verdict(later, _LATER, " ms later"))
+    samples: dict[str, object] = {"own": dict(own), "shared": dict(shared), "later": later}
     title = f"{kind}, {count} idle site{'s' if count > 1 else ''}: PSS of each"
     return Row(title, cells, verdicts, samples, costs)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.sleepers import cold, sites, ways, weight
+from bench.sleepers import cold, merging, sites, ways, weight
 from bench.sleepers.account import Account, counted
 
 
@@ -50,7 +50,8 @@ def test_each_peer_is_told_of_folder_and_virtualenv(pair):
 def test_names_of_ways_differ_and_one_shares():
     everyone = ways.ways()
     assert len({way.name for way in everyone}) == len(everyone)
-    assert [way.name for way in everyone if way.shares] == [ways.PRELOADED]
+    assert [way.name for way in everyone if way.shares] == [ways.PRELOADED, ways.HIBERNATING]
+    assert [way.name for way in everyone if way.hibernates] == [ways.HIBERNATING]
 
 
 def test_goals_stand_beside_the_preloaded_way_and_passengers():
@@ -84,6 +85,45 @@ def test_a_site_bears_its_part_of_the_interpreter():
     assert row.cells[ways.PRELOADED] == "11.0 MB (3.0 of the interpreter)"
     assert row.verdicts[0].figure == pytest.approx(11 / 30)
     assert row.verdicts[0].met
+
+
+def test_a_hibernating_site_has_goals_of_its_own():
+    own = {ways.WAITRESS: 30.0, ways.HIBERNATING: 5.0}
+    row = weight.row(sites.DJANGO, 10, own, {ways.HIBERNATING: 2.0}, 2.25)
+    assert row.cells[ways.HIBERNATING] == "7.0 MB (2.0 of the interpreter), answers 2.2 ms later"
+    assert [(v.limit, v.met) for v in row.verdicts] == [(0.2, False), (5.0, True)]
+
+
+@pytest.fixture
+def kernel(tmp_path):
+    for name, text in {"run": "2\n", "pages_to_scan": "100\n", "full_scans": "7\n"}.items():
+        (tmp_path / name).write_text(text)
+    return tmp_path
+
+
+def test_how_the_kernel_merges_is_put_back(kernel):
+    def said():
+        return [(kernel / name).read_text().strip() for name in ("run", "pages_to_scan")]
+
+    def merge():
+        with merging.merging(kernel):
+            assert said()[0] == "1"
+            raise SystemExit
+
+    with pytest.raises(SystemExit):
+        merge()
+    assert said() == ["2", "100"]
+
+
+def test_what_is_merged_is_weighed_when_it_falls_no_more(kernel):
+    weights = iter([9.0, 6.0, 3.0, 2.99, 0.0])
+
+    def weigh():
+        scans = int((kernel / "full_scans").read_text())
+        (kernel / "full_scans").write_text(f"{scans + 10}\n")
+        return next(weights)
+
+    assert merging.settled(weigh, kernel) == 2.99
 
 
 def test_cpu_time_is_read_of_both_versions_of_cgroups(tmp_path):
