@@ -10,6 +10,9 @@ request, as it does to an app of Node too. "Passenger in Apache" is Debian's pac
 what Apache takes is counted, since nothing is served without it. "Passenger alone" is its core
 with the HTTP server that is built in (`passenger start --engine builtin`): it keeps no access log
 and serves no files.
+
+systemd-socket-proxyd does not read HTTP: it copies bytes, one connection to the app server for each
+of a client, with no access log and no forwarded headers.
 """
 
 from __future__ import annotations
@@ -35,6 +38,7 @@ _CONF = Path(__file__).parent / "conf"
 _APACHE_MODULES = "/usr/lib/apache2/modules"
 _PASSENGER_AGENT = "/usr/lib/passenger/support-binaries/PassengerAgent"
 _PASSENGER_ROOT = "/usr/lib/ruby/vendor_ruby/phusion_passenger/locations.ini"
+_SOCKET_PROXYD = "/usr/lib/systemd/systemd-socket-proxyd"
 # The guest that starts Python sites by itself, too.
 PASSENGER = "Passenger in Apache"
 
@@ -164,6 +168,12 @@ def _passenger_alone(place: Place) -> list[str]:
     return [*argv, str(place.origin.folder)]
 
 
+def _socket_proxyd(place: Place) -> list[str]:
+    # In the place of systemd it listens, and becomes the other at the first connection.
+    argv = ["systemd-socket-activate", "--listen", f"127.0.0.1:{place.ports['logged']}"]
+    return [*argv, _SOCKET_PROXYD, "--connections-max=1024", f"127.0.0.1:{place.upstream}"]
+
+
 # These are in all works with a warm proxy, and must be there.
 OTHERS = (
     Other(
@@ -218,6 +228,14 @@ GUESTS = (
         needs=(_PASSENGER_AGENT,),
         package="passenger",
         version=(_PASSENGER_AGENT, "--version"),
+        verified=False,
+    ),
+    Other(
+        "systemd-socket-proxyd",
+        _socket_proxyd,
+        needs=("systemd-socket-activate", _SOCKET_PROXYD),
+        package="systemd",
+        version=("systemd-socket-activate", "--version"),
         verified=False,
     ),
 )
