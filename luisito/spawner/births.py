@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from luisito.spawner.server import Server
 
 HERE: Final = b"here"  # says the child
-_LATER: Final = 0.1  # seconds until one is moved that nothing bounds: it boots before that
+# Seconds until one is moved that nothing bounds: it boots before that, and the next child is forked
+# after that (`reserve`), so that the spawner copies its memory once.
+_LATER: Final = 0.08
 _SETTLES: Final = 1.0  # seconds from that until it is surely where it belongs
 _GO: Final = b"go"  # it is told
 _UCRED: Final = struct.Struct("3i")  # unix(7): pid, uid, gid

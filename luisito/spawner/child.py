@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import resource
 import signal
 import socket
 from contextlib import suppress
@@ -14,7 +13,17 @@ from typing import TYPE_CHECKING, NamedTuple
 from luisito.core import wire
 from luisito.core.mounts import site_of
 from luisito.errors import LuisitoError
-from luisito.spawner import cgroupfs, channel, chooser, preloaded, privileges, rlimits, sites, users
+from luisito.spawner import (
+    cgroupfs,
+    channel,
+    chooser,
+    preloaded,
+    privileges,
+    rehearsal,
+    rlimits,
+    sites,
+    users,
+)  # fmt: skip
 from luisito.spawner.checks import BAD_START, wrong_start
 from luisito.spawner.config import LISTENER
 from luisito.spawner.render import render
@@ -96,7 +105,8 @@ def run(
         with socket.socket(fileno=pipes.notify) as notify:
             if early:
                 if calm:
-                    _rehearse(config, runtime, parent)
+                    _die_with_parent(parent)
+                    rehearsal.by_child(config, runtime, limits)
                 if config.alike:
                     user = _settle(config, runtime, server, None, notify, parent, -1, limits)
             orders = socket.socket(fileno=pipes.orders)
@@ -148,27 +158,6 @@ def _die_with_parent(parent: int) -> None:
     privileges.set_parent_death_signal(signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(127)
-
-
-def _rehearse(config: Config, runtime: Runtime, parent: int) -> None:
-    """Go through the motions, so that memory, code and passwd are at hand when it counts."""
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with ours, theirs:
-        channel.send(ours, wire.encode_start(wire.Start(1, "localhost", None)), (theirs.fileno(),))
-        data, descriptors = channel.receive(theirs)
-        order = wire.decode_start(data)
-        wrong_start(config.way, order, descriptors)
-        channel.close(descriptors)
-    _die_with_parent(parent)
-    os.umask(config.umask)
-    resource.setrlimit(resource.RLIMIT_NOFILE, resource.getrlimit(resource.RLIMIT_NOFILE))
-    if config.root:
-        os.setgroups(os.getgroups())
-    try:
-        user = config.user or config.identity(config.run_as, None, None)
-        render(config, runtime.path, order, user)
-    except LuisitoError:
-        return  # it will be said when somebody waits for it
 
 
 def _settle(

@@ -9,9 +9,9 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from luisito.core import wire
-from luisito.spawner import tree
+from luisito.spawner import rehearsal, tree
 from luisito.spawner.containment import Containment, kill
-from luisito.spawner.spare import Spare, fork_spare, rehearse
+from luisito.spawner.spare import Spare, fork_spare
 
 if TYPE_CHECKING:
     from luisito.spawner.cgroup import Cgroups
@@ -104,7 +104,7 @@ class Reserve:
         for _ in range(min(most, self._most) if self._burst else 1):
             self._prepare(now)
         if not self._burst:
-            rehearse(self._config)
+            rehearsal.by_spawner(self._config)
         self._burst = False
 
     def deadline(self) -> float | None:

@@ -6,9 +6,7 @@ import os
 import socket
 from typing import TYPE_CHECKING, NamedTuple
 
-from luisito.core import wire
 from luisito.spawner import channel, child
-from luisito.spawner.checks import wrong_start
 from luisito.spawner.forking import fork, fork_into
 
 if TYPE_CHECKING:
@@ -83,19 +81,3 @@ def fork_spare(
     for descriptor in (output, status, datagrams):
         os.set_blocking(descriptor, False)
     return Spare(pid, output, status, datagrams, own, server)
-
-
-def rehearse(config: Config) -> None:
-    """Go through the motions of a start, so that the memory that a fork has shared is ours again.
-
-    The first write to each page after a fork costs a fault, some microseconds; here nobody waits.
-    """
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with ours, theirs:
-        channel.send(ours, wire.encode(wire.Start(1, "localhost", None)), (theirs.fileno(),))
-        data, descriptors = channel.receive(theirs)
-        order = wire.decode_order(data)
-        if isinstance(order, wire.Start):
-            wrong_start(config.way, order, descriptors)
-        wire.encode(wire.Started(1, 1))
-        channel.close(descriptors)
