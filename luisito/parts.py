@@ -18,7 +18,7 @@ from luisito.core.wire import CONTROL
 from luisito.logs import Logs
 from luisito.net.splice import close_pipes
 from luisito.passage import Passage
-from luisito.pool import History, KeptSites, Pool, Warmth
+from luisito.pool import History, KeptSites, Pins, Pool, Warmth
 from luisito.process.files import with_limits
 from luisito.process.folders import make_listen
 from luisito.process.ports import Ports
@@ -31,6 +31,7 @@ from luisito.proxy.gateway import Gateway
 from luisito.readiness.diag import Diag
 from luisito.readiness.watch import Readiness
 from luisito.settings.terms import terms
+from luisito.settings.values import Function
 from luisito.stalls import StallDetector
 from luisito.systemd import Notifier
 
@@ -77,6 +78,7 @@ class Parts:
         site_logs: the files of the sites' output, where they are kept.
         site_files: the site files; None where SITES_DIR is not set.
         kept_sites: which of them are kept awake.
+        pins: which sites operators have pinned.
         warmth: what sites were used for, and which are started again.
         history: what became of sites.
     """
@@ -110,7 +112,10 @@ class Parts:
         pool.attach(spawner)
         self.logs = Logs(spawner)
         self.gateway = gateway = Gateway(board, board, with_limits(settings), directory, pool)
-        self.kept_sites = KeptSites(pool, settings.max_servers)
+        self.kept_sites = KeptSites(
+            pool, settings.max_servers, lambda site: gateway.refusal(site) is None
+        )
+        self.pins = Pins(self.kept_sites, settings.state_dir, reactor.callFromThread)
         self.warmth = Warmth(
             board,
             pool,
@@ -139,6 +144,8 @@ class Parts:
             succession=tenure,
             site_files=self.site_files,
             kept_sites=self.kept_sites,
+            pins=self.pins,
+            by_folder=os.geteuid() == 0 and not isinstance(settings.run_as, Function),
             doors=doors,
             broken_pages=self._waiting_pages.broken,
             warmth=self.warmth,
@@ -251,6 +258,7 @@ class Parts:
             SettingsError: (in the Deferred) they cannot be read.
             SpawnerLost: (in the Deferred) there is nobody to ask.
         """
+        self.pins.read()
         if self.site_files is None or self._watching is None:
             return succeed(None)
         self._watching.start()

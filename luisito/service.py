@@ -174,6 +174,7 @@ class LuisitoService(Service):
             listener.startListening()
             self._log.info("Listening on {name}", name=listener.name)
         self._doors.start(self._parts.records)
+        self._parts.pins.read()  # whoever served before may have been told of more
         self._parts.control.open()
         self._parts.notifier.ready(self._tenure.main_pid)
         self._parts.warmth.begin(fresh=self._fresh)

@@ -7,16 +7,23 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.logger import Logger
 
+from luisito.control.acts import Acts
 from luisito.control.api import Api
 from luisito.control.connections import Connections
 from luisito.control.door import Door, bind
 from luisito.control.front.front import Front
 from luisito.control.front.sights import Sights
+from luisito.control.listing import Listing
+from luisito.control.named import Named
 from luisito.control.overview import Overview
+from luisito.control.owners import Owners
 from luisito.control.resources.described import Described
 from luisito.control.resources.servers import Servers
+from luisito.control.resources.sites import Sites
 from luisito.control.resources.whole import Whole
+from luisito.control.sites import SiteView
 from luisito.core import wire
+from luisito.core.past import Past
 from luisito.spawner.place import default_place
 
 if TYPE_CHECKING:
@@ -26,7 +33,7 @@ if TYPE_CHECKING:
     from luisito.control.succession import Succession
     from luisito.net.listening import Listener
     from luisito.net.switchboard import Switchboard
-    from luisito.pool import KeptSites, Pool, Warmth
+    from luisito.pool import KeptSites, Pins, Pool, Warmth
     from luisito.process.sitefiles import SiteFiles
     from luisito.proxy.doors import Doors
     from luisito.proxy.gateway import Gateway
@@ -48,6 +55,8 @@ class Control:
         succession: has us replaced.
         site_files: see Overview; likewise the next.
         kept_sites: see there.
+        pins: which sites are pinned.
+        by_folder: where nothing else says it, a site's server runs as the owner of its folder.
         doors: see there.
         warmth: see there.
         kept: the listening socket, where another process has made it; None to make it.
@@ -71,7 +80,9 @@ class Control:
         roles: Roles,
         succession: Succession,
         site_files: SiteFiles | None = None,
-        kept_sites: KeptSites | None = None,
+        kept_sites: KeptSites,
+        pins: Pins,
+        by_folder: bool,
         doors: Doors,
         broken_pages: Mapping[str, str],
         warmth: Warmth,
@@ -92,8 +103,25 @@ class Control:
             broken_pages=broken_pages,
             warmth=warmth,
         )
+        past, listing = Past(), Listing(board)
+        pool.chronicle.tellers.append(past.tell)
+        owners = Owners(pool, past, roles, site_files, by_folder=by_folder)
+        view = SiteView(
+            pool,
+            overview,
+            roles,
+            owners,
+            past,
+            site_files=site_files,
+            kept_sites=kept_sites,
+            pins=pins,
+            clock=reactor.seconds,
+        )
+        named = Named(board, roles, overview, owners, view, gateway)
+        acts = Acts(pool, gateway, site_files, kept_sites, pins)
         groups = (
-            Servers(board, roles, overview, pool, gateway),
+            Servers(listing, roles, overview, pool, gateway),
+            Sites(overview, view, named, acts, listing),
             Whole(overview, succession),
             Described(),
         )

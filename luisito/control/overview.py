@@ -189,8 +189,12 @@ class Overview:
 
     def sees(self, uid: int, server: Server) -> bool:
         """Whether a user may be told of a server, and stop it."""
+        return self._roles.sees(uid, self.uid_of(server))
+
+    def uid_of(self, server: Server) -> int | None:
+        """Whom a server runs as; None where that is not known yet."""
         start = self._pool.start_of(server)
-        return self._roles.sees(uid, None if start is None else start.uid)
+        return None if start is None else start.uid
 
     def row(self, server: Server) -> Row:
         """What is told of a server."""
@@ -220,6 +224,11 @@ class Overview:
             "retry_seconds": None,
             "error": None,
         }
+
+    def workers(self, uid: int, site: str) -> list[Row]:
+        """The workers of a site that a user may see, and those that failed."""
+        of_site = [worker for worker in self._pool.crew if worker.site == site]
+        return list(self._rows(uid, (), sorted(of_site, key=attrgetter("name")), ()))
 
     def _count_workers(self) -> dict[str, int]:
         counts = dict.fromkeys((WORDS[state] for state in _OF_WORKERS), 0)

@@ -27,6 +27,9 @@ class Roles:
         started_by: who started Luisito.
         serves_as: whom the network process became.
         servers_as: whom all servers run as; None where each site has a user of its own.
+
+    Attributes:
+        servers_as: the same.
     """
 
     def __init__(self, *, started_by: int, serves_as: int, servers_as: int | None) -> None:
@@ -36,6 +39,7 @@ class Roles:
         # Many programs run as one that is no operator's, and may do what others ask of them.
         self.shared = frozenset({serves_as, servers_as or _NOBODY, _NOBODY} - {started_by, _ROOT})
         """Users whose connection over TCP says nothing of who is behind it."""
+        self.servers_as = servers_as
 
     def is_operator(self, uid: int) -> bool:
         """Whether a user may do everything."""

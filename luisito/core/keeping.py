@@ -64,8 +64,14 @@ def allot(wishes: Mapping[str, Keep], max_servers: int) -> Allotment:
 _NAMED: Final = 3
 
 
-def complaint(allotment: Allotment, max_servers: int) -> str:
-    """Say what is wrong where sites are left out; "" where none is. The mend follows."""
+def complaint(allotment: Allotment, max_servers: int, *, pins: bool = False) -> str:
+    """Say what is wrong where sites are left out; "" where none is. The mend follows.
+
+    Args:
+        allotment: which are.
+        max_servers: the setting.
+        pins: some of the sites are kept as operators have pinned them.
+    """
     out = allotment.left_out
     if not out:
         return ""
@@ -74,10 +80,11 @@ def complaint(allotment: Allotment, max_servers: int) -> str:
     if len(out) > _NAMED:
         named += f" and {len(out) - _NAMED} more"
     are = "is" if len(out) == 1 else "are"
+    files = f"{count} site file{' says' if count == 1 else 's say'} keep = pinned or always"
+    also = f"{count} sites are kept by their files or by luisito pin"
     return (
-        f"{count} site file{' says' if count == 1 else 's say'} keep = pinned or always, which"
-        f" leaves no room for other sites in MAX_SERVERS = {max_servers}; {named} {are} served on"
-        " demand until there is"
+        f"{also if pins else files}, which leaves no room for other sites in MAX_SERVERS ="
+        f" {max_servers}; {named} {are} served on demand until there is"
     )
 
 

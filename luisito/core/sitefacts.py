@@ -120,6 +120,30 @@ class SiteFacts(Leasing):
         """Hear that this is over; it is harmless where it was not so."""
         self._sites.closed.pop(site, None)
 
+    def is_closed(self, site: str) -> bool:
+        """Tell whether a site is down for maintenance."""
+        return site in self._sites.closed
+
+    def waiting_for(self, site: str) -> int:
+        """Tell how many requests wait for a site's server."""
+        record = self._sites.by_name.get(site)
+        return 0 if record is None else len(record.waiters)
+
+    def is_rolling(self, site: str) -> bool:
+        """Tell whether another server is to take the place of the one that is READY."""
+        record = self._sites.by_name.get(site)
+        if record is None or record.server is None:
+            return False
+        turns = self._rolls
+        return record.beside is not None or record in turns.pending or record in turns.delayed
+
+    def retry(self, site: str, now: float) -> None:
+        """Leave a site alone no longer for its failures: somebody says that they are mended."""
+        record = self._sites.by_name.get(site)
+        if record is not None:
+            record.until = min(record.until, now)
+            self._rolls.drop(record)
+
     def _turn_out_closed(self, now: float, orders: list[Order]) -> None:
         """Let the servers go that were adopted of sites that are down for maintenance."""
         for site in self._sites.closed:

@@ -157,18 +157,18 @@ class Workers:
             self._fail(worker, detail, now)
         return self._gone(worker, now)
 
-    def touched(self, worker: Worker, what: str, now: float) -> list[Order]:
-        """Hear that a file in its folder says that a worker is to be started anew.
+    def renew(self, worker: Worker, why: str, now: float) -> list[Order]:
+        """Hear that a worker is to be started anew: a file in its folder says so, or somebody.
 
         Args:
             worker: that has a process; it has a new one when that has gone.
-            what: the file.
+            why: in words.
             now: seconds.
         """
         orders: list[Order] = []
         if worker.runs is not None:
             self._forgive(worker)
-            self._end(worker, f"{what} has changed", now, orders)
+            self._end(worker, why, now, orders)
         return orders
 
     def tick(self, now: float) -> list[Order]:

@@ -1,4 +1,4 @@
-"""Tells the pool what limits each site of a file has and how it is kept, with room for others."""
+"""Tells the pool what limits each site has and how it is kept, with room for others."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from twisted.logger import Logger
 
 from luisito.core.keeping import NEVER_ENDED, Keep, allot, complaint
 from luisito.core.maintenance import closed
-from luisito.core.members import is_further
+from luisito.core.members import first_of, is_further, keys_of
 from luisito.core.orders import SiteLimits
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from luisito.core.directory import Record
     from luisito.pool.pool import Pool
@@ -35,11 +35,12 @@ class How(NamedTuple):
 
 
 class KeptSites:
-    """Hears of changed files, and tells the pool.
+    """Hears of changed files, and of sites that operators have pinned, and tells the pool.
 
     Args:
         pool: that is told.
         max_servers: the setting.
+        is_site: whether a key is that of a site, as far as that is known at once.
 
     Attributes:
         problem: why not all are kept as their files say; "" where they are.
@@ -48,8 +49,10 @@ class KeptSites:
 
     _log = Logger()
 
-    def __init__(self, pool: Pool, max_servers: int) -> None:
-        self._pool, self._max_servers = pool, max_servers
+    def __init__(self, pool: Pool, max_servers: int, is_site: Callable[[str], bool]) -> None:
+        self._pool, self._max_servers, self._is_site = pool, max_servers, is_site
+        self._records: Mapping[str, Record] = {}
+        self._pins: frozenset[str] = frozenset()
         self._wishes: dict[str, Record] = {}  # public records of those that are to be kept
         self._told: dict[str, How] = {}
         self._stale = False
@@ -66,7 +69,7 @@ class KeptSites:
         """Hears of a change; how sites are kept, and more servers, count with the next `settle`."""
         site, before, now = change
         down = None if now is None else closed(now.get("maintenance", False))
-        self._stale |= self._wishes.pop(site, None) is not None
+        self._stale |= self._wishes.pop(site, None) is not None or first_of(site) in self._pins
         self._again.add(site)
         if not is_further(site):
             count = 1 if now is None or down is not None else now.get("members", 1)
@@ -113,27 +116,51 @@ class KeptSites:
             records: public records of all sites that have files, and of their mounts.
         """
         again, self._again = self._again, set()
+        self._records = records
         if self._stale:
             self._stale = False
-            self._allot(records, again)
+            self._allot(again)
         more, self._more = self._more, {}
         for site, count in more.items():
             self._pool.share(site, count)
 
-    def _allot(self, records: Mapping[str, Record], again: set[str]) -> None:
+    def pin(self, sites: frozenset[str]) -> None:
+        """These are the sites that are pinned now, by their keys."""
+        self._pins = sites
+        self._allot(set())
+
+    def no_room_for(self, site: str) -> str:
+        """Why a site cannot be pinned beside all others that are kept; "" where it can."""
+        needed = allot(self._wanted(self._pins | {site}), self._max_servers).needed
+        if needed <= self._max_servers:
+            return ""
+        return (
+            f"{site} cannot be kept: with all others that are kept it would leave no room in"
+            f" MAX_SERVERS = {self._max_servers}; raise it to {needed}"
+        )
+
+    def _wanted(self, pins: frozenset[str]) -> dict[str, Keep]:
+        """How sites are to be kept, by files and pins."""
+        wanted = {site: Keep(record["keep"]) for site, record in self._wishes.items()}
+        for pin in filter(self._is_site, pins):
+            for key in keys_of(pin, self._records.get(pin, {}).get("members", 1)):
+                wanted.setdefault(key, Keep.PINNED)
+        return wanted
+
+    def _allot(self, again: set[str]) -> None:
         """Sees who may be kept, and tells the pool what is new of it."""
-        wishes = {site: Keep(record["keep"]) for site, record in self._wishes.items()}
-        allotment = allot(wishes, self._max_servers)
+        allotment = allot(self._wanted(self._pins), self._max_servers)
         now = {
-            site: How(keep, self._wishes[site]["restart"] == "on-failure")
+            site: How(keep, self._wishes.get(site, {}).get("restart") == "on-failure")
             for site, keep in allotment.kept.items()
         }
         before, self._told = self._told, now
         for site in [*before, *(site for site in now if site not in before)]:
             if before.get(site) != now.get(site) or site in again:
-                self._limit(site, records[site])
+                self._limit(site, self._records.get(site, {}))
                 self._pool.keep(site, *self._how(site))
-        self._complain(complaint(allotment, self._max_servers), allotment.needed)
+        problem = complaint(allotment, self._max_servers, pins=bool(self._pins))
+        self._complain(problem, allotment.needed)
 
     def _how(self, site: str) -> tuple[bool, bool]:
         """Whether a site is kept up, and whether only after failures."""
@@ -141,7 +168,7 @@ class KeptSites:
         return told is not None and told.keep is Keep.ALWAYS, told is not None and told.on_failure
 
     def _limit(self, site: str, record: Record) -> None:
-        own = {name: value for name, value in record["limits"].items() if name in _OF_SITES}
+        own = {name: each for name, each in record.get("limits", {}).items() if name in _OF_SITES}
         if record.get("pre_stop") is not None:
             own["pre_stop"] = record["pre_stop"]
         if record.get("hibernate") is not None:

@@ -146,6 +146,22 @@ class Pool(Processes):
         for key in self._policy.keys(site):
             self._carry_out(self._policy.stop(key, self._clock(), reason))
 
+    def retry(self, site: str) -> None:
+        """Has the next start of a site wait for no earlier failure."""
+        for key in self._policy.keys(site):
+            self._policy.retry(key, self._clock())
+
+    def restart(self, site: str, reason: str) -> None:
+        """Has other servers and workers take the place of a site's, as `changed` does."""
+        self.retry(site)
+        for key in self._policy.keys(site):
+            self.changed(key)
+        self.crew.restart(site, reason)
+
+    def folder_owner(self, site: str) -> Deferred[int | None]:
+        """Whose the folder of a site is; None where it has none, or that cannot be told."""
+        return self._spawner.folder(site).addCallback(lambda folder: folder.uid)
+
     def rewarm(self, site: str) -> tuple[Turn, Server | None]:
         """See Policy.rewarm; with the server, where one starts."""
         turn, orders = self._policy.rewarm(site, self._clock())

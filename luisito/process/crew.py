@@ -205,8 +205,13 @@ class Crew:
 
     def touched(self, fact: wire.Touched) -> None:
         """A file in its folder says that it is to be started anew."""
-        worker, what = self._processes[fact.server].worker, visible(fact.what)
-        self._carry_out(self.workers.touched(worker, what, self._reactor.seconds()))
+        worker, why = self._processes[fact.server].worker, f"{visible(fact.what)} has changed"
+        self._carry_out(self.workers.renew(worker, why, self._reactor.seconds()))
+
+    def restart(self, site: str, why: str) -> None:
+        """Another process takes the place of each worker of a site that runs."""
+        for worker in [one for one in self._of if one.site == site]:
+            self._carry_out(self.workers.renew(worker, why, self._reactor.seconds()))
 
     def weighed(self, sizes: Mapping[int, int]) -> None:
         """How many bytes of memory processes take, by their numbers; others' are among them."""

@@ -84,6 +84,8 @@ class SiteFiles:
         self.broken: dict[str, str] = {}
         self.failed = ""
         self._looking = self._once_more = self._closed = self._begun = False
+        self._next: list[Deferred[None]] = []  # of who waits for a look that is still to begin
+        self._waiting: list[Deferred[None]] = []  # and for the one that is under way
         self._call: IDelayedCall | None = None
 
     def first(self) -> Deferred[None]:
@@ -106,12 +108,24 @@ class SiteFiles:
         if self._call is not None:
             self._call.cancel()
             self._call = None
-        self._looking = True
+        self._looking, self._waiting = True, self._next
+        self._next = []
         self._ask().addCallback(self._take).addErrback(self._not_looked)
+
+    def looked(self) -> Deferred[None]:
+        """Looks again; called back when a look is over that has begun from now on."""
+        done: Deferred[None] = Deferred()
+        if self._closed:
+            done.callback(None)
+        else:
+            self._next.append(done)
+            self.look()
+        return done
 
     def close(self) -> None:
         """Looks no more."""
         self._closed = True
+        self._tell_over()
         if self._call is not None:
             self._call.cancel()
             self._call = None
@@ -198,8 +212,17 @@ class SiteFiles:
         self._call = None
         self.look()
 
+    def _tell_over(self) -> None:
+        """The look is over, or there will be none."""
+        waiting, self._waiting = self._waiting, []
+        if self._closed:
+            waiting, self._next = [*waiting, *self._next], []
+        for done in waiting:
+            done.callback(None)
+
     def _looked(self) -> None:
         self._looking = False
+        self._tell_over()
         if self._once_more:
             self._once_more = False
             self.look()

@@ -4,26 +4,26 @@ import json
 
 import pytest
 
-from luisito.control.resources.servers import _ROWS, _pieces
+from luisito.control.listing import ROWS, pieces
 
 
-@pytest.mark.parametrize("count", [0, 1, _ROWS, _ROWS + 1, 10 * _ROWS])
+@pytest.mark.parametrize("count", [0, 1, ROWS, ROWS + 1, 10 * ROWS])
 def test_pieces_make_one_object(count):
     rows = [{"site": f"site-{number}", "state": "awake"} for number in range(count)]
-    pieces = list(_pieces(iter(rows)))
-    assert json.loads(b"".join(pieces)) == {"servers": rows}
-    assert all(piece.count(b'"site"') <= _ROWS for piece in pieces)
+    found = list(pieces("servers", iter(rows)))
+    assert json.loads(b"".join(found)) == {"servers": rows}
+    assert all(piece.count(b'"site"') <= ROWS for piece in found)
 
 
 def test_a_row_is_read_when_its_piece_is():
     read = []
 
     def rows():
-        for number in range(3 * _ROWS):
+        for number in range(3 * ROWS):
             read.append(number)
             yield {"site": str(number)}
 
-    pieces = _pieces(rows())
+    found = pieces("servers", rows())
     assert read == []
-    next(pieces)
-    assert len(read) == _ROWS
+    next(found)
+    assert len(read) == ROWS

@@ -122,3 +122,14 @@ def test_what_is_adopted_goes():
     assert isinstance(t.last[0], Refuse)
     assert t.release(2) == ["terminate a2"]
     assert t.policy.take("b") is t.servers[3]
+
+
+def test_who_waits_and_what_is_closed_is_told():
+    t = Talk()
+    t.ask("a1")
+    t.ask("a2")
+    assert (t.policy.waiting_for("a"), t.policy.waiting_for("b")) == (2, 0)
+    assert not t.policy.is_closed("a")
+    t.policy.close("a", 5.0, t.now)
+    assert t.policy.is_closed("a")
+    assert t.policy.waiting_for("a") == 0

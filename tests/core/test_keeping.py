@@ -354,3 +354,9 @@ def test_of_too_many_what_is_kept_goes_last():
     _, orders = t.policy.adopt(known, 10.0)
     assert t.hear(orders) == ["terminate b3"]
     assert t.policy.counts()[State.DRAINING] == 1
+
+
+def test_pins_are_told_of_where_there_is_no_room():
+    said = complaint(allot({"a": Keep.PINNED, "b": Keep.ALWAYS}, 2), 2, pins=True)
+    assert said.startswith("2 sites are kept by their files or by luisito pin, which leaves no")
+    assert "; a is served on demand until there is" in said

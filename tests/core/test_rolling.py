@@ -471,3 +471,21 @@ def test_whoever_resigns_rolls_nothing_any_more():
     t.changed("b")
     t.policy.resign()
     assert t.policy.deadline() is None
+
+
+def test_that_a_site_rolls_is_told_until_the_new_one_is_ready():
+    t = talk("a")
+    assert not t.policy.is_rolling("a")
+    assert not t.policy.is_rolling("b")
+    t.changed("a")
+    assert t.policy.is_rolling("a")
+    t.exited(2)
+    assert not t.policy.is_rolling("a")
+    assert t.changed("a") == []
+    assert t.policy.is_rolling("a")
+    t.policy.retry("a", t.now)
+    t.policy.retry("b", t.now)
+    assert not t.policy.is_rolling("a")
+    assert t.changed("a") == ["spawn a3"]
+    t.ready(3)
+    assert not t.policy.is_rolling("a")

@@ -271,9 +271,9 @@ def test_one_that_is_touched_is_started_anew():
     t = Talk()
     assert t.files("a", w=ALWAYS) == ["begin a/w"]
     worker = t.of("a", "w")
-    assert t.hear(t.workers.touched(worker, "restart.txt", 0.0)) == ["end a/w"]
+    assert t.hear(t.workers.renew(worker, "restart.txt has changed", 0.0)) == ["end a/w"]
     assert t.last == [End(worker, "restart.txt has changed")]
-    assert t.hear(t.workers.touched(worker, "restart.txt", 0.0)) == []
+    assert t.hear(t.workers.renew(worker, "restart.txt has changed", 0.0)) == []
     assert t.exited("a", "w") == ["begin a/w"]
     assert t.exited("a", "w") == []
-    assert t.hear(t.workers.touched(worker, "restart.txt", 0.0)) == []
+    assert t.hear(t.workers.renew(worker, "restart.txt has changed", 0.0)) == []

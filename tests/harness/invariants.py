@@ -170,6 +170,8 @@ def pool(server):
     """Never too many servers at a time, as the log tells of their lives."""
     names = server.settings
     awake, leaving = {}, set()  # {pid: site}, pids
+    # one site's new server, beside its old one
+    rolling = "SITES_DIR" in names or " asks it to restart" in server.log()
     for line in server.log().splitlines():
         match = _LIVES.search(line)
         if match is None:
@@ -186,7 +188,6 @@ def pool(server):
         else:
             # its start has failed; there is one of a site at a time
             awake = {pid: site for pid, site in awake.items() if site != match["site"]}
-        rolling = "SITES_DIR" in names  # one site's new server, beside its old one
         most, overlap = names.get("MAX_SERVERS", 10) + rolling, names.get("OVERLAP", 1)
         if len(awake) > most or len(awake) + len(leaving) > most + overlap:
             yield f"{len(awake)} servers awake and {len(leaving)} leaving at {line!r}"

@@ -21,7 +21,7 @@ class Files:
     def __init__(self, max_servers):
         limits = Limits(max_servers=max_servers, idle_timeout=9.0)
         self.pool = Pool(Clock(), limits, SimpleNamespace(preload_idle=60.0))
-        self.kept = KeptSites(self.pool, max_servers)
+        self.kept = KeptSites(self.pool, max_servers, lambda site: site != "gone")
         self.records = {}
 
     def write(self, *sites, **keys):
@@ -138,7 +138,7 @@ def test_more_servers_of_a_site_that_is_awake_are_started_once(keep, changed):
     files = Files(9)
     files.pool = Told(9)
     files.pool.policy.adopt([], 0.0)
-    files.kept = KeptSites(files.pool, 9)
+    files.kept = KeptSites(files.pool, 9, lambda site: site != "gone")
     files.write("a", members=2, keep=keep)
     files.pool.wake("a")
     files.pool.orders.clear()
@@ -154,3 +154,35 @@ def test_more_servers_of_a_site_that_is_awake_are_started_once(keep, changed):
     files.kept.settle(files.records)
     assert sorted(files.pool.orders) == [("spawn", "a#2"), ("spawn", "a#3")]
     assert files.pool.policy.keys("a") == ("a", "a#2", "a#3")
+
+
+def test_pinned_sites_are_kept_whatever_their_files_say(warned):
+    files = Files(5)
+    files.write("a", limits={"queue_limit": 3})
+    files.kept.pin(frozenset({"a", "b", "gone"}))
+    assert files.limits("a") == (*NEVER, 3)
+    assert files.limits("b") == (*NEVER, 100)
+    assert files.limits("gone") == (0, 9.0, 100)
+    assert files.kept["a"] is files.kept["b"] is Keep.PINNED
+    files.write("a", limits={"queue_limit": 4}, members=2)
+    files.write("a#2", limits={"queue_limit": 4})
+    assert files.limits("a") == files.limits("a#2") == (*NEVER, 4)
+    files.write("a", keep="always")
+    assert files.kept["a"] is Keep.ALWAYS
+    files.write("a")
+    assert files.kept["a"] is Keep.PINNED
+    files.kept.pin(frozenset())
+    assert files.limits("a") == files.limits("b") == (0, 9.0, 100)
+    assert warned() == []
+
+
+def test_no_more_are_pinned_than_leave_room_for_others():
+    files = Files(3)
+    files.kept.pin(frozenset({"a"}))
+    assert files.kept.no_room_for("b") == ""
+    files.write("c", keep="pinned")
+    assert files.kept.no_room_for("a") == ""
+    assert files.kept.no_room_for("b") == (
+        "b cannot be kept: with all others that are kept it would leave no room in MAX_SERVERS = 3;"
+        " raise it to 4"
+    )

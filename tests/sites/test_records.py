@@ -128,6 +128,7 @@ def test_what_everybody_may_know():
             }
         ],
         "tenant": None,
+        "user": 1000,
         "path": "shop.example.toml",
         "digest": digest(run_of(EVERY)),
         "mounted": "",

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from contextlib import suppress
-from itertools import islice
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from twisted.internet.task import CooperativeTask, Cooperator, TaskFinished, TaskStopped
 from twisted.logger import Logger
 
-from luisito.control.answers import answer, begin, deny, refuse
+from luisito.control.answers import answer, deny, refuse
 from luisito.control.overview import ASLEEP, WORDS
 from luisito.control.routes import Route
 from luisito.core.host import normalize
@@ -19,19 +15,13 @@ from luisito.core.mounts import key_of
 from luisito.errors import BadHost, LuisitoError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from twisted.internet.interfaces import IReactorTime
-    from twisted.python.failure import Failure
-
     from luisito.control.connections import ControlRequest
-    from luisito.control.overview import Overview, Row
+    from luisito.control.listing import Listing
+    from luisito.control.overview import Overview
     from luisito.control.roles import Roles
     from luisito.pool import Pool
     from luisito.proxy.gateway import Gateway
 
-# So many rows are composed at a time, which takes about a millisecond; then the sites have a turn.
-_ROWS: Final = 100
 _LEAVING: Final = (State.DRAINING, State.STOPPING)
 
 
@@ -39,7 +29,7 @@ class Servers:
     """GET /servers and POST /servers/SITE/stop.
 
     Args:
-        reactor: for turns.
+        listing: sends lists.
         roles: who may do what.
         overview: what is told.
         pool: what is acted upon.
@@ -50,14 +40,14 @@ class Servers:
 
     def __init__(
         self,
-        reactor: IReactorTime,
+        listing: Listing,
         roles: Roles,
         overview: Overview,
         pool: Pool,
         gateway: Gateway,
     ) -> None:
         self._roles, self._overview, self._pool, self._gateway = roles, overview, pool, gateway
-        self._turns = Cooperator(scheduler=lambda call: reactor.callLater(0.0, call))
+        self._listing = listing
 
     def routes(self) -> list[Route]:
         """The resources."""
@@ -67,16 +57,7 @@ class Servers:
         ]
 
     def _list(self, request: ControlRequest) -> None:
-        begin(request, 200)
-        rows = self._overview.servers(request.uid)
-        task = self._turns.cooperate(request.write(piece) for piece in _pieces(rows))
-        request.notifyFinish().addErrback(lambda _: _end(task))
-        task.whenDone().addCallbacks(lambda _: request.finish(), self._broken, (), {}, (request,))
-
-    def _broken(self, failure: Failure, request: ControlRequest) -> None:
-        if failure.check(TaskStopped) is None:  # which is the client's end
-            self._log.failure("{request} could not be answered", failure, request=request)
-            request.abort()
+        self._listing.send(request, "servers", self._overview.servers(request.uid))
 
     async def _stop(self, request: ControlRequest, host: str) -> None:
         uid, overview = request.uid, self._overview
@@ -116,16 +97,3 @@ class Servers:
             answer(request, 200, {"site": site, "state": ASLEEP, "servers": []})
         else:
             refuse(request, 404, f"{site} is not a site here")
-
-
-def _end(task: CooperativeTask[Any]) -> None:
-    with suppress(TaskFinished):  # it has failed, which is why the connection was aborted
-        task.stop()
-
-
-def _pieces(rows: Iterator[Row]) -> Iterator[bytes]:
-    before = '{"servers": ['
-    while part := list(islice(rows, _ROWS)):
-        yield (before + ", ".join(map(json.dumps, part))).encode()
-        before = ", "
-    yield (before.removesuffix(", ") + "]}\n").encode()

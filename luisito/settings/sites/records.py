@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import pwd
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from luisito.core.cgroup import CPU_PERIOD
@@ -151,6 +153,8 @@ def public_record(
     - members: how many servers it has (core.members); sticky: the name of the cookie that leads to
       the same one (core.sticky), or None;
     - tenant: as in the run record, and path: of its file;
+    - user: the uid that its server runs as, "owner" for that of its folder, or None where RUN_AS
+      says it;
     - digest: of the run record;
     - mounts: the public records of its mounts; mounted: the path of one, or ""; strip: whether that
       is taken off what is passed on.
@@ -192,9 +196,21 @@ def public_record(
         "members": site.processes,
         "sticky": None if site.sticky is None else name_of(site.sticky, site.mounted),
         "tenant": site.tenant,
+        "user": _uid(run.get("user")),
         "path": site.path,
         "digest": digest(run),
         "mounted": site.mounted,
         "strip": site.strip,
         "mounts": list(mounts),
     }
+
+
+@cache
+def _uid(user: str | int | None) -> str | int | None:
+    """The uid of a user; as it is where that is not known here."""
+    if not isinstance(user, str) or user == "owner":
+        return user
+    try:
+        return pwd.getpwnam(user).pw_uid
+    except KeyError:  # its server cannot start
+        return None

@@ -1,0 +1,198 @@
+"""What the control socket tells of sites, and what they are ordered there, in whole servers."""
+
+import json
+import os
+import pwd
+from urllib.parse import quote
+
+import pytest
+
+from luisito.control.client import ask
+from tests.harness import processes
+from tests.integration.test_control import _connected_as, answer_of
+from tests.integration.test_sites import Sites
+
+A, B = "a.localhost", "b.localhost"
+
+
+def told(server, target, method="GET"):
+    """The status, and what the JSON of the answer means."""
+    server.wait_for_log("Control socket: ")
+    return ask(f"{server.runtime}/control.sock", method, target)
+
+
+def order(server, site, verb):
+    return told(server, f"/sites/{quote(site, safe='')}/{verb}", "POST")
+
+
+def rows(server):
+    status, found = told(server, "/sites")
+    assert status == 200
+    return {row["site"]: row for row in found["sites"]}
+
+
+def until(server, site, state, **more):
+    """Waits until a site is in a state; returns all that is told of it."""
+    found = {}
+
+    def is_so():
+        found.update(told(server, f"/sites/{site}")[1])
+        return found["state"] == state and more.items() <= found.items()
+
+    processes.until(is_so, 20, f"{site} to be {state}")
+    return found
+
+
+def test_a_site_is_started_restarted_stopped_and_pinned(serve):
+    server = serve({"STATE_DIR": "state", "MAX_SERVERS": 2})
+    assert rows(server) == {}
+    assert told(server, "/sites/b.exmple")[0] == 404
+    status, found = order(server, A, "start")
+    assert (status, found["words"]) == (202, "starts")
+    first = until(server, A, "awake", in_flight=0)
+    assert first["waiting"] == 0
+    assert first["servers"][0]["pid"] == first["pid"] == server.pid(A)
+    assert first["uid"] == os.stat(f"/proc/{first['pid']}").st_uid
+    assert order(server, A, "start")[1]["words"] == "is awake already"
+
+    status, found = order(server, A, "restart")
+    assert status == 202
+    processes.until(
+        lambda: until(server, A, "awake", rolling=False)["pid"] != first["pid"], 20, "another one"
+    )
+    server.wait_for_log(rf"{A}: uid \d+ asks it to restart")
+
+    assert order(server, A, "stop")[0] in (200, 202)
+    asleep = until(server, A, "asleep")
+    assert "was killed by SIGTERM" in asleep["last_exit"]
+    assert asleep["last_exit_seconds"] >= 0
+    assert {asleep[name] for name in ("pid", "in_flight", "requests", "file", "error")} == {None}
+    assert order(server, A, "stop")[0] == 200
+
+    status, found = order(server, A, "pin")
+    assert found["words"] == "pinned; it starts"
+    assert until(server, A, "awake", pinned=True, keep="pinned")["site"] == A
+    assert json.loads((server.folder / "state" / "pins.json").read_text())["pinned"] == [A]
+    status, found = order(server, B, "pin")
+    assert (status, "raise it to 3" in found["error"]) == (409, True)
+    status, found = order(server, "c.exmaple", "start")
+    assert (status, found["nearest"]) == (404, None)
+    status, found = order(server, "a.localhots", "start")
+    assert (status, found["nearest"]) == (404, A)
+    server.send_signal(1)
+    server.wait_for_log("Control socket: [^$]*Control socket: ", 30)
+    assert until(server, A, "awake")["pinned"] is True
+    assert order(server, A, "unpin")[1]["words"] == "not pinned any more"
+    assert rows(server)[A]["keep"] == "demand"
+
+
+def test_a_start_that_fails_says_why(serve):
+    server = serve(origin={"*": {"exit_early": 3, "say": "no such module\n"}})
+    server.expect("exited with code 3")
+    assert order(server, A, "start")[0] == 202
+    failed = until(server, A, "failed")
+    assert "no such module" in failed["error"]
+    assert failed["retry_seconds"] >= 0
+    assert "exited with code 3" in failed["not_started"]
+    # an operator need not wait for that
+    assert order(server, A, "start")[0] == 202
+    processes.until(lambda: len(server.seen("boot", A)) == 2, 20, "the second try")
+    until(server, A, "failed")
+
+
+@pytest.fixture
+def tenants(serve):
+    """Sites of the users games and backup, by the files, and one by the owner of its folder."""
+
+    def prepare(folder):
+        for user in ("games", "backup"):
+            path = folder / "home" / user
+            path.mkdir(parents=True)
+            entry = pwd.getpwnam(user)
+            os.chown(path, entry.pw_uid, entry.pw_gid)
+
+    files = {
+        "games.example": 'user = "games"\n',
+        "folder.example": 'folder = "<folder>/home/games"\nuser = "owner"\n',
+        "backup.example": 'user = "backup"\n',
+    }
+
+    class Ours(Sites):
+        def prepare(self, folder):
+            prepare(folder)
+            self.files = {
+                name: text.replace("<folder>", str(folder)) for name, text in self.files.items()
+            }
+            super().prepare(folder)
+
+    return Ours(serve, files)
+
+
+def as_games(server, target, method="GET"):
+    """The same as `told`, of what the user games is answered."""
+    (sock,) = _connected_as(server, "games", 1)
+    with sock:
+        sock.sendall(f"{method} {target} HTTP/1.1\r\nHost: luisito\r\n\r\n".encode())
+        head, _, body = answer_of(sock).partition(b"\r\n\r\n")
+    if b"chunked" in head:
+        parts = body.split(b"\r\n")
+        body = b"".join(parts[1::2])
+    return int(head.split()[1]), json.loads(body)
+
+
+@pytest.mark.root
+def test_79_a_user_orders_his_own_sites_asleep_or_not(tenants):
+    """FAULTS 79: by the site's file, or by the owner of its folder; all else is denied the same."""
+    server = tenants.server
+    assert list(rows(server)) == ["backup.example", "folder.example", "games.example"]
+    seen = [row["site"] for row in as_games(server, "/sites")[1]["sites"]]
+    assert seen == ["games.example"]  # whose folder it is, nobody has asked yet
+    for site in ("games.example", "folder.example"):
+        assert as_games(server, f"/sites/{site}")[1]["state"] == "asleep"
+        assert as_games(server, f"/sites/{site}/start", "POST")[0] == 202
+        until(server, site, "awake")
+        assert as_games(server, f"/sites/{site}/stop", "POST")[0] in (200, 202)
+        until(server, site, "asleep")
+    seen = [row["site"] for row in as_games(server, "/sites")[1]["sites"]]
+    assert seen == ["folder.example", "games.example"]
+    tenants.site("backup.example")
+    denied = [
+        as_games(server, f"/sites/{site}/{verb}", "POST")
+        for site in ("backup.example", "no.example", "-", "games.example")
+        for verb in ("start", "stop", "restart", "reload", "pin", "unpin")
+        if site != "games.example" or "pin" in verb
+    ]
+    denied += [as_games(server, f"/sites/{site}") for site in ("backup.example", "no.example")]
+    assert len({json.dumps(each) for each in denied}) == 1
+    assert denied[0][0] == 403
+    assert as_games(server, "/sites/games.example/reload", "POST")[0] == 200
+
+
+def test_a_site_file_is_read_again_and_what_came_of_it_is_told(serve):
+    served = Sites(serve, {"a.example": ""})
+    server = served.server
+    server.expect("a.example.toml", "b.example.toml")
+    assert rows(server)["a.example"]["file"].endswith("/sites/a.example.toml")
+    status, found = order(server, "a.example", "reload")
+    assert (status, found["words"]) == (200, "its site file has not changed")
+    served.write("a.example", 'keep = "pinned"\n')
+    words = order(server, "a.example", "reload")[1]["words"]
+    assert words in (
+        "its site file has changed, and counts; its server may stay",
+        "its site file has not changed",  # it was noticed before
+    )
+    assert rows(server)["a.example"]["keep"] == "pinned"
+    served.write("a.example", "keep = 3\n")
+    status, found = order(server, "a.example", "reload")
+    assert status == 409
+    assert "keep = 3" in found["error"]
+    assert found["error"].endswith("(a.example is served as its file was before)")
+    served.write("b.example", "keep = 3\n")
+    processes.until(lambda: "b.example" in rows(server), 20, "the look at b.example")
+    row = rows(server)["b.example"]
+    assert (row["state"], "keep = 3" in row["error"]) == ("failed", True)
+    served.write("a.example", "maintenance = true\n")
+    assert order(server, "a.example", "reload")[0] == 200
+    for verb in ("start", "restart"):
+        status, found = order(server, "a.example", verb)
+        assert (status, "down for maintenance" in found["error"]) == (409, True)
