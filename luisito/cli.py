@@ -19,6 +19,7 @@ from luisito.commands import (
     run,
     status,
     stop,
+    top,
 )
 from luisito.commands import list as list_servers
 from luisito.core.text import visible
@@ -34,6 +35,7 @@ _COMMANDS: Final = (
     status,
     stop,
     restart,
+    top,
     check_settings,
     route,
     import_sites,
