@@ -59,6 +59,8 @@ def log(path, verdict):
         "spawns": re.compile(r": started as pid \d+"),
         "forked by preloaded interpreters": re.compile(r"forked by a preloaded interpreter"),
         "which could not": re.compile(r"by itself: its preloaded interpreter"),
+        "as it was stale": re.compile(r"by itself: its preloaded interpreter.*stale"),
+        "frozen": re.compile(r"is frozen until the next request"),
         "evictions": re.compile(r"room was needed for"),
         "idle stops": re.compile(r"\(IDLE_TIMEOUT\)"),
     }

@@ -13,7 +13,10 @@ from luisito.core.succession import CRASHES, CRASHES_WITHIN
 from luisito.errors import LuisitoError
 
 # What is done, and after how many seconds again, in the mean.
-EVERY = {"kill_app": 7, "kill_interpreter": 20, "reload": 25, "restart": 40, "kill_network": 60}
+EVERY = {
+    "kill_app": 7, "kill_interpreter": 20, "reload": 25, "touch_environment": 30, "restart": 40,
+    "kill_network": 60,
+}  # fmt: skip
 QUIET = 20.0  # seconds at the end without harm
 # Of the network process. One crash more within a minute is taken for a loop, and ends everything.
 MOST_KILLS = CRASHES - 1
@@ -68,6 +71,11 @@ class Faults(threading.Thread):
             # It excuses nothing: sites are started without it.
             self._verdict.fault("interpreter", "preloaded interpreter killed")
             os.kill(self._random.choice(rows)["pid"], signal.SIGKILL)
+
+    def _touch_environment(self):
+        # It excuses nothing either: another interpreter takes the place of those that are stale.
+        self._verdict.fault("environment", "environment touched")
+        self._world.touch_environment()
 
     def _kill_network(self):
         now = time.monotonic()

@@ -77,10 +77,11 @@ def test_a_traceback_in_the_log_is_a_violation(tmp_path, verdict):
     path.write_text(
         "a: started as pid 7, in /\nb: stopping: room was needed for a\nTraceback (\n"
         "c: started as pid 8, by its site file, forked by a preloaded interpreter\n"
+        "c: pid 8 is frozen until the next request\n"
     )
     assert accounts.log(path, verdict) == {
         "spawns": 2, "evictions": 1, "idle stops": 0, "forked by preloaded interpreters": 1,
-        "which could not": 0,
+        "which could not": 0, "as it was stale": 0, "frozen": 1,
     }  # fmt: skip
     assert len(verdict.violations) == 1
 

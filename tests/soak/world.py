@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import venv
 from pathlib import Path
 
 from tests.harness import processes
@@ -27,8 +28,10 @@ FRAMEWORKS = {
     "uvicorn": "uvicorn --port $1 asgi:app",
     "node": "node server.js port $1",
 }
-# These have a file, so that a preloaded interpreter forks their servers.
+# These have a file, so that a preloaded interpreter forks their servers; every other one hibernates
+# where the machine lets it.
 APPS = {"WSGI app": "wsgi:app", "ASGI app": "asgi:app"}
+_HIBERNATES = "hibernate_after = 0.5\nhibernate = true\n"
 _FRAMEWORK_SITES = 24
 
 
@@ -110,6 +113,11 @@ class World:
             script.chmod(0o755)
         frameworks = [*(name for name in kinds if name != "origin"), *APPS]
         users = [pwd.getpwnam(name) for name in ORDINARY_USERS] if not os.getuid() else []
+        # Of its own, so that what is done to it is done to nobody else. It has no packages: Luisito
+        # lends what serves.
+        self._venv = self.folder / "venv"
+        venv.create(self._venv, symlinks=True)
+        (self._packages,) = self._venv.glob("lib/python3*/site-packages")
         sites, self.files = self.folder / "sites", self.folder / "files"
         sites.mkdir()
         self.files.mkdir(mode=0o755)
@@ -121,7 +129,9 @@ class World:
                 module = APPS[kind].partition(":")[0]
                 shutil.copy(apps / f"{module}.py", folder)
                 file = self.files / f"{site(number)}.toml"
-                file.write_text(f'app = "{APPS[kind]}"\nfolder = "{folder}"\n')
+                text = f'app = "{APPS[kind]}"\nfolder = "{folder}"\nvirtualenv = "{self._venv}"\n'
+                hibernates = number // len(frameworks) % 2
+                file.write_text(text + (_HIBERNATES if hibernates else ""))
             else:
                 (folder / "run").symlink_to(apps / f"run-{kind}")
             if users:
@@ -153,6 +163,14 @@ class World:
         """Changes what a reload must notice and nothing in flight may."""
         text = self.settings.read_text().partition("# ")[0]
         self.settings.write_text(f"{text}# edited {number} times\n")
+
+    def touch_environment(self):
+        """Installs a package into the environment of the apps, or removes it."""
+        path = self._packages / "installed.py"
+        if path.exists():
+            path.unlink()
+        else:
+            path.write_text("")
 
     def start(self):
         """Starts the daemon, and waits until it listens."""
