@@ -7,6 +7,7 @@ import { byId, bytes, eventItem, make, number, plain, put, rate, short, span, st
 
 const HISTORY = 50;
 const LINES = 200;
+const ASK = 2000; // ms between two questions for its servers
 const KEPT = 2000; // lines that are shown at most
 const AWAKE = ["awake", "hibernating", "waking"];
 
@@ -29,7 +30,7 @@ export class SitePage {
     this.memory = new Series();
     this.traffic = new Series();
     this.before = null;
-    this.offset = null;
+    this.asked = null;
     this.buttons = ACTS.map((act) => this.button(act));
     const { signal } = this.stop;
     store.addEventListener("sites", (event) => {
@@ -73,8 +74,10 @@ export class SitePage {
     byId("error-part").hidden = !row.error;
     put(byId("error"), row.error || "");
     this.facts();
-    clearTimeout(this.asked);
-    this.asked = setTimeout(() => this.whole().catch(() => {}), 300);
+    this.asked ??= setTimeout(() => {
+      this.asked = null;
+      if (!this.closed) this.whole().catch(() => {});
+    }, ASK);
   }
 
   facts() {
