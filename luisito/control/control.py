@@ -106,7 +106,7 @@ class Control:
         past, listing = Past(), Listing(board)
         pool.chronicle.tellers.append(past.tell)
         owners = Owners(pool, past, roles, site_files, by_folder=by_folder)
-        view = SiteView(
+        self._view = view = SiteView(
             pool,
             overview,
             roles,
@@ -147,7 +147,7 @@ class Control:
             api=self._api,
             roles=self._roles,
             diag=diag,
-            shown=Sights(self._overview),
+            shown=Sights(self._overview, self._view),
         )
         self._tellers.append(self._front.streams.heard)
 

@@ -11,7 +11,7 @@ from luisito.core.lifecycle import Server, State
 from luisito.core.members import first_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from luisito.control.overview import Overview, Row
     from luisito.control.owners import Owners
@@ -65,21 +65,31 @@ class SiteView:
 
     def names(self) -> list[str]:
         """The keys of all sites."""
-        files, policy = self._files, self._pool.policy
-        found = {server.site for server in policy.servers.values()}
-        found.update(failure.site for failure in policy.failures())
-        names = {*map(first_of, found), *self._past, *self._pins.sites}
+        files = self._files
+        names = {*self.busy(), *self._past, *self._pins.sites}
         if files is not None:
             names.update(map(first_of, files.by_key), self._wrong())
         return sorted(names)
 
-    def rows(self, uid: int) -> Iterator[Row]:
-        """A row for each site that a user may see, each as it is when it is read."""
+    def busy(self) -> set[str]:
+        """The keys of those that have a server, or have failed to start."""
+        policy = self._pool.policy
+        found = {server.site for server in policy.servers.values()}
+        found.update(failure.site for failure in policy.failures())
+        return {*map(first_of, found)}
+
+    def rows(self, uid: int, only: Iterable[str] | None = None) -> Iterator[Row]:
+        """A row for each site that a user may see, each as it is when it is read.
+
+        Args:
+            uid: the user.
+            only: these sites; None for all.
+        """
         by_site = dict[str, list[Server]]()
         for server in self._pool.policy.servers.values():
             by_site.setdefault(first_of(server.site), []).append(server)
         failures, wrong = self._failures(), self._wrong()
-        for site in self.names():
+        for site in self.names() if only is None else only:
             servers = by_site.get(site, ())
             if self._roles.sees(uid, self._owners.of(site)):
                 yield self._row(site, self._his(uid, servers), failures, wrong)

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
     from luisito.control.overview import Overview
+    from luisito.control.sites import SiteView
 
 
 class Sights:
@@ -18,23 +19,19 @@ class Sights:
 
     Args:
         overview: of the pool.
+        view: of the sites.
     """
 
-    def __init__(self, overview: Overview) -> None:
-        self._overview = overview
+    def __init__(self, overview: Overview, view: SiteView) -> None:
+        self._overview, self._view = overview, view
 
     def all(self, uid: int) -> Iterator[Mapping[str, Any]]:
         """See Shown."""
-        return self._overview.servers(uid)
+        return self._view.rows(uid)
 
     def busy(self, uid: int, before: Collection[str]) -> Iterator[Mapping[str, Any]]:
         """See Shown."""
-        left = set(before)
-        for row in self._overview.servers(uid):
-            left.discard(str(row["site"]))
-            yield row
-        for site in left:
-            yield {"site": site, "state": "asleep"}
+        return self._view.rows(uid, sorted(self._view.busy().union(before)))
 
     def status(self) -> Mapping[str, Any]:
         """See Shown."""

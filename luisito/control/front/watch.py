@@ -10,7 +10,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 # They go on by themselves, so that whoever knows one value knows the next ones.
-_MOVING: Final = ("up_seconds", "idle_seconds", "busy_seconds", "retry_seconds")
+_MOVING: Final = (
+    "up_seconds", "idle_seconds", "busy_seconds", "retry_seconds", "last_exit_seconds",
+)  # fmt: skip
 
 
 class Rows:

@@ -33,7 +33,7 @@ function changed(how) {
 
 async function load() {
   try {
-    await store.load(may("/sites").then(async (told) => told?.sites || (await ask("/servers")).servers));
+    await store.load(ask("/sites").then((told) => told.sites));
     const told = await may("/events?limit=50");
     if (told?.events) {
       store.events = told.events.sort((a, b) => b.at - a.at);

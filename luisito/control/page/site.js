@@ -209,13 +209,7 @@ export class SitePage {
     button.disabled = true;
     this.say(`${this.site}: asked`);
     try {
-      let told;
-      try {
-        told = await ask(`${this.path}/${act.verb}`, "POST");
-      } catch (error) {
-        if (act.verb !== "stop" || error.status !== 404) throw error;
-        told = await ask(`/servers/${encodeURIComponent(this.site)}/stop`, "POST");
-      }
+      const told = await ask(`${this.path}/${act.verb}`, "POST");
       this.say(`${this.site}: ${told.words || told.state}`);
     } catch (error) {
       this.say(error.message.includes(this.site) ? error.message : `${this.site}: ${error.message}`);
