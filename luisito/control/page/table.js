@@ -16,7 +16,7 @@ export const COLUMNS = [
   { key: "requests", name: "Requests", value: (row) => row.requests, text: (row) => number(row.requests), down: true },
   { key: "memory", name: "Memory", value: (row) => row.memory_bytes, text: (row) => bytes(row.memory_bytes), down: true },
   { key: "start", name: "Start", value: (row) => row.start_seconds, text: (row) => short(row.start_seconds), down: true },
-  { key: "last", name: "Last exit", value: (row) => row.last_exit || null, text: (row) => row.last_exit || "" },
+  { key: "last", name: "Last exit", value: (row) => row.last_exit || null, text: (row) => (row.last_exit || "").replace(/^pid \d+ (was )?/, "") },
 ];
 const FIGURES = new Set(["up", "idle", "flight", "requests", "memory", "start"]);
 
