@@ -13,13 +13,16 @@ from luisito.commands import (
     app,
     check_settings,
     completion,
+    errors,
     import_sites,
     restart,
     route,
     run,
+    stats,
     status,
     stop,
     top,
+    why,
 )
 from luisito.commands import list as list_servers
 from luisito.core.text import visible
@@ -36,6 +39,9 @@ _COMMANDS: Final = (
     stop,
     restart,
     top,
+    why,
+    errors,
+    stats,
     check_settings,
     route,
     import_sites,

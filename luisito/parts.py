@@ -18,7 +18,7 @@ from luisito.core.wire import CONTROL
 from luisito.logs import Logs
 from luisito.net.splice import close_pipes
 from luisito.passage import Passage
-from luisito.pool import History, KeptSites, Pins, Pool, Warmth
+from luisito.pool import History, KeptSites, Pins, Pool, Recall, Warmth
 from luisito.process.files import with_limits
 from luisito.process.folders import make_listen
 from luisito.process.ports import Ports
@@ -149,6 +149,7 @@ class Parts:
             doors=doors,
             broken_pages=self._waiting_pages.broken,
             warmth=self.warmth,
+            recall=Recall(board, self.history, pool.chronicle),
             kept=kept.pop(CONTROL, None),
         )
         tenure.keep(CONTROL, self.control.fileno())

@@ -192,5 +192,8 @@ def _is_safe(status: os.stat_result) -> bool:
 
 
 def why(value: object) -> str:
-    """What an answer tells of a refusal."""
-    return str(value["error"]) if isinstance(value, dict) and "error" in value else repr(value)
+    """What an answer tells of a refusal, and the site that may have been meant."""
+    if not isinstance(value, dict) or "error" not in value:
+        return repr(value)
+    nearest = value.get("nearest")
+    return f"{value['error']}{f'; the nearest is {nearest}' if nearest else ''}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pwd
+import time
 from typing import TYPE_CHECKING, Final
 
 from luisito.core.text import visible
@@ -10,6 +11,7 @@ from luisito.core.text import visible
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+_LONGEST: Final = 200  # characters of an error
 _UNITS: Final = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 
@@ -57,3 +59,14 @@ def user(uid: int | None) -> str:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
         return str(uid)
+
+
+def moment(at: float) -> str:
+    """A time in seconds since the epoch, as a clock here shows it."""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
+
+
+def in_short(words: str) -> str:
+    """An error in one line: of a server's output, the last one that says something."""
+    first, *output = [line.strip() for line in words.split("\n") if line.strip()] or [""]
+    return visible(" ".join([first, *output[-1:]]))[:_LONGEST]

@@ -18,6 +18,7 @@ from luisito.control.named import Named
 from luisito.control.overview import Overview
 from luisito.control.owners import Owners
 from luisito.control.resources.described import Described
+from luisito.control.resources.history import History
 from luisito.control.resources.servers import Servers
 from luisito.control.resources.sites import Sites
 from luisito.control.resources.whole import Whole
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from luisito.control.succession import Succession
     from luisito.net.listening import Listener
     from luisito.net.switchboard import Switchboard
-    from luisito.pool import KeptSites, Pins, Pool, Warmth
+    from luisito.pool import KeptSites, Pins, Pool, Recall, Warmth
     from luisito.process.sitefiles import SiteFiles
     from luisito.proxy.doors import Doors
     from luisito.proxy.gateway import Gateway
@@ -59,6 +60,7 @@ class Control:
         by_folder: where nothing else says it, a site's server runs as the owner of its folder.
         doors: see there.
         warmth: see there.
+        recall: tells what became of sites.
         kept: the listening socket, where another process has made it; None to make it.
 
     Raises:
@@ -86,6 +88,7 @@ class Control:
         doors: Doors,
         broken_pages: Mapping[str, str],
         warmth: Warmth,
+        recall: Recall,
         kept: int | None = None,
     ) -> None:
         self._found = runtime_dir in (chosen, default_place(os.geteuid(), os.environ))
@@ -122,6 +125,7 @@ class Control:
         groups = (
             Servers(listing, roles, overview, pool, gateway),
             Sites(overview, view, named, acts, listing),
+            History(roles, overview, owners, recall, named, listing),
             Whole(overview, succession),
             Described(),
         )

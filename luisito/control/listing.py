@@ -13,7 +13,7 @@ from twisted.logger import Logger
 from luisito.control.answers import begin
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from twisted.internet.interfaces import IReactorTime
     from twisted.python.failure import Failure
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 # So many rows are composed at a time, which takes about a millisecond; then the sites have a turn.
 ROWS: Final = 100
+_NOTHING: Final[Mapping[str, object]] = {}
 
 
 class Listing:
@@ -37,10 +38,17 @@ class Listing:
     def __init__(self, reactor: IReactorTime) -> None:
         self._turns = Cooperator(scheduler=lambda call: reactor.callLater(0.0, call))
 
-    def send(self, request: ControlRequest, name: str, rows: Iterator[Row]) -> None:
-        """Answers with an object of one list, whose rows are read as it is sent."""
+    def send(self, request: ControlRequest, name: str, rows: Iterator[Row], **more: object) -> None:
+        """Answers with an object of a list, whose rows are read as it is sent, and of what is more.
+
+        Args:
+            request: whose answer it is.
+            name: of the list.
+            rows: its items.
+            more: by its names; it comes first.
+        """
         begin(request, 200)
-        task = self._turns.cooperate(request.write(piece) for piece in pieces(name, rows))
+        task = self._turns.cooperate(request.write(piece) for piece in pieces(name, rows, more))
         request.notifyFinish().addErrback(lambda _: _end(task))
         task.whenDone().addCallbacks(lambda _: request.finish(), self._broken, (), {}, (request,))
 
@@ -55,9 +63,11 @@ def _end(task: CooperativeTask[Any]) -> None:
         task.stop()
 
 
-def pieces(name: str, rows: Iterator[Row]) -> Iterator[bytes]:
+def pieces(
+    name: str, rows: Iterator[Row], more: Mapping[str, object] = _NOTHING
+) -> Iterator[bytes]:
     """The same in JSON, a piece for each turn."""
-    before = f'{{"{name}": ['
+    before = json.dumps({**more, name: []}).removesuffix("]}")
     while part := list(islice(rows, ROWS)):
         yield (before + ", ".join(map(json.dumps, part))).encode()
         before = ", "

@@ -230,6 +230,14 @@ class Overview:
         of_site = [worker for worker in self._pool.crew if worker.site == site]
         return list(self._rows(uid, (), sorted(of_site, key=attrgetter("name")), ()))
 
+    def failed(self) -> Iterator[Row]:
+        """The workers and the sites that are failed, as in `servers` for an operator."""
+        workers = sorted(self._pool.crew, key=attrgetter("site", "name"))
+        for worker in workers:
+            if self._state_of(worker) is State.FAILED:
+                yield self._row_of(worker, State.FAILED)
+        yield from self._rows(0, (), (), self._failed())
+
     def _count_workers(self) -> dict[str, int]:
         counts = dict.fromkeys((WORDS[state] for state in _OF_WORKERS), 0)
         for worker in self._pool.crew:

@@ -15,6 +15,14 @@ def test_pieces_make_one_object(count):
     assert all(piece.count(b'"site"') <= ROWS for piece in found)
 
 
+def test_what_is_more_comes_first():
+    found = b"".join(pieces("sites", iter([{"site": "a"}]), {"path": None}))
+    assert json.loads(found) == {"path": None, "sites": [{"site": "a"}]}
+    assert json.loads(b"".join(pieces("sites", iter([]), {"path": "x"}))) == {
+        "path": "x", "sites": [],
+    }  # fmt: skip
+
+
 def test_a_row_is_read_when_its_piece_is():
     read = []
 

@@ -1,0 +1,52 @@
+"""`luisito errors`: which sites are failed, why, until when; and what failed last."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from luisito.commands.asking import add_command, tell
+from luisito.commands.common import add_json
+from luisito.commands.text import duration, in_short
+from luisito.commands.why import add_number, event_line, notes
+from luisito.core.text import visible
+
+if TYPE_CHECKING:
+    import argparse
+
+    from luisito.commands import Subparsers
+
+
+def add(subparsers: Subparsers) -> None:
+    """Adds the subcommand."""
+    about = "show what is failed now, with the reason, and what failed last"
+    parser = add_command(subparsers, "errors", about, run)
+    add_number(parser)
+    add_json(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Prints it."""
+    return tell(options, f"/errors?limit={options.n}", _text)
+
+
+def _text(found: dict[str, Any]) -> str:
+    now = [_failed(row) for row in found["failed"]]
+    before = [event_line(event, of_site=True) for event in found["events"]]
+    return "\n".join(
+        [
+            *(["failed now:", *now] if now else ["nothing is failed now"]),
+            "",
+            *(["failed last:", *before] if before else ["nothing has failed before"]),
+            *notes(found),
+        ]
+    )
+
+
+def _failed(row: dict[str, Any]) -> str:
+    name = row["site"] if row["worker"] is None else f"{row['site']} ({row['worker']})"
+    retry = row["retry_seconds"]
+    when = ""
+    if retry is not None:
+        when = f"tried again in {duration(retry)}" if retry else "tried again at the next request"
+    words = "; ".join(filter(None, [in_short(row["error"] or ""), when]))
+    return f"  {visible(name)}: {words}"
