@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from twisted.logger import Logger
 
+from luisito.control.roles import called
 from luisito.control.waking import Woken
 from luisito.core.keeping import Keep
 from luisito.core.mounts import site_of
@@ -69,7 +70,7 @@ class Acts:
             return "is awake already"
         if server is None:
             self._pool.retry(site)
-        self._log.info("{site}: uid {uid} asks it to start", site=site, uid=uid)
+        self._log.info("{site}: {who} asks it to start", site=site, who=called(uid))
         self.not_started.pop(site, None)
         self._gateway.request(site, Woken(self._gateway, partial(self._not_started, site)))
         if site in self.not_started:
@@ -86,8 +87,8 @@ class Acts:
         policy = self._pool.policy
         if not any(map(policy.server, policy.keys(site))):
             return "it has no server to stop"
-        self._log.info("{site}: uid {uid} asks it to stop", site=site, uid=uid)
-        self._pool.stop(site, f"asked to by uid {uid}")
+        self._log.info("{site}: {who} asks it to stop", site=site, who=called(uid))
+        self._pool.stop(site, f"asked to by {called(uid)}")
         return "it goes when what it has in flight is done"
 
     def restart(self, site: str, uid: int) -> str:
@@ -99,8 +100,8 @@ class Acts:
         policy = self._pool.policy
         if policy.is_closed(site):
             raise CannotError(CLOSED)
-        self._log.info("{site}: uid {uid} asks it to restart", site=site, uid=uid)
-        self._pool.restart(site, f"uid {uid} asks for a restart")
+        self._log.info("{site}: {who} asks it to restart", site=site, who=called(uid))
+        self._pool.restart(site, f"{called(uid)} asks for a restart")
         if not any(map(policy.server, policy.keys(site))):
             return self.start(site, uid)
         return "another server takes its place as soon as that is ready"
@@ -112,7 +113,7 @@ class Acts:
             CannotError: it cannot be read, or is wrong; the site stays as it was.
         """
         files, name = self._files, site_of(site)
-        self._log.info("{site}: uid {uid} asks to have its file read", site=site, uid=uid)
+        self._log.info("{site}: {who} asks to have its file read", site=site, who=called(uid))
         if files is None:
             return "there are no site files, as SITES_DIR is not set"
         before = files.records.get(name)
@@ -142,7 +143,7 @@ class Acts:
             written = self._pins.pin(site)
         except ValueError as error:
             raise CannotError(str(error)) from None
-        self._log.info("{site}: uid {uid} pins it", site=site, uid=uid)
+        self._log.info("{site}: {who} pins it", site=site, who=called(uid))
         policy, words = self._pool.policy, "pinned"
         if not policy.is_closed(site) and not any(map(policy.server, policy.keys(site))):
             try:
@@ -156,7 +157,7 @@ class Acts:
         """Keeps a site as its file says again."""
         words = "not pinned any more"
         if site in self._pins:
-            self._log.info("{site}: uid {uid} unpins it", site=site, uid=uid)
+            self._log.info("{site}: {who} unpins it", site=site, who=called(uid))
             why = await self._pins.unpin(site)
             words = f"{words}; {why}" if why else words
         else:

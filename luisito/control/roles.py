@@ -15,6 +15,11 @@ STRANGER: Final = -2
 """Somebody of whom nothing is known."""
 
 
+def called(uid: int) -> str:
+    """Who somebody is, for people."""
+    return "somebody with ADMIN_TOKEN" if uid == TOKEN else f"uid {uid}"
+
+
 class Roles:
     """Operators may do everything; others see and stop the servers that run as themselves.
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from luisito.control.roles import Roles
+from luisito.control.roles import STRANGER, TOKEN, Roles, called
 
 NOBODY = 65534
 
@@ -49,3 +49,24 @@ def test_nobody_sees_no_server_of_nobodys():
         roles = Roles(started_by=0, serves_as=NOBODY, servers_as=servers_as)
         assert not roles.sees(NOBODY, NOBODY)
     assert Roles(started_by=NOBODY, serves_as=NOBODY, servers_as=None).sees(NOBODY, NOBODY)
+
+
+def test_who_has_the_token_is_no_user():
+    roles = Roles(started_by=0, serves_as=105, servers_as=None)
+    assert roles.is_operator(TOKEN)
+    assert not roles.is_operator(STRANGER)
+    assert not roles.sees(STRANGER, None)
+    assert (called(TOKEN), called(7)) == ("somebody with ADMIN_TOKEN", "uid 7")
+
+
+@pytest.mark.parametrize(
+    ("who", "shared"),
+    [
+        ({"started_by": 0, "serves_as": 105, "servers_as": 33}, {105, 33, NOBODY}),
+        ({"started_by": 0, "serves_as": 105, "servers_as": 0}, {105, NOBODY}),
+        ({"started_by": 1000, "serves_as": 1000, "servers_as": None}, {NOBODY}),
+        ({"started_by": NOBODY, "serves_as": NOBODY, "servers_as": NOBODY}, set()),
+    ],
+)
+def test_users_that_many_things_run_as(who, shared):
+    assert Roles(**who).shared == shared

@@ -97,10 +97,11 @@ def test_from_the_login_to_a_stop(look):
     browser.press("Escape", 27)
     browser.until("!document.getElementById('ask').open")
     assert len(listed(server)) == 2
-    browser.run(f"{stop}.click()")
+    browser.press("Enter", 13, "\r")
     browser.until("document.getElementById('ask').open")
     browser.run("document.getElementById('ask-yes').click()")
     browser.until("document.getElementById('state').textContent === 'asleep'")
+    browser.until("document.activeElement.id === 'site'")  # as the button has gone
     browser.until("document.getElementById('said').textContent.startsWith('a.localhost: ')")
     assert list(listed(server)) == [label("b")]
     start = "document.querySelector('[data-act=start]')"

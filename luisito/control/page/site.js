@@ -70,7 +70,12 @@ export class SitePage {
     if (row === null) return;
     const state = byId("state");
     if (state.textContent !== row.state) state.replaceChildren(stateOf(row.state));
-    for (const [n, act] of ACTS.entries()) this.buttons[n].hidden = !act.when(row) || (act.operator && !this.me.operator);
+    for (const [n, act] of ACTS.entries()) {
+      const button = this.buttons[n];
+      const focused = button === document.activeElement;
+      button.hidden = !act.when(row) || Boolean(act.operator && !this.me.operator);
+      if (focused && button.hidden) byId("site").focus();
+    }
     byId("error-part").hidden = !row.error;
     put(byId("error"), row.error || "");
     this.facts();
@@ -205,8 +210,9 @@ export class SitePage {
   }
 
   async act(act, button) {
+    if (button.getAttribute("aria-disabled")) return;
     if (!(await confirmed(`${act.name}: ${this.site}?`, act.words(this.site), act.name))) return;
-    button.disabled = true;
+    button.setAttribute("aria-disabled", "true"); // one that is disabled would lose the focus
     this.say(`${this.site}: asked`);
     try {
       const told = await ask(`${this.path}/${act.verb}`, "POST");
@@ -214,8 +220,7 @@ export class SitePage {
     } catch (error) {
       this.say(error.message.includes(this.site) ? error.message : `${this.site}: ${error.message}`);
     } finally {
-      button.disabled = false;
-      if (button.hidden && !this.closed) byId("site").parentElement.parentElement.focus();
+      button.removeAttribute("aria-disabled");
     }
   }
 }

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from twisted.logger import Logger
 
 from luisito.control.answers import answer, refuse
+from luisito.control.roles import called
 from luisito.control.routes import Route
 
 if TYPE_CHECKING:
@@ -47,6 +48,6 @@ class Whole:
         if self._overview.stopping:
             refuse(request, 409, "Luisito is stopping")
             return
-        self._log.info("uid {uid} asks for a restart", uid=request.uid)
+        self._log.info("{who} asks for a restart", who=called(request.uid))
         self._succession.replace()
         answer(request, 202, {"pid": os.getpid()})
