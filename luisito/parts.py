@@ -145,6 +145,7 @@ class Parts:
             site_files=self.site_files,
             kept_sites=self.kept_sites,
             pins=self.pins,
+            output_log_dir=settings.output_log_dir,
             by_folder=os.geteuid() == 0 and not isinstance(settings.run_as, Function),
             doors=doors,
             broken_pages=self._waiting_pages.broken,

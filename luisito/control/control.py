@@ -19,6 +19,7 @@ from luisito.control.overview import Overview
 from luisito.control.owners import Owners
 from luisito.control.resources.described import Described
 from luisito.control.resources.history import History
+from luisito.control.resources.logs import SiteOutput
 from luisito.control.resources.servers import Servers
 from luisito.control.resources.sites import Sites
 from luisito.control.resources.whole import Whole
@@ -58,6 +59,7 @@ class Control:
         kept_sites: see there.
         pins: which sites are pinned.
         by_folder: where nothing else says it, a site's server runs as the owner of its folder.
+        output_log_dir: where the output of sites is.
         doors: see there.
         warmth: see there.
         recall: tells what became of sites.
@@ -85,6 +87,7 @@ class Control:
         kept_sites: KeptSites,
         pins: Pins,
         by_folder: bool,
+        output_log_dir: str | None,
         doors: Doors,
         broken_pages: Mapping[str, str],
         warmth: Warmth,
@@ -126,6 +129,7 @@ class Control:
             Servers(listing, roles, overview, pool, gateway),
             Sites(overview, view, named, acts, listing),
             History(roles, overview, owners, recall, named, listing),
+            SiteOutput(named, pool, output_log_dir),
             Whole(overview, succession),
             Described(),
         )

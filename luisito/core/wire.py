@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from luisito.core import codec
 from luisito.errors import WireError
 
-VERSION = 9
+VERSION = 10
 MAX_MESSAGE = codec.MAX_MESSAGE
 MAX_DESCRIPTORS = 4
 MAX_TEXT = 4096  # characters of an error message
@@ -220,6 +220,14 @@ class AskLog(NamedTuple):
     ask: int
     site: str | None
     rotate: bool = False
+
+
+class AskTail(NamedTuple):
+    """Ask for the end of a site's log, or of what comes behind so many bytes of it."""
+
+    ask: int
+    site: str
+    after: int | None = None
 
 
 class AskOwnLog(NamedTuple):
@@ -443,7 +451,8 @@ class Owns(NamedTuple):
 class Log(NamedTuple):
     """Answers AskLog and AskOwnLog, with the descriptor beside it, or with a message and none.
 
-    `size` in bytes; `midline`: the last line has no end yet.
+    `size` in bytes; `midline`: the last line has no end yet. It answers AskTail, too, with a memfd,
+    where `size` is of the file up to what that ends with.
     """
 
     ask: int
@@ -509,6 +518,7 @@ Order = (
     | AskPage
     | AskOwns
     | AskLog
+    | AskTail
     | AskOwnLog
     | AskSites
     | AskList
@@ -561,6 +571,7 @@ _ORDERS: dict[str, type[Order]] = {
     "page": AskPage,
     "owns": AskOwns,
     "log": AskLog,
+    "tail": AskTail,
     "own log": AskOwnLog,
     "look": AskSites,
     "list": AskList,

@@ -158,6 +158,15 @@ class Pool(Processes):
             self.changed(key)
         self.crew.restart(site, reason)
 
+    def tail(self, site: str, after: int | None) -> Deferred[tuple[bytes, int]]:
+        """See Questions.tail."""
+        return self._spawner.tail(site, after)
+
+    def last_words(self, site: str) -> str:
+        """What the servers of a site that live have written last; "" where there are none."""
+        starts = sorted(self._of.values(), key=lambda start: start.number)
+        return "".join(start.tail for start in starts if first_of(start.server.site) == site)
+
     def folder_owner(self, site: str) -> Deferred[int | None]:
         """Whose the folder of a site is; None where it has none, or that cannot be told."""
         return self._spawner.folder(site).addCallback(lambda folder: folder.uid)

@@ -69,6 +69,24 @@ class Questions:
         """
         return self._ask(wire.AskLog(self._next_ask(), site, rotate), LogFile)
 
+    def tail(self, site: str, after: int | None) -> Deferred[tuple[bytes, int]]:
+        """Ask for the end of the file of a site's output, or for what is behind so many bytes.
+
+        Returns:
+            What stands there (core.sitelog.part), and where in the file that ends.
+
+        Raises:
+            OSError: (in the Deferred) it cannot be read.
+        """
+
+        def read(file: LogFile) -> tuple[bytes, int]:
+            try:
+                return os.pread(file.fd, os.fstat(file.fd).st_size, 0), file.size
+            finally:
+                os.close(file.fd)
+
+        return self._ask(wire.AskTail(self._next_ask(), site, after), LogFile).addCallback(read)
+
     def own_log(self) -> Deferred[int]:
         """Ask for the descriptor of our own log file, opened anew to append to.
 
@@ -112,6 +130,7 @@ class Questions:
             | wire.AskPage
             | wire.AskOwns
             | wire.AskLog
+            | wire.AskTail
             | wire.AskOwnLog
             | wire.AskSites
             | wire.AskList

@@ -93,15 +93,25 @@ def ask_page(link: Link, order: wire.AskPage, config: Config, work: Helpers) -> 
     work.run(read, failed, link.sock, about=order.site)
 
 
-def ask_log(link: Link, order: wire.AskLog | wire.AskOwnLog, config: Config, work: Helpers) -> None:
-    """Answer with an open log file."""
+def ask_log(
+    link: Link,
+    order: wire.AskLog | wire.AskTail | wire.AskOwnLog,
+    config: Config,
+    work: Helpers,
+) -> None:
+    """Answer with an open log file, or with the end of one."""
 
     def failed(message: str) -> None:
         link.send(wire.Log(order.ask, message))
 
-    site = order.site if isinstance(order, wire.AskLog) else None
+    def look() -> tuple[wire.Log, tuple[int, ...]]:
+        if isinstance(order, wire.AskTail):
+            return logs.read_tail(config, order)
+        return logs.open_log(config, order)
+
+    site = None if isinstance(order, wire.AskOwnLog) else order.site
     wrong = None if site is None else wrong_site(site, mounted=True)
     if wrong is not None:
         failed(wrong)
         return
-    work.run(lambda: logs.open_log(config, order), failed, link.sock, about=site)
+    work.run(look, failed, link.sock, about=site)

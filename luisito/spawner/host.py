@@ -37,7 +37,9 @@ class Host(Protocol):
             LuisitoError: it is refused.
         """
 
-    def obey_any(self, link: Link, order: wire.AskLog | wire.AskOwnLog, config: Config) -> None:
+    def obey_any(
+        self, link: Link, order: wire.AskLog | wire.AskTail | wire.AskOwnLog, config: Config
+    ) -> None:
         """Carry out an order that each one may give once it has been configured."""
 
     def ask_page(self, link: Link, order: wire.AskPage, config: Config) -> None:

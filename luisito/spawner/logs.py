@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 # NONBLOCK: to open a FIFO would wait for its reader.
 _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+_READING = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _MODE = 0o640
 _MENDS = {
     errno.EACCES: "let the user of Luisito's spawner write there",
@@ -47,10 +48,9 @@ def open_log(
         path = config.output_log_dir and f"{config.output_log_dir}/{file_of(order.site)}.log"
     if path is None:
         return wire.Log(order.ask, "no such log is configured"), ()
-    place, _, name = path.rpartition("/")
+    name = path.rpartition("/")[2]
     try:
-        # The operator has named all of it, a tenant may own some of it.
-        folder = open_folder(os.path.normpath(f"{place}/"), f"{place}/")
+        folder = _folder_of(path)
     except StartRefusedError as refused:
         return wire.Log(order.ask, f"log {path!r}: {refused}"), ()
     try:
@@ -71,6 +71,41 @@ def open_log(
     return wire.Log(order.ask, "", status.st_size, _ends_midline(log, status.st_size)), (log,)
 
 
+def _folder_of(path: str) -> int:
+    """Open the folder of a log; the operator has named all of it, a tenant may own some of it."""
+    place = path.rpartition("/")[0]
+    return open_folder(os.path.normpath(f"{place}/"), f"{place}/")
+
+
+def read_tail(config: Config, order: wire.AskTail) -> tuple[wire.Log, tuple[int, ...]]:
+    """Read the end of a site's log, as carefully as `open_log` opens it; to be done by a helper."""
+    if config.output_log_dir is None:
+        return wire.Log(order.ask, "no such log is configured"), ()
+    path = f"{config.output_log_dir}/{file_of(order.site)}.log"
+    data, end = b"", 0
+    try:
+        folder = _folder_of(path)
+        try:
+            log, status = _open(folder, path.rpartition("/")[2], tenants=True, flags=_READING)
+            try:
+                start, end = sitelog.part(status.st_size, order.after)
+                data = os.pread(log, end - start, start)
+                end = start + len(data)
+            finally:
+                os.close(log)
+        except FileNotFoundError:
+            pass  # nothing was written yet
+        finally:
+            os.close(folder)
+    except OSError as error:
+        return wire.Log(order.ask, f"log {path!r}: {error.strerror}"), ()
+    except (LogRefusedError, StartRefusedError) as refused:
+        return wire.Log(order.ask, f"log {path!r}: {refused}"), ()
+    tail = os.memfd_create("luisito-tail", os.MFD_CLOEXEC)
+    os.write(tail, data)
+    return wire.Log(order.ask, "", end), (tail,)
+
+
 def say(config: Config, words: str) -> None:
     """Write a line to the network process's own log, in the form of Twisted's."""
     _, descriptors = open_log(config, wire.AskOwnLog(0))
@@ -83,8 +118,10 @@ def say(config: Config, words: str) -> None:
         os.close(log)
 
 
-def _open(folder: int, name: str, *, tenants: bool) -> tuple[int, os.stat_result]:
-    log = os.open(name, _FLAGS, _MODE, dir_fd=folder)
+def _open(
+    folder: int, name: str, *, tenants: bool, flags: int = _FLAGS
+) -> tuple[int, os.stat_result]:
+    log = os.open(name, flags, _MODE, dir_fd=folder)
     try:
         status = os.fstat(log)
         _check(status)

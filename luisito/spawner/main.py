@@ -251,7 +251,9 @@ class Loop:
         else:
             raise WireError(f"{type(order).__name__}: not in this place")
 
-    def obey_any(self, link: Link, order: wire.AskLog | wire.AskOwnLog, config: Config) -> None:
+    def obey_any(
+        self, link: Link, order: wire.AskLog | wire.AskTail | wire.AskOwnLog, config: Config
+    ) -> None:
         """See Host."""
         asks.ask_log(link, order, config, self._helpers)
 

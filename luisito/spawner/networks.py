@@ -131,7 +131,7 @@ class Networks:
         elif isinstance(order, wire.CannotServe):
             link.message = order.message
         elif link.config is not None and isinstance(
-            order, wire.AskLog | wire.AskOwnLog | wire.AskPage | wire.AskSites
+            order, wire.AskLog | wire.AskTail | wire.AskOwnLog | wire.AskPage | wire.AskSites
         ):
             self._asked(link, order, link.config)
         elif isinstance(order, wire.Yielded):
@@ -160,7 +160,7 @@ class Networks:
     def _asked(
         self,
         link: Link,
-        order: wire.AskLog | wire.AskOwnLog | wire.AskPage | wire.AskSites,
+        order: wire.AskLog | wire.AskTail | wire.AskOwnLog | wire.AskPage | wire.AskSites,
         config: Config,
     ) -> None:
         """Answer what each one may ask once it has been configured."""

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from luisito.core.sitelog import LONGEST, fitting, line, rotates
+from luisito.core.sitelog import LONGEST, MOST, fitting, line, part, rotates, told
 
 
 def test_a_line_of_ours():
@@ -55,3 +55,37 @@ def test_no_file_is_larger_than_it_may_be_and_nothing_is_lost(pieces, limit):
                 files.append(bytearray())
     assert all(len(file) <= limit for file in files)
     assert b"".join(files) == b"".join(pieces)
+
+
+@pytest.mark.parametrize(
+    ("size", "after", "start", "end"),
+    [
+        (100, None, 0, 100),
+        (MOST + 7, None, 7, MOST + 7),
+        (100, 100, 100, 100),
+        (100, 40, 40, 100),
+        (100, 101, 0, 100),  # another file
+        (3 * MOST, 5, 5, MOST + 5),
+    ],
+)
+def test_which_part_is_told(size, after, start, end):
+    assert part(size, after) == (start, end)
+
+
+@pytest.mark.parametrize(
+    ("data", "end", "after", "lines", "offset"),
+    [
+        (b"", 0, None, [], 0),
+        (b"a\nb\nc\n", 6, None, ["b", "c"], 6),
+        (b"a\n\nun", 5, None, ["", "un"], 5),
+        (b"x" * (MOST - 3) + b"\na\n", MOST + 9, None, ["a"], MOST + 9),
+        (b"x" * (MOST - 3) + b"\na\n", MOST, None, ["x" * (MOST - 3), "a"], MOST),
+        (b"a\nb\nc\n", 9, 3, ["a", "b", "c"], 9),
+        (b"a\nun", 9, 5, ["a"], 7),
+        (b"un", 9, 7, [], 7),
+        (b"x" * MOST, MOST + 3, 3, ["x" * MOST], MOST + 3),
+        (b"\xff\n", 2, None, ["\ufffd"], 2),
+    ],
+)
+def test_the_lines_of_a_part(data, end, after, lines, offset):
+    assert told(data, end, after, 2) == (lines, offset)

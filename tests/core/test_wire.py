@@ -29,6 +29,8 @@ ORDERS = [
     wire.AskOwns(1, 2, 2**40),
     wire.AskLog(1, None),
     wire.AskLog(2, "a.example", True),
+    wire.AskTail(1, "a.example"),
+    wire.AskTail(1, "a.example", 300),
     wire.AskSites(1),
     wire.AskList(1),
     wire.Adopt(1, 2),

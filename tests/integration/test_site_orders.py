@@ -94,6 +94,7 @@ def test_a_start_that_fails_says_why(serve):
     assert "no such module" in failed["error"]
     assert failed["retry_seconds"] >= 0
     assert "exited with code 3" in failed["not_started"]
+    assert told(server, f"/sites/{A}/log")[1] == {"lines": [], "offset": None, "path": None}
     # an operator need not wait for that
     assert order(server, A, "start")[0] == 202
     processes.until(lambda: len(server.seen("boot", A)) == 2, 20, "the second try")
@@ -125,7 +126,7 @@ def tenants(serve):
             }
             super().prepare(folder)
 
-    return Ours(serve, files)
+    return Ours(serve, files, {"OUTPUT_LOG_DIR": "<folder>/logs"})
 
 
 def as_games(server, target, method="GET"):
@@ -155,6 +156,15 @@ def test_79_a_user_orders_his_own_sites_asleep_or_not(tenants):
         until(server, site, "asleep")
     seen = [row["site"] for row in as_games(server, "/sites")[1]["sites"]]
     assert seen == ["folder.example", "games.example"]
+    folder = f"{server.folder}/logs"
+    os.chmod(folder, 0o700)
+    status, log = as_games(server, "/sites/games.example/log?lines=1")
+    assert (status, log["path"]) == (200, f"{folder}/games.example.log")
+    assert len(log["lines"]) == 1
+    assert as_games(server, f"/sites/games.example/log?after={log['offset']}")[1]["lines"] == []
+    started = as_games(server, "/sites/games.example/log?after=0")[1]["lines"][0]
+    assert " luisito: started as pid " in started
+    assert as_games(server, "/sites/games.example/log?lines=x")[0] == 400
     tenants.site("backup.example")
     denied = [
         as_games(server, f"/sites/{site}/{verb}", "POST")
@@ -163,6 +173,7 @@ def test_79_a_user_orders_his_own_sites_asleep_or_not(tenants):
         if site != "games.example" or "pin" in verb
     ]
     denied += [as_games(server, f"/sites/{site}") for site in ("backup.example", "no.example")]
+    denied.append(as_games(server, "/sites/backup.example/log"))
     assert len({json.dumps(each) for each in denied}) == 1
     assert denied[0][0] == 403
     assert as_games(server, "/sites/games.example/reload", "POST")[0] == 200

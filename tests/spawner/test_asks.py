@@ -104,7 +104,33 @@ def test_a_log_that_is_not_a_plain_file_65_69(as_root, folder, kind):
         with socket.socket(socket.AF_UNIX) as sock:
             sock.bind(path)
     as_root.launch(output_log_dir=folder)
-    fact, descriptors = ask(as_root, wire.AskLog(1, "a.example"))
+    for order in (wire.AskLog(1, "a.example"), wire.AskTail(1, "a.example")):
+        fact, descriptors = ask(as_root, order)
+        assert fact.message
+        assert descriptors == []
+
+
+def test_the_end_of_a_log_is_told(network, folder):
+    if network.user is not None:
+        os.chown(folder, network.uid, -1)
+    network.launch(output_log_dir=folder)
+    fact, (tail,) = ask(network, wire.AskTail(1, "a.example"))
+    assert (fact, os.pread(tail, 99, 0)) == (wire.Log(1, "", 0), b"")
+    assert os.listdir(folder) == []
+    with open(f"{folder}/a.example.log", "wb") as file:
+        file.write(b"one\ntwo\n")
+    os.chmod(file.name, 0o600)
+    if network.user is not None:
+        os.chown(file.name, network.uid, -1)
+    for after, told in [(None, b"one\ntwo\n"), (4, b"two\n"), (8, b""), (9, b"one\ntwo\n")]:
+        fact, (tail,) = ask(network, wire.AskTail(1, "a.example", after))
+        assert (fact, os.pread(tail, 99, 0)) == (wire.Log(1, "", 8), told)
+
+
+@pytest.mark.parametrize("site", ["../../etc/passwd", "a/b", "", "A.EXAMPLE", "a.example"])
+def test_the_end_of_a_log_that_is_not_configured_69(as_user, site):
+    as_user.launch()
+    fact, descriptors = ask(as_user, wire.AskTail(1, site))
     assert fact.message
     assert descriptors == []
 

@@ -1,0 +1,71 @@
+"""The output of a site's servers, as its log has it."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from luisito.control.answers import answer, refuse
+from luisito.control.routes import Route
+from luisito.core.mounts import file_of
+from luisito.core.sitelog import told
+from luisito.errors import LuisitoError
+
+if TYPE_CHECKING:
+    from luisito.control.connections import ControlRequest
+    from luisito.control.named import Named
+    from luisito.pool import Pool
+
+_LINES: Final = 100  # where nobody says how many
+_MOST: Final = 10_000
+_number = re.compile(rb"[0-9]{1,18}").fullmatch
+
+
+class SiteOutput:
+    """GET /sites/SITE/log.
+
+    Args:
+        named: which site is meant.
+        pool: asks for it.
+        folder: OUTPUT_LOG_DIR; None where there are no such files.
+    """
+
+    def __init__(self, named: Named, pool: Pool, folder: str | None) -> None:
+        self._named, self._pool, self._folder = named, pool, folder
+
+    def routes(self) -> list[Route]:
+        """The resources."""
+        return [Route("GET", "/sites/SITE/log", self._tell, for_all=True)]
+
+    async def _tell(self, request: ControlRequest, host: str) -> None:
+        site = await self._named.find(request, host)
+        if site is None:
+            return
+        try:
+            count, after = _asked(request, b"lines"), _asked(request, b"after")
+        except ValueError as error:
+            refuse(request, 400, str(error))
+            return
+        if self._folder is None:
+            # Of a server that lives its last words are known.
+            lines = self._pool.last_words(site).splitlines()
+            answer(request, 200, {"lines": lines, "offset": None, "path": None})
+            return
+        try:
+            data, end = await self._pool.tail(site, after)
+        except (OSError, LuisitoError) as error:
+            refuse(request, 503, str(error))
+            return
+        most = min(_MOST, _LINES if count is None else count)
+        found, offset = told(data, end, after, most)
+        path = f"{self._folder}/{file_of(site)}.log"
+        answer(request, 200, {"lines": found, "offset": offset, "path": path})
+
+
+def _asked(request: ControlRequest, name: bytes) -> int | None:
+    values = (request.args or {}).get(name)
+    if not values:
+        return None
+    if not _number(values[-1]):
+        raise ValueError(f"{name.decode()}: it is no number; write {name.decode()}=100")
+    return int(values[-1])
