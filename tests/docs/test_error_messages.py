@@ -67,7 +67,7 @@ def test_texts():
 
 
 def test_entries():
-    text = "# T\n\n- `a … b`\\\n  `` c `d` ``\n  It means this.\n  `x` is that.\n- `e`\n  More.\n"
+    text = "# T\n\n- `a … b`\\\n  `` c `d` ``\n\n  It means this.\n  `x` is that.\n- `e`\n  More.\n"
     assert entries(text) == {
         "a … b": "It means this.\n  `x` is that.",
         "c `d`": "It means this.\n  `x` is that.",
