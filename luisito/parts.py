@@ -138,6 +138,7 @@ class Parts:
             pool,
             gateway,
             max_servers=settings.max_servers,
+            metrics_sites=settings.metrics_sites,
             chosen=settings.runtime_dir,
             runtime_dir=hello.runtime_dir,
             roles=Roles(started_by=os.geteuid(), serves_as=user[0], servers_as=servers),

@@ -20,6 +20,7 @@ from luisito.control.owners import Owners
 from luisito.control.resources.described import Described
 from luisito.control.resources.history import History
 from luisito.control.resources.logs import SiteOutput
+from luisito.control.resources.metrics import Metrics
 from luisito.control.resources.servers import Servers
 from luisito.control.resources.sites import Sites
 from luisito.control.resources.whole import Whole
@@ -50,7 +51,8 @@ class Control:
         board: for timers and the listening socket.
         pool: what is told of and acted upon.
         gateway: likewise.
-        max_servers: the setting.
+        max_servers: the setting; likewise the next.
+        metrics_sites: see there.
         chosen: RUNTIME_DIR, the setting.
         runtime_dir: the one in use.
         roles: who may do what.
@@ -79,6 +81,7 @@ class Control:
         gateway: Gateway,
         *,
         max_servers: int,
+        metrics_sites: int,
         chosen: str | None,
         runtime_dir: str,
         roles: Roles,
@@ -131,6 +134,7 @@ class Control:
             History(roles, overview, owners, recall, named, listing),
             SiteOutput(named, pool, output_log_dir),
             Whole(overview, succession),
+            Metrics(listing, overview, pool, gateway, metrics_sites),
             Described(),
         )
         self._api = api = Api(roles, [route for group in groups for route in group.routes()])

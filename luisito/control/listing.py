@@ -48,7 +48,11 @@ class Listing:
             more: by its names; it comes first.
         """
         begin(request, 200)
-        task = self._turns.cooperate(request.write(piece) for piece in pieces(name, rows, more))
+        self.go_on(request, pieces(name, rows, more))
+
+    def go_on(self, request: ControlRequest, body: Iterator[bytes]) -> None:
+        """Sends the pieces of an answer that has begun, one in each turn, and ends it."""
+        task = self._turns.cooperate(request.write(piece) for piece in body)
         request.notifyFinish().addErrback(lambda _: _end(task))
         task.whenDone().addCallbacks(lambda _: request.finish(), self._broken, (), {}, (request,))
 

@@ -6,8 +6,9 @@ They are counted in batches, so that it costs each as little as can be.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import defaultdict
+from collections import Counter, defaultdict
 from itertools import accumulate
+from operator import add
 from typing import TYPE_CHECKING, Any, Final
 
 from luisito.core.directory import REDIRECT
@@ -54,6 +55,12 @@ class Times:
         self._counts[bisect_left(BOUNDS, seconds)] += 1
         self.total += seconds
 
+    def include(self, other: Times) -> None:
+        """Counts all of another's, too."""
+        for at, count in other._counts.items():
+            self._counts[at] += count
+        self.total += other.total
+
     @property
     def counts(self) -> list[int]:
         """By BOUNDS, and one more for what took longer."""
@@ -83,6 +90,16 @@ class SiteTally:
     def served(self, first_byte: float, *, cold: bool) -> None:
         """It had a whole answer of a server."""
         (self._cold if cold else self._warm).add(first_byte)
+
+    def include(self, other: SiteTally) -> None:
+        """Counts all of another's, too."""
+        for one, counts in other.plain.items():
+            mine = self.plain.setdefault(one, [0] * len(counts))
+            mine[:] = map(add, mine, counts)
+        self._classes[:] = map(add, self._classes, other._classes)
+        self._warm.include(other._warm)
+        self._cold.include(other._cold)
+        self._rest.include(other._rest)
 
     @property
     def requests(self) -> int:
@@ -152,6 +169,7 @@ class Tally:
         by_site: by the keys of sites and mounts, those that came first before the others; also
             OTHERS and NOWHERE, where there were such.
         queued: how long those waited for room, or for a connection, who did.
+        own: answers in the place of a server, by their reason (access.Form.how).
     """
 
     def __init__(self, form: Form, most: int = MAX_SITES) -> None:
@@ -159,6 +177,7 @@ class Tally:
         self._named = 0
         self.by_site: dict[str, SiteTally] = {}
         self.queued = Times()
+        self.own: Counter[str] = Counter()
         # of SiteTally, by who asks for which site
         self._plain: dict[Any, dict[int, list[float]]] = {}
 
@@ -187,6 +206,8 @@ class Tally:
         served = bool(start) and not end and reason in _SERVED
         if queued:
             self.queued.add(queued)
+        if reason not in _SERVED and not end:
+            self.own[reason.decode("ascii")] += 1
         # of what was cut off, only a server can have begun the answer
         known = bool(start and status) if end else served or _tells_of_one(status, start, reason)
         tally = self._named_by(who, is_site=known)

@@ -160,6 +160,14 @@ class Settings:
         "says who they are.",
         secret=True,
     )
+    metrics_sites: int = _setting(
+        values.whole(0),
+        1000,
+        _LISTEN,
+        "sites",
+        "How many sites /metrics tells of by name, those that come first after a start; all others "
+        'are summed as "(others)" (docs/metrics.md).',
+    )
     max_servers: int = _setting(
         values.whole(1),
         10,

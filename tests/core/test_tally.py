@@ -12,6 +12,7 @@ from luisito.core.tally import (
     COARSE,
     NOWHERE,
     OTHERS,
+    SiteTally,
     Tally,
     cumulated,
     quantile,
@@ -87,6 +88,25 @@ def test_as_a_plain_count_has_it(form, batches):
         assert found.warm_sum == pytest.approx(sum(by_start[b"warm"]))
         assert found.cold_sum == pytest.approx(sum(by_start[b"cold"]))
         assert found.first_byte_sum == pytest.approx(found.warm_sum + found.cold_sum)
+    together = SiteTally()
+    for found in tally.by_site.values():
+        together.include(found)
+    assert together.requests == len(requests)
+    for name in ("by_class", "warm", "cold", "duration"):
+        columns = zip(*(getattr(found, name) for found in tally.by_site.values()), strict=True)
+        assert getattr(together, name) == [sum(column) for column in columns]
+    assert together.duration_sum == pytest.approx(
+        sum(found.duration_sum for found in tally.by_site.values())
+    )
+    assert together.first_byte_sum == pytest.approx(
+        sum(found.first_byte_sum for found in tally.by_site.values())
+    )
+    own = Counter(
+        how[4].decode()
+        for *_, how in requests
+        if how is not None and not how[3] and how[4] in (b"refused", b"queue_full")
+    )
+    assert tally.own == own
     waits = [how[1] for *_, how in requests if how is not None and how[1]]
     if form is FORMS[0]:  # which tells microseconds
         waits = [round(one, 6) for one in waits if round(one, 6)]
