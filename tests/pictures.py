@@ -61,7 +61,7 @@ def smaller(path):
     """Takes away what nobody sees, where Pillow is installed."""
     if importlib.util.find_spec("PIL") is not None:
         image = importlib.import_module("PIL.Image")
-        found = image.open(path).convert("RGB").quantize(128, dither=image.Dither.NONE)
+        found = image.open(path).convert("RGB").quantize(256, kmeans=3, dither=image.Dither.NONE)
         found.save(path, optimize=True)
 
 

@@ -109,7 +109,6 @@ export class Table {
       row.element.setAttribute("aria-rowindex", String(index++ + 2));
       this.fill(row, this.store.sites.get(site));
     }
-    this.above.firstChild.colSpan = this.below.firstChild.colSpan = COLUMNS.length;
     this.above.style.height = `${Math.min(first, this.order.length) * height}px`;
     this.below.style.height = `${Math.max(0, this.order.length - last) * height}px`;
     this.above.hidden = first === 0;
