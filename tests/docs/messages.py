@@ -24,7 +24,7 @@ PAGES = sorted((ROOT / "docs" / "errors").glob("*.md"))
 
 # Errors that a person sees, beside all that derive from them.
 BASES = {"LuisitoError", "Wrong", "UnusableError", "CannotDivideError", "RefusedError"}
-BASES |= {"ArgumentTypeError", "Refused"}
+BASES |= {"ArgumentTypeError", "Problem", "Refused"}
 # Between processes of one Luisito; the line that is logged has an entry.
 INTERNAL = {"WireError"}
 # Functions that make such an error, or tell one.
