@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import resource
-import select
 import signal
 import socket
 import sys
@@ -32,6 +31,7 @@ from luisito.spawner.watchers import Watchers
 from luisito.spawner.weighing import Weighing
 
 if TYPE_CHECKING:
+    import select
     from collections.abc import Callable, Collection
 
     from luisito.core.siteindex import Row
@@ -210,7 +210,7 @@ class Servers:
         self._by_status[server.status] = server
         if order.worker is not None:
             self._workers.add((order.site, order.worker))
-        self._poller.register(server.status, select.POLLIN)
+        self._poller.register(server.status, 0)  # its end, which is all that POLLHUP tells
         self.outbox.send(wire.Started(server.id, server.pid), (server.output, server.notify))
 
     def _limit(self, server: int, row: Row) -> str:
