@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import array
 import os
+import select
 import socket
 import time
 from typing import TYPE_CHECKING
 
-from . import renewal
+from . import renewal, warming
 from .forking import die_with_parent
 
 if TYPE_CHECKING:
     from .forking import Forker, Title
 
-_LATER = (
-    0.1  # seconds from a server to the next child, which would take the processor from its boot
-)
-_TITLE = "luisito preload-ahead"
+# Seconds from a server to the next child, which would take the processor from its boot.
+_LATER = 0.1
 _AGAIN = 5.0  # seconds until a fork that failed is tried again
+_WARM = 60.0  # seconds without an order, after which a child with less memory takes its place
+_MOST = 16 << 20  # bytes that it takes before it is asked for
+_TITLE = "luisito preload-ahead"
+
+WARMS = "LUISITO_WARMS"
+"""The variable that lets it take memory ahead: no limit of a site's counts that."""
 
 
 class Ahead:
@@ -35,10 +40,13 @@ class Ahead:
         self._forker, self._title = forker, title
         self._ours: socket.socket | None = None
         self._at = 0.0
+        self._last = -1  # the pagemap of the one before, which is a server now
 
     def timeout(self) -> float | None:
-        """Give the milliseconds after which one should be forked; None where there is one."""
-        return None if self._ours else max(0.0, self._at - time.monotonic()) * 1000
+        """Give the milliseconds after which `fork` has something to do; None where nothing has."""
+        if self._ours is not None and self._last < 0:
+            return None
+        return max(0.0, self._at - time.monotonic()) * 1000
 
     def fork(self) -> socket.socket | None:
         """Fork it, where it is time.
@@ -48,6 +56,9 @@ class Ahead:
         """
         if self.timeout() != 0:
             return None
+        if self._ours is not None:
+            self.drop()
+            self._forget()
         self._at = time.monotonic() + _AGAIN
         try:
             ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -61,9 +72,9 @@ class Ahead:
                 return None
             if child:
                 ours.close()
-                self._title.set(_TITLE, f"LUISITO_SERVER={os.environ.get('LUISITO_SERVER', '')}")
-                return _wait(theirs)
+                return self._wait(theirs)
         self._ours = ours
+        self._at = time.monotonic() + _WARM
         return None
 
     def hand(self, connection: socket.socket) -> bool:
@@ -73,11 +84,14 @@ class Ahead:
         if ours is None:
             return False
         with ours:
-            rights = socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [connection.fileno()])
             try:
-                ours.sendmsg([b"."], [rights])
+                _send(ours, connection.fileno())
+                pagemap = _receive(ours, socket.MSG_DONTWAIT)
             except OSError:
                 return False  # somebody has killed it
+        if pagemap is not None:
+            self._forget()
+            self._last = pagemap
         return True
 
     def drop(self) -> None:
@@ -87,17 +101,47 @@ class Ahead:
             self._ours = None
             self._at = time.monotonic() + _LATER
 
+    def _forget(self) -> None:
+        if self._last >= 0:
+            os.close(self._last)
+            self._last = -1
 
-def _wait(theirs: socket.socket) -> socket.socket:
-    """Wait for a connection; do before what any server does, so that its memory is ours."""
-    die_with_parent()
-    renewal.restore_signals()
-    renewal.renew()
+    def _wait(self, theirs: socket.socket) -> socket.socket:
+        """Wait for a connection; do before what any server does, so that its memory is ours."""
+        die_with_parent()
+        renewal.restore_signals()
+        renewal.renew()
+        asked = select.poll()
+        asked.register(theirs, select.POLLIN)
+        try:
+            if WARMS in os.environ:
+                pagemap = warming.pagemap()
+                _send(theirs, pagemap)
+                os.close(pagemap)
+            if self._last >= 0:
+                warming.warm(self._last, _MOST, lambda: bool(asked.poll(0)))
+        except OSError:
+            pass  # it begins as it is
+        self._title.set(_TITLE, f"LUISITO_SERVER={os.environ.get('LUISITO_SERVER', '')}")
+        connection = _receive(theirs)
+        if connection is None:
+            os._exit(0)
+        return socket.socket(fileno=connection)
+
+
+def _send(sock: socket.socket, descriptor: int) -> None:
+    rights = socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [descriptor])
+    sock.sendmsg([b"."], [rights])
+
+
+def _receive(sock: socket.socket, flags: int = 0) -> int | None:
+    """Receive a descriptor; None where the other end has gone, or has sent none."""
     descriptors = array.array("i")
     space = socket.CMSG_SPACE(descriptors.itemsize)
-    data, ancillary, _, _ = theirs.recvmsg(1, space, socket.MSG_CMSG_CLOEXEC)
+    try:
+        _, ancillary, _, _ = sock.recvmsg(1, space, socket.MSG_CMSG_CLOEXEC | flags)
+    except BlockingIOError:
+        return None
     for _, _, value in ancillary:
         descriptors.frombytes(value)
-    if not data or not descriptors:
-        os._exit(0)
-    return socket.socket(fileno=descriptors[0])
+    return descriptors[0] if descriptors else None

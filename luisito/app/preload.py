@@ -19,7 +19,7 @@ import time
 from typing import TYPE_CHECKING
 
 from . import ours, sibling
-from .ahead import Ahead
+from .ahead import WARMS, Ahead
 from .forking import Forker, Title, close_above, die_with_parent, threads
 from .learning import VARIABLE
 from .nursery import Nursery, say
@@ -40,7 +40,7 @@ _ROOM = 300  # bytes for a title
 # What acts on an interpreter from its start, and is equal for all that ask (spawner.preloaded); and
 # what this process is told by.
 _KEPT = ("PYTHON", "LD_", "LC_", "MALLOC_", "OPENSSL_", "LANG", "GLIBC_TUNABLES",
-         VARIABLE, "LUISITO_SERVER")  # fmt: skip
+         VARIABLE, "LUISITO_SERVER", WARMS)  # fmt: skip
 
 
 def main(argv: Sequence[str]) -> int:

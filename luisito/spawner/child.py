@@ -293,6 +293,8 @@ def _share_interpreter(
     environ[preloaded.LEARN] = learned
     handed, why = False, ""
     if config.preloads:
+        if config.limits.memory is None:
+            environ[preloaded.WARMS] = "1"
         _make_way([preloaded.listen(runtime.path, user.uid, name).detach()])
     else:
         folder = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -28,6 +28,10 @@ LEARN: Final = "LUISITO_LEARN"
 """The variable that names the file where a server says which modules it has imported, and to an
 interpreter the folder of these files."""
 
+WARMS: Final = "LUISITO_WARMS"
+"""The variable that lets an interpreter's next child take memory ahead, which is counted in its
+cgroup for as long as that child, a server by then, has it."""
+
 _PATIENCE: Final = 2.0  # seconds for an answer
 _LARGEST: Final = 180_000  # bytes of a message, which a socket's buffer takes (net.core.wmem_max)
 # What an interpreter, or the C library below it, looks at when it begins, and not again.

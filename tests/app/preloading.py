@@ -139,12 +139,13 @@ class Interpreter:
         return set(ast.literal_eval(found))
 
     def ahead(self) -> int:
-        """Wait until a child was forked that nobody has asked for yet; its pid."""
+        """Wait until a child waits that nobody has asked for yet; its pid."""
         mark = f"LUISITO_SERVER={self.number}\0".encode()
         end = time.monotonic() + PATIENCE
         while True:
             for pid in tree.children(os.getpid()):
-                if pid != self.process.pid and tree.read(f"/proc/{pid}/environ").startswith(mark):
+                title, marks = (tree.read(f"/proc/{pid}/{name}") for name in ("cmdline", "environ"))
+                if title.startswith(b"luisito preload-ahead\0") and marks.startswith(mark):
                     return pid
             assert time.monotonic() < end, self.process.poll()
             time.sleep(0.02)
