@@ -140,11 +140,14 @@ def _warm(
         if options.site_files:
             files = peers.ours(bench, options.command, site_files=options.site_files)
             everyone.append(stack.enter_context(files))
+        if options.all_on:
+            watched = peers.ours(bench, options.command, all_on=True)
+            everyone.append(stack.enter_context(watched))
         everyone += [stack.enter_context(peers.beside(bench, other)) for other in others.OTHERS]
         for work in loads:
             with contextlib.ExitStack() as visit:
                 taking_part = list(everyone)
-                alone = options.against or options.site_files
+                alone = options.against or options.site_files or options.all_on
                 for guest in others.GUESTS if work.guests and not alone else ():
                     if guest.missing():
                         continue
@@ -196,6 +199,11 @@ def _options() -> argparse.Namespace:
         type=int,
         default=0,
         help="a Luisito with so many site files takes part instead of the guests",
+    )
+    parser.add_argument(
+        "--all-on",
+        action="store_true",
+        help="a Luisito with page, metrics, history and hooks takes part instead of the guests",
     )
     parser.add_argument("--json", metavar="FILE", help="write the samples there too")
     parser.add_argument(

@@ -34,6 +34,7 @@ _HERE = Path(__file__).parent.parent
 # The names of a Luisito from another checkout, and of one with a folder of site files.
 OTHER_CHECKOUT = "the other Luisito"
 SITE_FILES = "Luisito with site files"
+ALL_ON = "Luisito with all on"
 
 
 @dataclass(frozen=True)
@@ -143,9 +144,22 @@ def bench(folder: Path, cores: tuple[int, int]) -> Iterator[Bench]:
 
 @contextlib.contextmanager
 def ours(
-    bench: Bench, command: str, checkout: Path | None = None, site_files: int = 0
+    bench: Bench,
+    command: str,
+    checkout: Path | None = None,
+    site_files: int = 0,
+    *,
+    all_on: bool = False,
 ) -> Iterator[Peer]:
-    """Luisito, warm; of another checkout where one is named, or with so many site files."""
+    """Luisito, warm.
+
+    Args:
+        bench: where.
+        command: it is started by.
+        checkout: whose it is, where that is not this one.
+        site_files: so many it has.
+        all_on: it keeps its history, and serves the operators' page and /metrics, too.
+    """
     who, place = ("Luisito", _HERE) if checkout is None else (OTHER_CHECKOUT, checkout)
     served: dict[str, object] = {
         "CMD_TPL": bench.origin.command("%PORT"),
@@ -154,6 +168,8 @@ def ours(
     if site_files:
         who = SITE_FILES
         served = {"SITES_DIR": str(_site_files(bench, site_files))}
+    if all_on:
+        who = ALL_ON
     prefix = who.lower().replace(" ", "-")
     doors = {}
     with contextlib.ExitStack() as stack:
@@ -161,12 +177,24 @@ def ours(
         for kind, log in (("logged", str(bench.folder / f"{prefix}-access.log")), ("bare", None)):
             settings = {**served, "ACCESS_LOG": log, "MAX_SERVERS": 2}
             name = f"{prefix}-{kind}"
+            if all_on:
+                settings |= _all_on(bench.folder / f"{name}-state")
             door = luisito(
                 bench.folder, name, settings, [bench.core], command, bench.upstream, place
             )
             doors[kind] = stack.enter_context(door)
             await_answer(doors[kind], bench.folder / f"{name}.log")
         yield Peer(who, verified=False, doors=doors)
+
+
+def _all_on(state: Path) -> dict[str, object]:
+    """What watches over Luisito, and is off without settings."""
+    hook = "/bin/true"
+    return {
+        "STATE_DIR": str(state),
+        "ADMIN_LISTEN": f"tcp:{free_port()}:interface=127.0.0.1",
+        "HOOKS": {kind: [hook] for kind in ("start", "ready", "failure", "eviction", "exit")},
+    }
 
 
 def _site_files(bench: Bench, count: int) -> Path:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from bench import measure
 from bench.measure import Load, Sample
 from bench.origin import SITE
-from bench.peers import OTHER_CHECKOUT, SITE_FILES
+from bench.peers import ALL_ON, OTHER_CHECKOUT, SITE_FILES
 from bench.report import Row, Verdict
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ _UPLOAD_BYTES = 1_000_000
 # Of one turn of one proxy.
 _SECONDS = 1
 # The most that a change may add, beside the checkout before it, and that many site files may.
-_WORSE = {OTHER_CHECKOUT: 1.03, SITE_FILES: 1.05}
+_WORSE = {OTHER_CHECKOUT: 1.03, SITE_FILES: 1.05, ALL_ON: 1.05}
 
 
 def _per_request(sample: Sample) -> float:
@@ -120,8 +120,8 @@ def row(work: Work, samples: Mapping[str, Sequence[Sample]]) -> Row:
 
 def _verdict(costs: Mapping[str, float], other: str, limit: float) -> Verdict:
     ours = costs["Luisito"]
-    if other == SITE_FILES:
-        return Verdict(costs[other] / ours, limit, " with site files")
+    if other in (SITE_FILES, ALL_ON):
+        return Verdict(costs[other] / ours, limit, other.removeprefix("Luisito"))
     return Verdict(ours / costs[other], limit, f" of {other}")
 
 
