@@ -81,8 +81,9 @@ class Found:
         if not self.curve:
             return "no site was asked for twice, so that nothing can be said"
         to, now = self.advised(), self.now
+        rough = "" if self.seconds >= _DAY else " (roughly: less than a day was seen)"
         if to == now:
-            return f"{now} servers are right: cold starts {figure(self.a_day(now))} a day"
+            return f"{now} servers are right: cold starts {figure(self.a_day(now))} a day{rough}"
         if to < now:
             told = f"{now} servers are enough, and {to} would be: cold starts "
         else:
@@ -91,7 +92,7 @@ class Found:
         if self.memory_each is not None:
             sign = "+" if to > now else "-"
             told += f", {sign} {amount(abs(to - now) * self.memory_each)}"
-        return told
+        return told + rough
 
     def as_dict(self) -> dict[str, object]:
         """The same for programs."""

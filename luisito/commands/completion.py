@@ -96,7 +96,7 @@ def _print_sites() -> int:
     """Prints those that whoever asks may see; returns the exit status."""
     options = argparse.Namespace(runtime_dir=None, settings=None)
     try:
-        rows = Luisito(options).get("/servers")["servers"]
+        rows = Luisito(options).get("/sites")["sites"]
     except LuisitoError as error:
         print(visible(str(error)), file=sys.stderr)  # noqa: T201 - for whoever tries it by hand
         return 1

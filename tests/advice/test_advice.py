@@ -42,6 +42,8 @@ def test_enough_and_more_than_enough():
     assert Found(40, DAY, 9999, 99, curve).words() == "40 servers are right: cold starts 20 a day"
     words = "80 servers are enough, and 40 would be: cold starts 20 -> 20 a day, - 400 MB"
     assert Found(80, DAY, 9999, 99, curve, 10 << 20).words() == words
+    for seen in (Found(40, DAY / 2, 99, 9, curve), Found(80, DAY / 2, 99, 9, curve)):
+        assert seen.words().endswith(" (roughly: less than a day was seen)")
     assert "nothing can be said" in Found(80, DAY, 9, 9, []).words()
 
 
