@@ -62,3 +62,10 @@ def test_each_page_has_one_title_and_skips_no_level(page):
     assert levels[0] == 1
     assert levels.count(1) == 1
     assert all(after <= before + 1 for before, after in itertools.pairwise(levels))
+
+
+def test_readme_leads_to_each_part():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for part in navigation(INDEX):
+        slug = re.sub(r"[^\w -]", "", part.lower()).replace(" ", "-")
+        assert f"(docs/index.md#{slug})" in readme, part
