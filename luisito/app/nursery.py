@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from . import pages, verdicts
 from .forking import threads
+from .immortal import Immortal
 from .learning import learned
 from .probing import Probe
 from .watching import note_environment, read_at_start
@@ -43,6 +44,7 @@ class Nursery:
         self._folder, self._more = folder, tuple(more)
         self._verdicts = verdicts.read(folder)
         self._kept: list[object] = []
+        self._immortal = Immortal()
         self._batch: list[str] = []
         self._probe: Probe | None = None
         self._tried: set[str] = set()
@@ -109,6 +111,7 @@ class Nursery:
 
     def _settle(self) -> None:
         """Have all that is there shared by the servers to come."""
+        self._immortal.make(sys.modules.values())
         self._kept.append(pages.share())
         if threads() == 1:
             self._batch = []
