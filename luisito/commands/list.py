@@ -1,46 +1,96 @@
-"""`luisito list`: the servers there are."""
+"""`luisito list`: the servers there are, or all sites."""
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, Final
 
-from luisito.commands.asking import add_command, tell
+from luisito.commands.asking import Luisito, add_command
 from luisito.commands.common import add_json
-from luisito.commands.text import duration, table, user
-from luisito.core.text import mebibytes, visible
+from luisito.commands.text import duration, in_short, table, user
+from luisito.core.text import mebibytes
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable, Mapping
 
     from luisito.commands import Subparsers
 
-_HEAD: Final = (
+    Row = dict[str, Any]
+
+_COLUMNS: Final = (
     "SITE", "STATE", "KEEP", "PID", "USER", "UP", "IDLE", "IN FLIGHT", "REQUESTS", "MEMORY",
-    "START", "WAY",
+    "START",
 )  # fmt: skip
 _NUMBERS: Final = frozenset({"PID", "UP", "IDLE", "IN FLIGHT", "REQUESTS", "MEMORY", "START"})
-_LONGEST: Final = 200  # characters of an error
+STATES: Final = ("failed", "waking", "awake", "hibernating", "draining", "asleep")
+
+
+def _most(name: str) -> Callable[[Row], float]:
+    """Has that come first which has most of something, and that last which has none."""
+
+    def key(row: Row) -> float:
+        value = row.get(name)
+        return 1.0 if value is None else -float(value)
+
+    return key
+
+
+SORTS: Final[Mapping[str, Callable[[Row], Any]]] = {
+    "site": lambda row: row["site"],
+    "state": lambda row: STATES.index(row["state"]),
+    "pid": lambda row: (row["pid"] is None, row["pid"]),
+    "up": _most("up_seconds"),
+    "idle": _most("idle_seconds"),
+    "in-flight": _most("in_flight"),
+    "requests": _most("requests"),
+    "memory": _most("memory_bytes"),
+    "start": _most("start_seconds"),
+    "exit": lambda row: (row["last_exit"] is None, row["last_exit_seconds"]),
+}
+"""What the rows are ordered by; of those that are alike in that, by site."""
+_ASLEEP: Final = "asleep"
+_EXIT: Final = "exit"
 
 
 def add(subparsers: Subparsers) -> None:
     """Adds the subcommand."""
     parser = add_command(subparsers, "list", "show the servers of a running Luisito", run)
+    parser.add_argument(
+        "--all", action="store_true", help="all sites, those too that are asleep, a row for each"
+    )
+    parser.add_argument(
+        "--sort",
+        choices=list(SORTS),
+        default="site",
+        help="what counts first, most of it on top (site); exit, the last one, implies --all",
+    )
+    parser.add_argument(
+        "--state", choices=STATES, help="only those in this state; asleep implies --all"
+    )
     add_json(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Prints them."""
-    return tell(options, "/servers", _text)
+    sites = options.all or options.sort == _EXIT or options.state == _ASLEEP
+    name = "sites" if sites else "servers"
+    found = Luisito(options).get(f"/{name}")
+    rows = [row for row in found[name] if options.state in (None, row["state"])]
+    rows.sort(key=SORTS[options.sort])
+    told = {**found, name: rows}
+    print(json.dumps(told, indent=2) if options.json else _text(rows, sites=sites))  # noqa: T201 - what was asked for
+    return 0
 
 
-def _text(found: dict[str, Any]) -> str:
-    rows = found["servers"]
-    errors = [f"{_named(row)}: {_in_short(row['error'])}" for row in rows if row["error"]]
-    return "\n".join([table(_HEAD, [_cells(row) for row in rows], _NUMBERS), *errors])
+def _text(rows: list[Row], *, sites: bool) -> str:
+    head = (*_COLUMNS, "LAST EXIT" if sites else "WAY")
+    last = _exit if sites else _way
+    errors = [f"{_named(row)}: {in_short(row['error'])}" for row in rows if row["error"]]
+    return "\n".join([table(head, [[*_cells(row), last(row)] for row in rows], _NUMBERS), *errors])
 
 
-def _cells(row: dict[str, Any]) -> list[str]:
-    port = row["port"]
+def _cells(row: Row) -> list[str]:
     return [
         _named(row),
         row["state"],
@@ -49,23 +99,28 @@ def _cells(row: dict[str, Any]) -> list[str]:
         user(row["uid"]),
         duration(row["up_seconds"]),
         duration(row["idle_seconds"]),
-        str(row["in_flight"]),
-        str(row["requests"]),
+        _or_dash(row["in_flight"]),
+        _or_dash(row["requests"]),
         _memory(row.get("memory_bytes")),
         duration(row["start_seconds"]),
-        _or_dash(row["way"]) if port is None else f"port {port}",
     ]
 
 
-def _named(row: dict[str, Any]) -> str:
-    """What a row is of: a site's server, or a worker of it."""
-    return row["site"] if row["worker"] is None else f"{row['site']} ({row['worker']})"
+def _way(row: Row) -> str:
+    return _or_dash(row["way"]) if row["port"] is None else f"port {row['port']}"
 
 
-def _in_short(error: str) -> str:
-    """An error in one line: of a server's output, the last one that says something."""
-    first, *output = [line.strip() for line in error.split("\n") if line.strip()]
-    return visible(" ".join([first, *output[-1:]]))[:_LONGEST]
+def _exit(row: Row) -> str:
+    if row["last_exit"] is None:
+        return "-"
+    return f"{in_short(row['last_exit'])}, {duration(row['last_exit_seconds'])} ago"
+
+
+def _named(row: Row) -> str:
+    """What a row is of: a site, its server, or a worker of it."""
+    worker: str | None = row.get("worker")
+    name: str = row["site"]
+    return name if worker is None else f"{name} ({worker})"
 
 
 def _memory(size: int | None) -> str:

@@ -38,7 +38,8 @@ class Acts:
         pins: which are pinned.
 
     Attributes:
-        not_started: why the last start that was asked for came to nothing, by the keys of sites.
+        ordered: sites whose start was asked for, and that have no server yet, by their keys.
+        not_started: why the last start that was asked for came to nothing, likewise.
     """
 
     _log = Logger()
@@ -53,6 +54,7 @@ class Acts:
     ) -> None:
         self._pool, self._gateway, self._files = pool, gateway, site_files
         self._kept, self._pins = kept_sites, pins
+        self.ordered: set[str] = set()
         self.not_started: dict[str, str] = {}
 
     def start(self, site: str, uid: int) -> str:
@@ -72,12 +74,16 @@ class Acts:
             self._pool.retry(site)
         self._log.info("{site}: {who} asks it to start", site=site, who=called(uid))
         self.not_started.pop(site, None)
-        self._gateway.request(site, Woken(self._gateway, partial(self._not_started, site)))
+        self.ordered.add(site)
+        self._gateway.request(site, Woken(self._gateway, partial(self._told, site)))
         if site in self.not_started:
             raise CannotError(self.not_started[site])
         return "starts" if policy.server(site) is not None else "waits for room to start"
 
-    def _not_started(self, site: str, refused: Refused) -> None:
+    def _told(self, site: str, refused: Refused | None) -> None:
+        self.ordered.discard(site)
+        if refused is None:
+            return
         if len(self.not_started) >= _MOST:
             del self.not_started[next(iter(self.not_started))]
         self.not_started[site] = refused.detail

@@ -19,19 +19,24 @@ class Woken(Waker):
 
     Args:
         gateway: see Waker.
-        refused: is told why there will be no server.
+        told: is called with None where there is a server, or with why there will be none.
     """
 
-    def __init__(self, gateway: Gateway, refused: Callable[[Refused], None]) -> None:
+    def __init__(self, gateway: Gateway, told: Callable[[Refused | None], None]) -> None:
         super().__init__(gateway, lambda: None)
-        self._refused = refused
+        self._told = told
+
+    def granted(self, server: Server) -> None:
+        """See Waiter."""
+        self._told(None)
+        super().granted(server)
 
     def refused(self, refused: Refused) -> None:
         """See Waiter."""
         super().refused(refused)
-        self._refused(refused)
+        self._told(refused)
 
     def withdrawn(self, server: Server, refused: Refused) -> None:
         """See Waiter."""
         super().withdrawn(server, refused)
-        self._refused(refused)
+        self._told(refused)

@@ -311,9 +311,7 @@ def test_stop_of_what_is_no_site(serve):
     server.warm("blog.example")
     code, words = stop(server, "bolg.example")
     assert code == 1
-    assert words == (
-        "luisito: bolg.example is not a site here; the nearest that has a server is blog.example"
-    )
+    assert words == "luisito: bolg.example is not a site here; the nearest is blog.example"
     assert stop(server, "shop.example") == (0, "shop.example: asleep already")
     code, words = stop(server, "a b")
     assert code == 1

@@ -3,13 +3,14 @@
 import json
 import os
 import pwd
+import re
 from urllib.parse import quote
 
 import pytest
 
 from luisito.control.client import ask
 from tests.harness import processes
-from tests.integration.test_control import _connected_as, answer_of
+from tests.integration.test_control import _connected_as, answer_of, luisito
 from tests.integration.test_sites import Sites
 
 A, B = "a.localhost", "b.localhost"
@@ -207,3 +208,37 @@ def test_a_site_file_is_read_again_and_what_came_of_it_is_told(serve):
     for verb in ("start", "restart"):
         status, found = order(server, "a.example", verb)
         assert (status, "down for maintenance" in found["error"]) == (409, True)
+
+
+def test_the_commands_say_what_came_of_it(serve):
+    server = serve({"OUTPUT_LOG_DIR": "<folder>/logs"}, origin={B: {"exit_early": 3}})
+    server.expect("exited with code 3")
+
+    def run(*argv, status=0):
+        done = luisito(server, *argv)
+        assert done.returncode == status, done
+        return (done.stderr if status else done.stdout).strip()
+
+    assert re.fullmatch(rf"{A}: awake after \S+ m?s, pid \d+", run("start", A))
+    first = server.pid(A)
+    words = run("restart", A)
+    assert re.fullmatch(rf"{A}: awake after .*, pid \d+, in the place of pid {first}", words)
+    assert json.loads(run("restart", A, "--json"))["state"] == "awake"
+    assert run("reload", A) == f"{A}: there are no site files, as SITES_DIR is not set"
+    words = run("start", B, status=1)
+    assert words.startswith(f"luisito: {B}: the command exited with code 3 before it was ready")
+    for verb in ("start", "restart", "reload", "pin", "unpin", "stop", "logs"):
+        words = run(verb, "a.localhots.x", status=1)
+        assert words == f"luisito: a.localhots.x is not a site here; the nearest is {A}"
+    words = f"{A}: pinned; STATE_DIR is not set: until Luisito reads its settings again"
+    assert run("pin", A) == words
+    head, *rows = run("list", "--all", "--sort", "state").splitlines()
+    assert head.endswith("LAST EXIT")
+    assert [row.split()[:3] for row in rows[:2]] == [
+        [B, "failed", "demand"], [A, "awake", "pinned"],
+    ]  # fmt: skip
+    assert f"{A} " in run("list", "--state", "awake")
+    assert run("list", "--state", "asleep").count("\n") == 0
+    pid = server.pid(A)
+    assert len(run("logs", A, "-n", "1").splitlines()) == 1
+    assert f"luisito: started as pid {pid}" in run("logs", A, "-n", "50")

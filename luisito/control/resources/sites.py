@@ -65,10 +65,11 @@ class Sites:
     async def _tell(self, request: ControlRequest, host: str) -> None:
         site = await self._named.find(request, host)
         if site is not None:
-            not_started = self._acts.not_started.get(site)
-            answer(
-                request, 200, {**self._view.whole(request.uid, site), "not_started": not_started}
-            )
+            orders = {
+                "ordered": site in self._acts.ordered,
+                "not_started": self._acts.not_started.get(site),
+            }
+            answer(request, 200, {**self._view.whole(request.uid, site), **orders})
 
     async def _act(self, act: Callable[..., Any], request: ControlRequest, host: str) -> None:
         site = await self._named.find(request, host)

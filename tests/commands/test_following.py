@@ -1,0 +1,78 @@
+"""What has come of an order to start, from what is told of the site."""
+
+from __future__ import annotations
+
+import pytest
+
+from luisito.commands.following import started
+from luisito.control.client import ControlError
+
+
+def site(state, servers=(), **more):
+    return {
+        "site": "a.x",
+        "state": state,
+        "servers": list(servers),
+        "rolling": False,
+        "ordered": False,
+        "waiting": 0,
+        "error": None,
+        "not_started": None,
+        "not_replaced": None,
+        **more,
+    }
+
+
+def server(number, state="awake", took=0.41):
+    return {"id": number, "pid": 100 + number, "state": state, "start_seconds": took}
+
+
+OLD = frozenset({1})
+
+
+@pytest.mark.parametrize(
+    ("found", "but", "words"),
+    [
+        (site("asleep", ordered=True), (), None),
+        (site("asleep", waiting=1), (), None),
+        (site("waking", [server(1, "waking", None)]), (), None),
+        (site("awake", [server(1)]), (), "awake after 0.41 s, pid 101"),
+        (site("hibernating", [server(1, "hibernating", None)]), (), "hibernating, pid 101"),
+        # another one takes its place
+        (site("awake", [server(1)], rolling=True), OLD, None),
+        (site("awake", [server(1), server(2, "waking")], rolling=True), OLD, None),
+        (
+            site("awake", [server(1, "draining"), server(2)]),
+            OLD,
+            "awake after 0.41 s, pid 102",
+        ),
+        (site("awake", [server(2)], rolling=True), OLD, None),  # it has several
+    ],
+)
+def test_what_has_come_of_it(found, but, words):
+    assert started(found, but=frozenset(but)) == words
+
+
+@pytest.mark.parametrize(
+    ("found", "but", "error"),
+    [
+        (site("failed", error="it exited\nno module"), (), "a.x: it exited no module"),
+        (site("asleep", not_started="no room"), (), "a.x: no room"),
+        (site("asleep"), (), "a.x: asleep; its start was called off"),
+        (site("draining", [server(1, "draining")]), OLD, "a.x: draining; its start was called off"),
+        (
+            site("awake", [server(1)], not_replaced="it exited"),
+            OLD,
+            "a.x: a new server did not start, and the old one stays: it exited",
+        ),
+        (
+            site("awake", [server(1)]),
+            OLD,
+            "a.x: a new server did not start, and the old one stays: it was called off",
+        ),
+    ],
+)
+def test_why_nothing_comes_of_it(found, but, error):
+    with pytest.raises(ControlError) as raised:
+        started(found, but=frozenset(but))
+    assert str(raised.value) == error
