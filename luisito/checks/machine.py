@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from luisito.checks.report import Mend, Problem
 from luisito.core.admission import files_for, most_clients
-from luisito.net.endpoints import place
+from luisito.net.endpoints import Place, place
 from luisito.spawner.servers import files_needed
 
 if TYPE_CHECKING:
@@ -76,13 +76,13 @@ def _read(name: str, default: str) -> str:
 
 
 def ports(settings: Settings, config: Config, found: Kernel) -> list[Problem]:
-    """What is wrong with LISTEN and PORT_RANGE.
+    """What is wrong with LISTEN, ADMIN_LISTEN and PORT_RANGE.
 
     Raises:
         SettingsError: LISTEN has what is no endpoint.
     """
     places = [place(description) for description in settings.listen]
-    problems = []
+    problems = _admin_port(settings.admin_listen, places, config, found)
     for index, (description, where) in enumerate(zip(settings.listen, places, strict=True)):
         port = where.port
         if port is None or port >= found.unprivileged or config.root or found.binds or port == 0:
@@ -92,18 +92,38 @@ def ports(settings: Settings, config: Config, found: Kernel) -> list[Problem]:
         what = f"{description!r} needs root, as all ports below {found.unprivileged} do"
         problems.append(Problem("LISTEN", what, Mend("write", f"LISTEN = {meant!r}")))
     if config.way == "port":
-        listening = {where.port for where in places if where.port}
+        listening = {where.port: "LISTEN" for where in places if where.port}
+        if settings.admin_listen is not None and (port := place(settings.admin_listen).port):
+            listening.setdefault(port, "ADMIN_LISTEN")
         problems += _port_range(settings.port_range, listening, found)
     return problems
 
 
-def _port_range(chosen: tuple[int, int], listening: set[int], found: Kernel) -> list[Problem]:
+def _admin_port(
+    said: str | None, others: list[Place], config: Config, found: Kernel
+) -> list[Problem]:
+    at = None if said is None else place(said).port
+    if said is None or not at:
+        return []
+    low = at < found.unprivileged and not config.root and not found.binds
+    if any(where.port == at for where in others):
+        what, meant = f"port {at} is one of LISTEN", at + 1 if at < 65535 else at - 1
+    elif low:
+        what, meant = f"{said!r} needs root, as all ports below {found.unprivileged} do", 8000 + at
+    else:
+        return []
+    moved = re.sub(rf":{at}\b", f":{meant}", said, count=1)
+    return [Problem("ADMIN_LISTEN", what, Mend("write", f"ADMIN_LISTEN = {moved!r}"))]
+
+
+def _port_range(chosen: tuple[int, int], listening: dict[int, str], found: Kernel) -> list[Problem]:
     first, last = chosen
     low, high = found.local
     own = sorted(port for port in listening if first <= port <= last)
     outgoing = range(max(first, low), min(last, high) + 1)
     if own:
-        what = f"holds port {own[0]} of LISTEN, which a server could take before Luisito does"
+        whose = f"port {own[0]} of {listening[own[0]]}"
+        what = f"holds {whose}, which a server could take before Luisito does"
     elif not found.reserved.issuperset(outgoing):
         what = (
             f"holds ports of outgoing connections, which the kernel takes from {low} to {high}, so"

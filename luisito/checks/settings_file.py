@@ -182,7 +182,10 @@ def _check_files(report: Report, settings: Settings, who: Whom, user: Identity |
         report.add(files.state(settings.state_dir, who))
     runtime_dir = settings.runtime_dir or default_place(who.starter.uid, os.environ)
     report.add(*files.runtime_dir(runtime_dir, who, user))
-    for description in settings.listen:
+    said = [("LISTEN", description) for description in settings.listen]
+    if settings.admin_listen is not None:
+        said.append(("ADMIN_LISTEN", settings.admin_listen))
+    for name, description in said:
         socket = place(description).path
         if socket:
-            report.add(files.folder(os.path.dirname(socket), starter, "LISTEN"))
+            report.add(files.folder(os.path.dirname(socket), starter, name))

@@ -784,6 +784,9 @@ def test_a_port_that_needs_root(good):
     after = mended(good, pattern, user=good.owner)
     all_is_well(after)
     assert after["listen"] == f"tcp:8080 tcp:{8000 + limit - 1}:interface=127.0.0.1"
+    good.write(**good.names, ADMIN_LISTEN="tcp:81:interface=127.0.0.1")
+    pattern = f"ADMIN_LISTEN: .*needs root, as all ports below {limit} do"
+    all_is_well(mended(good, pattern, user=good.owner))
 
 
 def test_ports_that_the_kernel_takes(good):
@@ -798,6 +801,15 @@ def test_ports_that_the_kernel_takes(good):
 def test_ports_that_are_listened_on(good):
     good.write(**{**good.names, "LISTEN": "tcp:20050"}, PORT_RANGE=(20000, 20099))
     all_is_well(mended(good, "PORT_RANGE: holds port 20050 of LISTEN"))
+    admin = {"LISTEN": "tcp:8080", "ADMIN_LISTEN": "tcp:20050:interface=127.0.0.1"}
+    good.write(**{**good.names, **admin}, PORT_RANGE=(20000, 20099))
+    all_is_well(mended(good, "PORT_RANGE: holds port 20050 of ADMIN_LISTEN"))
+
+
+def test_a_port_twice(good):
+    names = {"LISTEN": "tcp:8080", "ADMIN_LISTEN": "tcp:8080:interface=127.0.0.1"}
+    good.write(**{**good.names, **names})
+    all_is_well(mended(good, "ADMIN_LISTEN: port 8080 is one of LISTEN"))
 
 
 def test_more_servers_than_open_files(good):

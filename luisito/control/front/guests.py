@@ -85,10 +85,13 @@ class Guests(Connections):
         """See Connections; STRANGER where the kernel does not know."""
         if sock.family == socket.AF_UNIX:
             return peer_uid(sock)
-        ours, theirs = _end(sock.getsockname()), _end(sock.getpeername())
-        if not all(ip_address(address).is_loopback for address, _ in (ours, theirs)):
-            return STRANGER
-        uid = self._diag.user(ours, theirs)
+        try:
+            ours, theirs = _end(sock.getsockname()), _end(sock.getpeername())
+            if not all(ip_address(address).is_loopback for address, _ in (ours, theirs)):
+                return STRANGER
+            uid = self._diag.user(ours, theirs)
+        except OSError:
+            return STRANGER  # it has gone, or the kernel does not answer
         return STRANGER if uid is None else uid
 
     def welcomes(self, sock: socket.socket) -> bool:
@@ -110,5 +113,8 @@ def _address(sock: socket.socket) -> str:
     """By which the clients of one place are known: an address, or a /64 of IPv6."""
     if sock.family == socket.AF_UNIX:
         return ""
-    address = ip_address(_end(sock.getpeername())[0])
+    try:
+        address = ip_address(_end(sock.getpeername())[0])
+    except OSError:
+        return "?"  # it has gone
     return str(address) if address.version == 4 else str(address.packed[:8].hex())

@@ -154,6 +154,9 @@ class Root(Resource):
 
     def _refuse(self, request: GuestRequest, found: Refusal) -> None:
         if found.status == 401:
+            if request.getHeader(b"authorization") is not None:  # three a second at most
+                where = request.guest.address or "unix"
+                self._log.info("{address}: has told a wrong ADMIN_TOKEN", address=where)
             request.setHeader(b"WWW-Authenticate", b"Bearer")
         elif found.status == 429:
             request.setHeader(b"Retry-After", b"1")
