@@ -58,6 +58,7 @@ def test_it_outlives_a_reload_and_ends_with_all(serve):
     server.warm("a.localhost")
     bearer = {"Authorization": f"Bearer {TOKEN}"}
     before = ask(port, "/status", **bearer)[1]["pid"]
+    assert b"luisito_" in ask(port, "/metrics", **bearer)[1]  # as Prometheus asks
     assert luisito(server, "restart").returncode == 0
     processes.until(lambda: ask(port, "/status", **bearer)[1]["pid"] != before, 20, "the next one")
     path = server.folder / "settings.py"

@@ -101,7 +101,8 @@ export class SitesPage {
     for (const [state, chip] of this.chips) put(chip, `${state} ${number(counts[state])}`);
     const shown = this.table.order.length;
     const all = this.store.sites.size;
-    put(byId("count"), shown === all ? `${number(all)} sites` : `${number(shown)} of ${number(all)} sites`);
+    const some = `${number(all)} ${all === 1 ? "site" : "sites"}`;
+    put(byId("count"), shown === all ? some : `${number(shown)} of ${some}`);
     this.failed(failed);
   }
 
@@ -130,7 +131,7 @@ export class SitesPage {
     const parts = ["awake", "waking", "hibernating", "draining"].filter((name) => counts[name]);
     const words = parts.map((name) => `${counts[name]} ${name}`).join(", ") || "none";
     bar(byId("bar"), counts, status.max_servers, `${words}, of ${status.max_servers} servers`);
-    const waiting = status.waiting ? `${number(status.waiting)} requests wait` : "nobody waits";
+    const waiting = status.waiting ? `${number(status.waiting)} waiting` : "nobody waits";
     put(byId("waiting"), `${words}; ${waiting}`);
     put(byId("memory"), bytes(status.memory_bytes) || "0 MB");
     put(byId("of-memory"), status.max_memory ? `of ${bytes(status.max_memory)}` : "of all servers");
