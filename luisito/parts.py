@@ -124,6 +124,7 @@ class Parts:
             settings.rewarm,
             reactor.callFromThread,
         )
+        self._lines = 0  # that were counted when somebody looked last
         self.history = History(
             board, pool, self._counted, settings.state_dir, reactor.callFromThread
         )
@@ -217,8 +218,10 @@ class Parts:
         return policy.counts(), policy.waiting, self.gateway.counters.answers
 
     def _counted(self) -> Mapping[str, SiteTally]:
-        self.gateway.access.flush()  # what is not counted as yet
-        return self.gateway.tally.by_site
+        gateway = self.gateway
+        gateway.access.flush()  # what is not counted as yet
+        before, self._lines = self._lines, gateway.counters.lines
+        return {} if before == self._lines else gateway.tally.by_site
 
     def write_logs(self, own: TextIO | None) -> Deferred[None]:
         """Opens the access log, and has all logs opened again at SIGUSR1.

@@ -51,7 +51,8 @@ class History:
     Args:
         clock: the reactor.
         pool: has the servers, and tells of events.
-        counted: what is known of requests, by the keys of sites, since this process serves.
+        counted: what is known of requests, by the keys of sites, since this process serves; none
+            where that is no more than when it was asked last.
         folder: STATE_DIR; None where nothing is kept.
         call: see Desk.
 

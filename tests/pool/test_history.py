@@ -1,5 +1,6 @@
 """What is kept of sites, written and read by a real thread, and what is said of trouble."""
 
+import contextlib
 import os
 import queue
 import sqlite3
@@ -27,11 +28,18 @@ class Counted:
         self.warm[10] = requests
 
 
+class Turns(Clock):
+    """A clock on which a call for at once has a turn of its own."""
+
+    def callLater(self, delay, function, *arguments):
+        return super().callLater(delay or 0.001, function, *arguments)
+
+
 class World:
     """A pool that can start nothing, and what is kept of it."""
 
     def __init__(self, folder=None):
-        self.clock, self.jobs, self.requests = Clock(), queue.SimpleQueue(), {}
+        self.clock, self.jobs, self.requests = Turns(), queue.SimpleQueue(), {}
         self.clock.advance(1000)
         self.pool = Pool(self.clock, Limits(max_servers=1), SimpleNamespace(preload_idle=60.0))
         self.history = History(
@@ -50,9 +58,9 @@ class World:
             self.has_done()
         return self
 
-    def has_done(self):
+    def has_done(self, seconds=20):
         """Waits until the thread has done one thing, and has that told."""
-        done, *arguments = self.jobs.get(timeout=20)
+        done, *arguments = self.jobs.get(timeout=seconds)
         done(*arguments)
 
     def get(self, asked):
@@ -60,13 +68,11 @@ class World:
         found = []
         asked.addBoth(found.append)
         while not found:
-            if self.jobs.empty():
-                self.clock.advance(0)
-            else:
-                self.has_done()
-                continue
-            if not found:
-                self.has_done()
+            soon = self.clock.seconds() + 0.001
+            if any(call.getTime() <= soon for call in self.clock.getDelayedCalls()):
+                self.clock.advance(0.001)
+            with contextlib.suppress(queue.Empty):
+                self.has_done(0.01)
         if hasattr(found[0], "raiseException"):
             found[0].raiseException()
         return found[0]
@@ -188,7 +194,7 @@ def test_many_sites_are_looked_at_in_turns(tmp_path):
     world.clock.advance(5)
     for _ in range(3):
         assert world.jobs.empty()
-        world.clock.advance(0)
+        world.clock.advance(0.001)
     world.has_done()
     assert len(world.stats()) == 350
 

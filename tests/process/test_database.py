@@ -322,7 +322,7 @@ print(committed)
 
 
 @pytest.mark.parametrize(("ends", "writers"), [(12, 1), (4, 2)])
-def test_it_is_whole_after_kill_9(tmp_path, ends, writers):
+def test_it_is_whole_after_sigkill(tmp_path, ends, writers):
     """And all is there that was told to be; a batch is there whole, or not at all."""
     done = subprocess.run(
         [sys.executable, "-c", WRITER, str(tmp_path), str(ends), str(writers)],
