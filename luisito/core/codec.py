@@ -40,6 +40,10 @@ def _is_limits(value: object) -> bool:
     )
 
 
+def _is_commands(value: object) -> bool:
+    return value is None or (type(value) is dict and all(map(_is_texts, value.values())))
+
+
 def _is_row(value: object) -> bool:
     return type(value) is dict and all(
         item is None or _is_str(item) or _is_int(item) for item in value.values()
@@ -57,6 +61,7 @@ _CHECKS: dict[object, Callable[[object], bool]] = {
     list[str]: _is_texts,
     str | list[str] | None: lambda value: value is None or _is_str(value) or _is_texts(value),
     dict[str, list[int | None]] | None: _is_limits,
+    dict[str, list[str]] | None: _is_commands,
     dict[str, str]: lambda value: type(value) is dict and all(map(_is_str, value.values())),
     list[dict[str, Scalar]]: lambda value: type(value) is list and all(map(_is_row, value)),
 }

@@ -7,7 +7,7 @@ unix(7)). Each kind of message is declared once, as a class.
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from luisito.core import codec
+from luisito.core import codec, hooks
 from luisito.errors import WireError
 
 VERSION = 10
@@ -96,6 +96,8 @@ class Configure(NamedTuple):
     max_memory: int | None = None  # bytes of all servers; it says how often they are measured
     state_dir: str | None = None  # what sites' interpreters have learned is kept below it
     hibernate: str = ""  # how idle servers are frozen (HIBERNATE); "" where none is
+    hooks: dict[str, list[str]] | None = None  # templates of commands by core.hooks.EVENTS (HOOKS)
+    hook_timeout: int = 10_000_000  # microseconds (HOOK_TIMEOUT)
 
 
 RUNS: Final = (
@@ -243,6 +245,20 @@ class AskSites(NamedTuple):
     """
 
     ask: int
+
+
+class RunHook(NamedTuple):
+    """Run the command that a site's file, or the settings, say for an event.
+
+    `own`: the site's, as its user; else that of HOOKS, as the network process's user. `event`,
+    `facts`: see core.hooks.
+    """
+
+    ask: int
+    site: str
+    event: str
+    own: bool
+    facts: dict[str, str]
 
 
 class AskList(NamedTuple):
@@ -475,6 +491,13 @@ class Sites(NamedTuple):
     message: str
 
 
+class HookEnded(NamedTuple):
+    """Answers RunHook once nothing is left of the command; `message`: why it failed, or ""."""
+
+    ask: int
+    message: str
+
+
 class Servers(NamedTuple):
     """Answers AskList, in as many messages as needed: `more` is false in the last one."""
 
@@ -521,6 +544,7 @@ Order = (
     | AskTail
     | AskOwnLog
     | AskSites
+    | RunHook
     | AskList
     | Adopt
     | Quit
@@ -546,6 +570,7 @@ Fact = (
     | Owns
     | Log
     | Sites
+    | HookEnded
     | Servers
     | Adopted
     | Refused
@@ -574,6 +599,7 @@ _ORDERS: dict[str, type[Order]] = {
     "tail": AskTail,
     "own log": AskOwnLog,
     "look": AskSites,
+    "hook": RunHook,
     "list": AskList,
     "adopt": Adopt,
     "quit": Quit,
@@ -599,6 +625,7 @@ _FACTS: dict[str, type[Fact]] = {
     "owns": Owns,
     "log": Log,
     "sites": Sites,
+    "hook ended": HookEnded,
     "servers": Servers,
     "adopted": Adopted,
     "refused": Refused,
@@ -639,6 +666,10 @@ def decode_order(data: bytes) -> Order:
         _check_signal(order.signal, SIGNALS)
     elif type(order) is Relay:
         _check_signal(order.signal, RELAYED)
+    elif type(order) is RunHook:
+        wrong = hooks.wrong(order.event, order.facts)
+        if wrong is not None:
+            raise WireError(f"hook: {wrong}")
     return order
 
 

@@ -43,6 +43,15 @@ class Questions:
         """
         return self._ask(wire.AskPage(self._next_ask(), site), bytes)
 
+    def run_hook(self, site: str, event: str, facts: dict[str, str], *, own: bool) -> Deferred[str]:
+        """Have the command of a hook run; see wire.RunHook.
+
+        Returns:
+            Why it has failed, or "", once it has ended.
+        """
+        order = wire.RunHook(self._next_ask(), site, event, own, facts)
+        return self._ask(order, wire.HookEnded).addCallback(lambda answer: answer.message)
+
     def owns(self, server: int, inode: int) -> Deferred[bool]:
         """Ask whether a socket's inode belongs to a process of a server."""
         asked = self._ask(wire.AskOwns(self._next_ask(), server, inode), wire.Owns)
@@ -133,6 +142,7 @@ class Questions:
             | wire.AskTail
             | wire.AskOwnLog
             | wire.AskSites
+            | wire.RunHook
             | wire.AskList
             | wire.Adopt
         ),
@@ -154,6 +164,7 @@ class Questions:
             | wire.Owns
             | wire.Log
             | wire.Sites
+            | wire.HookEnded
             | wire.Servers
             | wire.Adopted
         ),

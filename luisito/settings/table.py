@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
-from luisito.settings import addresses, admin, limits, values, waking
+from luisito.core.hooks import EVENTS
+from luisito.settings import addresses, admin, hooks, limits, values, waking
 from luisito.settings.sites.tenants import Grant, tenants
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ _WAKE: Final = "What wakes a site"
 _HTTP: Final = "Times and sizes of HTTP"
 _USERS: Final = "Users and files"
 _LIMITS: Final = "Limits of each server"
+_HOOKS: Final = "Hooks"
 
 
 # ruff: noqa: RUF009 - _setting() is attrs.field() by another name; nothing mutable is shared
@@ -552,6 +554,23 @@ class Settings:
         "processes and threads",
         "How many processes and threads a server may have; above it its fork fails. None is no "
         "limit.",
+    )
+    hooks: Mapping[str, hooks.Hook] = _setting(
+        hooks.hooks,
+        {},
+        _HOOKS,
+        "dict of commands and URLs",
+        "What is run when something happens to a server of any site: a command, which runs as "
+        f"Luisito's own user, or the URL of a webhook for each of {', '.join(EVENTS)} "
+        "(docs/hooks.md).",
+    )
+    hook_timeout: float = _setting(
+        values.seconds,
+        10,
+        _HOOKS,
+        "seconds",
+        "How long a hook may take, of the settings or of a site; then it is killed, or the "
+        "connection to the webhook ended.",
     )
 
 

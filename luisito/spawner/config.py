@@ -43,6 +43,8 @@ class Config:
         runs_sites: likewise for one that has a site file, beside that.
         said_by: where the command was written, for messages.
         own_folder: a tenant has named the folder, and no more than a tenant's rights open it.
+        hooks: the commands of HOOKS, by core.hooks.EVENTS; of a SiteConfig those of its file.
+        hook_timeout: seconds that any such command may take.
         variables: more of the environment, less than all else.
         virtualenv: whose programs come first; None for none.
 
@@ -62,6 +64,8 @@ class Config:
         "exclusive",
         "fixed",
         "hibernate",
+        "hook_timeout",
+        "hooks",
         "inherited",
         "leftovers",
         "limits",
@@ -162,6 +166,8 @@ class Config:
         self.max_alive = order.max_servers + order.overlap + _ALIVE_TO_SPARE
         self.max_memory = order.max_memory
         self.hibernate = order.hibernate
+        self.hooks = {name: Template.parse(words) for name, words in (order.hooks or {}).items()}
+        self.hook_timeout = order.hook_timeout / 1e6
         self.user = self._one_user()
         # Nobody but us may tell a child of a record: with site files none is given away.
         self.alike = self.user is not None and self.project_path is None and self.sites_dir is None

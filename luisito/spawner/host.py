@@ -44,3 +44,6 @@ class Host(Protocol):
 
     def ask_page(self, link: Link, order: wire.AskPage, config: Config) -> None:
         """Answer with a site's own waiting page, likewise."""
+
+    def run_hook(self, link: Link, order: wire.RunHook, config: Config) -> None:
+        """Run the command of a hook, and answer once it has ended, likewise."""

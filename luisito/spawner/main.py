@@ -28,6 +28,7 @@ from luisito.spawner.chooser import Chooser
 from luisito.spawner.config import LISTENER, Config, refuse_changes
 from luisito.spawner.forking import handle_signals
 from luisito.spawner.helpers import Helpers
+from luisito.spawner.hookruns import HookRuns
 from luisito.spawner.networks import Networks
 from luisito.spawner.runtime import Runtime
 from luisito.spawner.servers import Servers
@@ -46,6 +47,7 @@ class Loop:
     def __init__(self, sock: socket.socket, contained: Containment) -> None:
         self._containment = contained
         self._helpers = Helpers(contained, lambda: self._networks.pairs)
+        self._hooks = HookRuns(contained)
         self._poller = select.poll()
         self._networks = Networks(sock, self._poller, contained, self)
         self._config: Config | None = None
@@ -87,6 +89,7 @@ class Loop:
             self._reap()  # not without need: the kernel looks at each child that lives
         now = time.monotonic()
         self._helpers.tick(now)
+        self._hooks.tick(now)
         if self._servers is not None:
             self._servers.tick(now)
         if self._chooser is not None:
@@ -97,7 +100,7 @@ class Loop:
 
     def _timeout(self) -> float | None:
         """Tell how long to wait, in milliseconds."""
-        timed = (self._helpers, self._servers, self._chooser, self._networks)
+        timed = (self._helpers, self._hooks, self._servers, self._chooser, self._networks)
         due = [part.deadline() for part in timed if part is not None]
         deadline = min((at for at in due if at is not None), default=None)
         return None if deadline is None else max(0.0, (deadline - time.monotonic()) * 1000)
@@ -118,7 +121,9 @@ class Loop:
                 self._networks.end(1)
             elif self._chooser is not None and self._chooser.reaped(pid):
                 pass  # it is started again in time
-            elif self._networks.reaped(pid, code) or self._helpers.reaped(pid, code):
+            elif any(
+                part.reaped(pid, code) for part in (self._networks, self._helpers, self._hooks)
+            ):
                 pass
             elif self._servers is not None:
                 self._servers.reaped(pid, code, time.monotonic())
@@ -194,7 +199,7 @@ class Loop:
                 self._containment,
                 self._helpers,
                 self._poller,
-                self._networks.others,
+                lambda: self._networks.others() | self._hooks.pids(),
                 self._cgroups,
             )
         sites = None if link.loading is None else link.loading.sites
@@ -256,6 +261,10 @@ class Loop:
     ) -> None:
         """See Host."""
         asks.ask_log(link, order, config, self._helpers)
+
+    def run_hook(self, link: Link, order: wire.RunHook, config: Config) -> None:
+        """See Host."""
+        self._hooks.start(link, order, config, self._cgroups)
 
     def ask_page(self, link: Link, order: wire.AskPage, config: Config) -> None:
         """See Host."""

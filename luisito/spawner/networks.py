@@ -131,7 +131,13 @@ class Networks:
         elif isinstance(order, wire.CannotServe):
             link.message = order.message
         elif link.config is not None and isinstance(
-            order, wire.AskLog | wire.AskTail | wire.AskOwnLog | wire.AskPage | wire.AskSites
+            order,
+            wire.AskLog
+            | wire.AskTail
+            | wire.AskOwnLog
+            | wire.AskPage
+            | wire.AskSites
+            | wire.RunHook,
         ):
             self._asked(link, order, link.config)
         elif isinstance(order, wire.Yielded):
@@ -160,12 +166,21 @@ class Networks:
     def _asked(
         self,
         link: Link,
-        order: wire.AskLog | wire.AskTail | wire.AskOwnLog | wire.AskPage | wire.AskSites,
+        order: (
+            wire.AskLog
+            | wire.AskTail
+            | wire.AskOwnLog
+            | wire.AskPage
+            | wire.AskSites
+            | wire.RunHook
+        ),
         config: Config,
     ) -> None:
         """Answer what each one may ask once it has been configured."""
         if isinstance(order, wire.AskPage):
             self._host.ask_page(link, order, config)
+        elif isinstance(order, wire.RunHook):
+            self._host.run_hook(link, order, config)
         elif not isinstance(order, wire.AskSites):
             self._host.obey_any(link, order, config)
         elif link.loading is None:

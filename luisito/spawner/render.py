@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, NamedTuple
 from luisito.core import mainpid, wire
 from luisito.core.mounts import site_of
 from luisito.core.siteindex import NO_WAY
+from luisito.core.template import WAYS
 from luisito.spawner import tree
 from luisito.spawner.config import LISTENER
 
 if TYPE_CHECKING:
+    from luisito.core.template import Template
     from luisito.spawner.config import Config
     from luisito.spawner.siteconfig import SiteConfig
     from luisito.spawner.users import Identity
@@ -69,6 +71,27 @@ def render_stop(
     command = config.stop_command
     assert command is not None  # noqa: S101 - for the types
     return Rendered(mainpid.with_main_pid(command.render(values), main_pid), environ)
+
+
+def render_hook(
+    config: Config, site: str, number: int, user: Identity, command: Template, facts: dict[str, str]
+) -> Rendered:
+    """As `render`, of a hook: it has the environment of the site's server, but for the way in.
+
+    Args:
+        config: a SiteConfig, whose server's variables it gets, or that of the settings.
+        site: the key of the site that it is told of.
+        number: that stands for a server's.
+        user: who it runs as.
+        command: of it.
+        facts: the variables that it is told by.
+    """
+    order = wire.Start(number, site, None)
+    config.way = NO_WAY
+    config.env = {name: one for name, one in config.env.items() if not one.words & WAYS.keys()}
+    values = command_values(config, "", order, user.uid, user.gid)
+    environ = _environ(config, "", order, user, values) | facts
+    return Rendered(command.render({"HOST": values["HOST"]}), environ)
 
 
 def command_values(

@@ -71,6 +71,7 @@ class SiteConfig(Config):
         self.reload_on: list[str] = said["reload_on"]
         stop = said["stop_command"]
         self.stop_command = None if stop is None else Template.parse(stop)
+        self.hooks = {name: Template.parse(one) for name, one in said.get("hooks", {}).items()}
         self._env_file: str | None = said["env_file"]
         self._waiting_page: str | None = said.get("waiting_page")
         self.virtualenv = said["virtualenv"]

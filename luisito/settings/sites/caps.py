@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from luisito.core.rlimits import exceeds
 from luisito.core.routing import Pattern
+from luisito.core.webhook import Target
+from luisito.settings.hooks import is_webhook
 from luisito.settings.sites.processes import WITH
 from luisito.settings.sites.readers import KEEP
 from luisito.settings.sites.table import KEYS, LIMITS
@@ -34,6 +36,7 @@ def judge(draft: Draft, tenant: Tenant, settings: Settings) -> None:
     _judge_keep(draft, tenant)
     _judge_processes(draft, tenant)
     _judge_workers(draft, tenant)
+    _judge_hooks(draft, tenant)
     for key in LIMITS:
         _cap(draft, key, tenant, getattr(settings, key))
     _cap_rlimits(draft, tenant, settings)
@@ -62,6 +65,19 @@ def _judge_workers(draft: Draft, tenant: Tenant) -> None:
             must = f'must be "{WITH[0]}", as TENANTS grants {tenant.user} no keep = "{KEEP[-1]}"'
             path = ("process", index, "with")
             raise draft.error(path, must, assignment(path, WITH[0]))
+
+
+def _judge_hooks(draft: Draft, tenant: Tenant) -> None:
+    """Luisito sends for a tenant, from its own place in the network, only where that is granted."""
+    for event, hook in draft.values.get("hooks", {}).items():
+        origin = draft.origin("hooks", event)
+        if not is_webhook(hook) or (origin is not None and origin.owner != tenant.uid):
+            continue
+        host = Target.parse(hook).host
+        if not tenant.grant.may_send_to(host):
+            must = f"must not be a webhook at {host}, which TENANTS does not grant {tenant.user}"
+            mend = f'ask the operator for "webhooks": ["{host}"] there, or write a command'
+            raise draft.error(("hooks", event), must, mend)
 
 
 def _judge_keep(draft: Draft, tenant: Tenant) -> None:

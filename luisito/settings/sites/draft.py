@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from luisito.settings.sites.parts import Part
 
 DEEPEST: Final = 5  # bases below each other
-TABLES: Final = ("env", "rlimits")  # which are put together key by key
+TABLES: Final = ("env", "rlimits", "hooks")  # which are put together key by key
 _OF_RUNNER: Final = ("runner",)  # which says nothing beside a command
 
 

@@ -10,6 +10,7 @@ import attrs
 from luisito.core.host import normalize
 from luisito.core.template import WAYS, Template, way
 from luisito.errors import BadHost, TemplateError
+from luisito.settings.hooks import is_webhook
 from luisito.settings.sites import caps, runner
 from luisito.settings.sites.draft import TABLES, MountDraft
 from luisito.settings.sites.listen import place
@@ -61,6 +62,7 @@ def make(draft: Draft, tenant: Tenant | None, settings: Settings) -> Site:
     _check_hosts(draft)
     _check_user(draft, settings)
     _check_stop_command(draft, how, settings)
+    _check_hooks(draft, settings)
     _check_listen(draft, settings)
     if tenant is not None:
         caps.judge(draft, tenant, settings)
@@ -174,6 +176,15 @@ def _check_stop_command(draft: Draft, how: str, settings: Settings) -> None:
     if draft.values.get("user", settings.run_as) in ("root", 0):
         must = "must not be set, as its server runs as root"
         raise draft.error(key, must, "remove it, or write another user")
+
+
+def _check_hooks(draft: Draft, settings: Settings) -> None:
+    if draft.values.get("user", settings.run_as) not in ("root", 0):
+        return
+    for event, hook in draft.values.get("hooks", {}).items():
+        if not is_webhook(hook):
+            must = "must not be a command, as it would run as root"
+            raise draft.error(("hooks", event), must, "write another user, or set it in HOOKS")
 
 
 def _check_listen(draft: Draft, settings: Settings) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from luisito.core.cgroup import CPU_PERIOD
 from luisito.core.sticky import name_of
 from luisito.core.template import WAYS, Template
+from luisito.settings.hooks import is_webhook
 from luisito.settings.sites import runner
 from luisito.settings.sites.table import NUMBERS
 
@@ -40,7 +41,8 @@ def run_record(site: Site, settings: Settings) -> dict[str, Any]:
       for no limit; limits_by: who says each of them (core.siteindex);
     - stop_signal: a signal's name without SIG;
     - stop_command: a template, a string or a list, or None;
-    - reload_on: a list of patterns (core.reloads.is_code).
+    - reload_on: a list of patterns (core.reloads.is_code);
+    - hooks: templates of commands by core.hooks.EVENTS.
     """
 
     def said(key: str, setting: object) -> Any:  # noqa: ANN401 - of a key, whose type the table has
@@ -85,6 +87,7 @@ def run_record(site: Site, settings: Settings) -> dict[str, Any]:
         "stop_signal": site.stop_signal,
         "stop_command": site.stop_command,
         "reload_on": list(site.reload_on),
+        "hooks": {event: one for event, one in site.hooks.items() if not is_webhook(one)},
     }
 
 
@@ -110,6 +113,7 @@ def worker_records(site: Site, run: Mapping[str, Any]) -> dict[str, dict[str, An
             "env": {**env, **one.env},
             "stop_signal": one.stop_signal,
             "stop_command": None,
+            "hooks": {},
             "worker": one.name,
         }
         for one in site.workers
@@ -118,7 +122,7 @@ def worker_records(site: Site, run: Mapping[str, Any]) -> dict[str, dict[str, An
 
 def digest(run: Mapping[str, Any]) -> str:
     """SHA-256 of a run record, in hexadecimal: it differs where a server has to be another."""
-    told = {key: of for key, of in run.items() if key != "limits_by"}
+    told = {key: of for key, of in run.items() if key not in ("limits_by", "hooks")}
     canonical = json.dumps({**told, "waiting_page": None}, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode("ascii")).hexdigest()
 
@@ -145,6 +149,7 @@ def public_record(
       "asked" (a preloaded interpreter, while it is of use), restart: as above, and stop_timeout
       in seconds, or None for that of the site;
     - pre_stop: the path that a server is asked for before it is stopped, or None;
+    - hooks: by core.hooks.EVENTS the URL of a webhook, or true for a command;
     - hibernate: true where its server is frozen though it has work of its own, false where it is
       never, or None;
     - waiting_page: whether browsers are shown a page while it wakes, or the path of the site's own;
@@ -192,6 +197,7 @@ def public_record(
         "ready": site.ready,
         "pre_stop": site.pre_stop,
         "hibernate": site.hibernate,
+        "hooks": {event: not is_webhook(one) or one for event, one in site.hooks.items()},
         "maintenance": site.maintenance,
         "members": site.processes,
         "sticky": None if site.sticky is None else name_of(site.sticky, site.mounted),

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import attrs
 
 from luisito.core import health
+from luisito.core.hooks import EVENTS
 from luisito.core.members import MOST as MOST_MEMBERS
 from luisito.core.mounts import PATH, key_of
 from luisito.core.rlimits import LARGEST, UNITS
 from luisito.core.siteindex import BY_SETTINGS, PRELOAD
 from luisito.core.sticky import NAME as STICKY_NAME
-from luisito.settings import limits, values, waking
+from luisito.settings import hooks, limits, values, waking
 from luisito.settings.sites import listen as endpoints
 from luisito.settings.sites import readers
 from luisito.settings.sites import runner as running
@@ -388,6 +389,15 @@ class Site:
         "or a list, with the words of its command but for %FD, and $MAINPID. If that fails "
         "`stop_signal` is sent.",
         {"anyOf": [STRING, {"type": "array", "items": {"type": "string"}, "minItems": 1}]},
+    )
+    hooks: Mapping[str, hooks.Hook] = own(
+        readers.toml(hooks.hooks),
+        None,
+        SETTINGS["HOOKS"].group,
+        "table",
+        "What is run when something happens to its servers, beside HOOKS: a command or the URL of "
+        f"a webhook for each of {', '.join(EVENTS)} (docs/hooks.md).",
+        hooks.SCHEMA,
     )
     handed_socket: str | None = part(
         "HANDED_SOCKET",

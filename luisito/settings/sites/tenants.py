@@ -6,7 +6,7 @@ import difflib
 import grp
 import pwd
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import attrs
@@ -16,7 +16,9 @@ from luisito.errors import BadHost
 from luisito.settings.values import Wrong, shown
 
 _HOSTS: Final = "hosts"
+_WEBHOOKS: Final = "webhooks"
 _USER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*\$?")  # useradd(8)
+_OUTSIDE: Final = ["hooks.example.com"]
 _EXAMPLE: Final = {"hosts": ["alice.example", "*.alice.example"]}
 
 
@@ -27,10 +29,12 @@ class Grant:
     Attributes:
         hosts: patterns as in ALLOWED_HOSTS; those after "!" win.
         caps: the largest values of limits, by their keys; None is no limit.
+        webhooks: patterns likewise, of the hosts that hooks may send to.
     """
 
     hosts: tuple[str, ...]
     caps: Mapping[str, Any]
+    webhooks: tuple[str, ...] = ()
 
     def allows(self, asked: Pattern, exceptions: frozenset[Pattern] = frozenset()) -> bool:
         """Whether all hosts of a pattern are granted.
@@ -39,14 +43,22 @@ class Grant:
             asked: the pattern.
             exceptions: hosts that it leaves out, as the site's file says.
         """
-        covered = False
-        for written in self.hosts:
-            pattern = Pattern.parse(written.removeprefix("!"))
-            if not written.startswith("!"):
-                covered |= pattern.covers(asked)
-            elif pattern.meets(asked) and not any(one.covers(pattern) for one in exceptions):
-                return False
-        return covered
+        return _allow(self.hosts, asked, exceptions)
+
+    def may_send_to(self, host: str) -> bool:
+        """Whether hooks may send to a host, in its normal form."""
+        return _allow(self.webhooks, Pattern(host, False), frozenset())
+
+
+def _allow(granted: Sequence[str], asked: Pattern, exceptions: frozenset[Pattern]) -> bool:
+    covered = False
+    for written in granted:
+        pattern = Pattern.parse(written.removeprefix("!"))
+        if not written.startswith("!"):
+            covered |= pattern.covers(asked)
+        elif pattern.meets(asked) and not any(one.covers(pattern) for one in exceptions):
+            return False
+    return covered
 
 
 @attrs.frozen
@@ -90,14 +102,29 @@ def _grant(item: str, grant: object) -> Grant:
     caps = {
         name: _cap(f"{item}[{shown(name)}]", name, value, item, grant)
         for name, value in grant.items()
-        if name != _HOSTS
+        if name not in (_HOSTS, _WEBHOOKS)
     }
-    return Grant(_patterns(f'{item}["hosts"]', grant[_HOSTS]), caps)
+    webhooks: tuple[str, ...] = ()
+    if _WEBHOOKS in grant:
+        webhooks = _webhooks(f'{item}["{_WEBHOOKS}"]', grant[_WEBHOOKS])
+    return Grant(_patterns(f'{item}["hosts"]', grant[_HOSTS]), caps, webhooks)
 
 
-def _patterns(item: str, written: object) -> tuple[str, ...]:
+def _webhooks(item: str, written: object) -> tuple[str, ...]:
+    """Hosts outside: "*" would be the machine's own and its neighbours, too."""
+    patterns = _patterns(item, written, _OUTSIDE)
+    for index, pattern in enumerate(patterns):
+        if pattern.removeprefix("!") == "*":
+            must = "must not be any host, which the machine itself is, too"
+            raise Wrong(must, item=f"{item}[{index}]", value=pattern, mend=_OUTSIDE[0])
+    return patterns
+
+
+def _patterns(
+    item: str, written: object, example: Sequence[str] = _EXAMPLE[_HOSTS]
+) -> tuple[str, ...]:
     if not isinstance(written, list | tuple):
-        meant = [written] if isinstance(written, str) else _EXAMPLE["hosts"]
+        meant = [written] if isinstance(written, str) else example
         raise Wrong("must be a list of hosts", item=item, value=written, mend=meant)
     for index, pattern in enumerate(written):
         must = "must be a pattern of hosts as in ALLOWED_HOSTS"
@@ -112,7 +139,7 @@ def _patterns(item: str, written: object) -> tuple[str, ...]:
             raise Wrong(must, item=at, value=pattern, mend=mend) from None
     if all(pattern.startswith("!") for pattern in written):
         must = 'must have a host without "!" too, or nothing is granted'
-        raise Wrong(must, item=item, value=written, mend=[*_EXAMPLE["hosts"], *written])
+        raise Wrong(must, item=item, value=written, mend=[*example, *written])
     return tuple(written)
 
 
@@ -125,7 +152,9 @@ def _cap(
 
     capped = [key for key, known in KEYS.items() if known.capped]
     if name not in capped:
-        near = difflib.get_close_matches(str(name).lower(), [_HOSTS, *capped], n=1, cutoff=0.0)[0]
+        near = difflib.get_close_matches(
+            str(name).lower(), [_HOSTS, _WEBHOOKS, *capped], n=1, cutoff=0.0
+        )[0]
         raise Wrong(
             f"has {shown(name)}, which is no limit of a site; the nearest is {shown(near)}",
             item=above,
