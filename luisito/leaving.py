@@ -90,6 +90,7 @@ class Leaving:
             if call.active():
                 call.cancel()
         yield parts.warmth.end()
+        yield parts.hooks.settle()
         yield parts.history.end()
         parts.close()
         yield self._tenure.end(0)
@@ -118,6 +119,7 @@ class Leaving:
         yield self._left
         if end.active():
             end.cancel()
+        yield self._parts.hooks.settle()
         yield self._parts.settle()
         yield self._parts.history.end()
         self._parts.close()

@@ -21,6 +21,7 @@ from luisito.passage import Passage
 from luisito.pool import History, KeptSites, Pins, Pool, Recall, Warmth
 from luisito.process.files import with_limits
 from luisito.process.folders import make_listen
+from luisito.process.hooks import Hooks
 from luisito.process.ports import Ports
 from luisito.process.sitefiles import Change, SiteFiles
 from luisito.process.sitelogs import SiteLogs
@@ -81,6 +82,7 @@ class Parts:
         pins: which sites operators have pinned.
         warmth: what sites were used for, and which are started again.
         history: what became of sites.
+        hooks: what is run for what happens to servers.
     """
 
     _log = Logger()
@@ -132,6 +134,14 @@ class Parts:
         gateway.doorkeeper.pages = self._waiting_pages.pages
         self.site_files, self._watching = self._watched_files()
         files = () if self.site_files is None else self.site_files.by_key
+        self.hooks = Hooks(
+            reactor,
+            spawner.run_hook,
+            settings.hooks,
+            settings.hook_timeout,
+            {} if self.site_files is None else self.site_files.by_key,
+        )
+        pool.chronicle.tellers.append(self.hooks.heard)
         self.passage = Passage(board, diag, pool, gateway, spawner, runs, files)
         self.control = Control(
             reactor,
@@ -153,6 +163,7 @@ class Parts:
             broken_pages=self._waiting_pages.broken,
             warmth=self.warmth,
             recall=Recall(board, self.history, pool.chronicle),
+            hooks=self.hooks.told,
             kept=kept.pop(CONTROL, None),
         )
         tenure.keep(CONTROL, self.control.fileno())
@@ -244,6 +255,7 @@ class Parts:
     def _site_changed(self, change: Change) -> None:
         self.kept_sites.change(change)
         self._waiting_pages.change(change)
+        self.hooks.change(change)
         site, before, now = change
         if before is None or now is None or before["digest"] != now["digest"]:
             self.pool.stop_commands.forget(site)

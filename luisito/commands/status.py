@@ -50,6 +50,7 @@ def _text(found: dict[str, Any]) -> str:
         ("memory", _memory(found)),
         ("waiting", f"{found['waiting']} for a server"),
         *_of_rewarming(found.get("rewarming")),
+        *_of_hooks(found.get("hooks", {})),
         ("connections", connections),
         ("requests", requests),
         ("stalls", f"{counters['stalls']} since the start"),
@@ -68,6 +69,18 @@ def _of_workers(workers: dict[str, int]) -> list[tuple[str, str]]:
 def _of_rewarming(found: dict[str, Any] | None) -> list[tuple[str, str]]:
     """How far that has come, where there is any."""
     return [] if found is None else [("rewarmed", found["words"])]
+
+
+def _of_hooks(told: dict[str, Any]) -> list[tuple[str, str]]:
+    """How hooks fare, where there is anything to say."""
+    counts = [told.get(name, 0) for name in ("running", "waiting", "failures", "dropped")]
+    if not any(counts):
+        return []
+    words = (
+        f"{counts[0]} running, {counts[1]} waiting; {counts[2]} have failed and {counts[3]} were"
+    )
+    failed = [("", f"{one['hook']}: {one['error']}") for one in told["failed"]]
+    return [("hooks", f"{words} left out since the start"), *failed]
 
 
 def _of_interpreters(told: dict[str, Any]) -> list[tuple[str, str]]:

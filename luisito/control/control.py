@@ -30,7 +30,7 @@ from luisito.core.past import Past
 from luisito.spawner.place import default_place
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from luisito.control.roles import Roles
     from luisito.control.succession import Succession
@@ -65,6 +65,7 @@ class Control:
         doors: see there.
         warmth: see there.
         recall: tells what became of sites.
+        hooks: see there.
         kept: the listening socket, where another process has made it; None to make it.
 
     Raises:
@@ -95,6 +96,7 @@ class Control:
         broken_pages: Mapping[str, str],
         warmth: Warmth,
         recall: Recall,
+        hooks: Callable[[], dict[str, object]] = dict,
         kept: int | None = None,
     ) -> None:
         self._found = runtime_dir in (chosen, default_place(os.geteuid(), os.environ))
@@ -111,6 +113,7 @@ class Control:
             doors=doors,
             broken_pages=broken_pages,
             warmth=warmth,
+            hooks=hooks,
         )
         past, listing = Past(), Listing(board)
         pool.chronicle.tellers.append(past.tell)

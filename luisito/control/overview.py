@@ -55,6 +55,7 @@ class Overview:
         doors: the endpoints of sites.
         broken_pages: why waiting pages could not be read, by the keys of sites.
         warmth: which sites are started again.
+        hooks: tells how hooks fare.
 
     Attributes:
         stopping: Luisito finishes what is in flight, and ends.
@@ -75,13 +76,14 @@ class Overview:
         doors: Doors,
         broken_pages: Mapping[str, str],
         warmth: Warmth,
+        hooks: Callable[[], dict[str, object]] = dict,
     ) -> None:
         self._pool, self._counters, self._roles = pool, counters, roles
         self._max_servers, self._runtime_dir = max_servers, runtime_dir
         self._clock, self._began = clock, clock()
         self._succession, self._site_files = succession, site_files
         self._kept_sites, self._doors, self._broken_pages = kept_sites, doors, broken_pages
-        self._warmth = warmth
+        self._warmth, self._hooks = warmth, hooks
         self.stopping = False
 
     def status(self) -> dict[str, object]:
@@ -110,6 +112,7 @@ class Overview:
             "rewarming": self._of_rewarming(),
             "preload": self._pool.crew.preloads.told(),
             "site_files": self._of_files(),
+            "hooks": self._hooks(),
             "counters": self._counters.as_dict(),
         }
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shlex
 from typing import TYPE_CHECKING
 
 from luisito.core.cgroup import CPU_PERIOD
 from luisito.core.wire import RUNS, VERSION, Configure
+from luisito.settings.hooks import is_webhook
 from luisito.settings.values import Function
 
 if TYPE_CHECKING:
@@ -78,6 +80,12 @@ def configuration(
         max_memory=settings.max_memory,
         state_dir=settings.state_dir,
         hibernate=_hibernate(settings),
+        hooks={
+            event: list(hook) if isinstance(hook, tuple) else shlex.split(hook)
+            for event, hook in settings.hooks.items()
+            if not is_webhook(hook)
+        },
+        hook_timeout=round(settings.hook_timeout * 1e6),
     )
 
 

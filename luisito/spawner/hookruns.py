@@ -56,7 +56,9 @@ class _Run:
         "tail", "time",
     )  # fmt: skip
 
-    def __init__(self, number: int, pid: int, link: Link, ask: int, output: int, time: float):
+    def __init__(
+        self, number: int, pid: int, link: Link, ask: int, output: int, time: float
+    ) -> None:
         self.number, self.pid, self.leader, self.link, self.ask = number, pid, pid, link, ask
         self.output, self.time = output, time
         self.late = 0.0
@@ -203,9 +205,11 @@ class HookRuns:
             self._cgroups.kill(run.number)
         tops = [run.pid] if run.pid else []
         known = self.pids()
-        for orphan in tree.children(self._containment.reaper):
-            if orphan not in known and tree.belongs(orphan, run.number, run.leader):
-                tops.append(orphan)
+        tops += [
+            orphan
+            for orphan in tree.children(self._containment.reaper)
+            if orphan not in known and tree.belongs(orphan, run.number, run.leader)
+        ]
         pids = [each for top in tops for each in (*tree.descendants(top), top)]
         for pid in pids:
             kill(pid, signal.SIGKILL)
