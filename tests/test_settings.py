@@ -742,3 +742,33 @@ def test_a_share():
     )
     assert refusal(QUEUE_SHARE="0.5").endswith("write QUEUE_SHARE = 0.5")
     assert refusal(QUEUE_SHARE=0).endswith("write QUEUE_SHARE = 0.25")
+
+
+# Hooks
+
+
+def test_hooks_are_commands_and_urls():
+    assert settings().hooks == {}
+    assert settings(HOOKS=None).hooks == {}
+    made = settings(
+        HOOKS={"ready": ["warm", "%HOST"], "exit": "https://a.example/", "start": "a b"}
+    )
+    assert made.hooks == {"ready": ("warm", "%HOST"), "exit": "https://a.example/", "start": "a b"}
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("warm", ' = "warm": must be a dict from events to commands or URLs; write HOOKS = '),
+        ({"wake": "a"}, 'has "wake", and an event is start, ready, failure, eviction or exit; '),
+        ({"exit": ["a", None]}, '["exit"][1] = None: must be a string without NUL; write HOOKS['),
+        (
+            {"exit": "a %UID"},
+            '["exit"] = "a %UID": must not have %UID: %HOST alone may stand there',
+        ),
+        ({"exit": "http://"}, '["exit"] = "http://": must be a URL like https://example.com/path'),
+        ({"exit": "'"}, '["exit"] = "\'": must be a command or a URL: no closing quotation; '),
+    ],
+)
+def test_what_is_no_hook(value, said):
+    assert said in refusal(HOOKS=value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from luisito.checks import files, hibernation, limits, machine, words
+from luisito.checks import files, hibernation, hooks, limits, machine, words
 from luisito.checks.eyes import Eyes, reach
 from luisito.checks.plan import configured, plan
 from luisito.checks.program import program
@@ -62,6 +62,7 @@ def check(path: str, host: str | None, user: str | None) -> Report:
     if tried.summary:
         report.facts["tried"] = tried.summary
     report.add(*tried.problems)
+    report.add(*hooks.of_settings(settings, config, who))
     kernel = machine.kernel()
     report.add(*machine.ports(settings, config, kernel))
     report.add(machine.open_files(settings, config, kernel))

@@ -9,7 +9,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from luisito.checks import apps, endpoints, hibernation, limits, machine
+from luisito.checks import apps, endpoints, hibernation, hooks, limits, machine
 from luisito.checks.eyes import Eyes, reach
 from luisito.checks.plan import plan
 from luisito.checks.program import program
@@ -186,6 +186,10 @@ class Tried:
                     stopped = planned._replace(rendered=stop)
                     for problem in _followed(run["stop_command"], stopped, eyes, "stop_command"):
                         wrong("stop_command", problem)
+                whose = planned.user, planned.folder, eyes
+                for event, problem in hooks.of_site(run["hooks"], config, site, *whose):
+                    if worker is None:
+                        wrong(f"hooks.{event}", problem)
 
     def _files(
         self, run: dict[str, Any], config: SiteConfig, user: Identity, eyes: Eyes

@@ -50,7 +50,7 @@ class Written:
 
         Args:
             site: key of a site or of a mount.
-            key: the site key.
+            key: the site key, or one of a table, "hooks.ready".
             worker: the name of a worker that it is of.
         """
         file = site_of(site) + SUFFIX
@@ -94,7 +94,11 @@ class Written:
 
 
 def _paths(table: dict[str, Any], key: str, mounted: str, worker: str | None) -> list[Path]:
-    """Where a key may stand in a file, the nearest first."""
+    """Where a key, or one of a table, may stand in a file, the nearest first."""
+    top, _, within = key.partition(".")
+    if within:
+        tops = _paths(table, top, mounted, worker)
+        return [(*path, within) for path in tops if within in _at(table, path)]
     if worker is not None:
         return [
             ("process", at, key)
@@ -107,3 +111,11 @@ def _paths(table: dict[str, Any], key: str, mounted: str, worker: str | None) ->
         if mounted and one.get("path") == mounted and key in one
     ]
     return [*below, (key,)] if key in table else below
+
+
+def _at(table: dict[str, Any], path: Path) -> dict[str, Any]:
+    """The table that stands somewhere in a file."""
+    found: Any = table
+    for step in path:
+        found = found[step]
+    return found if isinstance(found, dict) else {}

@@ -148,12 +148,14 @@ def test_what_files_say_is_tried(sites):
         "k": good,
         "l": f"{good}sticky = true\n",
         "m": f"{good}sticky = true\nprocesses = 2\n",
+        "n": f'{good}[hooks]\nready = "https://a.example/"\nexit = ["{home}/gone"]\n'
+        '[[mount]]\npath = "/api"\nhooks.start = "none-such-hook %HOST"\n',
     }
     for name, text in files.items():
         machine.make(f"sites/{name}.toml", text, mode=0o644)
     found = machine.check()
     said = of_files(machine, found)
-    assert found["tried"] == "13 files"
+    assert found["tried"] == "14 files"
     expected = [
         'a.toml:2: command = ["none-such", "%PORT"]: no such program: ',
         'b.toml:3: virtualenv = "none": has no folder bin that its user may enter',
@@ -166,6 +168,8 @@ def test_what_files_say_is_tried(sites):
         'i.toml:5: mount[0].command = "none-such-mount %PORT": no such program: ',
         'shared.base.toml:3: command = "none-such-base %PORT": no such program: ',
         "l.toml:3: sticky = true: does nothing without processes",
+        f'n.toml:5: hooks.exit = ["{home}/gone"]: no such program: ',
+        'n.toml:8: mount[0].hooks.start = "none-such-hook %HOST": no such program: ',
     ]
     assert len(said) == len(expected), said
     for line, beginning in zip(said, expected, strict=True):

@@ -51,6 +51,7 @@ hibernate_after = 900
 sticky = "shop_server"
 stop_signal = "QUIT"
 stop_command = "kill -QUIT $MAINPID"
+hooks = { ready = ["warm", "%HOST"], exit = "https://hooks.example/x" }
 ready = "/health?deep"
 idle_timeout = 600
 min_alive = 0
@@ -101,6 +102,7 @@ def test_every_key():
     assert made.reload_on == ("*.py",)
     assert made.maintenance == "Back at noon."
     assert made.pre_stop == "/may-stop"
+    assert made.hooks == {"ready": ("warm", "%HOST"), "exit": "https://hooks.example/x"}
     assert (made.hibernate, made.hibernate_after) == (True, 900)
     assert made.aliases == ("www.shop.example", "[::1]", "127.0.0.1")
     assert made.redirects == ("shop.example.org",)
@@ -184,6 +186,8 @@ HOST = "must be a host in lower case, without a port"
 PATTERN = 'must be a host in lower case without a port, with "*." or "!" before it or not'
 SIGNAL = 'must be "TERM" or "INT" or "QUIT" or "HUP" or "USR1" or "USR2"'
 KEEP = 'must be "demand" or "pinned" or "always"'
+HOOK = 'write hooks = { failure = "/usr/local/bin/site-failed %HOST" }'
+HOOK_EXIT = 'write hooks.exit = "/usr/local/bin/site-failed %HOST"'
 KILL = 'write stop_command = "kill -QUIT $MAINPID"'
 READY = 'must be "accept", "notify", or the path of a URL, such as "/health"'
 MAINTENANCE = "must be true, false, a text for the page, or whole seconds for Retry-After"
@@ -474,6 +478,38 @@ RLIMIT = 'must be a whole number, "unlimited", or [soft, hard] of these'
             ('restart = "never": must be "always" or "on-failure"; write restart = "always"'),
         ),
         ("stop_command = 3", f"stop_command = 3: {COMMAND}; {KILL}"),
+        ("hooks = 3", f"hooks = 3: must be a table from events to commands or URLs; {HOOK}"),
+        (
+            '[hooks]\nreadyy = "a"',
+            (
+                'hooks = { readyy = "a" }: has "readyy", and an event is start, ready, failure,'
+                ' eviction or exit; write hooks = { ready = "a" }'
+            ),
+        ),
+        ('hooks.exit = ""', f'hooks.exit = "": must be a command or a URL; {HOOK_EXIT}'),
+        (
+            "hooks.exit = ['a', 3]",
+            'hooks.exit[1] = 3: must be a string without NUL; write hooks.exit[1] = "3"',
+        ),
+        (
+            """hooks.exit = "a '\"""",
+            f'hooks.exit = "a \'": must be a command or a URL: no closing quotation; {HOOK_EXIT}',
+        ),
+        (
+            'hooks.exit = "a %PORT"',
+            (
+                'hooks.exit = "a %PORT": must not have %PORT: %HOST alone may stand there, and what'
+                f" has happened is in its environment; {HOOK_EXIT}"
+            ),
+        ),
+        (
+            'hooks.exit = "https://u@a.example/"',
+            (
+                'hooks.exit = "https://u@a.example/": must be a URL like https://example.com/path,'
+                " of at most 2000 characters of ASCII, with no user and no #; write hooks.exit ="
+                ' "https://example.com/hook"'
+            ),
+        ),
         ("stop_command = []", f"stop_command = []: must name a program; {KILL}"),
         ("ready = true", f'ready = true: {READY}; write ready = "accept"'),
         ('ready = "health"', f'ready = "health": {READY}; write ready = "/health"'),
@@ -577,6 +613,13 @@ WAYS = "exclude each other (in command, env or ENV); keep one of them"
             (
                 ':1: stop_command = "b %PORT": must not be set, as its server runs as root; '
                 "remove it, or write another user"
+            ),
+        ),
+        (
+            'user = "root"\n[hooks]\nexit = "https://a.example/"\nready = "a"',
+            (
+                ':4: hooks.ready = "a": must not be a command, as it would run as root; '
+                "write another user, or set it in HOOKS"
             ),
         ),
         (

@@ -198,3 +198,18 @@ def test_servers_and_cookies_of_mounts():
     site, api = mounts('processes = 2\n[[mount]]\npath = "/a"\nsticky = "x"\n')
     told = [public_record(one, {}, {}) for one in (site, api)]
     assert [(one["members"], one["sticky"]) for one in told] == [(2, None), (2, "x~a")]
+
+
+def test_hooks_of_a_base_of_the_site_and_of_the_mount_are_put_together():
+    base = 'command = "x"\nhooks.ready = "a"\nhooks.start = "a"\n'
+    text = 'extends = "b"\nhooks.ready = "b"\n[[mount]]\npath = "/api"\nhooks.exit = "c"\n'
+    site, mount = mounts(text, bases={"b": base})
+    assert site.hooks == {"start": "a", "ready": "b"}
+    assert mount.hooks == {"start": "a", "ready": "b", "exit": "c"}
+
+
+def test_hooks_of_a_mount_are_judged_too():
+    text = 'command = "x"\n[[mount]]\npath = "/api"\nhooks.exit = "http://b.example/"\n'
+    tenant = Tenant("alice", 1001, "users", 100, Grant(("alice.example",), {}))
+    with pytest.raises(SiteFileError, match=r':4: mount\[0\]\.hooks\.exit = "http://b.example/": '):
+        mounts(text, tenant=tenant, file="alice.example.toml")

@@ -56,6 +56,7 @@ def test_what_a_start_needs():
         "stop_signal": "QUIT",
         "stop_command": "kill -QUIT $MAINPID",
         "reload_on": ["*.py"],
+        "hooks": {"ready": ("warm", "%HOST")},
     }
     assert getattr(signal, f"SIG{run['stop_signal']}") == signal.SIGQUIT
 
@@ -114,6 +115,7 @@ def test_what_everybody_may_know():
         "ready": "/health?deep",
         "pre_stop": "/may-stop",
         "hibernate": True,
+        "hooks": {"ready": True, "exit": "https://hooks.example/x"},
         "maintenance": "Back at noon.",
         "members": 4,
         "sticky": "shop_server",
@@ -206,3 +208,15 @@ def test_records_are_json(env):
     assert digest(run) == digest(json.loads(json.dumps(run)))
     public = public_of(EVERY)
     assert json.loads(json.dumps(public)) == public
+
+
+def test_a_changed_hook_is_no_other_server():
+    plain, hooked = run_of(""), run_of('hooks.ready = "a"')
+    assert plain != hooked
+    assert digest(plain) == digest(hooked)
+    assert public_of("") != public_of('hooks.ready = "a"')
+
+
+def test_workers_have_no_hooks_of_their_own():
+    text = 'hooks.ready = "a"\n[[process]]\nname = "w"\ncommand = "x"\n'
+    assert workers_of(text)["w"]["hooks"] == {}

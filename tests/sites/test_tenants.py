@@ -41,6 +41,8 @@ def test_what_is_granted():
     assert read({"alice": {"hosts": ["alice.example"], **caps}}) == {
         "alice": Grant(("alice.example",), caps)
     }
+    granted = read({"alice": {"hosts": ["a.b"], "webhooks": ["*.c.d", "!x.c.d"]}})
+    assert granted == {"alice": Grant(("a.b",), {}, ("*.c.d", "!x.c.d"))}
 
 
 def test_sites_dir_is_a_path():
@@ -83,6 +85,27 @@ PATTERN = "must be a pattern of hosts as in ALLOWED_HOSTS"
             (
                 '["a"]["keep"] = True: must be "demand" or "pinned" or "always"; '
                 'write TENANTS["a"]["keep"] = "always"'
+            ),
+        ),
+        (
+            {"a": {"hosts": ["a.b"], "webhooks": "c.d"}},
+            (
+                '["a"]["webhooks"] = "c.d": must be a list of hosts; '
+                'write TENANTS["a"]["webhooks"] = [\'c.d\']'
+            ),
+        ),
+        (
+            {"a": {"hosts": ["a.b"], "webhooks": ["*"]}},
+            (
+                '["a"]["webhooks"][0] = "*": must not be any host, which the machine itself is, '
+                'too; write TENANTS["a"]["webhooks"][0] = "hooks.example.com"'
+            ),
+        ),
+        (
+            {"a": {"hosts": ["a.b"], "webhooks": ["!c.d"]}},
+            (
+                '["a"]["webhooks"] = [\'!c.d\']: must have a host without "!" too, or nothing is '
+                "granted; write TENANTS[\"a\"][\"webhooks\"] = ['hooks.example.com', '!c.d']"
             ),
         ),
         ({"a": 3}, f'["a"] = 3: {A_DICT}; write TENANTS["a"] = {EXAMPLE}'),
@@ -366,6 +389,24 @@ def test_how_many_servers_a_tenants_site_may_have():
     assert refused("processes = 2", of=tenant()).endswith("write processes = 1")
 
 
+def test_to_which_hosts_a_tenants_hooks_may_send():
+    """Luisito sends them, who reaches what the tenant may not."""
+    text = '[hooks]\nready = "warm"\nexit = "http://169.254.169.254/x"'
+    said = (
+        ':3: hooks.exit = "http://169.254.169.254/x": must not be a webhook at 169.254.169.254,'
+        ' which TENANTS does not grant alice; ask the operator for "webhooks": ["169.254.169.254"]'
+        " there, or write a command"
+    )
+    assert refused(text, of=tenant()) == said
+    granted = ("*.hooks.example", "!no.hooks.example", "127.0.0.1")
+    of = Tenant("alice", 1001, "users", 100, Grant(HOSTS, {}, granted))
+    assert refused(text, of=of) == said
+    for host in ("a.hooks.example", "127.0.0.1:8080"):
+        assert made(f'hooks.exit = "https://{host}/x"', of=of).hooks["exit"].startswith("https:")
+    for host in ("no.hooks.example", "hooks.example", "localhost", "127.0.0.2"):
+        assert "TENANTS does not grant alice" in refused(f'hooks.exit = "http://{host}/"', of=of)
+
+
 def test_what_stands_in_a_base_is_the_tenants_word_too():
     bases = {"all": '\nuser = "root"'}
     assert refusal('extends = "all"', file="alice.example.toml", tenant=tenant(), bases=bases) == (
@@ -383,5 +424,5 @@ def test_every_capped_key_is_judged():
             "pre_stop", "stop_command", "hibernate", "django", "app", "runner", "threads",
             "preload"}  # fmt: skip
     free |= {"process"}  # but for how long one lives, which is judged
-    judged = {"user", "group", "default", "listen", "aliases", "redirects", "hosts"}
+    judged = {"user", "group", "default", "listen", "aliases", "redirects", "hosts", "hooks"}
     assert set(KEYS) == capped | free | judged

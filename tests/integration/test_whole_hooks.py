@@ -51,7 +51,11 @@ def test_commands_and_a_webhook(serve, webhook, as_whom):
     served.write("a.example", user + hooks)
     served.until("a.example", "a.example")
     served.write("b.example", "", 'command = ["false"]\n')
-    server.expect("b.example: the command exited", "b.example: 502 for", r'HOOKS\["failure"\]: no such program: ')
+    server.expect(
+        "b.example: the command exited",
+        "b.example: 502 for",
+        r'HOOKS\["failure"\]: no such program: ',
+    )
     served.until("b.example", 502)
     server.wait_for_log(r'HOOKS\["failure"\]: no such program: ', 20)
     (failed,) = status_of(server)["hooks"]["failed"]
