@@ -31,6 +31,8 @@ INTERNAL = {"WireError"}
 MAKERS = {"error", "failed", "refuse", "wrong", "cannot", "again"}
 # Functions that return one, by their modules.
 TELLERS = {
+    "luisito/core/hooks.py": {"outcome"},
+    "luisito/core/webhook.py": {"refusal"},
     "luisito/core/ending.py": {"killing", "not_stopped", "suspicion"},
     "luisito/process/start.py": {"missing"},
     "luisito/readiness/ways.py": {"describe"},
@@ -43,6 +45,7 @@ LEFT_OUT = {"luisito/app/preload.py"}
 # What looks like one: values, and a text of one branch with the end of another's.
 NONE = {
     "stop_command in its site file",
+    "hooks.… in its site file",
     '{time} {site} "{method} {target}" {status} {total}',
     "its name is no host: …; rename it to the host of the site, and .toml; rename it to …",
     "its name must be a host in lower case, without a port",
