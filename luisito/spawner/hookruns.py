@@ -210,7 +210,7 @@ class HookRuns:
             for orphan in tree.children(self._containment.reaper)
             if orphan not in known and tree.belongs(orphan, run.number, run.leader)
         ]
-        pids = [each for top in tops for each in (*tree.descendants(top), top)]
+        pids = [each for top in tops for each in (top, *tree.descendants(top))]
         for pid in pids:
             kill(pid, signal.SIGKILL)
         return pids
