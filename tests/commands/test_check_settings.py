@@ -377,6 +377,15 @@ def test_no_such_program(good):
     told(good.check(), "no such program: '/no/such/gunicorn'$|install it")
 
 
+def test_no_such_program_of_a_hook(good):
+    webhook = "https://hooks.example/"
+    good.write(**good.names, HOOKS={"ready": "none-such-hook %HOST", "exit": webhook})
+    problem = told(good.check(), "no such program: 'none-such-hook'")
+    assert problem["where"] == 'HOOKS["ready"]'
+    good.write(**good.names, HOOKS={"ready": ["sh", "-c", "true"], "exit": webhook})
+    all_is_well(good.check())
+
+
 def test_a_virtual_environment_is_found(good):
     good.make("srv/a.example/venv/bin/serve", "#!/bin/sh\n", owner=good.owner)
     with_command(good, ["serve", "%PORT"])

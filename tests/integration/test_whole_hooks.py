@@ -31,7 +31,7 @@ class Heard(BaseHTTPRequestHandler):
 def webhook():
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Heard) as server:
         server.bodies, server.status = [], 204
-        server.url = f"http://127.0.0.1:{server.server_address[1]}/hook?key=secret"
+        server.url = f"http://localhost:{server.server_address[1]}/hook?key=secret"
         thread = threading.Thread(target=server.serve_forever, args=(0.05,))
         thread.start()
         yield server
