@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shlex
+import stat
 from typing import TYPE_CHECKING
 
 from luisito.checks import files, hibernation, hooks, limits, machine, words
@@ -65,6 +67,7 @@ def check(path: str, host: str | None, user: str | None) -> Report:
     report.add(*hooks.of_settings(settings, config, who))
     kernel = machine.kernel()
     report.add(*machine.ports(settings, config, kernel))
+    report.add(_told_to_all(path, settings, source.status))
     report.add(machine.open_files(settings, config, kernel))
     report.add(machine.clients(settings, kernel))
     report.add(*limits.rlimits(settings, who, kernel))
@@ -164,6 +167,13 @@ def _nowhere(settings: Settings, chosen: Sample, planned: Plan) -> Problem | Non
     if not chosen.made_up or planned.is_site or settings.project_path is None:
         return None
     return homeless(settings.project_path, planned.folder)
+
+
+def _told_to_all(path: str, settings: Settings, status: os.stat_result) -> Problem | None:
+    if settings.admin_token is None or not status.st_mode & stat.S_IROTH:
+        return None
+    what = "every user of this machine can read it"
+    return Problem("ADMIN_TOKEN", what, Mend("run", f"chmod o-r {shlex.quote(path)}"))
 
 
 def _one_user(who: Whom, user: Identity) -> Problem | None:

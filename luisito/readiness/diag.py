@@ -114,8 +114,8 @@ class Diag:
     def user(self, ours: tuple[str, int], theirs: tuple[str, int]) -> int | None:
         """Returns the user who made the far end of a loopback connection.
 
-        None where that end has been closed, or is closing: a socket that no process has any more
-        is root's to the kernel (before Linux 6.17), and another one may have its port.
+        None where no process has that end any more: then it is root's to the kernel (before Linux
+        6.17), and another socket may have its port.
 
         Args:
             ours: address and port of the near end.
@@ -127,12 +127,12 @@ class Diag:
         first, second = self._connection(ours, theirs), self._connection(ours, theirs)
         if first is None or second is None:
             return None
-        # The kernel looks at the state before it looks at the user. That there still is an inode
-        # the second time means that a process had the socket all the first time.
+        # A socket that no process has is without an inode, and never has one again. That there is
+        # one the second time means that a process had the socket all the first time.
         return first[0] if first == second and second[1] else None
 
     def _connection(self, ours: tuple[str, int], theirs: tuple[str, int]) -> tuple[int, int] | None:
-        """The user and the inode of the far end, where the connection is whole."""
+        """The user and the inode of the far end, where there is the connection."""
         family = socket.AF_INET6 if ":" in theirs[0] else socket.AF_INET
         here, there = (
             (socket.inet_pton(family, address).ljust(16, b"\0"), port.to_bytes(2, "big"))
@@ -143,12 +143,11 @@ class Diag:
             data, at = next(self._exchange(family, 0, *query))
         except FileNotFoundError:
             return None
-        _, state, source, port, _, far, _, _, _, _, _, uid, inode = _FOUND.unpack_from(data, at)
+        _, _, source, port, _, far, _, _, _, _, _, uid, inode = _FOUND.unpack_from(data, at)
         # Where there is no such connection, it may be a listener on the port of the far end. One
         # of IPv4 may have been made with a socket of IPv6 (RFC 4291 section 2.5.5.2).
         ends = (source, port, far.removeprefix(_MAPPED).ljust(16, b"\0"))
-        whole = state == _TCP_ESTABLISHED and ends == (there[1], here[1], here[0])
-        return (uid, inode) if whole else None
+        return (uid, inode) if ends == (there[1], here[1], here[0]) else None
 
     def _ask(
         self, family: int, flags: int, port: int, source: bytes

@@ -815,6 +815,12 @@ def test_ports_that_are_listened_on(good):
     all_is_well(mended(good, "PORT_RANGE: holds port 20050 of ADMIN_LISTEN"))
 
 
+def test_a_token_that_everybody_reads(good):
+    good.write(**good.names, ADMIN_TOKEN="a-token-of-many-letters")
+    os.chmod(good.path, 0o644)
+    all_is_well(mended(good, "ADMIN_TOKEN: every user of this machine can read it"))
+
+
 def test_a_port_twice(good):
     names = {"LISTEN": "tcp:8080", "ADMIN_LISTEN": "tcp:8080:interface=127.0.0.1"}
     good.write(**{**good.names, **names})

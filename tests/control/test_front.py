@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from luisito.control import roles
+from luisito.control import connections, roles
 from luisito.control.front import guests, sessions, stream
 from luisito.control.front.front import bind
 from luisito.errors import SettingsError
@@ -236,11 +236,11 @@ def test_connections_of_one_user_are_bounded(rig, monkeypatch):
     monkeypatch.setattr(guests, "PER_ADDRESS", 3)
     made = rig()
     held = [made.connect() for _ in range(3)]
-    connections = made.front._door._connections
-    made.until(lambda: len(connections.protocols) == 3)
+    protocols = made.front._door._connections.protocols
+    made.until(lambda: len(protocols) == 3)
     assert made.ask()[0] == 503
     held.pop().close()
-    made.until(lambda: len(connections.protocols) == 2)
+    made.until(lambda: len(protocols) == 2)
     assert made.who() == ME
 
 
@@ -358,6 +358,20 @@ def test_who_reads_nothing_is_cut_off(rig, monkeypatch):
     made.until(lambda: made.front.streams._streams)
     made.until(lambda: not made.front.streams._streams)
     assert not follower.read
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_stream_outlives_all_else(rig, monkeypatch):
+    monkeypatch.setattr(connections, "LIFETIME", 2.0)
+    made = rig()
+    follower = Follower(made)
+    follower.wait("event: hello")
+    held = made.front._door._connections.protocols
+    made.connect()  # and says nothing
+    made.until(lambda: len(held) == 2)
+    made.until(lambda: len(held) == 1)
+    made.shown.whole = {"still": "here"}
+    follower.wait('{"still": "here"}')
 
 
 @pytest.mark.usefixtures("quick")

@@ -91,6 +91,8 @@ def test_whose_the_other_end_of_a_connection_is(diag, address):
             assert diag.user((address, port), theirs) == os.getuid()
             assert diag.user(theirs, (address, port)) == os.getuid()
             assert diag.user((address, 1), theirs) is None
+            client.shutdown(socket.SHUT_WR)
+            assert diag.user((address, port), theirs) == os.getuid()
 
 
 def test_a_socket_of_ipv6_that_speaks_to_ipv4_is_known_too(diag):
