@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from luisito.core.reuse import at_size
 from luisito.core.text import mebibytes
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 _DAY: Final = 86_400.0
 _PARTS: Final = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0)  # of those there are, in the table
@@ -37,6 +37,26 @@ class Found:
     sites: int
     curve: Sequence[tuple[int, float]]
     memory_each: float | None = None
+
+    @classmethod
+    def of(
+        cls, told: Mapping[str, Any], now: int | None = None, memory_each: float | None = None
+    ) -> Found:
+        """What a running Luisito tells of itself (GET /advice).
+
+        Args:
+            told: it.
+            now: servers that are allowed, where another number is meant.
+            memory_each: bytes that a server takes, where that is known better.
+        """
+        return cls(
+            now or told["max_servers"],
+            told["seconds"],
+            told["uses"],
+            told["sites"],
+            [(size, cold) for size, cold in told["cold_starts"]],
+            memory_each or told["memory_each"],
+        )
 
     def a_day(self, servers: int) -> float:
         """Cold starts a day with so many servers."""

@@ -101,14 +101,7 @@ def _of_running(options: argparse.Namespace) -> tuple[Found, dict[str, Any], lis
         if getattr(options, name) is not None:
             raise SettingsError(f"--{name} goes with --from; a running Luisito knows it")
     told = Luisito(options).get("/advice")
-    found = Found(
-        options.servers or told["max_servers"],
-        told["seconds"],
-        told["uses"],
-        told["sites"],
-        [(size, cold) for size, cold in told["cold_starts"]],
-        options.memory_each or told["memory_each"],
-    )
+    found = Found.of(told, options.servers, options.memory_each)
     limit = told["max_memory"]
     if limit is None or not found.curve:
         return found, {}, []

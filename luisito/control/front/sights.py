@@ -39,13 +39,5 @@ class Sights:
 
     def drawing(self) -> Mapping[str, Any]:
         """See Shown."""
-        told: dict[str, Any] = self._overview.advice()
-        found = Found(
-            told["max_servers"],
-            told["seconds"],
-            told["uses"],
-            told["sites"],
-            [(size, cold) for size, cold in told["cold_starts"]],
-            told["memory_each"],
-        )
+        found = Found.of(self._overview.advice())
         return {**found.as_dict(), "svg": chart(found) if found.curve else None}
