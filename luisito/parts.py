@@ -66,6 +66,7 @@ class Parts:
         kept: sockets that are there for us; what is used is taken out.
         runs: see handover.Failed.
         doors: the endpoints of sites.
+        file: where the settings were read.
         front: ADMIN_LISTEN, where that is set.
 
     Attributes:
@@ -100,6 +101,7 @@ class Parts:
         kept: dict[str, int],
         runs: str,
         doors: Doors,
+        file: str,
         front: Listener | None,
     ) -> None:
         self._reactor, self._board, self._settings = reactor, board, settings
@@ -157,7 +159,8 @@ class Parts:
             site_files=self.site_files,
             kept_sites=self.kept_sites,
             pins=self.pins,
-            output_log_dir=settings.output_log_dir,
+            settings=settings,
+            file=file,
             by_folder=os.geteuid() == 0 and not isinstance(settings.run_as, Function),
             doors=doors,
             broken_pages=self._waiting_pages.broken,

@@ -228,6 +228,7 @@ class LuisitoService(Service):
             kept=kept,
             runs=digest(order),
             doors=self._doors,
+            file=self._file or "the command line",
             front=next(iter(self._front.values()), None),
         )
         for descriptor in kept.values():

@@ -17,6 +17,7 @@ from luisito.control.listing import Listing
 from luisito.control.named import Named
 from luisito.control.overview import Overview
 from luisito.control.owners import Owners
+from luisito.control.resources.config import Config
 from luisito.control.resources.described import Described
 from luisito.control.resources.history import History
 from luisito.control.resources.logs import SiteOutput
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from luisito.proxy.doors import Doors
     from luisito.proxy.gateway import Gateway
     from luisito.readiness.diag import Diag
+    from luisito.settings import Settings
 
 
 class Control:
@@ -61,7 +63,8 @@ class Control:
         kept_sites: see there.
         pins: which sites are pinned.
         by_folder: where nothing else says it, a site's server runs as the owner of its folder.
-        output_log_dir: where the output of sites is.
+        settings: what is true of all sites.
+        file: where those were read.
         doors: see there.
         warmth: see there.
         recall: tells what became of sites.
@@ -91,7 +94,8 @@ class Control:
         kept_sites: KeptSites,
         pins: Pins,
         by_folder: bool,
-        output_log_dir: str | None,
+        settings: Settings,
+        file: str,
         doors: Doors,
         broken_pages: Mapping[str, str],
         warmth: Warmth,
@@ -135,7 +139,8 @@ class Control:
             Servers(listing, roles, overview, pool, gateway),
             Sites(overview, view, named, acts, listing),
             History(roles, overview, owners, recall, named, listing),
-            SiteOutput(named, pool, output_log_dir),
+            SiteOutput(named, pool, settings.output_log_dir),
+            Config(named, pool, pins, site_files, settings, file),
             Whole(overview, succession),
             Metrics(listing, overview, pool, gateway, metrics_sites),
             Described(),

@@ -205,6 +205,13 @@ class AskPage(NamedTuple):
     site: str
 
 
+class AskConfig(NamedTuple):
+    """Ask what counts for a site that has a file, by its key: for people, without secrets."""
+
+    ask: int
+    site: str
+
+
 class AskOwns(NamedTuple):
     """Ask whether a socket inode belongs to a process of a server."""
 
@@ -451,7 +458,7 @@ class Folder(NamedTuple):
 
 
 class Page(NamedTuple):
-    """Answers AskPage, with a memfd beside it, or with a message and none."""
+    """Answers AskPage and AskConfig, with a memfd beside it, or with a message and none."""
 
     ask: int
     message: str
@@ -539,6 +546,7 @@ Order = (
     | Hibernate
     | AskFolder
     | AskPage
+    | AskConfig
     | AskOwns
     | AskLog
     | AskTail
@@ -594,6 +602,7 @@ _ORDERS: dict[str, type[Order]] = {
     "hibernate": Hibernate,
     "folder": AskFolder,
     "page": AskPage,
+    "config": AskConfig,
     "owns": AskOwns,
     "log": AskLog,
     "tail": AskTail,

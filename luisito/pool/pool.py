@@ -162,6 +162,10 @@ class Pool(Processes):
         """See Questions.tail."""
         return self._spawner.tail(site, after)
 
+    def config(self, site: str) -> Deferred[bytes]:
+        """See Questions.config."""
+        return self._spawner.config(site)
+
     def last_words(self, site: str) -> str:
         """What the servers of a site that live have written last; "" where there are none."""
         starts = sorted(self._of.values(), key=lambda start: start.number)

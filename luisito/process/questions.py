@@ -52,6 +52,14 @@ class Questions:
         order = wire.RunHook(self._next_ask(), site, event, own, facts)
         return self._ask(order, wire.HookEnded).addCallback(lambda answer: answer.message)
 
+    def config(self, site: str) -> Deferred[bytes]:
+        """Ask what counts for a site that has a file, by its key: JSON (settings.sites.effective).
+
+        Raises:
+            SettingsError: (in the Deferred) its file is wrong, or cannot be read.
+        """
+        return self._ask(wire.AskConfig(self._next_ask(), site), bytes)
+
     def owns(self, server: int, inode: int) -> Deferred[bool]:
         """Ask whether a socket's inode belongs to a process of a server."""
         asked = self._ask(wire.AskOwns(self._next_ask(), server, inode), wire.Owns)
@@ -137,6 +145,7 @@ class Questions:
         order: (
             wire.AskFolder
             | wire.AskPage
+            | wire.AskConfig
             | wire.AskOwns
             | wire.AskLog
             | wire.AskTail

@@ -93,6 +93,24 @@ def ask_page(link: Link, order: wire.AskPage, config: Config, work: Helpers) -> 
     work.run(read, failed, link.sock, about=order.site)
 
 
+def ask_config(link: Link, order: wire.AskConfig, work: Helpers) -> None:
+    """Answer with what counts for a site that has a file."""
+
+    def failed(message: str) -> None:
+        link.send(wire.Page(order.ask, message[: wire.MAX_TEXT]))
+
+    loading = link.loading
+    wrong = wrong_site(order.site, mounted=True)
+    if loading is None or wrong is not None:
+        failed(wrong or "SITES_DIR is not set")
+        return
+
+    def explain() -> None:
+        loading.explain(order, link.sock)
+
+    work.run(explain, failed, about=order.site)
+
+
 def ask_log(
     link: Link,
     order: wire.AskLog | wire.AskTail | wire.AskOwnLog,

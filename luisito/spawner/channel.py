@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 import os
+import select
 import socket
 
 from luisito.core.wire import MAX_DESCRIPTORS, MAX_MESSAGE
@@ -38,6 +39,19 @@ def send(sock: socket.socket, data: bytes, descriptors: tuple[int, ...] = ()) ->
         sock.sendmsg([data], [rights])
     else:
         sock.send(data)
+
+
+def insist(sock: socket.socket, data: bytes, descriptors: tuple[int, ...] = ()) -> None:
+    """Send one message whole, as soon as there is room for it."""
+    poller = select.poll()
+    poller.register(sock, select.POLLOUT)
+    while True:
+        try:
+            send(sock, data, descriptors)
+        except BlockingIOError:
+            poller.poll()
+        else:
+            return
 
 
 def receive(sock: socket.socket) -> tuple[bytes, list[int]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import select
 import signal
 import time
 from typing import TYPE_CHECKING
@@ -95,7 +94,7 @@ class Helpers:
                 channel.close(self._foreign())
                 answer = work()
                 if answer is not None and sock is not None:
-                    _answer(sock, wire.encode(answer[0]), answer[1])
+                    channel.insist(sock, wire.encode(answer[0]), answer[1])
                 os._exit(0)
         finally:
             os._exit(1)
@@ -129,18 +128,6 @@ class Helpers:
     def deadline(self) -> float | None:
         """Tell when tick is worth calling next."""
         return min((helper.deadline for helper in self._running.values()), default=None)
-
-
-def _answer(sock: socket.socket, data: bytes, descriptors: tuple[int, ...]) -> None:
-    poller = select.poll()
-    poller.register(sock, select.POLLOUT)
-    while True:
-        try:
-            channel.send(sock, data, descriptors)
-        except BlockingIOError:
-            poller.poll()
-        else:
-            return
 
 
 def look_at_folder(config: Config, order: wire.AskFolder) -> wire.Folder:

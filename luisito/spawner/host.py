@@ -42,6 +42,9 @@ class Host(Protocol):
     ) -> None:
         """Carry out an order that each one may give once it has been configured."""
 
+    def ask_config(self, link: Link, order: wire.AskConfig) -> None:
+        """The same, of what counts for a site."""
+
     def ask_page(self, link: Link, order: wire.AskPage, config: Config) -> None:
         """Answer with a site's own waiting page, likewise."""
 

@@ -32,6 +32,7 @@ _AGAIN: Final = (
     1.0  # seconds from one kill to the next: in an uninterruptible sleep it has no effect
 )
 _MODULE: Final = "luisito.settings.sites.loader"
+_EXPLAINER: Final = "luisito.settings.sites.explainer"
 _BUSY: Final = "two looks are ordered already; ask again after their answers"
 
 
@@ -97,6 +98,17 @@ class Loading:
             self._send(wire.Sites(ask, self._why_late()), ())
         else:
             self._waiting = ask
+
+    def explain(self, order: wire.AskConfig, sock: socket.socket) -> None:
+        """Be the process that says what counts for a site, in a helper; never returns."""
+        file, sites_dir = self._config.settings_file, self._config.sites_dir
+        become_reader(
+            [_EXPLAINER, file or "", sites_dir or "", str(order.ask), order.site],
+            [sock.fileno(), self._text],
+            self._config.cwd,
+            self._parent,
+            self._recipe,
+        )
 
     def tick(self, now: float) -> None:
         """Start a look that waits, and kill one that takes too long."""

@@ -266,6 +266,10 @@ class Loop:
         """See Host."""
         self._hooks.start(link, order, config, self._cgroups)
 
+    def ask_config(self, link: Link, order: wire.AskConfig) -> None:
+        """See Host."""
+        asks.ask_config(link, order, self._helpers)
+
     def ask_page(self, link: Link, order: wire.AskPage, config: Config) -> None:
         """See Host."""
         asks.ask_page(link, order, config, self._helpers)

@@ -35,6 +35,17 @@ _RELAYED = {
     signal.SIGUSR2: "USR2",
 }
 
+# What each network process may ask once it has been configured.
+_Asked = (
+    wire.AskLog
+    | wire.AskTail
+    | wire.AskOwnLog
+    | wire.AskPage
+    | wire.AskConfig
+    | wire.AskSites
+    | wire.RunHook
+)
+
 
 class Networks:
     """All network processes, at most one of which serves.
@@ -130,15 +141,7 @@ class Networks:
             self._relay(order.signal)
         elif isinstance(order, wire.CannotServe):
             link.message = order.message
-        elif link.config is not None and isinstance(
-            order,
-            wire.AskLog
-            | wire.AskTail
-            | wire.AskOwnLog
-            | wire.AskPage
-            | wire.AskSites
-            | wire.RunHook,
-        ):
+        elif link.config is not None and isinstance(order, _Asked):
             self._asked(link, order, link.config)
         elif isinstance(order, wire.Yielded):
             self._carry_out(self._succession.yielded(link))
@@ -166,19 +169,14 @@ class Networks:
     def _asked(
         self,
         link: Link,
-        order: (
-            wire.AskLog
-            | wire.AskTail
-            | wire.AskOwnLog
-            | wire.AskPage
-            | wire.AskSites
-            | wire.RunHook
-        ),
+        order: _Asked,
         config: Config,
     ) -> None:
         """Answer what each one may ask once it has been configured."""
         if isinstance(order, wire.AskPage):
             self._host.ask_page(link, order, config)
+        elif isinstance(order, wire.AskConfig):
+            self._host.ask_config(link, order)
         elif isinstance(order, wire.RunHook):
             self._host.run_hook(link, order, config)
         elif not isinstance(order, wire.AskSites):

@@ -26,6 +26,7 @@ ORDERS = [
     wire.Signal(1, "TERM"),
     wire.AskFolder(1, "a.example"),
     wire.AskPage(1, "a.example"),
+    wire.AskConfig(1, "a.example/api"),
     wire.AskOwns(1, 2, 2**40),
     wire.AskLog(1, None),
     wire.AskLog(2, "a.example", True),

@@ -102,6 +102,13 @@ def test_a_start_that_fails_says_why(serve):
     until(server, A, "failed")
 
 
+def config(server, site):
+    status, found = told(server, f"/sites/{quote(site, safe='')}/config")
+    assert status == 200, found
+    assert "s3cret" not in json.dumps(found)
+    return {one["name"]: (one["value"], one["from"]) for one in found["values"]}
+
+
 @pytest.fixture
 def tenants(serve):
     """Sites of the users games and backup, by the files, and one by the owner of its folder."""
@@ -181,13 +188,24 @@ def test_79_a_user_orders_his_own_sites_asleep_or_not(tenants):
 
 
 def test_a_site_file_is_read_again_and_what_came_of_it_is_told(serve):
-    served = Sites(serve, {"a.example": ""})
+    """And what counts for the site, with where it was said."""
+    base = 'env.SECRET = "s3cret"\nidle_timeout = 600\n'
+    text = f'queue_limit = 7\n{base}[[mount]]\npath = "/api"\nqueue_limit = 8\n'
+    served = Sites(serve, {"a.example": text}, {"ENV": {"COMMON": "s3cret"}, "QUEUE_TIMEOUT": 7})
     server = served.server
     server.expect("a.example.toml", "b.example.toml")
     assert rows(server)["a.example"]["file"].endswith("/sites/a.example.toml")
+    path = rows(server)["a.example"]["file"]
+    values = config(server, "a.example")
+    assert values["queue_limit"] == (7, f"{path}:2")
+    assert values["idle_timeout"] == (600.0, f"{path}:4")
+    assert values["env"] == ({"COMMON": "...", "SECRET": "..."}, f"{path}:3")
+    assert values["queue_timeout"] == (7.0, f"{server.folder}/settings.py: QUEUE_TIMEOUT")
+    assert values["stream_idle"] == (60.0, "default")
+    assert config(server, "a.example/api")["queue_limit"] == (8, f"{path}:7")
     status, found = order(server, "a.example", "reload")
     assert (status, found["words"]) == (200, "its site file has not changed")
-    served.write("a.example", 'keep = "pinned"\n')
+    served.write("a.example", 'keep = "pinned"\n' + text)
     words = order(server, "a.example", "reload")[1]["words"]
     assert words in (
         "its site file has changed, and counts; its server may stay",
@@ -201,6 +219,8 @@ def test_a_site_file_is_read_again_and_what_came_of_it_is_told(serve):
     assert found["error"].endswith("(a.example is served as its file was before)")
     served.write("b.example", "keep = 3\n")
     processes.until(lambda: "b.example" in rows(server), 20, "the look at b.example")
+    status, found = told(server, "/sites/b.example/config")
+    assert (status, "b.example.toml:2: keep = 3" in found["error"]) == (409, True)
     row = rows(server)["b.example"]
     assert (row["state"], "keep = 3" in row["error"]) == ("failed", True)
     served.write("a.example", "maintenance = true\n")
@@ -232,6 +252,13 @@ def test_the_commands_say_what_came_of_it(serve):
         assert words == f"luisito: a.localhots.x is not a site here; the nearest is {A}"
     words = f"{A}: pinned; STATE_DIR is not set: until Luisito reads its settings again"
     assert run("pin", A) == words
+    head, *rows = run("config", A, "--changed").splitlines()
+    assert head.split() == ["KEY", "VALUE", "FROM"]
+    settings = f"{server.folder}/settings.py"
+    assert any(
+        re.fullmatch(rf"start_timeout +15.0 +{settings}: START_TIMEOUT", row) for row in rows
+    )
+    assert any(re.fullmatch(r'keep +"pinned" +luisito pin', row) for row in rows)
     head, *rows = run("list", "--all", "--sort", "state").splitlines()
     assert head.endswith("LAST EXIT")
     assert [row.split()[:3] for row in rows[:2]] == [

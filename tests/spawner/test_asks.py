@@ -128,11 +128,12 @@ def test_the_end_of_a_log_is_told(network, folder):
 
 
 @pytest.mark.parametrize("site", ["../../etc/passwd", "a/b", "", "A.EXAMPLE", "a.example"])
-def test_the_end_of_a_log_that_is_not_configured_69(as_user, site):
+def test_what_is_not_configured_is_not_told_69(as_user, site):
     as_user.launch()
-    fact, descriptors = ask(as_user, wire.AskTail(1, site))
-    assert fact.message
-    assert descriptors == []
+    for order in (wire.AskTail(1, site), wire.AskConfig(1, site)):
+        fact, descriptors = ask(as_user, order)
+        assert fact.message
+        assert descriptors == []
 
 
 @pytest.mark.parametrize("site", ["../../etc/passwd", "a/b", "", "A.EXAMPLE", None, "a.example"])

@@ -66,6 +66,15 @@ class Draft:
             return part
         return None
 
+    def where(self, key: str) -> str | None:
+        """The file and the line that say what a key is; None where none does."""
+        part, path = self.origin(key), self._place((key,))
+        return None if part is None else part.text.where(path)
+
+    def _place(self, path: Path) -> Path:
+        """Where that stands in the file what is asked for by a path."""
+        return path
+
     def by(self, key: str) -> int:
         """Who says what a key is (core.siteindex); once a tenant's caps are among the values."""
         part = self.origin(key)

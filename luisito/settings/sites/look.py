@@ -17,12 +17,13 @@ from luisito.settings.sites.toml import Text, failed, parse
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from luisito.settings import Settings
     from luisito.settings.sites.claims import Clash
     from luisito.settings.sites.folder import Stamp
     from luisito.settings.sites.parts import Part
+    from luisito.settings.sites.table import Site
     from luisito.settings.sites.trust import Trust
 
 # A file that changed so lately may change once more without another stamp: the kernel's clock
@@ -85,6 +86,19 @@ def look(path: str, known: Mapping[str, Seen], settings: Settings, trust: Trust)
             if read is not None:
                 seen[name] = read
         return looking.settle(seen, known)
+
+
+def one(
+    path: str, name: str, settings: Settings, trust: Trust
+) -> tuple[Draft, Site, Sequence[Site]]:
+    """Reads the file of one site, by its name; returns it, what it makes, and the site's mounts.
+
+    Raises:
+        SettingsError: the folder cannot be read.
+        SiteFileError: the file is wrong.
+    """
+    with Folder(path, trust) as folder:
+        return _Look(folder, settings, trust).draft(name + SUFFIX, {})
 
 
 class Own(NamedTuple):
@@ -169,8 +183,14 @@ class _Look:
         late = any(max(of[:2]) >= self._lately for of in stamps.values() if of is not None)
         return {} if late else stamps
 
-    def _make(self, file: str, stamps: dict[str, Stamp | None]) -> dict[str, Any]:
-        """Makes the records of a site, and notes the stamps of all that was read for them."""
+    def draft(
+        self, file: str, stamps: dict[str, Stamp | None]
+    ) -> tuple[Draft, Site, Sequence[Site]]:
+        """Reads a site's file, and notes the stamps of all that was read; with it, and its mounts.
+
+        Raises:
+            SiteFileError: it is wrong.
+        """
         path = self._folder.of(file)
         source = self._folder.read(file)
         if source is None:
@@ -186,7 +206,12 @@ class _Look:
 
         draft = Draft(name, chain(part, base))
         site = make(draft, tenant, self._settings)
-        mounts = make_mounts(draft, tenant, self._settings)
+        return draft, site, make_mounts(draft, tenant, self._settings)
+
+    def _make(self, file: str, stamps: dict[str, Stamp | None]) -> dict[str, Any]:
+        """Makes the records of a site, and notes the stamps of all that was read for them."""
+        draft, site, mounts = self.draft(file, stamps)
+        name = draft.name
         runs = {one.key: run_record(one, self._settings) for one in (site, *mounts)}
         workers = worker_records(site, runs[name])
         below = [public_record(one, runs[one.key], {}) for one in mounts]
