@@ -104,24 +104,31 @@ def test_79_a_user_is_told_of_what_became_of_his_own_sites(serve):
 
     def prepare(folder):
         for user in ("games", "backup"):
-            path = folder / "sites" / f"{user}.example"
-            path.mkdir(parents=True)
-            entry = pwd.getpwnam(user)
-            os.chown(path, entry.pw_uid, entry.pw_gid)
+            for site in (f"{user}.example", f"bad.{user}.example"):
+                path = folder / "sites" / site
+                path.mkdir(parents=True)
+                entry = pwd.getpwnam(user)
+                os.chown(path, entry.pw_uid, entry.pw_gid)
 
     settings = {"PROJECT_PATH": "<folder>/sites/%HOST", "MAX_SERVERS": 1}
-    server = serve(settings, prepare=prepare)
+    bad = ["bad.backup.example", "bad.games.example"]
+    server = serve(settings, prepare=prepare, origin={site: {"exit_early": 3} for site in bad})
+    server.expect("exited with code 3")
+    assert [server.request(host=site).status for site in bad] == [502, 502]
+    assert [row["site"] for row in told(server, "/errors")[1]["failed"]] == bad
     server.warm("games.example", "backup.example")
     server.wait_for_log("games.example: pid .* was killed by")
-    for target in ("/events", "/sites/games.example/events"):
-        events = as_games(server, target)[1]["events"]
-        assert {one["site"] for one in events} == {"games.example"}
+    of_all = as_games(server, "/events")[1]["events"]
+    assert {one["site"] for one in of_all} == {"games.example", "bad.games.example"}
+    for events in (of_all, as_games(server, "/sites/games.example/events")[1]["events"]):
         evicted = next(one for one in events if one["kind"] == "evicted")
         assert (evicted["other"], "backup" in json.dumps(events)) == (None, False)
-    assert [row["site"] for row in as_games(server, "/stats")[1]["sites"]] == ["games.example"]
+    seen = [row["site"] for row in as_games(server, "/stats")[1]["sites"]]
+    assert seen == ["bad.games.example", "games.example"]
     assert as_games(server, "/sites/games.example/stats")[1]["stats"]["requests"] == 1
     errors = as_games(server, "/errors")[1]
-    assert (errors["failed"], errors["events"]) == ([], [])
+    for found in (errors["failed"], errors["events"]):
+        assert [one["site"] for one in found] == ["bad.games.example"]
     denied = [
         as_games(server, f"/sites/{site}/{what}")
         for site in ("backup.example", "no.example", "-")
