@@ -74,6 +74,14 @@ def test_of_an_app_that_luisito_runs(told):
     assert found["command"].source == "the Python runner"
 
 
+def test_of_webhooks(told):
+    text = 'hooks.exit = "https://hooks.example/s3cret?s3cret"\nhooks.ready = ["a", "b"]\n'
+    hooks = {"exit": "https://hooks.example/...", "ready": ["a", "b"]}
+    assert told("a.example", text)["hooks"].value == hooks
+    mounted = f'[[mount]]\npath = "/api"\n{text}'
+    assert told("a.example", mounted)["mount"].value[0]["hooks"] == hooks
+
+
 @pytest.mark.parametrize(
     ("key", "text", "error"),
     [

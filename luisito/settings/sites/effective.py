@@ -8,7 +8,9 @@ import attrs
 
 from luisito.core.mounts import site_of
 from luisito.core.wakerules import Rule
+from luisito.core.webhook import Target
 from luisito.settings import from_mapping
+from luisito.settings.hooks import is_webhook
 from luisito.settings.sites.draft import Draft, MountDraft
 from luisito.settings.sites.look import one
 from luisito.settings.sites.table import KEYS, OF_SITES, Mounting
@@ -18,12 +20,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from luisito.settings import Settings
+    from luisito.settings.hooks import Hook
     from luisito.settings.sites.key import Key
     from luisito.settings.sites.table import Site
     from luisito.settings.sites.trust import Trust
 
 HIDDEN: Final = "..."
-"""Stands for the value of a variable of the environment, which may be a secret."""
+"""Stands for the value of a variable, or the path of a webhook, which may be secrets."""
 _DEFAULT: Final = "default"
 _RUNNER: Final = "the Python runner"
 
@@ -118,6 +121,8 @@ def _plain(name: str, value: Any) -> Any:  # noqa: ANN401 - as JSON has it
         return "a function"
     if attrs.has(type(value)):
         return _mapping(attrs.asdict(value, recurse=False))
+    if name == "hooks":
+        return {event: _hook(one) for event, one in value.items()}
     if isinstance(value, dict):
         return dict.fromkeys(value, HIDDEN) if name == "env" else _mapping(value)
     if isinstance(value, tuple | list | set | frozenset):
@@ -127,3 +132,9 @@ def _plain(name: str, value: Any) -> Any:  # noqa: ANN401 - as JSON has it
 
 def _mapping(values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: _plain(name, value) for name, value in values.items()}
+
+
+def _hook(hook: Hook) -> object:
+    if is_webhook(hook):
+        return f"{Target.parse(str(hook)).origin}/{HIDDEN}"
+    return _plain("", hook)
