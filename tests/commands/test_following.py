@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import pty
+
 import pytest
 
-from luisito.commands.following import started
+from luisito.commands.following import Progress, started
 from luisito.control.client import ControlError
 
 
@@ -76,3 +79,25 @@ def test_why_nothing_comes_of_it(found, but, error):
     with pytest.raises(ControlError) as raised:
         started(found, but=frozenset(but))
     assert str(raised.value) == error
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_progress_is_for_a_terminal_and_goes_again(monkeypatch, terminal):
+    ours, theirs = pty.openpty() if terminal else os.pipe()
+    with open(theirs, "w", encoding="utf-8") as stderr:
+        monkeypatch.setattr("sys.stderr", stderr)
+        with Progress() as progress:
+            progress.say("a.x: waking, for 1.2 s")
+            progress.say("a.x: \x1b")
+        stderr.flush()
+        os.set_blocking(ours, False)
+        try:
+            shown = os.read(ours, 1000).decode()
+        except BlockingIOError:
+            shown = ""
+    os.close(ours)
+    assert bool(shown) is terminal
+    assert "\x1b" not in shown
+    assert shown.split("\r")[1:] == (
+        ["a.x: waking, for 1.2 s", r"a.x: \x1b".ljust(22), " " * 9, ""] if terminal else []
+    )

@@ -4,12 +4,16 @@ import json
 import os
 import pwd
 import re
+import signal
+import subprocess
+import sys
 from urllib.parse import quote
 
 import pytest
 
 from luisito.control.client import ask
 from tests.harness import processes
+from tests.harness.server import ROOT
 from tests.integration.test_control import _connected_as, answer_of, luisito
 from tests.integration.test_sites import Sites
 
@@ -268,4 +272,12 @@ def test_the_commands_say_what_came_of_it(serve):
     assert run("list", "--state", "asleep").count("\n") == 0
     pid = server.pid(A)
     assert len(run("logs", A, "-n", "1").splitlines()) == 1
+    argv = [sys.executable, "-m", "luisito.cli", "logs", A, "-f", "-n", "1"]
+    argv += ["--runtime-dir", str(server.runtime)]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, cwd=ROOT) as following:
+        assert "luisito: " in following.stdout.readline()
+        assert run("stop", A).startswith(f"{A}: ")
+        assert f"luisito: stopping pid {pid}: asked to by uid " in following.stdout.readline()
+        following.send_signal(signal.SIGINT)
+    assert following.returncode == 130
     assert f"luisito: started as pid {pid}" in run("logs", A, "-n", "50")

@@ -6,6 +6,7 @@ import signal
 
 import pytest
 
+from luisito.control.client import ask
 from tests.harness import processes
 from tests.integration.test_control import luisito
 from tests.integration.test_kept_sites import rows, up
@@ -98,6 +99,12 @@ def test_only_what_has_changed_is_started_anew(sites):
     processes.until(lambda: len(served.server.seen("boot")) == 2, 20, "a roll")
     served.server.wait_for_log("a.example: stopping .*a newer server, which is ready", 20)
     assert {name: up(served, "a.example", name) for name in "ab"} == pids
+    # but all of them where somebody says so
+    assert (
+        ask(f"{served.server.runtime}/control.sock", "POST", "/sites/a.example/restart")[0] == 202
+    )
+    assert {name: up(served, "a.example", name, pids[name]) for name in "ab"} != pids
+    processes.until(lambda: len(served.server.seen("boot")) == 3, 20, "another server")
 
 
 def test_one_that_does_not_end_is_killed(sites):

@@ -226,3 +226,23 @@ def test_each_server_of_a_site_and_of_a_mount_is_told_of(asked):
     assert {one.site for one in asked.changes} == {"a.x", "a.x#2", "a.x/api"}
     assert all(one.now is None for one in asked.changes)
     assert asked.files.by_key == {}
+
+
+def test_who_waits_for_a_look_is_told_at_the_end_of_one_that_has_begun_since(asked):
+    told = []
+    asked.begin(record("a.x"))
+    asked.files.look()
+    for number in (1, 2):
+        asked.files.looked().addCallback(lambda _, number=number: told.append(number))
+    asked.answer()
+    assert told == []
+    asked.files.looked().addCallback(lambda _: told.append(3))
+    asked.answer()
+    assert told == [1, 2]
+    asked.fail()
+    assert told == [1, 2, 3]
+    assert asked.files.failed == "no"
+    asked.files.looked().addCallback(lambda _: told.append(4))
+    asked.files.close()
+    asked.files.looked().addCallback(lambda _: told.append(5))
+    assert told == [1, 2, 3, 4, 5]
