@@ -119,3 +119,24 @@ def test_what_is_held_back_is_bounded():
     assert reuse.cold(1) == 400
     assert reuse.cold(2) == 2
     assert not policy._fleet.ghosts._seen
+
+
+def test_a_pool_goes_on_with_what_another_has_seen():
+    """As if no time had passed; what it is told of earlier times counts from then on."""
+    before = Ghosts(Memory(None), None)
+    for at, site in enumerate("abab"):
+        use(server(site, float(at)), float(at), before)
+    before.look((), 4.0)
+
+    after = Policy(Limits(), lambda: 0.0)
+    after.resume_reuse(before.reuse.state(4.0), 100.0)
+    assert after.reuse(100.0).curve() == before.reuse.curve()
+
+    ghosts = Ghosts(Memory(None), None)
+    ghosts.resume(before.reuse.state(4.0), 100.0)
+    use(server("a", 90.0), 90.0, ghosts)
+    ghosts.look((), 101.0)
+    assert ghosts.reuse.requests == before.reuse.requests + 2  # the first and the last
+    assert ghosts.reuse.cold(2) == 2
+    with pytest.raises(ValueError, match="KeyError"):
+        after.resume_reuse({}, 100.0)
