@@ -474,8 +474,8 @@ class Settings:
         _USERS,
         "path",
         "The folder of what outlives a reboot, made where it is missing: how often sites are used "
-        "(REWARM), what became of them (luisito why, errors, stats), what luisito advise has seen. "
-        "None is no such folder.",
+        "(REWARM), what became of them (luisito why, errors, stats), what luisito advise has seen, "
+        "which sites are pinned. None is no such folder.",
     )
     output_log_dir: str | None = _setting(
         values.path,
