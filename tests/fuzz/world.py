@@ -257,6 +257,7 @@ class World:
         assert counters.open == 0
         assert counters.heads == counters.answers + counters.aborts, counters.as_dict()
         assert counters.heads == counters.lines == len(self.lines()), counters.as_dict()
+        assert counters.lines == sum(one.requests for one in self.gateway.tally.by_site.values())
         assert self.pool.leases == 0
         assert self.pool.waiters == []
         assert self.pool.streams == []

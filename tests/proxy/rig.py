@@ -323,6 +323,7 @@ class Rig(Turns):
             assert counters.open == 0
             assert counters.heads == counters.answers + counters.aborts
             assert counters.heads == counters.lines == len(self.lines(gateway))
+            assert counters.lines == sum(one.requests for one in gateway.tally.by_site.values())
             assert counters.aborts <= sum(line["end"] != "" for line in self.lines(gateway))
         for pool in self.pools:
             assert pool.leases == 0
