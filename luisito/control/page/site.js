@@ -7,6 +7,7 @@ import { byId, bytes, eventItem, make, number, plain, put, rate, short, span, st
 
 const HISTORY = 50;
 const LINES = 200;
+const SELDOM = 3; // s between two questions for the last words
 const ASK = 2000; // ms between two questions for its servers
 const KEPT = 2000; // lines that are shown at most
 const AWAKE = ["awake", "hibernating", "waking"];
@@ -177,29 +178,35 @@ export class SitePage {
     byId("config").replaceChildren(plain(["Name", "Value", "From"], rows, "What acts on the site, and where it is said"));
   }
 
+  // Its log as it grows; without a log, the last words of the server that lives.
   async log() {
-    const log = byId("log");
-    let told = await may(`${this.path}/log?lines=${LINES}`);
-    if (told === null || this.closed) return;
-    byId("log-part").hidden = false;
-    put(byId("log-path"), told.path || "");
-    log.textContent = told.lines.join("\n");
-    log.scrollTop = log.scrollHeight;
-    while (!this.closed) {
-      await new Promise((go) => setTimeout(go, 1000));
-      if (this.closed || document.hidden || !byId("follow").checked || typeof told.offset !== "number") continue;
-      try {
-        const next = await may(`${this.path}/log?after=${told.offset}`);
-        if (next === null) continue;
-        told = { ...told, ...next };
-        if (this.closed || !next.lines.length) continue;
-      } catch {
-        continue; // it comes again when Luisito does
+    const last = `${this.path}/log?lines=${LINES}`;
+    let offset = null;
+    for (let turn = 0; !this.closed; turn++) {
+      const follow = turn === 0 || (!document.hidden && byId("follow").checked);
+      const grows = typeof offset === "number";
+      if (follow && (grows || turn % SELDOM === 0)) {
+        const told = await may(grows ? `${this.path}/log?after=${offset}` : last).catch(() => null);
+        if (this.closed) return;
+        if (told !== null) {
+          offset = told.offset;
+          this.write(told.lines, grows, told.path);
+        } else if (turn === 0) return;
       }
-      const lines = log.textContent ? log.textContent.split("\n") : [];
-      log.textContent = [...lines, ...told.lines].slice(-KEPT).join("\n");
-      log.scrollTop = log.scrollHeight;
+      await new Promise((go) => setTimeout(go, 1000));
     }
+  }
+
+  write(lines, more, path) {
+    const log = byId("log");
+    byId("log-part").hidden = !path && lines.length === 0;
+    put(byId("log-path"), path || "the last words; OUTPUT_LOG_DIR keeps all");
+    const before = more && log.textContent ? log.textContent.split("\n") : [];
+    if (more && lines.length === 0) return;
+    const text = [...before, ...lines].slice(-KEPT).join("\n");
+    if (text === log.textContent) return;
+    log.textContent = text;
+    log.scrollTop = log.scrollHeight;
   }
 
   button(act) {
