@@ -15,7 +15,12 @@ if TYPE_CHECKING:
     from typing import Any
 
 _BOUND = 1 << 31  # of the lower 32 bits of a count, in 3.12 to 3.14
-_SUITED = sys.hexversion >= 0x030C0000 and sys.maxsize > 2**32 and sys.byteorder == "little"
+_SUITED = (
+    0x030C0000 <= sys.hexversion < 0x030F0000
+    and sys.implementation.name == "cpython"
+    and sys.maxsize > 2**32
+    and sys.byteorder == "little"
+)
 _ADDRESSES = (
     1 << 47 if sys.maxsize > 2**32 else 1 << 30
 )  # of a process, on 64-bit machines (user_addr_max)

@@ -15,6 +15,7 @@ from preloading import PATIENCE, Interpreter
 
 import luisito
 from luisito.app import warming
+from luisito.app.immortal import Immortal
 from luisito.spawner import tree
 
 PAGE = mmap.PAGESIZE
@@ -145,3 +146,10 @@ def test_one_that_is_long_not_asked_for_has_less() -> None:
         check=False,
     )
     assert ran.stdout == "cooled\n", ran.stderr
+
+
+def test_objects_live_for_ever_where_this_interpreter_has_such() -> None:
+    immortal = Immortal()
+    assert immortal.works is ((3, 12) <= sys.version_info < (3, 15))
+    if not immortal.works:
+        assert immortal.make([sys]) == 0
