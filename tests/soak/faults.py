@@ -1,7 +1,6 @@
 """Who does harm in a soak: kills apps and the network process, reloads and restarts, at random."""
 
 import collections
-import contextlib
 import os
 import random
 import signal
@@ -50,8 +49,12 @@ class Faults(threading.Thread):
         rates = self._rates
         while not self._ending.wait(self._random.expovariate(sum(rates.values()))):
             (what,) = self._random.choices(list(rates), list(rates.values()))
-            with contextlib.suppress(LuisitoError, ProcessLookupError):
+            try:
                 getattr(self, f"_{what}")()
+            except (LuisitoError, ProcessLookupError):
+                pass  # it is restarting, or was faster
+            except Exception as error:
+                self._verdict.violation(f"{what} could not be done: {error!r}")
 
     def _ask(self, target):
         status, answer = control.ask(self._world.control, "GET", target)
@@ -66,7 +69,8 @@ class Faults(threading.Thread):
             os.kill(row["pid"], signal.SIGKILL)
 
     def _kill_interpreter(self):
-        rows = [row for row in self._ask("/servers").get("servers", ()) if row["worker"]]
+        rows = [row for row in self._ask("/servers").get("servers", ()) if row["pid"]]
+        rows = [row for row in rows if row["worker"]]
         if rows:
             # It excuses nothing: sites are started without it.
             self._verdict.fault("interpreter", "preloaded interpreter killed")
