@@ -83,12 +83,15 @@ class _Format(NamedTuple):
     when: Callable[[bytes], float]
 
 
-def read(paths: Sequence[str], host: str | None = None) -> Trace:
+def read(
+    paths: Sequence[str], host: str | None = None, told: Callable[[str], None] = lambda _: None
+) -> Trace:
     """Read logs, plain ones or gzipped.
 
     Args:
         paths: of the files; - is the standard input.
         host: the site, where the lines do not tell it.
+        told: is called with what is being done.
 
     Raises:
         LogError: one cannot be read, or is something else.
@@ -97,6 +100,7 @@ def read(paths: Sequence[str], host: str | None = None) -> Trace:
     if host is not None and reader.host is None:
         raise LogError(f"--host {host}: no host; write shop.example")
     for path in paths:
+        told(f"{path} is read ...")
         try:
             with _opened(path) as file:
                 reader.read(path, file)

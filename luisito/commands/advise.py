@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from luisito.commands.asking import Luisito, add_command
 from luisito.commands.common import add_json
+from luisito.commands.following import Progress
 from luisito.commands.text import duration, table
 from luisito.core.text import visible
 
@@ -126,23 +127,25 @@ def _from_logs(options: argparse.Namespace) -> tuple[Found, dict[str, Any], list
     from luisito.core.orders import Limits
     from luisito.core.reuse import Reuse
 
-    trace = read(options.logs, options.host)
-    reuse, names = Reuse(idle=options.idle), trace.names
-    for at, site in trace:
-        reuse.saw(names[site], at)
-    found = Found(
-        options.servers or Limits().max_servers,
-        trace.seconds,
-        trace.requests,
-        len(names),
-        reuse.curve(),
-        options.memory_each,
-    )
-    if not found.curve:
-        return found, {"skipped": trace.skipped}, []
+    with Progress() as progress:
+        trace = read(options.logs, options.host, progress.say)
+        progress.say(f"{trace.requests:,} requests are played ...")
+        reuse, names = Reuse(idle=options.idle), trace.names
+        for at, site in trace:
+            reuse.saw(names[site], at)
+        found = Found(
+            options.servers or Limits().max_servers,
+            trace.seconds,
+            trace.requests,
+            len(names),
+            reuse.curve(),
+            options.memory_each,
+        )
+        if not found.curve:
+            return found, {"skipped": trace.skipped}, []
+        costs = _compared(trace, found.advised(), options.idle)
     a_day = 86_400 / trace.seconds
     kept = [(timeout, cold * a_day, awake) for timeout, cold, awake in reuse.kept()]
-    costs = _compared(trace, found.advised(), options.idle)
     words = ["", f"with {found.advised()} servers, by POLICY (the last requests, played):"]
     words += [f'  "{name}": {figure(cold)} cold starts a day' for name, cold in costs.items()]
     words += ["", "with room for all, where each server ends after a while without requests:"]

@@ -6,6 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from luisito.commands.common import STATUSES, add_json, show
+from luisito.commands.following import Progress
 
 if TYPE_CHECKING:
     from luisito.commands import Subparsers
@@ -51,5 +52,7 @@ def run(options: argparse.Namespace) -> int:
     """
     from luisito.checks.settings_file import check
 
-    report = check(options.file, options.host, options.user)
+    with Progress() as progress:
+        progress.say(f"{options.file}: what it would do is tried, for a minute at most ...")
+        report = check(options.file, options.host, options.user)
     return show(report, options)
