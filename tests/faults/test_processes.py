@@ -191,7 +191,11 @@ def test_29_a_thousand_spawns(serve, as_whom):
     before = processes.steady(server.descriptors)
     cycles(800, 1)
     cycles(100, 8)
-    processes.until(lambda: at_rest_as(before), 30, f"a return to {before}")
+    try:
+        processes.until(lambda: at_rest_as(before), 30, f"a return to {before}")
+    except AssertionError:
+        print(server.descriptors(), processes.descendants(server.process.pid), server.servers())
+        raise
     assert server.log().count("started as pid") >= 950
 
 
