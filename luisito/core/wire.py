@@ -346,7 +346,8 @@ class Signalled(NamedTuple):
 class Spare(NamedTuple):
     """A child waits to become this server; beside it the socket for `encode_start`.
 
-    It may be told of its start directly, before the spawner is ordered the same.
+    It may be told of its start directly, before the spawner is ordered the same. Without a socket
+    it waits no more.
     """
 
     server: int

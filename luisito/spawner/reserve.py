@@ -99,6 +99,8 @@ class Reserve:
         if len(self._spares) > 1 and now >= self._taken + _FORK_AGAIN:  # the burst is over
             for number in sorted(self._spares)[1:]:
                 self.refuse(self._spares.pop(number))
+                if self._config.alike:
+                    self._outbox.send(wire.Spare(number))
         if self._spares or now < self._at:
             return
         for _ in range(min(most, self._most) if self._burst else 1):

@@ -41,6 +41,7 @@ class Network:
         self.sock = self.process = self.hello = None
         self.killer = -1
         self.last = 0
+        self.called_off = []  # servers that children waited to become, and do no more
         self.spare = None  # the server that the waiting child has prepared for, its socket
         if user is not None:
             popen = functools.partial(
@@ -85,6 +86,9 @@ class Network:
         assert select.select([self.sock], [], [], SOON)[0], "no fact came"
         data, descriptors = channel.receive(self.sock)
         fact = wire.decode_fact(data) if data else None
+        if isinstance(fact, wire.Spare) and not descriptors:
+            self.called_off.append(fact.server)
+            return self.fact()
         if isinstance(fact, wire.Spare):  # comes at any time
             self.drop_spare()
             self.spare = (fact.server, *descriptors)

@@ -113,6 +113,16 @@ def test_one_of_several_that_is_killed_is_missed_by_none_of_the_others(network):
     assert started[:1] + started[2:] == waiting[:1] + waiting[2:]
 
 
+def test_those_that_a_burst_has_left_are_called_off(network):
+    network.launch(command=["sleep", "1000"], max_servers=50)
+    server, waiting = burst(network)
+    assert wait_until(lambda: not any(map(tree.status, waiting[1:])))
+    network.start(server)  # whose answer comes after what was told before
+    assert network.wait(wire.Started).pid == waiting[0]
+    told = [server + 1, server + 2, server + 3] if network.spare is not None else []
+    assert network.called_off == told
+
+
 @pytest.mark.parametrize("most", [2, 3, 5, 7])
 def test_no_more_wait_than_there_is_room_for(network, most):
     network.launch(command=["sleep", "1000"], max_servers=most)
