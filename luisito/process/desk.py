@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import errno
-import signal
 from queue import SimpleQueue
-from threading import Thread
 from typing import TYPE_CHECKING, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
+from luisito.process.threads import begin
+
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from threading import Thread
     from typing import Any
 
     from luisito.process.database import Database
@@ -44,20 +44,16 @@ class Desk:
         """Has something done; called back with what that returns, or has raised."""
         told: Deferred[_T] = Deferred()
         if self._thread is None:
-            thread = Thread(target=self._work, name="luisito-history", daemon=True)
             try:
-                thread.start()
-            except RuntimeError:
+                self._thread = begin("luisito-history", self._work)
+            except OSError as error:
                 # Later, as if it had been tried.
-                error = OSError(errno.EAGAIN, "no thread can be started")
                 self._call(told.errback, Failure(error))
                 return told
-            self._thread = thread
         self._jobs.put((job, told))
         return told
 
     def _work(self) -> None:
-        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # they are the reactor's
         while True:
             job, told = self._jobs.get()
             try:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import signal
 import stat
 from contextlib import suppress
-from threading import Thread
 from typing import TYPE_CHECKING, Final
 
 from twisted.internet.defer import Deferred, succeed
+
+from luisito.process.threads import begin
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -76,15 +76,13 @@ class StateFile:
         """Puts it there, if it is not `busy`; called back with why it could not, or with ""."""
         told: Deferred[str] = Deferred()
         self._writing = True
-        thread = Thread(target=self._work, args=(data, told), name="luisito-state", daemon=True)
         try:
-            thread.start()
-        except RuntimeError:
-            self._done(told, "no thread can be started")
+            begin("luisito-state", self._work, data, told)
+        except OSError as error:
+            self._done(told, str(error.strerror))
         return told
 
     def _work(self, data: bytes, told: Deferred[str]) -> None:
-        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # they are the reactor's
         why = ""
         try:
             _replace(self.path, data)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import errno
 import os
-import signal
 from contextlib import suppress
 from queue import SimpleQueue
-from threading import Thread
 from typing import TYPE_CHECKING, Final
+
+from luisito.process.threads import begin
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from threading import Thread
 
     _Told = Callable[[int, OSError | None], None]
 
@@ -38,14 +38,12 @@ class Writer:
     def write(self, fd: int, data: bytes, told: _Told) -> None:
         """Writes, then calls `told` with how many bytes were written, and with the error if any."""
         if self._thread is None:
-            thread = Thread(target=self._work, name="luisito-logs", daemon=True)
             try:
-                thread.start()
-            except RuntimeError:
+                self._thread = begin("luisito-logs", self._work)
+            except OSError as error:
                 # Later, as if it had been tried.
-                self._call(told, 0, OSError(errno.EAGAIN, "no thread can be started"))
+                self._call(told, 0, error)
                 return
-            self._thread = thread
         self._jobs.put((fd, data, told))
 
     def close(self, fd: int) -> None:
@@ -63,7 +61,6 @@ class Writer:
             self._thread = None
 
     def _work(self) -> None:
-        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # they are the reactor's
         while (job := self._jobs.get()) is not None:
             fd, data, told = job
             if told is None:

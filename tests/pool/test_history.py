@@ -18,7 +18,7 @@ from luisito.errors import NotFoundOut
 from luisito.pool import Pool
 from luisito.pool.history import History
 from luisito.pool.recall import Recall
-from luisito.process import desk
+from tests.harness.threads import none_can_be_started
 
 
 class Counted:
@@ -308,14 +308,7 @@ def test_what_never_goes_is_dropped(tmp_path, said):
 
 
 def test_no_thread_can_be_started(tmp_path, monkeypatch):
-    class Thread:
-        def __init__(self, **_how):
-            pass
-
-        def start(self):
-            raise RuntimeError("can't start new thread")
-
-    monkeypatch.setattr(desk, "Thread", Thread)
+    none_can_be_started(monkeypatch)
     world = World(tmp_path).begin()
     world.tell(Kind.WAKE, "a", "started")
     world.clock.advance(5)

@@ -14,7 +14,7 @@ from luisito.core.orders import Limits
 from luisito.core.uses import Used, read, written
 from luisito.errors import SettingsError
 from luisito.pool import Pool, Warmth
-from luisito.process import statefile
+from tests.harness.threads import none_can_be_started
 
 
 class World:
@@ -120,14 +120,7 @@ def test_what_cannot_be_written_is_told_once(tmp_path, said):
 
 
 def test_no_thread_can_be_started(tmp_path, said, monkeypatch):
-    class Thread:
-        def __init__(self, **_how):
-            pass
-
-        def start(self):
-            raise RuntimeError("can't start new thread")
-
-    monkeypatch.setattr(statefile, "Thread", Thread)
+    none_can_be_started(monkeypatch)
     made = World(tmp_path)
     made.warmth.begin(fresh=True)
     made.use("a")
