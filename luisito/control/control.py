@@ -136,7 +136,7 @@ class Control:
         named = Named(board, roles, overview, owners, view, gateway)
         acts = Acts(pool, gateway, site_files, kept_sites, pins)
         groups = (
-            Servers(listing, roles, overview, pool, gateway),
+            Servers(listing, roles, overview, pool, gateway, named, acts),
             Sites(overview, view, named, acts, listing),
             History(roles, overview, owners, recall, named, listing),
             SiteOutput(named, pool, settings.output_log_dir),

@@ -51,6 +51,25 @@ class Named:
         self._reactor, self._roles, self._overview = reactor, roles, overview
         self._owners, self._view, self._gateway = owners, view, gateway
 
+    def key(self, request: ControlRequest, host: str) -> str | None:
+        """The key that a site of this host has, if it is one; None where the request was answered.
+
+        Args:
+            request: who asks.
+            host: any host of the site, with the path of a mount behind it.
+        """
+        name, slash, path = host.partition("/")
+        try:
+            site = normalize(name.encode("latin-1"))
+        except BadHost as error:
+            if self._roles.is_operator(request.uid):
+                refuse(request, 400, str(error))
+            else:
+                deny(request)
+            return None
+        # The name of a site whose file has this host; any other stays as it is.
+        return key_of(self._gateway.find(site).site, slash + path)
+
     async def find(self, request: ControlRequest, host: str) -> str | None:
         """The key of the site; None where the request was answered: there is none, or not for him.
 
@@ -58,20 +77,10 @@ class Named:
             request: who asks.
             host: any host of the site, with the path of a mount behind it.
         """
-        is_operator = self._roles.is_operator(request.uid)
-        name, slash, path = host.partition("/")
-        try:
-            site = normalize(name.encode("latin-1"))
-        except BadHost as error:
-            if is_operator:
-                refuse(request, 400, str(error))
-            else:
-                deny(request)
-            return None
-        # The name of a site whose file has this host; any other stays as it is.
-        site = key_of(self._gateway.find(site).site, slash + path)
-        if self._overview.of(request.uid, site):
+        site = self.key(request, host)
+        if site is None or self._overview.of(request.uid, site):
             return site
+        is_operator = self._roles.is_operator(request.uid)
         if not is_operator and not self._roles.sees(request.uid, await self._owners.find(site)):
             deny(request)
             return None

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from twisted.logger import Logger
-
 from luisito.control.answers import answer, deny, refuse
 from luisito.control.overview import ASLEEP, WORDS
 from luisito.control.routes import Route
-from luisito.core.host import normalize
 from luisito.core.lifecycle import State
-from luisito.core.mounts import key_of
-from luisito.errors import BadHost, LuisitoError
+from luisito.errors import LuisitoError
 
 if TYPE_CHECKING:
+    from luisito.control.acts import Acts
     from luisito.control.connections import ControlRequest
     from luisito.control.listing import Listing
+    from luisito.control.named import Named
     from luisito.control.overview import Overview
     from luisito.control.roles import Roles
     from luisito.pool import Pool
@@ -32,11 +30,11 @@ class Servers:
         listing: sends lists.
         roles: who may do what.
         overview: what is told.
-        pool: what is acted upon.
+        pool: of the servers.
         gateway: knows which hosts are sites.
+        named: finds the site that is meant.
+        acts: stops it.
     """
-
-    _log = Logger()
 
     def __init__(
         self,
@@ -45,9 +43,11 @@ class Servers:
         overview: Overview,
         pool: Pool,
         gateway: Gateway,
+        named: Named,
+        acts: Acts,
     ) -> None:
         self._roles, self._overview, self._pool, self._gateway = roles, overview, pool, gateway
-        self._listing = listing
+        self._listing, self._named, self._acts = listing, named, acts
 
     def routes(self) -> list[Route]:
         """The resources."""
@@ -61,28 +61,18 @@ class Servers:
 
     async def _stop(self, request: ControlRequest, host: str) -> None:
         uid, overview = request.uid, self._overview
-        is_operator = self._roles.is_operator(uid)
-        name, slash, path = host.partition("/")
-        try:
-            site = normalize(name.encode("latin-1"))
-        except BadHost as error:
-            if is_operator:
-                refuse(request, 400, str(error))
-            else:
-                deny(request)
+        site = self._named.key(request, host)
+        if site is None:
             return
-        # The name of a site whose file has this host; any other stays as it is.
-        site = key_of(self._gateway.find(site).site, slash + path)
         seen = overview.of(uid, site)
         servers = map(self._pool.policy.server, self._pool.policy.keys(site))
         if any(server in seen for server in servers):
-            self._log.info("{site}: uid {uid} asks it to stop", site=site, uid=uid)
-            self._pool.stop(site, f"asked to by uid {uid}")
+            self._acts.stop(site, uid)
         leaving = [overview.row(server) for server in seen if server.state in _LEAVING]
         if leaving:
             state = WORDS[State.DRAINING]
             answer(request, 202, {"site": site, "state": state, "servers": leaving})
-        elif is_operator:
+        elif self._roles.is_operator(uid):
             await self._nothing_to_stop(request, site)
         else:
             deny(request)
