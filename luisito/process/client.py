@@ -71,6 +71,7 @@ class Spawner(Questions):
         self._outgoing = Outgoing(launched.sock)
         self._unusable: set[int] = set()  # started, but their descriptors found no room here
         self._spares: dict[int, socket.socket] = {}  # who waits to be which server
+        self._ordered = 0  # the number of the last server that was
         self._stopping = False
         self._ended: Deferred[int] = Deferred()
         reactor.addReader(self)
@@ -93,6 +94,7 @@ class Spawner(Questions):
             with suppress(OSError):  # it has gone: the spawner starts another
                 channel.send(self._spares[server], wire.encode_start(order), descriptors)
         self._drop_spares(server)
+        self._ordered = server
         self._order(order, descriptors)
 
     def signal(self, server: int, signal: str) -> None:
@@ -288,7 +290,8 @@ class Spawner(Questions):
         former = self._spares.pop(fact.server, None)
         if former is not None:
             former.close()
-        if len(descriptors) == 1:
+        # It may come after its number was ordered from the spawner: nobody would speak to it.
+        if len(descriptors) == 1 and fact.server > self._ordered:
             sock = socket.socket(fileno=descriptors.pop())
             sock.setblocking(False)
             self._spares[fact.server] = sock

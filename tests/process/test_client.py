@@ -273,9 +273,7 @@ class Office:
 
 def test_no_room_for_the_descriptors_of_who_served_before_35():
     """It comes with none of them, and that is said."""
-    reactor, office = EPollReactor(), Office()
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    ours.setblocking(False)
+    reactor, office, (ours, theirs) = EPollReactor(), Office(), linked()
     spawner = Spawner(reactor, Launched(ours, None, None), Notes(reactor), office)
     with capturedLogs() as logs:
         channel.send(theirs, wire.encode(wire.Take(1, "", 2)))
@@ -288,6 +286,41 @@ def test_no_room_for_the_descriptors_of_who_served_before_35():
     for reader in reactor.removeAll():
         reader.connectionLost(None)
     reactor._poller.close()
+
+
+def test_one_that_waits_for_a_number_that_was_ordered_already_is_not_kept():
+    """It is told too late, and its socket would be ours until the next start."""
+    reactor, (ours, theirs) = EPollReactor(), linked()
+    spawner = Spawner(reactor, Launched(ours, None, None), Notes(reactor))
+    spawner.start(2, "a.example", None, None)
+    waiting = [linked() for _ in range(3)]
+    for number, (mine, _) in enumerate(waiting, 1):
+        channel.send(theirs, wire.encode(wire.Spare(number)), (mine.fileno(),))
+        mine.close()
+    spawner.doRead()
+    assert [is_held(other) for _, other in waiting] == [False, False, True]
+    spawner.leave()
+    assert not is_held(waiting[2][1])
+    for sock in (ours, theirs, *(other for _, other in waiting)):
+        sock.close()
+    for reader in reactor.removeAll():
+        reader.connectionLost(None)
+    reactor._poller.close()
+
+
+def linked():
+    pair = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    for sock in pair:
+        sock.setblocking(False)
+    return pair
+
+
+def is_held(sock):
+    """Whether anybody has the other end of a pair."""
+    try:
+        return sock.recv(1) != b""
+    except BlockingIOError:
+        return True
 
 
 def test_orders_wait_while_the_spawner_does_not_read(world):
