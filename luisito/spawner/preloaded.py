@@ -36,6 +36,8 @@ _PATIENCE: Final = 2.0  # seconds for an answer
 _LARGEST: Final = 180_000  # bytes of a message, which a socket's buffer takes (net.core.wmem_max)
 # What an interpreter, or the C library below it, looks at when it begins, and not again.
 _EARLY: Final = ("PYTHON", "LD_", "LC_", "MALLOC_", "OPENSSL_", "LANG", "GLIBC_TUNABLES")
+# Of these, where a path in it may begin at the folder where it begins, once and for all.
+_PATHS: Final = ("PYTHONPATH", "PYTHONHOME", "PYTHONUSERBASE")
 _UCRED: Final = struct.Struct("3i")  # unix(7): pid, uid, gid
 
 
@@ -95,6 +97,8 @@ def environment(
 ) -> str:
     """Name what all servers of one interpreter share: it is no other process's place to differ.
 
+    To be asked in the folder where the server will work.
+
     Args:
         argv: of the server; its first word is the interpreter.
         environ: of the server.
@@ -108,8 +112,17 @@ def environment(
         "limits": sorted((number, *pair) for number, pair in limits.items()),
         "umask": umask,
         "environ": sorted(pair for pair in environ.items() if pair[0].startswith(_EARLY)),
+        "folder": os.getcwd() if _has_relative_path(environ) else None,
     }
     return hashlib.sha256(json.dumps(shared).encode()).hexdigest()[:16]
+
+
+def _has_relative_path(environ: Mapping[str, str]) -> bool:
+    """Tell whether the same variables are other paths in another folder."""
+    said = (environ.get(name, "") for name in _PATHS)
+    return any(
+        not path.startswith("/") for value in said if value for path in value.split(os.pathsep)
+    )
 
 
 def _which(program: str, path: str) -> str:

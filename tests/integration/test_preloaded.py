@@ -31,6 +31,12 @@ def app(environ, start_response):
     return [json.dumps(said).encode()]
 """  # noqa: E501 - a line of a program
 
+NAMED = """
+def app(environ, start_response):
+    start_response("200 OK", [])
+    return [NAME]
+"""
+
 
 @pytest.fixture
 def sites(serve):
@@ -131,6 +137,25 @@ def test_it_goes_with_the_last_and_outlives_the_network_process(sites):
     assert said(served, "b.example")["site"] == "b.example"
     processes.until(lambda: processes.stat(interpreter) is None, 30, "its end")
     served.server.wait_for_log(r"a.example \(preload\): stopping pid .*: none of its sites")
+
+
+def test_a_path_that_begins_at_the_sites_folder_is_no_other_sites(sites):
+    served = sites([])
+    named = 'app = "lies_in_lib:app"\nenv = { PYTHONPATH = "lib" }\n'
+    named += 'user = "games"\n' if os.getuid() == 0 else ""
+    for name in ("a.example", "b.example"):
+        folder = served.path.parent / name
+        module = folder / "lib" / "lies_in_lib.py"
+        module.parent.mkdir(parents=True)
+        module.write_text(f"NAME = {name.encode()!r}\n{NAMED}")
+        for each in (folder, module.parent, module):
+            os.chown(each, served.owner.st_uid, served.owner.st_gid)
+        served.write(name, f'folder = "{folder}"\n{named}', command="")
+    assert served.server.request(host="a.example").body == b"a.example"
+    up(served, "a.example", "preload")
+    log = served.path.parent / "logs" / "a.example.log"
+    processes.until(lambda: "forks from now on" in log.read_text(), 20, "what it has loaded")
+    assert served.server.request(host="b.example").body == b"b.example"
 
 
 # What a hostile user listens with in the place of an interpreter, and what is said of it.
