@@ -288,9 +288,9 @@ def _share_interpreter(
     argv, environ = rendered
     name = preloaded.environment(argv, environ, user, limits, config.umask)
     learned = preloaded.learned(config.learned, runtime.path, user.uid, name)
-    if not config.preloads:
-        learned += f"/{order.site.replace('/', '_')}"
-    environ[preloaded.LEARN] = learned
+    if learned:
+        one = "" if config.preloads else f"/{order.site.replace('/', '_')}"
+        environ[preloaded.LEARN] = learned + one
     handed, why = False, ""
     if config.preloads:
         if config.limits.memory is None:

@@ -80,13 +80,11 @@ def _make(path: str, user: Identity) -> str:
         if os.fstat(ours).st_uid != os.geteuid():
             raise PermissionError(0, "it belongs to somebody else")
         name = str(user.uid)
-        try:
+        with suppress(FileExistsError):
             os.mkdir(name, 0o700, dir_fd=ours)
-        except FileExistsError:
-            pass
-        else:
-            if os.geteuid() == 0:
-                os.chown(name, user.uid, user.gid, dir_fd=ours, follow_symlinks=False)
+        # Whoever made it may have been killed before it was the user's.
+        if os.stat(name, dir_fd=ours, follow_symlinks=False).st_uid != user.uid:
+            os.chown(name, user.uid, user.gid, dir_fd=ours, follow_symlinks=False)
     finally:
         os.close(ours)
     return f"{path}/{FOLDER}/{name}"
@@ -136,7 +134,7 @@ def _which(program: str, path: str) -> str:
 
 
 def learned(folder: str, runtime_dir: str, uid: int, name: str) -> str:
-    """Make the folder for what is learned of an environment, as its user; return its path.
+    """Make the folder for what is learned of an environment, as its user.
 
     Args:
         folder: of the user, where that can be reached.
@@ -144,14 +142,18 @@ def learned(folder: str, runtime_dir: str, uid: int, name: str) -> str:
         uid: of the user.
         name: of the environment.
 
-    Raises:
-        OSError: it cannot be made.
+    Returns:
+        Its path; "" where it cannot be made, as on a disk that is full: then nothing is learned.
     """
     if not os.access(folder, os.W_OK):
         folder = f"{runtime_dir}/{FOLDER}/{uid}"
     path = f"{folder}/{name}"
-    with suppress(FileExistsError):
+    try:
         os.mkdir(path, 0o700)
+    except FileExistsError:
+        pass
+    except OSError:
+        return ""
     return path
 
 
@@ -207,6 +209,12 @@ def hand_over(
                 os.close(folder)
         except (FileNotFoundError, ConnectionRefusedError):
             raise NotPreloadedError("") from None
+        except BlockingIOError:
+            raise NotPreloadedError(
+                "too many have asked it already, and it has not answered"
+            ) from None
+        except OSError as error:
+            raise NotPreloadedError(f"it cannot be asked: {error.strerror}") from None
         try:
             credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
             if _UCRED.unpack(credentials)[1] != uid:
@@ -215,7 +223,7 @@ def hand_over(
             answer = json.loads(sock.recv(65536) or b'{"refused": "it has ended"}')
         except TimeoutError:
             raise NotPreloadedError(f"it has not answered within {_PATIENCE:.0f} s") from None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise NotPreloadedError(str(error)) from None
     if not isinstance(answer, dict) or "pid" not in answer:
         refused = answer.get("refused") if isinstance(answer, dict) else answer

@@ -126,6 +126,17 @@ def test_without_it_servers_start_by_themselves(sites):
     assert told(served)["fallbacks"] == 1
 
 
+def test_without_a_place_for_it_servers_start_by_themselves(sites):
+    """As where the user has no room left on that disk."""
+    served = sites(["a.example", "b.example"])
+    preloaded(served)
+    (folder,) = (served.server.runtime / "preload").iterdir()
+    folder.rename(folder.with_name("aside"))
+    folder.touch()
+    assert said(served, "b.example")["site"] == "b.example"
+    assert told(served)["last_fallback"]["error"] == "it cannot be asked: Not a directory"
+
+
 def test_it_goes_with_the_last_and_outlives_the_network_process(sites):
     settings = {"PRELOAD_IDLE": 1, "IDLE_TIMEOUT": 0.5}
     served = sites(["a.example", "b.example"], settings, how="daemon")
