@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _LINES: Final = 20
 _EVERY: Final = 0.5  # seconds
+_MUCH: Final = 64 << 10  # bytes: half of what is told at a time, so that there may be more already
 _SILENCE: Final = 5.0  # seconds without an answer, in which one Luisito hands over to the next
 
 
@@ -52,24 +53,30 @@ def run(options: argparse.Namespace) -> int:
         print(f"luisito: {note}", file=sys.stderr)  # noqa: T201 - not to be taken for output
         return 0
     if options.follow:
-        _follow(options, luisito, resource, found["offset"])
+        _follow(options, luisito, resource, found)
     return 0
 
 
-def _follow(options: argparse.Namespace, luisito: Luisito, resource: str, offset: int) -> None:
+def _follow(
+    options: argparse.Namespace, luisito: Luisito, resource: str, found: dict[str, Any]
+) -> None:
     """Asks again and again for what is new."""
     from luisito.control.client import ControlError
 
-    heard = time.monotonic()
+    heard, new = time.monotonic(), 0
     while True:
-        time.sleep(_EVERY)
+        if new < _MUCH:
+            time.sleep(_EVERY)
+        offset, file = found["offset"], found["file"]
         try:
-            found = luisito.get(f"{resource}?after={offset}")
+            found = luisito.get(f"{resource}?after={offset}&file={file or ''}")
         except ControlError:
             if time.monotonic() > heard + _SILENCE:
                 raise
+            new = 0
             continue
-        heard, offset = time.monotonic(), found["offset"]
+        heard = time.monotonic()
+        new = found["offset"] - (offset if found["file"] == file else 0)
         if found["lines"]:
             _show(options, found)
 

@@ -61,18 +61,23 @@ def part(size: int, after: int | None) -> tuple[int, int]:
     return start, min(size, start + MOST)
 
 
-def told(data: bytes, end: int, after: int | None, most: int) -> tuple[list[str], int]:
+def told(
+    data: bytes, end: int, after: int | None, most: int, *, over: bool = False
+) -> tuple[list[str], int]:
     """Tell the lines of such a part, and what of the file is known then.
 
-    Of what is told after something else, the last line waits until it is whole, if there is room
-    for the rest of it in the next part.
+    Of what is told after something else, the last line waits until it is whole, if it can be and
+    there is room for the rest of it in the next part.
 
     Args:
         data: of the part.
         end: of it, in the file.
         after: see `part`.
         most: so many lines, the last ones, of the end of a file.
+        over: nothing more will come into the file.
     """
+    if after is not None and over:
+        return _lines(data), end
     if after is not None:
         whole = data.rfind(b"\n") + 1
         if whole or len(data) < MOST:

@@ -232,11 +232,15 @@ class AskLog(NamedTuple):
 
 
 class AskTail(NamedTuple):
-    """Ask for the end of a site's log, or of what comes behind so many bytes of it."""
+    """Ask for the end of a site's log, or for what comes behind so many bytes of one of its files.
+
+    `file` is what Log called that file; the one that has the site's name now, where it is "".
+    """
 
     ask: int
     site: str
     after: int | None = None
+    file: str = ""
 
 
 class AskOwnLog(NamedTuple):
@@ -476,13 +480,16 @@ class Log(NamedTuple):
     """Answers AskLog and AskOwnLog, with the descriptor beside it, or with a message and none.
 
     `size` in bytes; `midline`: the last line has no end yet. It answers AskTail, too, with a memfd,
-    where `size` is of the file up to what that ends with.
+    where `size` is of the file up to what that ends with, `file` is its inode, by which it is known
+    when it has been renamed ("" for none), and `over`: that is its end, and another was begun.
     """
 
     ask: int
     message: str
     size: int = 0
     midline: bool = False
+    file: str = ""
+    over: bool = False
 
 
 class Sites(NamedTuple):

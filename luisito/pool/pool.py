@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from luisito.core.orders import Limits, Order
     from luisito.pool.lessor import Heir
     from luisito.process.start import Ways
+    from luisito.process.told import Tail
 
 
 class Pool(Processes):
@@ -158,9 +159,9 @@ class Pool(Processes):
             self.changed(key)
         self.crew.restart(site, reason)
 
-    def tail(self, site: str, after: int | None) -> Deferred[tuple[bytes, int]]:
+    def tail(self, site: str, after: int | None, file: str) -> Deferred[Tail]:
         """See Questions.tail."""
-        return self._spawner.tail(site, after)
+        return self._spawner.tail(site, after, file)
 
     def config(self, site: str) -> Deferred[bytes]:
         """See Questions.config."""

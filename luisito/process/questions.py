@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 
 from luisito.core import wire
 from luisito.errors import SettingsError, SpawnerLost, WireError
-from luisito.process.told import LogFile
+from luisito.process.told import LogFile, Tail
 
 if TYPE_CHECKING:
     from luisito.core.wire import Order
@@ -86,23 +86,30 @@ class Questions:
         """
         return self._ask(wire.AskLog(self._next_ask(), site, rotate), LogFile)
 
-    def tail(self, site: str, after: int | None) -> Deferred[tuple[bytes, int]]:
+    def tail(self, site: str, after: int | None, file: str = "") -> Deferred[Tail]:
         """Ask for the end of the file of a site's output, or for what is behind so many bytes.
 
+        Args:
+            site: whose.
+            after: so many bytes of the file are known.
+            file: which one that is; "" for the one that has the site's name now.
+
         Returns:
-            What stands there (core.sitelog.part), and where in the file that ends.
+            What stands there (core.sitelog.part).
 
         Raises:
             OSError: (in the Deferred) it cannot be read.
         """
 
-        def read(file: LogFile) -> tuple[bytes, int]:
+        def read(log: LogFile) -> Tail:
             try:
-                return os.pread(file.fd, os.fstat(file.fd).st_size, 0), file.size
+                data = os.pread(log.fd, os.fstat(log.fd).st_size, 0)
             finally:
-                os.close(file.fd)
+                os.close(log.fd)
+            return Tail(data, log.size, log.file, log.over)
 
-        return self._ask(wire.AskTail(self._next_ask(), site, after), LogFile).addCallback(read)
+        order = wire.AskTail(self._next_ask(), site, after, file)
+        return self._ask(order, LogFile).addCallback(read)
 
     def own_log(self) -> Deferred[int]:
         """Ask for the descriptor of our own log file, opened anew to append to.
@@ -199,7 +206,8 @@ class Questions:
         elif isinstance(fact, wire.Log) and not descriptors:
             asked.errback(OSError(fact.message))
         elif isinstance(fact, wire.Log):
-            asked.callback(LogFile(descriptors.pop(), fact.size, fact.midline))
+            log = LogFile(descriptors.pop(), fact.size, fact.midline, fact.file, fact.over)
+            asked.callback(log)
         elif isinstance(fact, wire.Adopted) and not descriptors:
             asked.errback(LookupError(fact.message))
         elif isinstance(fact, wire.Adopted):

@@ -18,11 +18,30 @@ class LogFile(NamedTuple):
         fd: to append to; its receiver's to close.
         size: in bytes.
         midline: its last line has no end yet.
+        file, over: of the answer to wire.AskTail (see wire.Log).
     """
 
     fd: int
     size: int
     midline: bool
+    file: str = ""
+    over: bool = False
+
+
+class Tail(NamedTuple):
+    """A part of a log file.
+
+    Attributes:
+        data: what stands there.
+        end: of that, in the file; in bytes.
+        file: which one it is, whatever it is renamed to; "" for none.
+        over: another file was begun after it, and that is all of this one.
+    """
+
+    data: bytes
+    end: int
+    file: str
+    over: bool
 
 
 class Listener(Protocol):

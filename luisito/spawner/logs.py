@@ -82,19 +82,10 @@ def read_tail(config: Config, order: wire.AskTail) -> tuple[wire.Log, tuple[int,
     if config.output_log_dir is None:
         return wire.Log(order.ask, "no such log is configured"), ()
     path = f"{config.output_log_dir}/{file_of(order.site)}.log"
-    data, end = b"", 0
     try:
         folder = _folder_of(path)
         try:
-            log, status = _open(folder, path.rpartition("/")[2], tenants=True, flags=_READING)
-            try:
-                start, end = sitelog.part(status.st_size, order.after)
-                data = os.pread(log, end - start, start)
-                end = start + len(data)
-            finally:
-                os.close(log)
-        except FileNotFoundError:
-            pass  # nothing was written yet
+            log, data = _read(folder, path.rpartition("/")[2], order, config.log_keep)
         finally:
             os.close(folder)
     except OSError as error:
@@ -103,7 +94,64 @@ def read_tail(config: Config, order: wire.AskTail) -> tuple[wire.Log, tuple[int,
         return wire.Log(order.ask, f"log {path!r}: {refused}"), ()
     tail = os.memfd_create("luisito-tail", os.MFD_CLOEXEC)
     os.write(tail, data)
-    return wire.Log(order.ask, "", end), (tail,)
+    return log, (tail,)
+
+
+def _read(folder: int, name: str, order: wire.AskTail, keep: int) -> tuple[wire.Log, bytes]:
+    name, file, after, old = _meant(folder, name, order, keep)
+    try:
+        log, status = _open(folder, name, tenants=True, flags=_READING)
+    except FileNotFoundError:
+        if file:
+            return _nothing(order)
+        return wire.Log(order.ask, ""), b""  # nothing was written yet
+    try:
+        if file and _file(status) != file:
+            return _nothing(order)
+        start, end = sitelog.part(status.st_size, after)
+        data = os.pread(log, end - start, start)
+    finally:
+        os.close(log)
+    end = start + len(data)
+    over = old and end >= status.st_size
+    return wire.Log(order.ask, "", end, file=_file(status), over=over), data
+
+
+def _nothing(order: wire.AskTail) -> tuple[wire.Log, bytes]:
+    """What is told where a file has just been renamed: it is found when that is asked again."""
+    return wire.Log(order.ask, "", order.after or 0, file=order.file), b""
+
+
+def _meant(
+    folder: int, name: str, order: wire.AskTail, keep: int
+) -> tuple[str, str, int | None, bool]:
+    """Find which of a log's files is told of: of one that was rotated the rest, then the next one.
+
+    Returns:
+        Its name; its `_file`, or "" where any with that name will do; what of it is known
+        (sitelog.part); and whether another one was begun since.
+    """
+    if not order.file:
+        return name, "", order.after, False
+    newer: list[tuple[str, str]] = []
+    for older in (name, *(f"{name}.{number}" for number in range(1, keep + 1))):
+        try:
+            status = os.stat(older, dir_fd=folder, follow_symlinks=False)
+        except FileNotFoundError:
+            continue
+        file = _file(status)
+        if file != order.file:
+            newer.append((older, file))
+        elif newer and status.st_size <= (order.after or 0):
+            return *newer[-1], 0, len(newer) > 1
+        else:
+            return older, file, order.after, bool(newer)
+    return name, "", 0, False  # it is kept no more
+
+
+def _file(status: os.stat_result) -> str:
+    """By what a file is known when it has another name; no int, as some are beyond 2**63."""
+    return str(status.st_ino)
 
 
 def say(config: Config, words: str) -> None:

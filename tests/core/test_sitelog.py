@@ -89,3 +89,10 @@ def test_which_part_is_told(size, after, start, end):
 )
 def test_the_lines_of_a_part(data, end, after, lines, offset):
     assert told(data, end, after, 2) == (lines, offset)
+
+
+@pytest.mark.parametrize(
+    ("data", "lines"), [(b"", []), (b"a\nb\nc\n", ["a", "b", "c"]), (b"a\nun", ["a", "un"])]
+)
+def test_the_last_line_of_a_file_that_is_over_is_not_waited_for(data, lines):
+    assert told(data, 9, 3, 2, over=True) == (lines, 9)

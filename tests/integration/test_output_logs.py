@@ -7,13 +7,14 @@ import re
 import select
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
 from tests.harness import client, processes
-from tests.harness.server import BIN, PYTHON, ordinary_user
+from tests.harness.server import BIN, PYTHON, ROOT, ordinary_user
 
 TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[-+]\d{4}"
 OURS = re.compile(rb"^%s luisito: .*\n" % TIME.encode(), re.MULTILINE)
@@ -404,3 +405,23 @@ def test_28_a_command_that_ends_while_it_is_ready(logging):
     found = wait_for(server, r"child pid (\d+) lived on.*: remove the & from")
     assert int(found[1])
     processes.until(lambda: not server.servers(), 5, "the end of the child")
+
+
+def test_who_follows_a_log_misses_nothing_when_it_is_rotated(logging):
+    server = logging({"LOG_MAX_SIZE": 64 * 1024})
+    server.warm("a.localhost")
+    server.wait_for_log("Control socket: ")
+    count = 2000  # lines in three or four files, of which all are kept
+    argv = [sys.executable, "-m", "luisito.cli", "logs", "a.localhost", "-f", "-n", "1"]
+    argv += ["--runtime-dir", str(server.runtime)]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, cwd=ROOT) as following:
+        assert b" ready after " in following.stdout.readline()  # it has begun to follow
+        assert server.request(f"/stdout-lines/{count}").status == 200
+        last = b"line %09d " % (count - 1)
+        heard = []
+        while not (heard and heard[-1].startswith(last)):
+            heard.append(following.stdout.readline())
+            assert heard[-1], heard[-2:]
+        following.send_signal(signal.SIGINT)
+    assert numbers(b"".join(heard)) == list(range(count))
+    assert (server.folder / "logs" / "a.localhost.log.2").exists()

@@ -18,6 +18,7 @@ from tests.integration.test_control import _connected_as, answer_of, luisito
 from tests.integration.test_sites import Sites
 
 A, B = "a.localhost", "b.localhost"
+NO_FILE = dict.fromkeys(("offset", "file", "path"))
 
 
 def told(server, target, method="GET"):
@@ -99,7 +100,7 @@ def test_a_start_that_fails_says_why(serve):
     assert "no such module" in failed["error"]
     assert failed["retry_seconds"] >= 0
     assert "exited with code 3" in failed["not_started"]
-    assert told(server, f"/sites/{A}/log")[1] == {"lines": [], "offset": None, "path": None}
+    assert told(server, f"/sites/{A}/log")[1] == {"lines": [], **NO_FILE}
     # an operator need not wait for that
     assert order(server, A, "start")[0] == 202
     processes.until(lambda: len(server.seen("boot", A)) == 2, 20, "the second try")

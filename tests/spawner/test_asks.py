@@ -122,9 +122,52 @@ def test_the_end_of_a_log_is_told(network, folder):
     os.chmod(file.name, 0o600)
     if network.user is not None:
         os.chown(file.name, network.uid, -1)
+    inode = str(os.stat(file.name).st_ino)
     for after, told in [(None, b"one\ntwo\n"), (4, b"two\n"), (8, b""), (9, b"one\ntwo\n")]:
         fact, (tail,) = ask(network, wire.AskTail(1, "a.example", after))
-        assert (fact, os.pread(tail, 99, 0)) == (wire.Log(1, "", 8), told)
+        assert (fact, os.pread(tail, 99, 0)) == (wire.Log(1, "", 8, file=inode), told)
+
+
+def test_what_was_rotated_is_told_to_its_end_and_then_what_came_after_it(network, folder):
+    if network.user is not None:
+        os.chown(folder, network.uid, -1)
+    network.launch(output_log_dir=folder, log_keep=3)
+    name = f"{folder}/a.example.log"
+    inodes = {}
+
+    def write(text, mode="xb"):
+        with open(name, mode) as file:
+            file.write(text)
+            inodes[text[:1]] = str(os.fstat(file.fileno()).st_ino)
+        if network.user is not None:
+            os.chown(name, network.uid, -1)
+
+    def rotate():
+        for number in (3, 2, 1):
+            old = f"{name}.{number - 1}" if number > 1 else name
+            if os.path.exists(old):
+                os.rename(old, f"{name}.{number}")
+
+    def tell(after, which):
+        fact, (tail,) = ask(network, wire.AskTail(1, "a.example", after, inodes[which]))
+        which_now = next(key for key, inode in inodes.items() if inode == fact.file)
+        return os.pread(tail, 99, 0), fact.size, which_now, fact.over
+
+    write(b"a1\na2\n")
+    assert tell(3, b"a") == (b"a2\n", 6, b"a", False)
+    rotate()  # and nothing was begun after it: more may come into it, as after logrotate
+    assert tell(3, b"a") == (b"a2\n", 6, b"a", False)
+    assert tell(6, b"a") == (b"", 6, b"a", False)
+    write(b"b1\n")
+    assert tell(3, b"a") == (b"a2\n", 6, b"a", True)
+    assert tell(6, b"a") == (b"b1\n", 3, b"b", False)
+    rotate()
+    write(b"c1\nc2\nc3\n")  # larger than what is known of the other
+    assert tell(3, b"a") == (b"a2\n", 6, b"a", True)
+    assert tell(6, b"a") == (b"b1\n", 3, b"b", True)
+    assert tell(3, b"b") == (b"c1\nc2\nc3\n", 9, b"c", False)
+    inodes[b"gone"] = "0"
+    assert tell(6, b"gone") == (b"c1\nc2\nc3\n", 9, b"c", False)
 
 
 @pytest.mark.parametrize("site", ["../../etc/passwd", "a/b", "", "A.EXAMPLE", "a.example"])

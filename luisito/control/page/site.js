@@ -182,14 +182,15 @@ export class SitePage {
   async log() {
     const last = `${this.path}/log?lines=${LINES}`;
     let offset = null;
+    let file = null;
     for (let turn = 0; !this.closed; turn++) {
       const follow = turn === 0 || (!document.hidden && byId("follow").checked);
       const grows = typeof offset === "number";
       if (follow && (grows || turn % SELDOM === 0)) {
-        const told = await may(grows ? `${this.path}/log?after=${offset}` : last).catch(() => null);
+        const told = await may(grows ? `${this.path}/log?after=${offset}&file=${file || ""}` : last).catch(() => null);
         if (this.closed) return;
         if (told !== null) {
-          offset = told.offset;
+          ({ offset, file } = told);
           this.write(told.lines, grows, told.path);
         } else if (turn === 0) return;
       }

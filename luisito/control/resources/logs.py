@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _LINES: Final = 100  # where nobody says how many
 _MOST: Final = 10_000
 _number = re.compile(rb"[0-9]{1,18}").fullmatch
+_inode = re.compile(rb"[0-9]{1,20}").fullmatch
 
 
 class SiteOutput:
@@ -43,23 +44,25 @@ class SiteOutput:
             return
         try:
             count, after = _asked(request, b"lines"), _asked(request, b"after")
+            file = _asked_file(request)
         except ValueError as error:
             refuse(request, 400, str(error))
             return
         if self._folder is None:
             # Of a server that lives its last words are known.
             lines = self._pool.last_words(site).splitlines()
-            answer(request, 200, {"lines": lines, "offset": None, "path": None})
+            answer(request, 200, {"lines": lines, "offset": None, "file": None, "path": None})
             return
         try:
-            data, end = await self._pool.tail(site, after)
+            tail = await self._pool.tail(site, after, file)
         except (OSError, LuisitoError) as error:
             refuse(request, 503, str(error))
             return
         most = min(_MOST, _LINES if count is None else count)
-        found, offset = told(data, end, after, most)
+        found, offset = told(tail.data, tail.end, after, most, over=tail.over)
         path = f"{self._folder}/{file_of(site)}.log"
-        answer(request, 200, {"lines": found, "offset": offset, "path": path})
+        of = tail.file or None
+        answer(request, 200, {"lines": found, "offset": offset, "file": of, "path": path})
 
 
 def _asked(request: ControlRequest, name: bytes) -> int | None:
@@ -69,3 +72,11 @@ def _asked(request: ControlRequest, name: bytes) -> int | None:
     if not _number(values[-1]):
         raise ValueError(f"{name.decode()}: it is no number; write {name.decode()}=100")
     return int(values[-1])
+
+
+def _asked_file(request: ControlRequest) -> str:
+    """Which file an offset is of: a string, as what reads JSON may know no number as large."""
+    file: bytes = (request.args or {}).get(b"file", [b""])[-1]
+    if file and not _inode(file):
+        raise ValueError("file: it is none that was told before; leave it out")
+    return file.decode("ascii")
