@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
 from contextlib import suppress
@@ -13,7 +14,7 @@ from luisito.commands.asking import Luisito, add_command
 from luisito.commands.common import add_json
 from luisito.commands.text import duration, table
 from luisito.core.text import mebibytes, visible
-from luisito.errors import LuisitoError
+from luisito.errors import LuisitoError, SettingsError
 
 if TYPE_CHECKING:
     import curses
@@ -188,27 +189,49 @@ def _on_screen(frames: Frames, options: argparse.Namespace) -> None:
     import curses
 
     first = frames.next()  # where nobody answers, that is said on a screen of the user's own
+    wrong = _cannot_draw()
+    if wrong is not None:
+        raise SettingsError(
+            f"TERM = {os.environ.get('TERM', '')!r}: {wrong}; set it to the terminal's, such as"
+            " xterm, or give -n 1"
+        )
     curses.wrapper(_show, frames, first, options.sort, options.every)
+
+
+def _cannot_draw() -> str | None:
+    """Why curses could do nothing with this terminal; None where it can."""
+    import curses
+
+    try:
+        curses.setupterm()
+    except curses.error as error:
+        return str(error)
+    return None if curses.tigetstr("cup") else "its cursor cannot be moved"
 
 
 def _show(screen: curses.window, frames: Frames, frame: Frame, sort: str, every: float) -> None:
     """Draws a frame after another until q is pressed."""
     import curses
 
-    curses.use_default_colors()
-    screen.timeout(round(every * 1000))
-    note = _HELP
+    with suppress(curses.error):  # a terminal without colours
+        curses.use_default_colors()
+    note, due = _HELP, time.monotonic() + every
     while True:
         _draw(screen, frame.lines(sort), note)
+        # a key or another size is no reason to ask: rates of a moment would say nothing
+        screen.timeout(max(0, round((due - time.monotonic()) * 1000)))
         key = screen.getch()
         if key in (ord("q"), ord("Q")):
             return
         if 0 < key < 128:
             sort = _KEYS.get(chr(key).lower(), sort)
+        if time.monotonic() < due:
+            continue
         try:
             frame, note = frames.next(), _HELP
         except LuisitoError as error:  # it may be restarting
             note = visible(str(error))
+        due = time.monotonic() + every
 
 
 def _draw(screen: curses.window, lines: Sequence[str], note: str) -> None:
@@ -216,6 +239,9 @@ def _draw(screen: curses.window, lines: Sequence[str], note: str) -> None:
 
     screen.erase()
     height, width = screen.getmaxyx()
+    hidden = len(lines) - (height - 1)
+    if hidden > 0:
+        note = f"{hidden} more below; {note}"
     for number, line in enumerate(lines[: height - 1]):
         head = line.startswith(_HEAD[0] + " ")
         screen.addnstr(number, 0, line, width - 1, curses.A_REVERSE if head else 0)

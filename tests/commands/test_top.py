@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import fcntl
 import json
 import os
@@ -98,30 +99,109 @@ def test_without_a_terminal_it_ends(serve):
     assert luisito(server, "top", environ={"LUISITO_RUNTIME_DIR": "/nowhere"}).returncode == 3
 
 
-def test_on_a_terminal_it_goes_on_until_q(serve):
+class Terminal:
+    """A terminal of so many lines, with `luisito top` on it."""
+
+    def __init__(self, server, *options, lines=24, term="xterm"):
+        server.wait_for_log("Control socket: ")
+        environ = {
+            "PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "TERM": term,
+            "LUISITO_RUNTIME_DIR": str(server.runtime),
+        }  # fmt: skip
+        self.shown = b""
+        self._pid, self._file = pty.fork()
+        if not self._pid:
+            self._resize(0, lines)
+            argv = [sys.executable, "-m", "luisito.cli", "top", *options]
+            os.execve(sys.executable, argv, environ)
+
+    @staticmethod
+    def _resize(file, lines):
+        fcntl.ioctl(file, termios.TIOCSWINSZ, struct.pack("HHHH", lines, 100, 0, 0))
+
+    def resize(self, lines):
+        self._resize(self._file, lines)
+
+    def shows(self, word):
+        """Waits until it has been written since the last one."""
+
+        def found():
+            if word not in self.shown:
+                self.shown += os.read(self._file, 65536)
+            return word in self.shown
+
+        processes.until(found, 20, word)
+        self.shown = self.shown.partition(word)[2]
+
+    def end(self):
+        """Presses q; returns the exit status."""
+        os.write(self._file, b"q")
+        return os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
+
+    def close(self):
+        os.close(self._file)
+
+
+@pytest.fixture
+def terminal():
+    made = []
+
+    def start(*args, **how):
+        made.append(Terminal(*args, **how))
+        return made[-1]
+
+    yield start
+    for one in made:
+        one.close()
+
+
+@pytest.mark.parametrize("term", ["xterm", "vt100"])  # vt100 has no colours
+def test_on_a_terminal_it_goes_on_until_q(serve, terminal, term):
     server = serve({"MAX_SERVERS": 2})
     server.warm("a.localhost")
-    server.wait_for_log("Control socket: ")
-    environ = {"PYTHONPATH": str(ROOT), "LUISITO_RUNTIME_DIR": str(server.runtime), "TERM": "xterm"}
-    pid, terminal = pty.fork()
-    if not pid:
-        argv = [sys.executable, "-m", "luisito.cli", "top", "--every", "0.1"]
-        os.execve(sys.executable, argv, {"PATH": os.environ["PATH"], **environ})
-    try:
-        fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
-        shown = [b""]
+    top = terminal(server, "--every", "0.1", term=term)
+    top.shows(b"a.localhost")
+    server.warm("xyz.localhost")
+    top.shows(b"xyz")  # curses writes no more than has changed
+    assert top.end() == 0
 
-        def shows(word):
-            def found():
-                shown[0] += os.read(terminal, 65536)
-                return word in shown[0]
 
-            processes.until(found, 20, word)
+@pytest.mark.parametrize("term", ["dumb", "none-such", ""])
+def test_a_terminal_that_cannot_be_drawn_on_is_told(serve, terminal, term):
+    server = serve({"MAX_SERVERS": 2})
+    top = terminal(server, term=term)
+    top.shows(b"luisito: TERM = '%s': " % term.encode())
+    top.shows(b"; set it to the terminal's, such as xterm, or give -n 1")
+    assert top.end() == 2
 
-        shows(b"a.localhost")
-        server.warm("xyz.localhost")
-        shows(b"xyz")  # curses writes no more than has changed
-        os.write(terminal, b"sq")
-        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
-    finally:
-        os.close(terminal)
+
+def test_a_small_terminal_shows_that_there_is_more(serve, terminal):
+    server = serve({"MAX_SERVERS": 3})
+    server.warm("a.localhost", "b.localhost", "c.localhost")
+    top = terminal(server, "--every", "3600", "--sort", "site", lines=6)
+    top.shows(b"a.localhost")
+    top.shows(b"2 more below; q ends")
+    top.resize(7)  # which is no reason to wait for the next frame
+    top.shows(b"b.localhost")
+    top.shows(b"1 more below; q ends")
+    top.resize(24)
+    top.shows(b"c.localhost")
+    assert b"more below" not in top.shown
+    assert top.end() == 0
+
+
+def test_a_key_or_another_size_is_no_reason_to_ask(serve, terminal):
+    """What came within a moment would be told as a rate."""
+    server = serve({"MAX_SERVERS": 2})
+    server.warm("a.localhost")
+    top = terminal(server, "--every", "3600")
+    top.shows(b"REQ/S")
+    server.warm("xyz.localhost")
+    top.resize(30)
+    os.write(top._file, b"s")
+    assert top.end() == 0
+    rest = b""
+    with contextlib.suppress(OSError):  # its end
+        while data := os.read(top._file, 65536):
+            rest += data
+    assert b"xyz" not in rest
