@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import signal
 import sys
@@ -91,6 +92,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: Sequence[str] | None) -> int:
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # what the locale has no letters for is no error, as on stderr
+        sys.stdout.reconfigure(errors="backslashreplace")
     options = _parser().parse_args(argv)
     try:
         status: int = options.run(options)

@@ -105,3 +105,17 @@ def alive(group):
     except ProcessLookupError:
         return False
     return True
+
+
+def test_letters_that_the_locale_has_not_are_no_error(tmp_path):
+    settings = tmp_path / "settings.py"
+    settings.write_text('CMD_TPL = ["true", "\u00fc"]\n')
+    argv = [sys.executable, "-m", "luisito.cli", "route", "a.localhost", "--settings", settings]
+    environ = {**ENVIRON, "PYTHONIOENCODING": "latin-1"}  # as where LC_ALL is de_DE.ISO-8859-1
+    done = subprocess.run(argv, env=environ, capture_output=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b" true '\xfc'" in done.stdout
+    settings.write_text('CMD_TPL = ["true", "\u20ac"]\n')
+    done = subprocess.run(argv, env=environ, capture_output=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert rb" true '\u20ac'" in done.stdout
