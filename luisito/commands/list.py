@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
 from luisito.commands.asking import Luisito, add_command
@@ -50,6 +52,7 @@ SORTS: Final[Mapping[str, Callable[[Row], Any]]] = {
 }
 """What the rows are ordered by; of those that are alike in that, by site."""
 _ASLEEP: Final = "asleep"
+_FAILED: Final = "failed"
 _EXIT: Final = "exit"
 
 
@@ -75,12 +78,26 @@ def run(options: argparse.Namespace) -> int:
     """Prints them."""
     sites = options.all or options.sort == _EXIT or options.state == _ASLEEP
     name = "sites" if sites else "servers"
-    found = Luisito(options).get(f"/{name}")
+    luisito = Luisito(options)
+    found = luisito.get(f"/{name}")
     rows = [row for row in found[name] if options.state in (None, row["state"])]
     rows.sort(key=SORTS[options.sort])
-    told = {**found, name: rows}
-    print(json.dumps(told, indent=2) if options.json else _text(rows, sites=sites))  # noqa: T201 - what was asked for
+    if options.json:
+        print(json.dumps({**found, name: rows}, indent=2))  # noqa: T201 - what was asked for
+        return 0
+    print(_text(rows, sites=sites))  # noqa: T201 - what was asked for
+    if not sites and options.state is None and sys.stdout.isatty():
+        rest = _rest(rows, luisito.get("/sites")["sites"])
+        print(end=rest and f"{rest}\n")  # noqa: T201 - for whoever takes the table for all there is
     return 0
+
+
+def _rest(servers: list[Row], sites: list[Row]) -> str:
+    """What of all sites is not among the servers, in one line; "" for nothing."""
+    shown = {row["site"] for row in servers}
+    counts = Counter(row["state"] for row in sites if row["site"] not in shown)
+    words = [f"{counts[state]:,} {state}" for state in (_ASLEEP, _FAILED) if counts[state]]
+    return f"not shown: {', '.join(words)}; luisito list --all shows all" if words else ""
 
 
 def _text(rows: list[Row], *, sites: bool) -> str:

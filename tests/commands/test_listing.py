@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import pty
+import subprocess
+import sys
+
 import pytest
 
 from luisito.commands import list as listing
 from luisito.commands.list import SORTS, STATES
+from tests.harness.server import ROOT
+from tests.integration.test_control import luisito
 
 
 def row(site, **more):
@@ -72,3 +80,40 @@ def test_a_table_of_all_sites():
     assert "8 MiB" in lines[1]
     assert lines[2].endswith("x, 1 s ago")
     assert lines[3] == "failed.x: no module"
+
+
+@pytest.mark.parametrize(
+    ("servers", "sites", "words"),
+    [
+        ([BUSY, IDLE, FAILED], [BUSY, IDLE, FAILED], ""),
+        ([BUSY, FAILED], ROWS, "not shown: 1 asleep; luisito list --all shows all"),
+        ([], ROWS, "not shown: 1 asleep, 1 failed; luisito list --all shows all"),
+    ],
+)
+def test_how_many_are_left_out(servers, sites, words):
+    assert listing._rest(servers, sites) == words
+
+
+def test_what_is_left_out_is_said_on_a_terminal_only(serve):
+    server = serve({"MAX_SERVERS": 1})
+    server.warm("a.localhost", "b.localhost")
+    rest = "not shown: 1 asleep; luisito list --all shows all"
+
+    def shown(*argv):
+        ours, theirs = pty.openpty()
+        command = [sys.executable, "-m", "luisito.cli", "list", *argv]
+        environ = {"PATH": os.environ["PATH"], "LUISITO_RUNTIME_DIR": str(server.runtime)}
+        subprocess.run(command, stdout=theirs, cwd=ROOT, env=environ, timeout=60, check=True)
+        os.close(theirs)
+        with open(ours, "rb", buffering=0) as terminal:
+            text = b""
+            with contextlib.suppress(OSError):  # its end
+                while data := terminal.read(4096):
+                    text += data
+        return text.decode().splitlines()
+
+    assert shown()[-1] == rest
+    assert len(shown()) == 3
+    for options in (["--all"], ["--json"], ["--state", "awake"], ["--state", "asleep"]):
+        assert rest not in shown(*options)
+    assert rest not in luisito(server, "list").stdout
