@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
@@ -16,7 +18,7 @@ from luisito.core.text import visible
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
-    from typing import Self
+    from typing import Self, TextIO
 
     from luisito.commands import Subparsers
     from luisito.commands.asking import Luisito
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 _PAUSE: Final = 0.1  # seconds between two looks
 _QUIET: Final = 1.0  # seconds after which somebody at a terminal is told what is waited for
+_WIDE: Final = 1000  # columns
 _SILENCE: Final = 5.0  # seconds without an answer, in which one Luisito hands over to the next
 READY: Final = ("awake", "hibernating")
 
@@ -38,9 +41,20 @@ def add_order(
     add_json(parser)
 
 
-def target(site: str, what: str = "") -> str:
-    """The resource of a site, or one below it."""
-    return f"/sites/{quote(site, safe='')}{what and '/'}{what}"
+def target(site: str, what: str = "", *, of: str = "sites") -> str:
+    """The resource of a site, or one below it.
+
+    Args:
+        site: a host of it, in any letters, with the path of a mount behind it.
+        what: the last word of the resource; "" for the site itself.
+        of: the first word.
+    """
+    host, slash, path = site.partition("/")
+    if not host.isascii():
+        with suppress(UnicodeError):  # no host, which is answered
+            host = host.encode("idna").decode("ascii")
+    # bytes: what was typed may be no text
+    return f"/{of}/{quote(os.fsencode(host + slash + path), safe='')}{what and '/'}{what}"
 
 
 def order(luisito: Luisito, site: str, verb: str) -> Row:
@@ -143,7 +157,8 @@ class Progress:
     def say(self, words: str) -> None:
         """Shows it in the place of the one before."""
         if self._terminal:
-            line = visible(words)
+            # what went on in a second line would stay there
+            line = visible(words)[: _width(sys.stderr) - 1]
             self._write(line.ljust(self._shown))
             self._shown = len(line)
 
@@ -157,3 +172,10 @@ class Progress:
 
     def _write(self, line: str) -> None:
         print(f"\r{line}", end="", file=sys.stderr, flush=True)  # noqa: T201 - what it is for
+
+
+def _width(terminal: TextIO) -> int:
+    """Its columns; many where it does not say."""
+    with suppress(OSError):
+        return os.get_terminal_size(terminal.fileno()).columns or _WIDE
+    return _WIDE

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import quote
 
 from luisito.commands.asking import add_command, tell
 from luisito.commands.common import add_json
+from luisito.commands.following import target
 from luisito.commands.text import duration, moment, table
 from luisito.commands.why import notes
 from luisito.core.text import visible
@@ -78,7 +78,7 @@ def add(subparsers: Subparsers) -> None:
 def run(options: argparse.Namespace) -> int:
     """Prints them."""
     if options.site is not None:
-        return tell(options, f"/sites/{quote(options.site, safe='')}/stats", _words)
+        return tell(options, target(options.site, "stats"), _words)
     return tell(options, "/stats", partial(_text, options.sort))
 
 

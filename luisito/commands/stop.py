@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 from typing import TYPE_CHECKING, Final
-from urllib.parse import quote
 
 from luisito.commands.asking import Luisito, add_command, why
 from luisito.commands.common import add_json
@@ -31,7 +30,7 @@ def run(options: argparse.Namespace) -> int:
     from luisito.control.client import ControlError
 
     luisito = Luisito(options)
-    status, value = luisito.ask("POST", f"/servers/{quote(options.host, safe='')}/stop")
+    status, value = luisito.ask("POST", target(options.host, "stop", of="servers"))
     if status == 404:  # GET tells the nearest one, too
         value = luisito.ask("GET", target(options.host))[1]
     if status not in (200, 202):

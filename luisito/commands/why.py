@@ -6,10 +6,10 @@ import argparse
 import re
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import quote
 
 from luisito.commands.asking import add_command, tell
 from luisito.commands.common import add_json
+from luisito.commands.following import target
 from luisito.commands.text import duration, in_short, moment
 from luisito.core.text import mebibytes, visible
 
@@ -43,8 +43,8 @@ def _number(text: str) -> int:
 
 def run(options: argparse.Namespace) -> int:
     """Prints it."""
-    target = f"/sites/{quote(options.site, safe='')}/events?limit={options.n}"
-    return tell(options, target, partial(_text, options.site))
+    resource = f"{target(options.site, 'events')}?limit={options.n}"
+    return tell(options, resource, partial(_text, options.site))
 
 
 def _text(site: str, found: dict[str, Any]) -> str:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pty
+import struct
+import termios
 
 import pytest
 
-from luisito.commands.following import Progress, started
+from luisito.commands.following import Progress, started, target
 from luisito.control.client import ControlError
 
 
@@ -79,6 +82,37 @@ def test_why_nothing_comes_of_it(found, but, error):
     with pytest.raises(ControlError) as raised:
         started(found, but=frozenset(but))
     assert str(raised.value) == error
+
+
+@pytest.mark.parametrize(
+    ("site", "resource"),
+    [
+        ("a.x", "/sites/a.x/stop"),
+        ("a.x/api/v1", "/sites/a.x%2Fapi%2Fv1/stop"),
+        ("b\u00fccher.localhost", "/sites/xn--bcher-kva.localhost/stop"),
+        ("b\u00fccher.localhost/\u00fc", "/sites/xn--bcher-kva.localhost%2F%C3%BC/stop"),
+        ("\u00fc..x", "/sites/%C3%BC..x/stop"),  # no host, which is told by who answers
+        ("a\udcff.x", "/sites/a%FF.x/stop"),  # what was typed is no UTF-8
+    ],
+)
+def test_a_site_is_named_as_it_is_in_its_host(site, resource):
+    assert target(site, "stop") == resource
+
+
+def test_progress_stays_in_one_line():
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(ours, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 40, 0, 0))
+    with open(theirs, "w", encoding="utf-8") as stderr, pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.stderr", stderr)
+        with Progress() as progress:
+            progress.say("x" * 100)
+        stderr.write("END")
+        stderr.flush()
+        shown = ""
+        while not shown.endswith("END"):
+            shown += os.read(ours, 1000).decode()
+    os.close(ours)
+    assert max(map(len, shown.split("\r"))) == 39
 
 
 @pytest.mark.parametrize("terminal", [True, False])
