@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
 from typing import TYPE_CHECKING
 
-from twisted.internet.defer import Deferred
-from twisted.logger import Logger
+from twisted.internet.defer import maybeDeferred
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
@@ -30,7 +28,6 @@ class Api(Resource):
         routes: the resources.
     """
 
-    _log = Logger()
     isLeaf = True
 
     def __init__(self, roles: Roles, routes: Iterable[Route]) -> None:
@@ -60,10 +57,9 @@ class Api(Resource):
         answer(request, 200, {"resources": [f"{one.method} {one.path}" for one in self._routes]})
 
     def _answer(self, request: ControlRequest, route: Route, path: list[str]) -> None:
-        begun = route.handler(request, *arguments(route, path))
-        if isinstance(begun, Coroutine):
-            Deferred.fromCoroutine(begun).addErrback(self._broken, request)
+        begun = maybeDeferred(route.handler, request, *arguments(route, path))
+        begun.addErrback(_broken, request)
 
-    def _broken(self, failure: Failure, request: ControlRequest) -> None:
-        self._log.failure("{request} could not be answered", failure, request=request)
-        request.abort()
+
+def _broken(failure: Failure, request: ControlRequest) -> None:
+    request.processingFailed(failure)

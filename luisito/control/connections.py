@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Final, cast
 
 from twisted.internet.interfaces import IFileDescriptorReceiver
 from twisted.internet.protocol import connectionDone
+from twisted.logger import Logger
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.web.http import HTTPChannel
 from twisted.web.server import Request, Site
 from zope.interface import implementer
 
+from luisito.control.answers import refuse
 from luisito.readiness.credentials import peer_uid
 
 if TYPE_CHECKING:
@@ -54,6 +56,7 @@ class ControlRequest(Request):
         gone: the client has gone, so that nobody waits for an answer.
     """
 
+    _log = Logger()
     gone = False
     _left = MAX_BODY
 
@@ -88,6 +91,15 @@ class ControlRequest(Request):
         """See Request."""
         self.gone = True
         super().connectionLost(reason)
+
+    def processingFailed(self, reason: Failure) -> Failure:
+        """See Request; whoever asks learns no more than that the log knows why."""
+        self._log.failure("{request} could not be answered", reason, request=self)
+        if self.startedWriting:
+            self.abort()
+        else:
+            refuse(self, 500, "this is a fault of Luisito's own: its log says more")
+        return reason
 
     def abort(self) -> None:
         """Ends the connection at once."""

@@ -7,10 +7,12 @@ from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
-from twisted.internet.task import CooperativeTask, Cooperator, TaskFinished, TaskStopped
-from twisted.logger import Logger
+from twisted.internet.interfaces import IPushProducer
+from twisted.internet.task import CooperativeTask, TaskFinished, TaskStopped
+from zope.interface import implementer
 
 from luisito.control.answers import begin
+from luisito.control.turns import in_turns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -33,33 +35,68 @@ class Listing:
         reactor: for turns.
     """
 
-    _log = Logger()
-
     def __init__(self, reactor: IReactorTime) -> None:
-        self._turns = Cooperator(scheduler=lambda call: reactor.callLater(0.0, call))
+        self._turns = in_turns(reactor)
 
-    def send(self, request: ControlRequest, name: str, rows: Iterator[Row], **more: object) -> None:
-        """Answers with an object of a list, whose rows are read as it is sent, and of what is more.
+    def send(
+        self,
+        request: ControlRequest,
+        more: Mapping[str, object] = _NOTHING,
+        **lists: Iterator[Row],
+    ) -> None:
+        """Answers with an object of lists, whose rows are read as they are sent.
 
         Args:
             request: whose answer it is.
-            name: of the list.
-            rows: its items.
-            more: by its names; it comes first.
+            more: what stands before them.
+            lists: by their names.
         """
         begin(request, 200)
-        self.go_on(request, pieces(name, rows, more))
+        self.go_on(request, pieces(lists, more))
 
     def go_on(self, request: ControlRequest, body: Iterator[bytes]) -> None:
-        """Sends the pieces of an answer that has begun, one in each turn, and ends it."""
-        task = self._turns.cooperate(request.write(piece) for piece in body)
-        request.notifyFinish().addErrback(lambda _: _end(task))
-        task.whenDone().addCallbacks(lambda _: request.finish(), self._broken, (), {}, (request,))
+        """Sends the pieces of an answer that has begun, as they are read, and ends it.
 
-    def _broken(self, failure: Failure, request: ControlRequest) -> None:
-        if failure.check(TaskStopped) is None:  # which is the client's end
-            self._log.failure("{request} could not be answered", failure, request=request)
-            request.abort()
+        One is composed in each turn, and none while the client has much left to read.
+        """
+        task = self._turns.cooperate(request.write(piece) for piece in body)
+        request.registerProducer(_Flow(task), True)
+        request.notifyFinish().addErrback(lambda _: _end(task))
+        task.whenDone().addCallbacks(_over, _broken, (request,), {}, (request,))
+
+
+@implementer(IPushProducer)
+class _Flow:
+    """Holds a task up while a client reads nothing."""
+
+    def __init__(self, task: CooperativeTask[Any]) -> None:
+        self._task, self._paused = task, False
+
+    def pauseProducing(self) -> None:
+        """See IPushProducer."""
+        if not self._paused:
+            self._paused = True
+            self._task.pause()
+
+    def resumeProducing(self) -> None:
+        """See IPushProducer."""
+        if self._paused:
+            self._paused = False
+            self._task.resume()
+
+    def stopProducing(self) -> None:
+        """See IProducer."""
+
+
+def _over(_task: object, request: ControlRequest) -> None:
+    request.unregisterProducer()
+    request.finish()
+
+
+def _broken(failure: Failure, request: ControlRequest) -> None:
+    if failure.check(TaskStopped) is None:  # which is the client's end
+        request.unregisterProducer()
+        request.processingFailed(failure)
 
 
 def _end(task: CooperativeTask[Any]) -> None:
@@ -68,11 +105,14 @@ def _end(task: CooperativeTask[Any]) -> None:
 
 
 def pieces(
-    name: str, rows: Iterator[Row], more: Mapping[str, object] = _NOTHING
+    lists: Mapping[str, Iterator[Row]], more: Mapping[str, object] = _NOTHING
 ) -> Iterator[bytes]:
     """The same in JSON, a piece for each turn."""
-    before = json.dumps({**more, name: []}).removesuffix("]}")
-    while part := list(islice(rows, ROWS)):
-        yield (before + ", ".join(map(json.dumps, part))).encode()
-        before = ", "
-    yield (before.removesuffix(", ") + "]}\n").encode()
+    before = json.dumps(more).removesuffix("}") + (", " if more else "")
+    for name, rows in lists.items():
+        before += f"{json.dumps(name)}: ["
+        while part := list(islice(rows, ROWS)):
+            yield (before + ", ".join(map(json.dumps, part))).encode()
+            before = ", "
+        before = before.removesuffix(", ") + "], "
+    yield (before.removesuffix(", ") + "}\n").encode()

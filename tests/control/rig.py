@@ -34,7 +34,7 @@ class Shown:
     """What streams tell of."""
 
     def __init__(self):
-        self.sites, self.whole = {}, {}
+        self.sites, self.whole, self.asked = {}, {}, 0
 
     def all(self, uid):
         return iter([row for row in self.sites.values() if uid in (0, row["uid"])])
@@ -46,13 +46,14 @@ class Shown:
         return {"words": "enough"}
 
     def status(self):
+        self.asked += 1
         return self.whole
 
 
 class Rig:
     """Serves at a free port of loopback, or at a path."""
 
-    def __init__(self, token=TOKEN, at="tcp:0:interface=127.0.0.1", **roles):
+    def __init__(self, token=TOKEN, at="tcp:0:interface=127.0.0.1", api=None, **roles):
         self.reactor = EPollReactor()
         self._wakers = set(self.reactor._internalReaders)
         self.board = Switchboard(self.reactor)
@@ -64,7 +65,7 @@ class Rig:
         self.family, self.address = listener.socket.family, listener.socket.getsockname()
         self.front = Front(
             self.reactor, self.board, listener, token,
-            api=Api(), roles=self.roles, diag=self.diag, shown=self.shown,
+            api=api or Api(), roles=self.roles, diag=self.diag, shown=self.shown,
         )  # fmt: skip
         self.front.open()
         self.socks = []
@@ -98,13 +99,15 @@ class Rig:
 
     # -- clients
 
-    def connect(self):
+    def connect(self, source=None):
         sock = socket.socket(self.family)
+        if source is not None:
+            sock.bind((source, 0))
         sock.connect(self.address)
         self.socks.append(sock)
         return sock
 
-    def connect_as(self, uid):
+    def connect_as(self, uid, source=None):
         """A connection that another user has made; a child of that user's holds it, too."""
         ours, theirs = socket.socketpair()
         pid = os.fork()
@@ -113,7 +116,7 @@ class Rig:
                 os.setgroups([])
                 os.setresgid(uid, uid, uid)
                 os.setresuid(uid, uid, uid)
-                socket.send_fds(theirs, [b"x"], [self.connect().fileno()])
+                socket.send_fds(theirs, [b"x"], [self.connect(source).fileno()])
             finally:
                 os._exit(0)
         with ours, theirs:

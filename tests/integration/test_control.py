@@ -113,13 +113,14 @@ def test_list_tells_of_each_server(serve, as_whom, way, port):
     assert len(pids) == 2
 
 
-def test_a_row_that_cannot_be_composed_ends_the_answer(serve):
-    """Said once in the log; whoever asked is cut off."""
+def test_what_cannot_be_composed_is_a_fault_of_luisitos(serve):
+    """Said once in the log; whoever asked is told that in the form of all other errors."""
 
     def prepare(folder):
         broken = (
             "import gc\n\nfrom luisito.control.overview import Overview\n\n"
             "Overview.row = None\n"
+            "Overview.advice = None\n"
             "Overview.status = lambda self: gc.collect()\n"  # what was not handled is said by then
         )
         (folder / "broken.tac").write_text(broken + (ROOT / "luisito.tac").read_text())
@@ -127,17 +128,21 @@ def test_a_row_that_cannot_be_composed_ends_the_answer(serve):
     server = serve(how="tac", tac="<folder>/broken.tac", prepare=prepare)
     server.warm("a.localhost")
     server.expect("could not be answered", "Traceback")
-    with raw(server) as sock:
-        sock.sendall(b"GET /servers HTTP/1.1\r\nHost: luisito\r\n\r\n")
-        with contextlib.suppress(ConnectionResetError):
-            answer_of(sock)
-    server.wait_for_log("could not be answered")
+    # of a list, at once, and in a coroutine
+    asked = ("/servers", "/advice", "/sites/a.localhost")
+    for target in asked:
+        with raw(server) as sock:
+            sock.sendall(f"GET {target} HTTP/1.1\r\nHost: luisito\r\n\r\n".encode())
+            head, _, body = answer_of(sock).partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 500 ")
+        assert "its log says more" in json.loads(body)["error"]
+        server.wait_for_log(f"uri={target} .*could not be answered")
     with raw(server) as sock:
         sock.sendall(b"GET /status HTTP/1.1\r\nHost: luisito\r\n\r\n")
         assert answer_of(sock).startswith(b"HTTP/1.1 200 ")
     assert server.stop() == 0
     assert "Unhandled" not in server.log()
-    assert server.log().count("Traceback") == 1
+    assert server.log().count("Traceback") == len(asked)
 
 
 def test_list_is_a_table_for_people(serve):

@@ -80,7 +80,7 @@ class History:
         except (BadQueryError, NotFoundOut) as error:
             _refuse(request, error)
         else:
-            self._send(request, "events", iter(found))
+            self._send(request, events=iter(found))
 
     async def _errors(self, request: ControlRequest) -> None:
         try:
@@ -89,13 +89,13 @@ class History:
         except (BadQueryError, NotFoundOut) as error:
             _refuse(request, error)
         else:
-            self._send(request, "events", iter(found), failed=self._failed(request.uid))
+            self._send(request, failed=self._failed(request.uid), events=iter(found))
 
-    def _failed(self, uid: int) -> list[Row]:
+    def _failed(self, uid: int) -> Iterator[Row]:
         roles, owners = self._roles, self._owners
-        return [
-            row for row in self._overview.failed() if roles.sees(uid, owners.of(str(row["site"])))
-        ]
+        for row in self._overview.failed():
+            if roles.sees(uid, owners.of(str(row["site"]))):
+                yield row
 
     async def _stats(self, request: ControlRequest) -> None:
         try:
@@ -103,7 +103,7 @@ class History:
         except NotFoundOut as error:
             _refuse(request, error)
         else:
-            self._send(request, "sites", found)
+            self._send(request, sites=found)
 
     async def _stats_of(self, request: ControlRequest, host: str) -> None:
         site = await self._named.find(request, host)
@@ -119,11 +119,9 @@ class History:
     def _whose(self, request: ControlRequest) -> int | None:
         return None if self._roles.is_operator(request.uid) else request.uid
 
-    def _send(
-        self, request: ControlRequest, name: str, rows: Iterator[Any], **more: object
-    ) -> None:
+    def _send(self, request: ControlRequest, **lists: Iterator[Any]) -> None:
         if not request.gone:
-            self._listing.send(request, name, rows, **self._recall.told(), **more)
+            self._listing.send(request, self._recall.told(), **lists)
 
 
 def _refuse(request: ControlRequest, error: Exception) -> None:

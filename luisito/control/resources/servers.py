@@ -57,7 +57,7 @@ class Servers:
         ]
 
     def _list(self, request: ControlRequest) -> None:
-        self._listing.send(request, "servers", self._overview.servers(request.uid))
+        self._listing.send(request, servers=self._overview.servers(request.uid))
 
     async def _stop(self, request: ControlRequest, host: str) -> None:
         uid, overview = request.uid, self._overview

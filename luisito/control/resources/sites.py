@@ -60,7 +60,7 @@ class Sites:
         ]
 
     def _list(self, request: ControlRequest) -> None:
-        self._listing.send(request, "sites", self._view.rows(request.uid))
+        self._listing.send(request, sites=self._view.rows(request.uid))
 
     async def _tell(self, request: ControlRequest, host: str) -> None:
         site = await self._named.find(request, host)
