@@ -395,6 +395,67 @@ def test_streams_are_bounded(rig, monkeypatch):
 
 
 @pytest.mark.root
+@pytest.mark.usefixtures("quick")
+def test_streams_of_members_leave_room(rig, monkeypatch):
+    """To operators, and to each other."""
+    monkeypatch.setattr(stream, "OF_MEMBERS", 2)
+    monkeypatch.setattr(stream, "OF_A_MEMBER", 1)
+    made = rig()
+    Follower(made, made.connect_as(OTHER)).wait("event: hello")
+    assert made.ask("/events/stream", sock=made.connect_as(OTHER))[0] == 503
+    Follower(made, made.connect_as(OTHER + 1)).wait("event: hello")
+    assert made.ask("/events/stream", sock=made.connect_as(OTHER + 2))[0] == 503
+    Follower(made).wait("event: hello")
+    Follower(made).wait("event: hello")
+
+
+@pytest.mark.root
+@pytest.mark.usefixtures("quick")
+def test_the_whole_is_not_looked_at_for_members(rig):
+    made = rig()
+    his = Follower(made, made.connect_as(OTHER))
+    his.wait("event: hello")
+    ticks = made.front.streams._ticks
+    made.until(lambda: made.front.streams._ticks > ticks + 2 * stream._STATUS)
+    assert made.shown.asked == 0
+
+
+@pytest.mark.root
+def test_what_happens_from_the_greeting_on_is_told(rig, monkeypatch):
+    """Who is greeted asks for all rows; what is another after that must not be missed."""
+    monkeypatch.setattr(stream, "TICK", 0.5)
+    made = rig()
+    made.shown.sites = {"his": row("his")}
+    Follower(made).wait("event: hello")
+    made.until(lambda: made.front.streams._ticks)
+    his = Follower(made, made.connect_as(OTHER))
+    his.wait("event: hello")
+    made.shown.sites["his"] = row("his", in_flight=7)
+    his.wait('"in_flight": 7')
+
+
+@pytest.mark.root
+@pytest.mark.usefixtures("quick")
+def test_nothing_is_kept_for_who_goes_while_it_is_looked(rig):
+    made = rig()
+    everything, his = Follower(made), Follower(made, made.connect_as(OTHER))
+    for each in (everything, his):
+        each.wait("event: hello")
+    streams = made.front.streams
+    uids = lambda: {one.uid for one in streams._streams}  # noqa: E731
+
+    def rows(uid, before=()):
+        while uid == 0 and OTHER in uids():
+            his.sock.close()
+            yield row("another")
+
+    made.shown.all = made.shown.busy = rows
+    made.until(lambda: uids() == {0})
+    made.turn(0.1)
+    assert set(streams._seen) == {0}
+
+
+@pytest.mark.root
 def test_the_drawing_is_for_operators(rig):
     made = rig()
     assert json.loads(made.ask("/advice/drawing")[2]) == {"words": "enough"}

@@ -7,11 +7,11 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from twisted.internet.interfaces import IPushProducer
-from twisted.internet.task import Cooperator
 from twisted.logger import Logger
 from zope.interface import implementer
 
 from luisito.control.front.watch import Rows
+from luisito.control.turns import in_turns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
@@ -30,6 +30,11 @@ _ALIVE: Final = 40  # ticks without a word, after which a comment is sent
 _PAUSE: Final = 30.0  # seconds for which a client may read nothing
 MOST: Final = 64
 """Streams at a time."""
+OF_MEMBERS: Final = 32
+"""Streams at a time of all together who are no operators."""
+OF_A_MEMBER: Final = 8
+"""Streams at a time of one user who is none."""
+_OPERATORS: Final = 0  # the user who stands for all of them, as they are told the same
 _UNSENT: Final = 500  # events between two ticks; of more, the client asks for what it has missed
 _ROWS: Final = 100  # in a message, and compared in one turn
 
@@ -83,19 +88,18 @@ class Stream:
         self.silent = 0
 
     def begin(self) -> None:
-        """Sends the head."""
+        """Has the head sent with the first message."""
         for name, value in _HEAD:
             self._request.setHeader(name, value)
         self._request.registerProducer(self, True)
-        self.tell("hello", {})
 
-    def tell(self, kind: str, value: object) -> None:
+    def tell(self, message: bytes) -> None:
         """Sends a message, or notes that it was missed."""
         if self.paused is not None:
             self.missed = True
             return
         self.silent = 0
-        self._request.write(f"event: {kind}\ndata: {json.dumps(value)}\n\n".encode())
+        self._request.write(message)
 
     def is_alive(self) -> None:
         """Has proxies on the way, and the client, know that there is nothing to tell."""
@@ -118,7 +122,7 @@ class Stream:
         self.paused = None
         if self.missed:
             self.missed = False
-            self.tell("missed", {})
+            self.tell(_MISSED)
 
     def stopProducing(self) -> None:
         """See IProducer."""
@@ -142,23 +146,31 @@ class Streams:
         self._events: list[Told] = []
         self._overrun = False
         self._ticks = 0
-        self._turns = Cooperator(scheduler=lambda call: board.callLater(0.0, call))
+        self._turns = in_turns(board)
         self._timer: Any = None
 
     def begin(self, request: GuestRequest) -> bool:
         """Begins one; False where there are too many."""
-        if len(self._streams) >= MOST:
+        uid = _OPERATORS if self._roles.is_operator(request.uid) else request.uid
+        if not self._has_room(uid):
             return False
-        # all operators are told the same
-        uid = 0 if self._roles.is_operator(request.uid) else request.uid
         stream = Stream(request, uid, self._board.seconds)
         request.guest.stay()
         request.notifyFinish().addBoth(lambda _: self._ended(stream))
         self._streams.append(stream)
         stream.begin()
+        if uid in self._seen:
+            stream.tell(_HELLO)
         if self._timer is None:
             self._timer = self._board.callLater(0.0, self._tick)
         return True
+
+    def _has_room(self, uid: int) -> bool:
+        uids = [stream.uid for stream in self._streams]
+        members = len(uids) - uids.count(_OPERATORS)
+        return len(uids) < MOST and (
+            uid == _OPERATORS or (members < OF_MEMBERS and uids.count(uid) < OF_A_MEMBER)
+        )
 
     def heard(self, event: Told) -> None:
         """Something has happened; it is told at the next tick."""
@@ -180,6 +192,7 @@ class Streams:
             self._seen.pop(stream.uid, None)
         if not self._streams:
             self._events.clear()
+            self._overrun = False
 
     def _tick(self) -> None:
         task = self._turns.cooperate(self._look())
@@ -196,46 +209,66 @@ class Streams:
     def _look(self) -> Iterator[None]:
         self._tell_events()
         self._cut_off()
-        for uid in {stream.uid for stream in self._streams}:
-            first = uid not in self._seen
-            seen = self._seen.setdefault(uid, Rows())
-            whole = first or self._ticks % _ALL == 0
-            rows = self._shown.all(uid) if whole else self._shown.busy(uid, seen.busy)
-            changed: list[Mapping[str, Any]] = []
-            seen.begin(whole=whole)
-            while part := list(islice(rows, _ROWS)):
-                changed += filter(seen.is_new, part)
-                yield
-            changed += seen.end()
-            if not first:  # a client asks for all that there is once it has been greeted
-                for at in range(0, len(changed), _ROWS):
-                    self._tell(uid, "rows", {"sites": changed[at : at + _ROWS]})
-        if self._ticks % _STATUS == 0:
-            self._tell(0, "status", self._shown.status())
+        for uid in self._watching():
+            yield from self._look_for(uid)
+        if self._ticks % _STATUS == 0 and _OPERATORS in self._watching():
+            self._tell(_OPERATORS, _message("status", self._shown.status()))
         self._ticks += 1
         for stream in self._streams:
             stream.is_alive()
 
-    def _tell(self, uid: int, kind: str, value: object) -> None:
+    def _look_for(self, uid: int) -> Iterator[None]:
+        known = self._seen.get(uid)
+        seen = Rows() if known is None else known
+        whole = known is None or self._ticks % _ALL == 0
+        rows = self._shown.all(uid) if whole else self._shown.busy(uid, seen.busy)
+        changed: list[Mapping[str, Any]] = []
+        seen.begin(whole=whole)
+        while part := list(islice(rows, _ROWS)):
+            changed += filter(seen.is_new, part)
+            yield
+        changed += seen.end()
+        if known is None:
+            # Who has been greeted asks for all that there is: what is another from now on is told.
+            if uid in self._watching():
+                self._seen[uid] = seen
+                self._tell(uid, _HELLO)
+            return
+        for at in range(0, len(changed), _ROWS):
+            self._tell(uid, _message("rows", {"sites": changed[at : at + _ROWS]}))
+            yield
+
+    def _watching(self) -> set[int]:
+        return {stream.uid for stream in self._streams}
+
+    def _tell(self, uid: int, message: bytes) -> None:
         for stream in [one for one in self._streams if one.uid == uid]:
-            stream.tell(kind, value)
+            stream.tell(message)
 
     def _tell_events(self) -> None:
         events, self._events = self._events, []
         overrun, self._overrun = self._overrun, False
-        for stream in self._streams:
-            own = [one for one in events if self._roles.sees(stream.uid, one.uid)]
+        for uid in self._watching():
+            own = [one for one in events if self._roles.sees(uid, one.uid)]
             if own:
-                told = map(_told if stream.uid == 0 else _told_to_owner, own)
-                stream.tell("events", {"events": list(told)})
+                told = map(_told if uid == _OPERATORS else _told_to_owner, own)
+                self._tell(uid, _message("events", {"events": list(told)}))
             if overrun:
-                stream.tell("missed", {})
+                self._tell(uid, _MISSED)
 
     def _cut_off(self) -> None:
         now = self._board.seconds()
         for stream in list(self._streams):
             if stream.paused is not None and now - stream.paused > _PAUSE:
                 stream.end()
+
+
+def _message(kind: str, value: object) -> bytes:
+    return f"event: {kind}\ndata: {json.dumps(value)}\n\n".encode()
+
+
+_HELLO: Final = _message("hello", {})
+_MISSED: Final = _message("missed", {})
 
 
 def _told(event: Told) -> Mapping[str, Any]:
