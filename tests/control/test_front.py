@@ -116,6 +116,9 @@ def test_another_origin_may_not_even_read(rig, site):
     made = rig()
     assert made.who(sec_fetch_site=site) == -403
     assert made.who(sec_fetch_site="same-origin") == ME
+    for _ in range(10):  # nor does it use the attempts up that others have
+        assert made.who(sec_fetch_site=site, authorization="Basic eDp5") == -403
+    assert made.who(authorization=BEARER) == roles.TOKEN
 
 
 # -- the token
@@ -151,6 +154,18 @@ def test_few_attempts_a_second(rig, monkeypatch):
     assert [made.who(authorization="Bearer x") for _ in range(3)] == [-401, -429, -429]
     assert made.who(authorization=BEARER) == -429  # nobody learns that it is right
     assert made.who() == ME
+
+
+@pytest.mark.root
+def test_nobody_uses_up_the_attempts_of_other_users(rig, monkeypatch):
+    """All of them have the loopback addresses."""
+    monkeypatch.setattr(sessions, "FAILURES", 0.001)
+    made = rig()
+    for source in ("127.0.0.1", "127.0.0.2"):
+        his = made.connect_as(OTHER, source)
+        assert made.who(sock=his, authorization="Bearer x") in (-401, -429)
+    assert made.who(sock=made.connect_as(OTHER), authorization=BEARER) == -429
+    assert made.who(sock=made.connect_as(OTHER + 1), authorization=BEARER) == roles.TOKEN
 
 
 def test_failures_are_counted_by_address_and_pass():
@@ -242,6 +257,23 @@ def test_connections_of_one_user_are_bounded(rig, monkeypatch):
     held.pop().close()
     made.until(lambda: len(protocols) == 2)
     assert made.who() == ME
+
+
+def test_a_user_has_no_more_by_other_addresses(rig, monkeypatch):
+    monkeypatch.setattr(guests, "PER_ADDRESS", 3)
+    made = rig()
+    for number in range(1, 4):
+        made.connect(f"127.0.0.{number}")
+    protocols = made.front._door._connections.protocols
+    made.until(lambda: len(protocols) == 3)
+    assert made.ask(sock=made.connect("127.0.0.9"))[0] == 503
+
+
+def test_addresses_of_ipv6_are_told_as_the_network_that_a_client_has(rig):
+    made = rig(at=r"tcp6:0:interface=\:\:1")
+    made.connect()
+    (guest,) = made.until(lambda: list(made.front._door._connections.protocols))
+    assert guest.address == "::/64"
 
 
 @pytest.mark.root

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, Final
 
 from luisito.control.connections import Connection, Connections, ControlRequest
@@ -58,6 +58,11 @@ class Guest(Connection):
         self.address = _address(transport.getHandle())
         super().makeConnection(transport)
 
+    @property
+    def who(self) -> str:
+        """By which it is counted; see `_called`."""
+        return _called(self.uid, self.address)
+
     def stay(self) -> None:
         """Its time has no end: it is a stream."""
         if self._end.active():
@@ -96,9 +101,10 @@ class Guests(Connections):
 
     def welcomes(self, sock: socket.socket) -> bool:
         """See Connections; operators find room beside others."""
-        uid, address = self.whose(sock), _address(sock)
+        uid = self.whose(sock)
+        who = _called(uid, _address(sock))
         others = [one for one in self.protocols if isinstance(one, Guest)]
-        if sum((one.uid, one.address) == (uid, address) for one in others) >= PER_ADDRESS:
+        if sum(one.who == who for one in others) >= PER_ADDRESS:
             return False
         is_operator = self._roles.is_operator
         return is_operator(uid) or sum(not is_operator(one.uid) for one in others) < OF_STRANGERS
@@ -109,12 +115,17 @@ def _end(address: tuple[str, int]) -> tuple[str, int]:
     return address[0].removeprefix("::ffff:").partition("%")[0], address[1]
 
 
+def _called(uid: int, address: str) -> str:
+    """By which one is known: a user, who may have many loopback addresses, or else an address."""
+    return address if uid == STRANGER else f"uid {uid}"
+
+
 def _address(sock: socket.socket) -> str:
-    """By which the clients of one place are known: an address, or a /64 of IPv6."""
+    """Where somebody is: an address, or a /64 of IPv6, all of which one client may have."""
     if sock.family == socket.AF_UNIX:
         return ""
     try:
         address = ip_address(_end(sock.getpeername())[0])
     except OSError:
         return "?"  # it has gone
-    return str(address) if address.version == 4 else str(address.packed[:8].hex())
+    return str(address if address.version == 4 else ip_network((address, 64), strict=False))

@@ -39,7 +39,7 @@ class Asked:
         field: of its header.
         whole: it is HTTP/1.1, which many a front server does not speak to what is behind it.
         uid: whose the other end is, as the kernel has it; STRANGER where that is not known.
-        address: of the other end; "" for a unix socket.
+        who: is at the other end: a user, or an address.
         now: seconds of a monotonic clock.
         at: seconds since the epoch.
     """
@@ -48,7 +48,7 @@ class Asked:
     field: Fields
     whole: bool
     uid: int
-    address: str
+    who: str
     now: float
     at: float
 
@@ -78,11 +78,11 @@ class Judge:
 
     def judge(self, asked: Asked) -> int | Refusal:
         """The user whose rights a request has, TOKEN for the token's; or why it has none."""
+        if asked.field("sec-fetch-site") not in _SAME:
+            return Refusal(403, "another site asks, in the name of whoever looks at it")
         said = asked.field("authorization")
         if said is not None:
             return self.token(said, asked)
-        if asked.field("sec-fetch-site") not in _SAME:
-            return Refusal(403, "another site asks, in the name of whoever looks at it")
         if self._has_session(asked):
             return TOKEN
         if asked.uid == STRANGER or asked.uid in self._shared or self._is_proxied(asked):
@@ -104,12 +104,12 @@ class Judge:
             asked: by whom.
         """
         secrets = self._secrets
-        if not secrets.may_try(asked.address, asked.now):
+        if not secrets.may_try(asked.who, asked.now):
             return Refusal(429, "too many wrong tokens; wait a moment")
         scheme, _, token = said.partition(" ")
         if scheme.lower() == "bearer" and secrets.is_token(token.strip()):
             return TOKEN
-        secrets.failed(asked.address, asked.now)
+        secrets.failed(asked.who, asked.now)
         return Refusal(401, "this is not the token" if secrets.set else _NONE_SET)
 
     def _has_session(self, asked: Asked) -> bool:

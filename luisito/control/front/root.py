@@ -104,7 +104,7 @@ class Root(Resource):
             field=field,
             whole=request.clientproto == b"HTTP/1.1",
             uid=request.guest.uid,
-            address=request.guest.address,
+            who=request.guest.who,
             now=self._clock(),
             at=self._wall(),
         )
@@ -143,7 +143,8 @@ class Root(Resource):
             return
         session = self._secrets.session(asked.at)
         self._set_cookie(request, session.cookie, LIFETIME)
-        self._log.info("{address}: logged in by ADMIN_TOKEN", address=asked.address or "unix")
+        where = request.guest.address or "unix"
+        self._log.info("{address}: logged in by ADMIN_TOKEN", address=where)
         answer(request, 200, {"key": session.key})
 
     def _set_cookie(self, request: GuestRequest, value: str, age: int) -> None:

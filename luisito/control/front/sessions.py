@@ -14,8 +14,8 @@ from luisito.core.bucket import Bucket
 LIFETIME: Final = 12 * 3600
 """Seconds for which a session holds."""
 FAILURES: Final = 3
-"""Attempts a second of one address that fail, at most."""
-_ADDRESSES: Final = 1000  # whose failures are counted at a time
+"""Attempts a second of one user or address that fail, at most."""
+_MOST: Final = 1000  # users and addresses whose failures are counted at a time
 
 
 class Session(NamedTuple):
@@ -46,7 +46,7 @@ class Secrets:
     def __init__(self, token: str | None) -> None:
         self.set = token is not None
         self._token = b"" if token is None else token.encode()
-        self._failures: LRUCache[str, Bucket] = LRUCache(_ADDRESSES)
+        self._failures: LRUCache[str, Bucket] = LRUCache(_MOST)
 
     def is_token(self, said: str) -> bool:
         """Whether it is the token."""
@@ -75,21 +75,21 @@ class Secrets:
         message = f"luisito {what} {told}".encode(errors="replace")
         return hmac.new(self._token, message, hashlib.sha256).hexdigest()
 
-    def may_try(self, address: str, now: float) -> bool:
-        """Whether so few attempts of an address have failed that it has another one.
+    def may_try(self, who: str, now: float) -> bool:
+        """Whether so few attempts of somebody have failed that there may be another one.
 
         Args:
-            address: of the client.
+            who: a user, or an address.
             now: seconds of a monotonic clock.
         """
-        bucket = self._failures.get(address)
+        bucket = self._failures.get(who)
         return bucket is None or bucket.take(0, now) == 0
 
-    def failed(self, address: str, now: float) -> None:
+    def failed(self, who: str, now: float) -> None:
         """One has failed; see `may_try`."""
-        bucket = self._failures.get(address)
+        bucket = self._failures.get(who)
         if bucket is None:
-            bucket = self._failures[address] = Bucket(FAILURES, now)
+            bucket = self._failures[who] = Bucket(FAILURES, now)
         bucket.take(1, now)
 
 
