@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 MAX_EVENTS: Final = 100_000
 MAX_SITES: Final = 10_000
 MAX_BYTES: Final = 64 * 1024 * 1024
+MAX_TOLD: Final = 2_000_000
+"""Characters of the words of events that are told at once; of more, the older ones are left out."""
 FORM: Final = 1
 """Its user_version: what stands below."""
 
@@ -30,6 +32,7 @@ _APPLICATION: Final = 0x4C756973  # "Luis": its application_id
 _MAX_WAL: Final = 4 * 1024 * 1024  # bytes that history.sqlite-wal keeps
 _TABLES: Final = "SELECT count(*) FROM sqlite_master"
 _EVENT: Final = tuple(field.name for field in attrs.fields(Event))
+_WORDS: Final = _EVENT.index("words")
 EVENT: Final = (*_EVENT, "process")
 """What is told of an event, in this order: its attributes, and the pid of who has written it."""
 SITE: Final = ("name", "first_at", "last_at", "uid", *ADDED, "last_exit", "last_failure")
@@ -158,7 +161,7 @@ class Database:
             kind: only these; None for all.
             uid: of the sites' user, who is told only what came when they were that already;
                 None tells all.
-            limit: how many.
+            limit: how many, as far as MAX_TOLD goes.
         """
         table, where, values = "event", ["true"], list[Any]()
         with self._file.use() as connection:
@@ -173,7 +176,14 @@ class Database:
                 f"SELECT {', '.join(f'event.{one}' for one in EVENT)} FROM {table}"
                 f" WHERE {' AND '.join(where)} ORDER BY event.id DESC LIMIT ?"
             )
-            return connection.execute(query, (*values, limit)).fetchall()[::-1]
+            rows, left = list[tuple[Any, ...]](), MAX_TOLD
+            with closing(connection.execute(query, (*values, limit))) as found:
+                for row in found:
+                    left -= len(row[_WORDS])
+                    if left < 0:
+                        break
+                    rows.append(row)
+            return rows[::-1]
 
     def sites(
         self, site: str | None, uid: int | None

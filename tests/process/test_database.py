@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from luisito.core.accounts import ADDED, COLD, WARM, Accounts
+from luisito.core.accounts import ADDED, COLD, LONGEST, WARM, Accounts
 from luisito.core.events import Event, Kind
-from luisito.process.database import EVENT, FORM, SITE, Database
+from luisito.process.database import EVENT, FORM, MAX_TOLD, SITE, Database
 from luisito.process.sqlitefile import UnusableError
 from tests.harness.server import ROOT
 
@@ -93,6 +93,22 @@ def test_the_last_events_of_a_site_or_kind(database):
     assert {one["kind"] for one in events(database, kind="failed")} == {"failed"}
     assert len(events(database, "a", "failed")) == 5
     assert events(database, "c") == events(database, kind="b") == []
+
+
+def test_what_is_told_at_once_is_bounded(database):
+    """By the words, in which a site's servers have a say; each who asks takes memory for them."""
+    words = "\N{SNOWMAN}" * LONGEST
+    times = MAX_TOLD // LONGEST // 100 + 2
+    for number in range(times):
+        many = [("a", Kind.FAILED, {"words": words, "pid": number})] * 100
+        database.add(batch(*many))
+    database.add(batch(("b", Kind.WAKE)))
+    *told, last = events(database, limit=10_000)
+    assert len(told) == MAX_TOLD // LONGEST
+    assert last["site"] == "b"
+    numbers = [(one["pid"], one["number"]) for one in told]
+    assert numbers == sorted(numbers)
+    assert numbers[-1] == (times - 1, 100)
 
 
 def test_a_user_is_told_of_own_sites_since_they_are_theirs(database):
