@@ -70,6 +70,8 @@ class Acts:
         rests = server is not None and policy.is_frozen(server)
         if policy.is_awake(site) and not rests:
             return "is awake already"
+        if site in self.ordered:
+            return self._begun(site)
         if server is None:
             self._pool.retry(site)
         self._log.info("{site}: {who} asks it to start", site=site, who=called(uid))
@@ -78,7 +80,11 @@ class Acts:
         self._gateway.request(site, Woken(self._gateway, partial(self._told, site)))
         if site in self.not_started:
             raise CannotError(self.not_started[site])
-        return "starts" if policy.server(site) is not None else "waits for room to start"
+        return self._begun(site)
+
+    def _begun(self, site: str) -> str:
+        has_server = self._pool.policy.server(site) is not None
+        return "starts" if has_server else "waits for room to start"
 
     def _told(self, site: str, refused: Refused | None) -> None:
         self.ordered.discard(site)

@@ -107,6 +107,20 @@ def test_a_start_that_fails_says_why(serve):
     until(server, A, "failed")
 
 
+def test_one_that_waits_for_room_is_ordered_once(serve):
+    server = serve({"MAX_SERVERS": 1, "QUEUE_LIMIT": 5})
+    with server.client() as busy:
+        busy.ask("/sleep/3", host=A)
+        processes.until(lambda: server.seen("head", A), 20, "the request")
+        for _ in range(8):
+            status, found = order(server, B, "start")
+            assert (status, found["words"]) == (200, "waits for room to start")
+        one = until(server, B, "asleep", ordered=True)
+        assert (one["waiting"], one["not_started"]) == (1, None)
+        assert busy.response().status == 200
+    until(server, B, "awake", ordered=False)
+
+
 def config(server, site):
     status, found = told(server, f"/sites/{quote(site, safe='')}/config")
     assert status == 200, found
