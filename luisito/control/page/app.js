@@ -5,7 +5,7 @@ import { Stream, ask, hasKey, logIn, logOut, may } from "./ask.js";
 import { SitePage } from "./site.js";
 import { SitesPage } from "./sites.js";
 import { Store } from "./store.js";
-import { byId, put } from "./words.js";
+import { byId, placeOf, put } from "./words.js";
 
 const HIDDEN = 30000; // ms after which a page that nobody sees asks for nothing
 const main = byId("main");
@@ -54,9 +54,9 @@ function heard(kind, data) {
 function route() {
   if (me === null) return;
   page?.close();
-  const [, where, site] = location.hash.split("/", 3);
+  const [where, site] = placeOf(location.hash);
   const focus = page !== null;
-  if (where === "site" && site) page = new SitePage(main, store, decodeURIComponent(site), me, say);
+  if (where === "site" && site) page = new SitePage(main, store, site, me, say);
   else if (where === "advice") page = new AdvicePage(main);
   else page = new SitesPage(main, store, kept);
   const title = main.querySelector("h1").textContent;

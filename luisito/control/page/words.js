@@ -75,6 +75,16 @@ export function siteLink(site) {
   return `#/site/${encodeURIComponent(site)}`;
 }
 
+// What the part of an address behind # leads to: the kind of page, and a site.
+export function placeOf(hash) {
+  const [, where, site] = hash.split("/", 3);
+  try {
+    return [where || "", decodeURIComponent(site || "")];
+  } catch {
+    return [where, site]; // a % that somebody has typed
+  }
+}
+
 // A table of plain rows; what is a number stands at the right.
 export function plain(heads, rows, caption) {
   const figures = heads.map((_, n) => rows.some((row) => typeof row[n] === "number"));
