@@ -90,7 +90,8 @@ def import_module(name: str, written: str) -> ModuleType:
 def _lacks(written: str, name: str, attribute: str, module: ModuleType) -> str:
     near = [usual for usual in (*_USUAL, "create_app", "make_app") if hasattr(module, usual)]
     mend = f"write {name}:{near[0]}" if near else "mend the name"
-    return f"{written!r}: module {name} ({module.__file__}) has no {attribute}; {mend}"
+    where = getattr(module, "__file__", None) or "a folder without __init__.py"
+    return f"{written!r}: module {name} ({where}) has no {attribute}; {mend}"
 
 
 def _made(factory: Any, expression: str, written: str) -> Any:  # noqa: ANN401 - as above

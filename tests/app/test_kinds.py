@@ -149,6 +149,13 @@ def test_what_is_no_app(module, written, said):
     assert "\n" not in str(caught.value)
 
 
+def test_a_folder_that_is_no_package_has_no_app(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "folder_alone").mkdir()
+    with pytest.raises(UnusableError, match=r"\(a folder without __init__.py\) has no app;"):
+        loading.load("folder_alone:app")
+
+
 def test_what_the_app_itself_lacks_is_its_own_error(module):
     name = module("import no_such_module_of_the_app\n")
     with pytest.raises(ModuleNotFoundError):
