@@ -43,7 +43,8 @@ class Learning:
             return
         path += _MORE if Loaded.before else _ALL
         # From the end: to look at a module that was there before would copy its pages.
-        new = list(islice(reversed(sys.modules), len(sys.modules) - Loaded.before))
+        more = max(0, len(sys.modules) - Loaded.before)  # an app may have removed some
+        new = list(islice(reversed(sys.modules), more))
         names = sorted(name for name in new if belongs(sys.modules.get(name)))[:_MOST]
         try:
             if _read(path) != names:

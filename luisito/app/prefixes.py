@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from types import ModuleType
 
 _OURS = "luisito_app"
 
@@ -21,14 +22,26 @@ def folders() -> tuple[str, ...]:
 
 def belongs(module: object) -> bool:
     """Tell whether other sites of the environment would import the very same module."""
-    name = getattr(module, "__name__", "")
-    spec = getattr(module, "__spec__", None)
-    if spec is None or name.startswith(("__main__", _OURS)):
+    said = known(module)
+    name, spec = said.get("__name__"), said.get("__spec__")
+    if not isinstance(name, str) or spec is None or name.startswith(("__main__", _OURS)):
         return False
     origin = getattr(spec, "origin", None)
     if origin in ("built-in", "frozen"):
         return True
-    return origin is not None and is_inside(origin)
+    return isinstance(origin, str) and is_inside(origin)
+
+
+def known(module: object) -> dict[str, object]:
+    """What a module has, of which nothing is executed: one that is lazy stays so.
+
+    Anything may stand in sys.modules, and what is asked there for an attribute may do anything; of
+    what is no module there is nothing to know.
+    """
+    if not issubclass(type(module), ModuleType):
+        return {}
+    has: dict[str, object] = object.__getattribute__(module, "__dict__")
+    return has
 
 
 def is_inside(path: str) -> bool:

@@ -6,7 +6,7 @@ import os
 import sys
 import time
 
-from .prefixes import folders
+from .prefixes import folders, known
 
 _EACH = 1.0  # seconds from one look to the next
 _ALL = 10.0  # seconds from one look at each file to the next
@@ -20,10 +20,12 @@ class Files:
     """
 
     def __init__(self) -> None:
-        paths = {getattr(module, "__file__", None) for module in list(sys.modules.values())}
-        paths.add(os.path.join(sys.prefix, "pyvenv.cfg"))
-        self._files = {str(path): _stamp(path) for path in paths if path}
+        paths = {known(module).get("__file__") for module in list(sys.modules.values())}
         self._packages = {path: contents(path) for path in packages()}
+        paths.add(os.path.join(sys.prefix, "pyvenv.cfg"))
+        for folder, names in self._packages.items():  # what says where there are more
+            paths.update(f"{folder}/{name}" for name in names if name.endswith(".pth"))
+        self._files = {path: _stamp(path) for path in paths if path and isinstance(path, str)}
         folders = {*map(os.path.dirname, self._files), *self._packages}
         self._folders = {path: _stamp(path) for path in folders}
         self._next = time.monotonic()

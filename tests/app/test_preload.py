@@ -276,6 +276,23 @@ def test_it_learns_from_a_server(own) -> None:
     assert not {"uses", "asked"} & set(json.loads(Path(f"{site}.more").read_text()))
 
 
+def test_an_app_may_remove_modules(own) -> None:
+    interpreter = own("shared")
+    interpreter.has("shared")
+    (interpreter.folder / "removes.py").write_text(
+        "import sys\nfrom asked import app\ngone = list(sys.modules)[:60]\n"
+        "kept = {name: sys.modules.pop(name) for name in gone}\n"
+        "for name in ('sys', 'builtins', '__main__'): sys.modules[name] = kept[name]\n"
+    )
+    site = str(interpreter.learned / "a.example")
+    server = interpreter.order({"LUISITO_LEARN": site}, argv=["removes:app", "--fd", "3"]).go()
+    end = time.monotonic() + PATIENCE
+    while not Path(f"{site}.more").exists():
+        assert time.monotonic() < end, server.wait_and_read()
+        time.sleep(0.02)
+    assert server.ask("1 + 1") == "2"
+
+
 def test_it_ends_once_its_environment_has_changed(own, python: str) -> None:
     interpreter = own("optional")
     interpreter.has("optional")
@@ -433,6 +450,16 @@ def test_a_file_that_is_written_over_is_seen_in_time(tmp_path: Path, monkeypatch
     monkeypatch.setitem(sys.modules, "shared", module)
     files = stale.Files()
     path.write_text("12")
+    files._all = 0.0
+    assert files.changed() == str(path)
+
+
+def test_a_path_that_is_written_over_is_seen_in_time(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(stale, "packages", lambda: [str(tmp_path)])
+    path = tmp_path / "more.pth"
+    path.write_text("/srv/old")
+    files = stale.Files()
+    path.write_text("/srv/newer")
     files._all = 0.0
     assert files.changed() == str(path)
 

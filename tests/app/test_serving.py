@@ -204,6 +204,43 @@ def test_a_project_that_has_asgi_only(tmp_path, serve):
     assert served.ended() == (0, "ASGI\n")
 
 
+ODD = """
+import importlib.util, sys
+
+class Stub:
+    def __getattr__(self, name):
+        return self
+
+class Broken:
+    def __getattr__(self, name):
+        raise RuntimeError("outside of a context")
+
+sys.modules["hardware"], sys.modules["context"] = Stub(), Broken()
+spec = importlib.util.find_spec("lazy")
+spec.loader = importlib.util.LazyLoader(spec.loader)
+sys.modules["lazy"] = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(sys.modules["lazy"])
+
+def app(environ, start_response):
+    start_response("200 OK", [])
+    return [b"ok"]
+"""
+
+
+def test_whatever_stands_among_the_modules_is_left_alone(tmp_path, serve):
+    """As it says which modules it has, for a preloaded interpreter to learn."""
+    (tmp_path / "shop.py").write_text(ODD)
+    (tmp_path / "lazy.py").write_text("open('loaded', 'x')")
+    served = serve("shop:app", LUISITO_LEARN=str(tmp_path / "learned")).ready()
+    assert served.get().body == b"ok"
+    processes.until((tmp_path / "learned.modules").exists, 20, "what it has")
+    assert not {"hardware", "context", "lazy"} & set(
+        json.loads((tmp_path / "learned.modules").read_text())
+    )
+    assert served.get().body == b"ok"
+    assert not (tmp_path / "loaded").exists()
+
+
 BARE = (sys.executable, "-S")  # which has neither Django nor what serves
 WSGI = "def app(environ, start_response):\n    start_response('200 OK', [])\n    return [b'ok']\n"
 
