@@ -24,6 +24,10 @@ class NotRunningError(ControlError):
     """Nobody listens at a control socket."""
 
 
+class _CutOffError(ControlError):
+    """The connection was closed before there was an answer."""
+
+
 class _Connection(http.client.HTTPConnection):
     """HTTP over a unix socket."""
 
@@ -59,10 +63,20 @@ def ask(path: str, method: str, target: str, *, named: bool = True) -> tuple[int
     Returns:
         The status, and what the JSON of the answer means.
 
+    A GET that is cut off is made once more: when one Luisito hands over to the next, it closes the
+    connections that it has, and the other one answers new ones.
+
     Raises:
         NotRunningError: nobody listens there.
         ControlError: the socket may not be used, or the answer does not come.
     """
+    if method == "GET":
+        with suppress(_CutOffError):
+            return _ask(path, method, target, named=named)
+    return _ask(path, method, target, named=named)
+
+
+def _ask(path: str, method: str, target: str, *, named: bool) -> tuple[int, Any]:
     connection = _Connection(path, named=named)
     try:
         with suppress(BrokenPipeError):  # it was refused before it was read
@@ -72,9 +86,13 @@ def ask(path: str, method: str, target: str, *, named: bool = True) -> tuple[int
     except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError):
         raise NotRunningError(f"no Luisito answers at {path}") from None
     except PermissionError:
-        raise ControlError(f"{path}: permission denied") from None
+        raise ControlError(
+            f"{path}: permission denied; run this as root, or as the user who started Luisito"
+        ) from None
     except (TimeoutError, BlockingIOError):
         raise ControlError(f"{path}: no answer came within {_TIMEOUT} s") from None
+    except ConnectionResetError as error:  # RemoteDisconnected is one
+        raise _CutOffError(f"{path}: {error}") from None
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise ControlError(f"{path}: {error}") from None
     finally:

@@ -19,6 +19,7 @@ from luisito.errors import SettingsError
 from luisito.spawner.place import likely_places
 
 SETTINGS = 'CMD_TPL = "serve"\nRUNTIME_DIR = "run"\n'
+CUT_OFF = "Remote end closed connection without response"
 ROOT = Path(__file__).parent.parent.parent
 
 
@@ -226,7 +227,46 @@ def test_a_foreign_listener_is_spoken_to_only_where_it_is_named(here, named):
                 connection, _ = sock.accept()
                 sent = connection.recv(100)
                 connection.close()
+                sock.close()
                 said, _ = asks.communicate(timeout=30)
         refused = listens == games and not named
         assert bool(sent) != refused
         assert ("neither root nor you" in said) == refused
+
+
+@pytest.mark.parametrize(("method", "times"), [("GET", 2), ("POST", 1)])
+def test_what_only_asks_is_asked_again_where_it_is_cut_off(here, method, times):
+    """As one Luisito hands over to the next."""
+    path = f"{here}/socket"
+    code = (
+        "import sys; from luisito.control.client import ask, ControlError\n"
+        "try: print(ask(sys.argv[1], sys.argv[2], '/'))\n"
+        "except ControlError as error: print(error)\n"
+    )
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.bind(path)
+        sock.listen()
+        argv = [sys.executable, "-c", code, path, method]
+        with subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE, text=True) as asks:
+            for answer in (b"", b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")[:times]:
+                connection, _ = sock.accept()
+                assert connection.recv(1000).startswith(method.encode())
+                connection.sendall(answer)
+                connection.close()
+            said, _ = asks.communicate(timeout=30)
+    assert said == ("(200, {})\n" if method == "GET" else f"{path}: {CUT_OFF}\n")
+
+
+@pytest.mark.root
+def test_a_folder_that_is_closed_is_told_with_the_mend(here):
+    here.chmod(0o700)
+    code = (
+        "import os, sys; from luisito.control.client import ask, ControlError\n"
+        "os.setuid(int(sys.argv[2]))\n"
+        "try: ask(sys.argv[1], 'GET', '/')\n"
+        "except ControlError as error: print(error)\n"
+    )
+    argv = [sys.executable, "-c", code, f"{here}/socket", str(pwd.getpwnam("daemon").pw_uid)]
+    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=True)
+    mend = "run this as root, or as the user who started Luisito"
+    assert done.stdout == f"{here}/socket: permission denied; {mend}\n"
