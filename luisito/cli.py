@@ -9,6 +9,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING, Final
 
+from luisito import __version__
 from luisito.commands import (
     advise,
     app,
@@ -62,6 +63,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="luisito", description="Starts app servers on demand and keeps those in use."
     )
+    parser.add_argument("--version", action="version", version=f"luisito {__version__}")
+    parser.set_defaults(unknown="")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for command in _COMMANDS:
         command.add(subparsers)
@@ -95,7 +98,10 @@ def _run(argv: Sequence[str] | None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         # what the locale has no letters for is no error, as on stderr
         sys.stdout.reconfigure(errors="backslashreplace")
-    options = _parser().parse_args(argv)
+    parser = _parser()
+    options, unknown = parser.parse_known_args(argv)
+    if unknown:
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}{options.unknown}")
     try:
         status: int = options.run(options)
     except LuisitoError as error:

@@ -24,6 +24,7 @@ def add(subparsers: Subparsers) -> None:
     parser = subparsers.add_parser(
         "run",
         help="serve every <name>.localhost by one command, without any settings file",
+        usage="%(prog)s [-h] [--max-servers N] [--listen ENDPOINT]... -- COMMAND...",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -35,7 +36,7 @@ def add(subparsers: Subparsers) -> None:
         help="where to listen (tcp:8080:interface=127.0.0.1)",
     )
     parser.add_argument("argv", nargs="+", metavar="COMMAND", help="with %%PORT, %%SOCKET or %%FD")
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, unknown="; are they COMMAND's? Write -- before it")
 
 
 def run(options: argparse.Namespace) -> int:
