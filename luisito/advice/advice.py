@@ -16,6 +16,10 @@ _PARTS: Final = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0)  # of those the
 _NONE: Final = 1.0  # cold starts a day that are not worth a word
 _LIKE: Final = 1.05  # so many times as many are about the same
 GIGA: Final = 1 << 30
+_ROUGH: Final = (
+    (3600.0, " (do not rely on it: less than an hour was seen; ask again after some days)"),
+    (_DAY, " (roughly: less than a day was seen)"),
+)
 
 
 @dataclass(frozen=True)
@@ -101,7 +105,7 @@ class Found:
         if not self.curve:
             return "no site was asked for twice, so that nothing can be said"
         to, now = self.advised(), self.now
-        rough = "" if self.seconds >= _DAY else " (roughly: less than a day was seen)"
+        rough = next((words for least, words in _ROUGH if self.seconds < least), "")
         if to == now:
             return f"{now} servers are right: cold starts {figure(self.a_day(now))} a day{rough}"
         if to < now:

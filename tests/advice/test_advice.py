@@ -3,6 +3,7 @@
 import json
 import random
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 
 import pytest
 
@@ -44,6 +45,8 @@ def test_enough_and_more_than_enough():
     assert Found(80, DAY, 9999, 99, curve, 10 << 20).words() == words
     for seen in (Found(40, DAY / 2, 99, 9, curve), Found(80, DAY / 2, 99, 9, curve)):
         assert seen.words().endswith(" (roughly: less than a day was seen)")
+        seen = replace(seen, seconds=3599.0)
+        assert seen.words().endswith("less than an hour was seen; ask again after some days)")
     assert "nothing can be said" in Found(80, DAY, 9, 9, []).words()
 
 
