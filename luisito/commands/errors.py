@@ -34,10 +34,10 @@ def _text(found: dict[str, Any]) -> str:
     before = [event_line(event, of_site=True) for event in found["events"]]
     return "\n".join(
         [
+            *notes(found),
             *(["failed now:", *now] if now else ["nothing is failed now"]),
             "",
             *(["failed last:", *before] if before else ["nothing has failed before"]),
-            *notes(found),
         ]
     )
 

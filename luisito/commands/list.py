@@ -97,7 +97,9 @@ def _rest(servers: list[Row], sites: list[Row]) -> str:
     shown = {row["site"] for row in servers}
     counts = Counter(row["state"] for row in sites if row["site"] not in shown)
     words = [f"{counts[state]:,} {state}" for state in (_ASLEEP, _FAILED) if counts[state]]
-    return f"not shown: {', '.join(words)}; luisito list --all shows all" if words else ""
+    if words:
+        return f"not shown: {', '.join(words)}; luisito list --all shows all"
+    return "" if servers else "there is none; sites of other users are told to operators only"
 
 
 def _text(rows: list[Row], *, sites: bool) -> str:

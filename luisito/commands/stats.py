@@ -107,9 +107,9 @@ def _words(found: dict[str, Any]) -> str:
         ("warm", _speed(row, "warm")),
         ("cold", f"{_speed(row, 'cold')}; {_share(row['cold_share'])} of all"),
         ("starts", f"{row['starts']:,}, {_times(row['start_seconds'])} each, on average"),
-        ("evicted", f"{row['evictions']:,} times"),
-        ("failed", f"{row['failures']:,} times"),
-        ("refused", f"{row['refused']:,} requests"),
+        ("evicted", _counted(row["evictions"], "time")),
+        ("failed", _counted(row["failures"], "time")),
+        ("refused", _counted(row["refused"], "request")),
     ]
     lines += [(name, row[field]) for name, field in _LAST if row[field]]
     told = [f"{name:12}  {visible(value)}" for name, value in lines]
@@ -120,4 +120,9 @@ def _speed(row: dict[str, Any], warmth: str) -> str:
     if not row[warmth]:
         return "no answers"
     half, most = (_times(row[f"{warmth}_p{part}_seconds"]) for part in (50, 95))
-    return f"{row[warmth]:,} answers, half of them within {half}, 95 % within {most}"
+    answers = _counted(row[warmth], "answer")
+    return f"{answers}, half of them within {half}, 95 % within {most}"
+
+
+def _counted(count: int, word: str) -> str:
+    return f"{count:,} {word}{'' if count == 1 else 's'}"

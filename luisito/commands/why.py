@@ -89,5 +89,6 @@ def notes(found: dict[str, Any]) -> list[str]:
         began = moment(found["began"])
         lines.append(f"(since {began}, when this process began to serve: STATE_DIR is not set)")
     if found["unwritten"] is not None:
-        lines.append(f"({visible(str(found['path']))} cannot be written: {found['unwritten']})")
+        words = f"{found['path']} cannot be written: {found['unwritten']}"
+        lines.append(f"({visible(words)})")
     return lines

@@ -87,6 +87,7 @@ def test_a_table_of_all_sites():
     [
         ([BUSY, IDLE, FAILED], [BUSY, IDLE, FAILED], ""),
         ([BUSY, FAILED], ROWS, "not shown: 1 asleep; luisito list --all shows all"),
+        ([], [], "there is none; sites of other users are told to operators only"),
         ([], ROWS, "not shown: 1 asleep, 1 failed; luisito list --all shows all"),
     ],
 )

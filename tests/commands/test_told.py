@@ -1,6 +1,7 @@
 """What `luisito why`, `errors` and `stats` make of what the control socket answers."""
 
 import json
+import re
 
 import pytest
 
@@ -101,6 +102,9 @@ def test_it_is_said_where_nothing_is_kept(answers, capsys):
     assert main(["stats"]) == 0
     told = capsys.readouterr().out
     assert told.startswith("(/var/lib/luisito/history.sqlite cannot be written: disk full)\n")
+    answers["/errors?limit=20"] = {**KEPT, "path": None, "failed": [], "events": []}
+    assert main(["errors"]) == 0
+    assert "STATE_DIR is not set)" in capsys.readouterr().out.splitlines()[0]
 
 
 def test_errors_tell_what_is_failed_and_what_failed(answers, capsys):
@@ -170,6 +174,10 @@ def test_one_site_is_told_of_in_words(answers, capsys):
     assert told["cold"] == ("2 answers, half of them within 0.5 s, 95 % within 0.8 s; 33.3% of all")
     assert told["last end"] == "pid 5 exited"
     assert "last failure" not in told
+    assert told["failed"] == "0 times"
+    figures["failures"] = figures["refused"] = 1
+    assert main(["stats", "a.example"]) == 0
+    assert re.findall("1 (?:time|request)$", capsys.readouterr().out, re.MULTILINE)
     answers["/sites/b.example/stats"] = {**KEPT, "site": "b.example", "stats": None}
     assert main(["stats", "b.example"]) == 0
     assert capsys.readouterr().out == "b.example: nothing has become of it\n"
