@@ -22,6 +22,7 @@ from luisito.pool import History, KeptSites, Pins, Pool, Recall, Warmth
 from luisito.process.files import with_limits
 from luisito.process.folders import make_listen
 from luisito.process.hooks import Hooks
+from luisito.process.names import Names
 from luisito.process.ports import Ports
 from luisito.process.sitefiles import Change, SiteFiles
 from luisito.process.sitelogs import SiteLogs
@@ -136,6 +137,7 @@ class Parts:
         gateway.doorkeeper.pages = self._waiting_pages.pages
         self.site_files, self._watching = self._watched_files()
         files = () if self.site_files is None else self.site_files.by_key
+        Names(reactor)
         self.hooks = Hooks(
             reactor,
             spawner.run_hook,
