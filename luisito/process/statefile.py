@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _MOST: Final = 4 * 1024 * 1024  # bytes; what is longer is none of ours
 _MODE: Final = 0o640
+_READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class StateFile:
@@ -48,16 +49,14 @@ class StateFile:
             OSError: it cannot be read.
             ValueError: it is no file of ours.
         """
-        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         try:
-            descriptor = os.open(self.path, flags)
+            with open(self.path, "rb", opener=_open) as file:
+                status = os.fstat(file.fileno())
+                if not stat.S_ISREG(status.st_mode) or status.st_size > _MOST:
+                    raise ValueError("it is no file, or too long")
+                return file.read()
         except FileNotFoundError:
             return b""
-        with open(descriptor, "rb") as file:
-            status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode) or status.st_size > _MOST:
-                raise ValueError("it is no file, or too long")
-            return file.read()
 
     @property
     def busy(self) -> bool:
@@ -97,6 +96,10 @@ class StateFile:
         for each in waiting:
             if not each.called:
                 each.callback(None)
+
+
+def _open(path: str, _flags: int) -> int:
+    return os.open(path, _READ)
 
 
 def _replace(path: str, data: bytes) -> None:
