@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections import deque
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import attrs
 
@@ -102,31 +102,59 @@ class Recent:
         return [event for event in self._events if event.site == site]
 
 
+class Untold(NamedTuple):
+    """Refusals that are to be told as one event.
+
+    Attributes:
+        site: whose requests were refused.
+        reason: why.
+        times: how many.
+    """
+
+    site: str
+    reason: str
+    times: int
+
+
 class Refusals:
-    """Tells which of many refusals are worth an event: a flood is one in ten seconds."""
+    """Tells which of many refusals are worth an event: a flood is one in ten seconds.
+
+    Times are in seconds of a monotonic clock.
+    """
 
     def __init__(self) -> None:
-        # since when they are counted, and how many were not told
-        self._since: dict[tuple[str, str], tuple[float, int]] = {}
+        # when each was told last, the oldest first; and how many have not been told since
+        self._told: dict[tuple[str, str], tuple[float, int]] = {}
 
-    def count(self, site: str, reason: str, now: float) -> int:
-        """Count one more.
-
-        Args:
-            site: whose request.
-            reason: why it was refused.
-            now: seconds of a monotonic clock.
-
-        Returns:
-            How many are to be told of now, with this one; 0 for none yet.
-        """
+    def count(self, site: str, reason: str, now: float) -> list[Untold]:
+        """Count one more; returns what is to be told now."""
         key = site, reason
-        since, untold = self._since.get(key, (now - TOGETHER, 0))
-        if now - since < TOGETHER:
-            self._since[key] = since, untold + 1
-            return 0
-        self._since.pop(key, None)
-        if len(self._since) >= _MOST:
-            del self._since[next(iter(self._since))]
-        self._since[key] = now, 0
-        return untold + 1
+        told_at, untold = self._told.get(key, (now - TOGETHER, 0))
+        if now - told_at < TOGETHER:
+            self._told[key] = told_at, untold + 1
+            return []
+        self._told.pop(key, None)
+        found = [Untold(site, reason, untold + 1)]
+        if len(self._told) >= _MOST:
+            oldest = next(iter(self._told))
+            _, untold = self._told.pop(oldest)
+            if untold:
+                found.append(Untold(*oldest, untold))
+        self._told[key] = now, 0
+        return found
+
+    def due(self) -> float | None:
+        """Tell when something is to be told though there are no more refusals."""
+        return next((at + TOGETHER for at, untold in self._told.values() if untold), None)
+
+    def rest(self, now: float, *, at_once: bool = False) -> list[Untold]:
+        """Return what is to be told then, or all; nothing of it is kept."""
+        late = [
+            (key, untold)
+            for key, (told_at, untold) in self._told.items()
+            if untold and (at_once or now - told_at >= TOGETHER)
+        ]
+        for key, _ in late:
+            del self._told[key]
+            self._told[key] = now, 0
+        return [Untold(*key, untold) for key, untold in late]

@@ -119,12 +119,17 @@ class History:
         if self.path is None or not self._begun:
             return succeed(None)
         done = self.flush().addCallback(self._close)
-        return done.addTimeout(_LAST_WAIT, self._clock).addErrback(_takes_long)
+        return done.addTimeout(_LAST_WAIT, self._clock).addErrback(self._takes_long)
 
     def _close(self, _result: None) -> Deferred[None]:
         if self.trouble:
             self._tell()
         return self.desk.ask(Database.close)
+
+    def _takes_long(self, failure: Failure) -> None:
+        failure.trap(TookLong)
+        self.trouble = "the disk does not answer"
+        self._tell()
 
     def _later(self) -> None:
         self._call = self._clock.callLater(_EVERY, self._look)
@@ -234,7 +239,3 @@ class History:
                 why=self._database.asides.pop(0),
                 aside=ASIDE,
             )
-
-
-def _takes_long(failure: Failure) -> None:
-    failure.trap(TookLong)

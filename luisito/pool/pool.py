@@ -271,6 +271,7 @@ class Pool(Processes):
             start.close()
             self._journal.lost(start)
         self.crew.resign()
+        self.chronicle.settle()
         if self._ways.logs is not None:
             self._ways.logs.close()
         self._forget_all()

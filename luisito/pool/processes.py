@@ -57,7 +57,7 @@ class Processes:
     def __init__(self, reactor: IReactorTime, policy: Policy, ways: Ways) -> None:
         self._reactor, self._policy, self._ways = reactor, policy, ways
         self._clock = reactor.seconds
-        self.chronicle = Chronicle(self._clock)
+        self.chronicle = Chronicle(reactor)
         self._journal = Journal(self.chronicle)
         self._spawner: Spawner
         # by the number the spawner knows it by, which is new for each try

@@ -10,14 +10,18 @@ from twisted.logger import Logger
 from luisito.core.events import Event, Kind, Recent, Refusals
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
+
+    from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+    from luisito.core.events import Untold
 
 
 class Chronicle:
     """The events of this process since it serves.
 
     Args:
-        clock: monotonic, in seconds.
+        clock: the reactor, whose seconds are of a monotonic clock.
 
     Attributes:
         recent: the last of them.
@@ -26,9 +30,10 @@ class Chronicle:
 
     _log = Logger()
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
         self._refusals = Refusals()
+        self._call: IDelayedCall | None = None
         self.recent = Recent()
         self.tellers: list[Callable[[Event], None]] = []
 
@@ -51,7 +56,29 @@ class Chronicle:
                 self._log.failure("an event could not be told")
 
     def refused(self, site: str, words: str) -> None:
-        """Takes a refusal of a request; many are told as one."""
-        count = self._refusals.count(site, words, self._clock())
-        if count:
+        """Takes a refusal of a request; many are told as one, and the last ones a while later."""
+        told = self._refusals.count(site, words, self._clock.seconds())
+        self._tell_of(told)
+        if not told and self._call is None:
+            self._later()
+
+    def settle(self) -> None:
+        """Tells of the refusals that wait to be told with others."""
+        if self._call is not None:
+            self._call.cancel()
+            self._call = None
+        self._tell_of(self._refusals.rest(self._clock.seconds(), at_once=True))
+
+    def _later(self) -> None:
+        due = self._refusals.due()
+        if due is not None:
+            self._call = self._clock.callLater(max(0.0, due - self._clock.seconds()), self._rest)
+
+    def _rest(self) -> None:
+        self._call = None
+        self._tell_of(self._refusals.rest(self._clock.seconds()))
+        self._later()
+
+    def _tell_of(self, refusals: Iterable[Untold]) -> None:
+        for site, words, count in refusals:
             self.tell(Kind.REFUSED, site, words, count=count)

@@ -38,20 +38,40 @@ def test_the_last_ones_are_remembered():
 
 def test_many_refusals_are_told_as_one():
     refusals = Refusals()
-    assert refusals.count("a", "full", 100.0) == 1
-    assert [refusals.count("a", "full", 100.0 + n / 10) for n in range(5)] == [0] * 5
-    assert refusals.count("a", "late", 100.0) == 1
-    assert refusals.count("b", "full", 100.0) == 1
-    assert refusals.count("a", "full", 100.0 + TOGETHER) == 6
-    assert refusals.count("a", "full", 100.5 + TOGETHER) == 0
+    assert refusals.count("a", "full", 100.0) == [("a", "full", 1)]
+    assert [refusals.count("a", "full", 100.0 + n / 10) for n in range(5)] == [[]] * 5
+    assert refusals.count("a", "late", 100.0) == [("a", "late", 1)]
+    assert refusals.count("b", "full", 100.0) == [("b", "full", 1)]
+    assert refusals.count("a", "full", 100.0 + TOGETHER) == [("a", "full", 6)]
+    assert refusals.count("a", "full", 100.5 + TOGETHER) == []
+
+
+def test_the_last_ones_of_many_are_told_though_no_more_come():
+    refusals = Refusals()
+    refusals.count("a", "full", 100.0)
+    refusals.count("b", "full", 101.0)
+    assert refusals.due() is None
+    for _ in range(3):
+        refusals.count("b", "full", 102.0)
+        refusals.count("a", "full", 102.0)
+    assert refusals.due() == 100.0 + TOGETHER
+    assert refusals.rest(99.9 + TOGETHER) == []
+    assert refusals.rest(100.0 + TOGETHER) == [("a", "full", 3)]
+    assert refusals.count("a", "full", 101.0 + TOGETHER) == []  # ten seconds from the last event
+    assert refusals.due() == 101.0 + TOGETHER
+    both = [("b", "full", 3), ("a", "full", 1)]
+    assert refusals.rest(101.0 + TOGETHER, at_once=True) == both
+    assert refusals.due() is None
 
 
 def test_not_more_sites_are_counted_than_there_is_room_for():
     refusals = Refusals()
-    for number in range(1001):
-        assert refusals.count(str(number), "full", 0.0) == 1
-    assert refusals.count("0", "full", 0.0) == 1  # was forgotten
-    assert refusals.count("1000", "full", 0.0) == 0
+    for number in range(1000):
+        assert refusals.count(str(number), "full", 0.0) == [(str(number), "full", 1)]
+    assert refusals.count("0", "full", 0.0) == []
+    assert refusals.count("1000", "full", 0.0) == [("1000", "full", 1), ("0", "full", 1)]
+    assert refusals.count("0", "full", 0.0) == [("0", "full", 1)]  # was forgotten
+    assert refusals.count("1000", "full", 0.0) == []
 
 
 # -- what the policy tells

@@ -12,6 +12,7 @@ import pytest
 from twisted.python.failure import Failure
 
 from luisito.core import handover, wire
+from luisito.core.events import Kind
 from luisito.core.lifecycle import State
 from luisito.errors import SpawnerLost
 from luisito.handover import predecessor as predecessors
@@ -987,6 +988,10 @@ def test_more_wait_than_may(world):
     one.until(lambda: sum(waiter.waiting for waiter in waiters) == 2)
     assert [waiter.why.status for waiter in waiters[2:]] == [503] * 3
     assert second.policy.waiting == 2
+    chronicle = second.pool.chronicle
+    assert [event.count for event in chronicle.recent if event.kind is Kind.REFUSED] == [1]
+    second.pool.close()  # the last ones are told at the end
+    assert [event.count for event in chronicle.recent if event.kind is Kind.REFUSED] == [1, 2]
 
 
 @pytest.mark.parametrize(

@@ -239,7 +239,7 @@ def test_an_end_without_a_beginning_makes_nothing(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_disk_that_hangs_holds_up_neither_the_end_nor_whoever_asks(tmp_path):
+def test_a_disk_that_hangs_holds_up_neither_the_end_nor_whoever_asks(tmp_path, said):
     world = World(tmp_path).begin()
     world.tell(Kind.WAKE, "a", "started", uid=7)
     world.clock.advance(5)
@@ -260,6 +260,7 @@ def test_a_disk_that_hangs_holds_up_neither_the_end_nor_whoever_asks(tmp_path):
     assert not ended.called
     world.clock.advance(0.2)
     assert ended.called
+    assert "cannot be written: the disk does not answer. " in said()[0]
     hangs[0](*hangs[1:])
 
 
