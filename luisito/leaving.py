@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from twisted.internet.defer import Deferred, inlineCallbacks
+from twisted.internet.defer import Deferred, gatherResults, inlineCallbacks
 from twisted.logger import Logger
 
 if TYPE_CHECKING:
@@ -71,6 +71,7 @@ class Leaving:
         parts.leave_sites()
         if lost:
             parts.close()
+            yield self._keep()
             return 0
         parts.control.draining()
         parts.gateway.close_idle()
@@ -89,12 +90,14 @@ class Leaving:
         for call in (end, hard):
             if call.active():
                 call.cancel()
-        yield parts.warmth.end()
-        yield parts.hooks.settle()
-        yield parts.history.end()
         parts.close()
+        yield gatherResults([self._keep(), parts.hooks.settle()])
         yield self._tenure.end(0)
         return 0
+
+    def _keep(self) -> Deferred[Any]:
+        """Writes what is to be kept, at a time: a disk that takes long does so once."""
+        return gatherResults([self._parts.warmth.keep(), self._parts.history.end()])
 
     def _end(self, here: Deferred[None]) -> None:
         if here.called:
@@ -121,8 +124,8 @@ class Leaving:
             end.cancel()
         yield self._parts.hooks.settle()
         yield self._parts.settle()
-        yield self._parts.history.end()
         self._parts.close()
+        yield self._parts.history.end()
         status: int = yield self._tenure.end(0)
         return status
 

@@ -344,6 +344,10 @@ class LuisitoService(Service):
 
     # -- making way
 
+    def keep(self) -> Deferred[None]:
+        """See tenure.Holder."""
+        return self._parts.warmth.keep()
+
     def make_way(self, pair: socket.socket) -> None:
         """See tenure.Holder."""
         super().stopService()

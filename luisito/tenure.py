@@ -42,6 +42,9 @@ class Holder(Protocol):
     def taken(self) -> Deferred[None]:
         """Is called back when all is here that there was to take over, or it could not be had."""
 
+    def keep(self) -> Deferred[None]:
+        """Write what a successor reads; called back when that is done, or takes long."""
+
     def make_way(self, pair: socket.socket) -> None:
         """Let go of all that a successor takes over; nothing may be ordered any more.
 
@@ -226,7 +229,10 @@ class Tenure:
     def told_to_yield(self, pair: socket.socket) -> None:
         """See Office."""
         # What is still on its way here from who served before can be told of only when it has come.
-        self._holder.taken().addCallback(lambda _: self._yield(pair))
+        ready = self._holder.taken()
+        if not self.yielded:
+            ready.addCallback(lambda _: self._holder.keep())
+        ready.addCallback(lambda _: self._yield(pair))
 
     def _yield(self, pair: socket.socket) -> None:
         if self._stopping:

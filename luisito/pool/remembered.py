@@ -27,7 +27,8 @@ class Remembered:
         file: it.
         every: seconds from one writing to the next.
         what: that is kept there, in words.
-        written: gives what is to be in it; None where that is there already.
+        written: is given the mark of what is there, and gives another with what is to be there;
+            None where that is the same.
     """
 
     _log = Logger()
@@ -38,24 +39,25 @@ class Remembered:
         file: StateFile,
         every: float,
         what: str,
-        written: Callable[[], bytes | None],
+        written: Callable[[int], tuple[int, bytes] | None],
     ) -> None:
         self._clock, self._file, self._every = clock, file, every
         self._what, self._written = what, written
         self._call: IDelayedCall | None = None
         self._begun = False
+        self._mark = 0
         self._told = ""  # why it could not be written
 
-    def begin(self, read: Callable[[bytes], None]) -> None:
+    def begin(self, read: Callable[[bytes], int]) -> None:
         """Has what is there read, and from now on written.
 
         Args:
-            read: takes it, unless there is nothing; may raise ValueError.
+            read: takes it, unless there is nothing, and gives its mark; may raise ValueError.
         """
         try:
             data = self._file.read()
             if data:
-                read(data)
+                self._mark = read(data)
         except (OSError, ValueError) as error:
             self._log.warn(
                 "{path}: cannot be read: {error}; {what} is forgotten",
@@ -67,16 +69,16 @@ class Remembered:
         self._later()
 
     def stop(self) -> None:
-        """Writes no more but by `end`."""
+        """Writes no more but by `keep`."""
         if self._call is not None:
             self._call.cancel()
             self._call = None
 
-    def end(self) -> Deferred[None]:
-        """Writes for the last time, after `stop`; called back when it is done, or takes long."""
+    def keep(self) -> Deferred[None]:
+        """Writes what is new at once; called back when that is done, or takes long."""
         if not self._begun:
             return succeed(None)
-        return self._write().addTimeout(_LAST_WAIT, self._clock).addErrback(_takes_long)
+        return self._write().addTimeout(_LAST_WAIT, self._clock).addErrback(self._takes_long)
 
     def _later(self) -> None:
         self._call = self._clock.callLater(self._every, self._look)
@@ -89,15 +91,22 @@ class Remembered:
 
     @inlineCallbacks
     def _write(self) -> Generator[Deferred[Any], Any, None]:
-        yield self._file.idle()  # at the end it may not be
-        data = self._written()
-        if data is None:
+        while self._file.busy:
+            yield self._file.idle()
+        new = self._written(self._mark)
+        if new is None:
             return
+        mark, data = new
         why = yield self._file.write(data)
+        if not why:
+            self._mark = mark
+        self._tell(why)
+
+    def _takes_long(self, failure: Failure) -> None:
+        failure.trap(TookLong)
+        self._tell("the disk does not answer")
+
+    def _tell(self, why: str) -> None:
         if why and why != self._told:
             self._log.warn("{path}: cannot be written: {why}", path=self._file.path, why=why)
         self._told = why
-
-
-def _takes_long(failure: Failure) -> None:
-    failure.trap(TookLong)

@@ -52,7 +52,6 @@ class Warmth:
     ) -> None:
         self._clock, self._pool, self._rewarm = clock, pool, rewarm
         self._rewarmer = Rewarmer(clock, pool, is_site)
-        self._use_changes = self._requests = 0  # as they were written last
         self._files: tuple[Remembered, ...] = ()
         if folder is not None:
             uses, reuse = (StateFile(folder, f"{name}.json", call) for name in ("uses", "reuse"))
@@ -73,44 +72,41 @@ class Warmth:
         Args:
             fresh: no server has run since this Luisito was started, so that sites are rewarmed.
         """
-        policy = self._pool.policy
         for file, reader in zip(self._files, (self._read_uses, self._read_reuse), strict=False):
             file.begin(reader)
-        self._use_changes = policy.use_changes
         if fresh and self._rewarm and self._files:
-            hottest = policy.used(self._clock.seconds(), _SITES)
+            hottest = self._pool.policy.used(self._clock.seconds(), _SITES)
             self._rewarmer.begin([one.site for one in hottest], self._rewarm)
 
     def stop(self) -> None:
-        """Starts no site any more, and writes no more but by `end`."""
+        """Starts no site any more, and writes no more but by `keep`."""
         self._rewarmer.stop()
         for file in self._files:
             file.stop()
 
-    def end(self) -> Deferred[None]:
-        """Writes for the last time, after `stop`; called back when it is done, or takes long."""
-        return gatherResults([file.end() for file in self._files]).addCallback(lambda _: None)
+    def keep(self) -> Deferred[None]:
+        """Writes what is new at once; called back when that is done, or takes long."""
+        return gatherResults([file.keep() for file in self._files]).addCallback(lambda _: None)
 
-    def _read_uses(self, data: bytes) -> None:
-        self._pool.policy.remember(read(data), self._clock.seconds())
+    def _read_uses(self, data: bytes) -> int:
+        policy = self._pool.policy
+        policy.remember(read(data), self._clock.seconds())
+        return policy.use_changes
 
-    def _uses(self) -> bytes | None:
+    def _uses(self, known: int) -> tuple[int, bytes] | None:
         policy = self._pool.policy
         used = policy.used(self._clock.seconds(), _SITES)
-        if policy.use_changes == self._use_changes:
-            return None
-        self._use_changes = policy.use_changes
-        return written(used)
+        changes = policy.use_changes
+        return None if changes == known else (changes, written(used))
 
-    def _read_reuse(self, data: bytes) -> None:
+    def _read_reuse(self, data: bytes) -> int:
         policy = self._pool.policy
         policy.resume_reuse(json.loads(data), self._clock.seconds())
-        self._requests = policy.reuse(self._clock.seconds()).requests
+        return policy.reuse(self._clock.seconds()).requests
 
-    def _reuse(self) -> bytes | None:
+    def _reuse(self, known: int) -> tuple[int, bytes] | None:
         now = self._clock.seconds()
         reuse = self._pool.policy.reuse(now)
-        if reuse.requests == self._requests:
+        if reuse.requests == known:
             return None
-        self._requests = reuse.requests
-        return json.dumps(reuse.state(now)).encode("ascii")
+        return reuse.requests, json.dumps(reuse.state(now)).encode("ascii")

@@ -3,6 +3,7 @@
 import json
 import os
 import pwd
+import signal
 import sqlite3
 
 import pytest
@@ -47,6 +48,30 @@ def test_nothing_is_lost_or_counted_twice_over_a_reload(serve):
     (alive, stayed), *_ = kept(server, "SELECT sum(alive), sum(stayed) FROM site")
     assert 0 < alive < stayed + 0.1  # nothing twice, and nothing while nobody served
     assert kept(server, "SELECT count(DISTINCT process) FROM event") == [(2,)]
+
+
+def test_what_servers_were_used_for_goes_over_a_reload(serve):
+    """Though it was not time to write it."""
+    server = serve({"STATE_DIR": "state", "MAX_SERVERS": 2})
+    for _ in range(3):
+        server.warm(A, B, "c.localhost")
+    before = told(server, "/advice")[1]["uses"]
+    assert before >= 8
+    reload(server)
+    assert told(server, "/advice")[1]["uses"] >= before
+
+
+def test_what_the_end_of_the_spawner_ends_is_written(serve):
+    server = serve({"STATE_DIR": "state"})
+    server.warm(A, B)
+    server.expect("Stopping: ")
+    os.kill(server.spawner()[0], signal.SIGKILL)
+    assert server.wait(5) not in (0, None)
+    server.unchecked |= {"files"}
+    ends = kept(server, "SELECT site, words FROM event WHERE kind = 'exited' ORDER BY site")
+    assert [site for site, _ in ends] == [A, B]
+    assert all("is gone, as the spawner is" in words for _, words in ends)
+    assert kept(server, "SELECT name, requests FROM site ORDER BY name") == [(A, 1), (B, 1)]
 
 
 def test_commands_say_why_what_failed_and_how_sites_fare(serve):

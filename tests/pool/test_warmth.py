@@ -86,7 +86,7 @@ def test_what_one_left_that_was_killed_while_it_wrote_is_replaced(tmp_path):
     made.warmth.begin(fresh=True)
     made.use("a")
     made.warmth.stop()
-    ended = made.warmth.end()
+    ended = made.warmth.keep()
     made.wrote()
     assert ended.called
     assert sites(tmp_path) == ["a"]
@@ -119,6 +119,39 @@ def test_what_cannot_be_written_is_told_once(tmp_path, said):
     assert sum("uses.json: cannot be written: " in words for words in said()) == 1
 
 
+def test_what_could_not_be_written_is_written_when_it_can_be(tmp_path):
+    """Though nothing is new since."""
+    (tmp_path / "uses.json").mkdir()
+    made = World(tmp_path)
+    made.warmth.begin(fresh=True)
+    (tmp_path / "uses.json" / "in the way").touch()
+    made.use("a")
+    made.clock.advance(60)
+    made.wrote()
+    (tmp_path / "uses.json" / "in the way").unlink()
+    (tmp_path / "uses.json").rmdir()
+    made.clock.advance(60)
+    made.wrote()
+    assert sites(tmp_path) == ["a"]
+
+
+def test_two_who_want_all_to_be_written_are_both_told_when_it_is(tmp_path):
+    """A successor waits for it, and then all is to end."""
+    made = World(tmp_path)
+    made.warmth.begin(fresh=True)
+    made.use("a")
+    made.clock.advance(60)
+    made.use("b")
+    both = [made.warmth.keep(), made.warmth.keep()]
+    made.wrote()
+    made.use("c")
+    made.wrote()
+    assert [each.called for each in both] == [True, False]
+    made.wrote()
+    assert both[1].called
+    assert set(sites(tmp_path)) == {"a", "b", "c"}
+
+
 def test_no_thread_can_be_started(tmp_path, said, monkeypatch):
     none_can_be_started(monkeypatch)
     made = World(tmp_path)
@@ -133,7 +166,7 @@ def test_no_thread_can_be_started(tmp_path, said, monkeypatch):
     assert sites(tmp_path) == ["a"]
 
 
-def test_a_disk_that_hangs_holds_up_neither_the_next_minute_nor_the_end(tmp_path):
+def test_a_disk_that_hangs_holds_up_neither_the_next_minute_nor_the_end(tmp_path, said):
     made = World(tmp_path)
     made.warmth.begin(fresh=True)
     made.use("a")
@@ -142,11 +175,12 @@ def test_a_disk_that_hangs_holds_up_neither_the_next_minute_nor_the_end(tmp_path
     made.use("b")
     made.clock.advance(60)
     made.warmth.stop()
-    ended = made.warmth.end()
+    ended = made.warmth.keep()
     made.clock.advance(1.9)
     assert not ended.called
     made.clock.advance(0.2)
     assert ended.called
+    assert said() == [f"{tmp_path}/uses.json: cannot be written: the disk does not answer"]
     hangs[0](*hangs[1:])
     assert sites(tmp_path) == ["a"]
     assert made.jobs.empty()
@@ -159,7 +193,7 @@ def test_the_end_waits_for_what_is_being_written(tmp_path):
     made.clock.advance(60)
     made.use("b")
     made.warmth.stop()
-    ended = made.warmth.end()
+    ended = made.warmth.keep()
     made.wrote()
     assert not ended.called
     made.wrote()
@@ -175,7 +209,7 @@ def test_nothing_is_written_without_a_folder_or_a_beginning(tmp_path, folder):
     made.use("a")
     made.clock.advance(600)
     made.warmth.stop()
-    assert made.warmth.end().called
+    assert made.warmth.keep().called
     assert not list(tmp_path.iterdir())
 
 
@@ -225,7 +259,7 @@ def test_what_other_sizes_would_have_done_is_kept(tmp_path, said):
     made.wrote()
     reuse.saw("a", 310.0)
     made.warmth.stop()
-    ended = made.warmth.end()
+    ended = made.warmth.keep()
     made.wrote()
     assert ended.called
     next_one = World(tmp_path)
