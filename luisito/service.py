@@ -140,6 +140,7 @@ class LuisitoService(Service):
                 pair.close()
             return
         self._fresh = not last
+        self._parts.history.take_over()
         taken = self._parts.passage.take_over(last, pairs)
         # First, as a take-over that fails leads to an end, which waits for it.
         self._taken = told(taken)

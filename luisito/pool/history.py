@@ -91,10 +91,13 @@ class History:
 
     # -- from the beginning to the end
 
-    def begin(self) -> None:
-        """Opens it. Until now it was the process before, if any, that told how servers lived."""
+    def take_over(self) -> None:
+        """Counts how long servers live from now on; until now the process before, if any, did."""
         self._lived_at = self._clock.seconds()
         self._accounts.lived((), self._lived_at)
+
+    def begin(self) -> None:
+        """Opens it, and writes from now on."""
         self._begun = True
         self._later()
         if self.path is not None:

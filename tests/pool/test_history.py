@@ -53,6 +53,7 @@ class World:
         self.tell = self.pool.chronicle.tell
 
     def begin(self):
+        self.history.take_over()
         self.history.begin()
         if self.history.path is not None:
             self.has_done()
@@ -204,23 +205,26 @@ def test_the_time_that_servers_live_is_written_each_minute(tmp_path, alive):
     servers = alive(world)
     servers.append(SimpleNamespace(site="a", started_at=990.0))
     world.clock.advance(10)  # another process tells of these
-    world.begin()
+    world.history.take_over()
+    world.clock.advance(3)  # it tells what it has
+    world.history.begin()
+    world.has_done()
     for _ in range(11):
         world.clock.advance(5)
         assert world.jobs.empty()
     world.clock.advance(5)
     world.has_done()
     alive_seconds = "SELECT alive FROM site"
-    assert kept(tmp_path, alive_seconds) == [(60,)]
+    assert kept(tmp_path, alive_seconds) == [(63,)]
     world.clock.advance(2)
-    assert world.stats()["a"]["alive_seconds"] == 62
+    assert world.stats()["a"]["alive_seconds"] == 65
     world.clock.advance(1)
     world.history.account()  # another process goes on
     servers.clear()
     world.clock.advance(1)
     done = world.history.end()
     world.get(done)
-    assert kept(tmp_path, alive_seconds) == [(63,)]
+    assert kept(tmp_path, alive_seconds) == [(66,)]
 
 
 def test_the_end_writes_what_is_left_and_closes_the_file(tmp_path):
