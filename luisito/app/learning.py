@@ -55,13 +55,14 @@ class Learning:
             pass  # the folder has gone, or the disk is full: nothing is learned
 
 
-def _read(path: str) -> list[str]:
+def _read(path: str) -> list[str] | None:
+    """What a server has said; None where it cannot be read."""
     try:
         with open(path, encoding="utf-8") as file:
             found = json.loads(file.read(1 << 20))
-    except (OSError, ValueError):
-        return []
-    return list(map(str, found)) if isinstance(found, list) else []
+    except (OSError, ValueError, RecursionError):
+        return None
+    return list(map(str, found)) if isinstance(found, list) else None
 
 
 def learned(folder: str) -> list[str]:
@@ -73,13 +74,14 @@ def learned(folder: str) -> list[str]:
         paths = [os.path.join(folder, name) for name in os.listdir(folder)]
     except OSError:
         return []
-    names: set[str] = set()
+    wanted: set[str] = set()
     for suffix in (_ALL, _MORE):
-        found = [_read(path) for path in paths if path.endswith(suffix)]
+        said = (_read(path) for path in paths if path.endswith(suffix))
+        found = [names for names in said if names is not None]
         counts: dict[str, int] = {}
-        for name in (name for one in found for name in one):
+        for name in (name for names in found for name in names):
             counts[name] = counts.get(name, 0) + 1
-        names |= {name for name, count in counts.items() if 2 * count >= len(found)}
+        wanted |= {name for name, count in counts.items() if 2 * count >= len(found)}
     # What begins with "_" comes with what it is a part of: _asyncio, where it is the first to be
     # imported, is made twice (CPython 3.11), and no task would know itself.
-    return sorted(names, key=lambda name: (name.startswith("_"), name))
+    return sorted(wanted, key=lambda name: (name.startswith("_"), name))

@@ -22,3 +22,11 @@ def test_parts_come_after_what_they_are_parts_of(tmp_path):
     assert sorted(order) == names
     imports = "".join(f"import {name}\n" for name in order)
     subprocess.run([sys.executable, "-I", "-S", "-c", imports + TRY], check=True)
+
+
+def test_at_least_half_must_have_it(tmp_path):
+    for site, names in enumerate(([], ["common", "own"], ["common"])):
+        (tmp_path / f"{site}.more").write_text(json.dumps(names))
+    assert learned(str(tmp_path)) == ["common"]
+    (tmp_path / "0.more").write_text("[" * 100_000)  # which is nobody's word
+    assert learned(str(tmp_path)) == ["common", "own"]
