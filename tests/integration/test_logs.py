@@ -203,18 +203,29 @@ def test_a_log_that_is_no_plain_file_is_not_opened_again(serve):
     server.unchecked |= {"access lines"}
 
 
+SYSTEMCTL = """#!/bin/sh
+case "$*" in
+    "is-active --quiet luisito.service") ;;
+    "kill --kill-whom=main --signal=USR1 luisito.service") kill -USR1 {pid} ;;
+    *) exit 1 ;;
+esac
+"""
+
+
 @pytest.mark.root
 @pytest.mark.needs("logrotate")
-@pytest.mark.parametrize("how", ["twistd", "daemon"])
+@pytest.mark.parametrize("how", ["twistd", "daemon", "systemd"])
 def test_logrotate(serve, how):
-    """The configuration of contrib, with the folder of this test."""
+    """The configuration of contrib, with the folder of this test; systemd's unit has no pidfile."""
     server = serve(
         {"ACCESS_LOG": "<folder>/logs/access.log"},
-        how=how,
+        how="twistd" if how == "systemd" else how,
         prepare=with_logs,
         options=["--logfile=<folder>/logs/luisito.log"],
-        pidfile=True,
+        pidfile=how != "systemd",
+        environ={"NOTIFY_SOCKET": "/nonexistent/notify"} if how == "systemd" else {},
     )
+    server.allow("The service manager was not told")
     logs = server.folder / "logs"
     text = (ROOT / "contrib" / "logrotate" / "luisito").read_text()
     for path, ours in (("/var/log/luisito", logs), ("/run/luisito.pid", server.folder / "pid")):
@@ -223,11 +234,16 @@ def test_logrotate(serve, how):
     config = server.folder / "logrotate.conf"
     config.write_text(text)
     config.chmod(0o644)
+    programs = server.folder / "programs"
+    programs.mkdir()
+    (programs / "systemctl").write_text(SYSTEMCTL.format(pid=server.process.pid))
+    (programs / "systemctl").chmod(0o755)
+    path = f"{programs}:{os.environ['PATH']}:/usr/sbin"
     for turn in range(3):
         server.request(f"/bytes/{turn}")
         processes.until((logs / "access.log").read_text)  # or there would be nothing to rotate
         argv = ["logrotate", "-f", "-s", str(server.folder / "state"), str(config)]
-        subprocess.run(argv, check=True, env={"PATH": f"{os.environ['PATH']}:/usr/sbin"})
+        subprocess.run(argv, check=True, env={"PATH": path})
         for name in ("access.log", "luisito.log"):
             processes.until(lambda name=name: same(logs / name, server.network))
     assert server.request("/bytes/3").status == 200
