@@ -79,14 +79,16 @@ def _by_site_file(config: SiteConfig, runtime: Runtime, limits: Limits) -> None:
 
 
 def _pass_on(config: Config, said: bytes) -> None:
-    """Send an order with a descriptor, and read it."""
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with ours, theirs:
-        channel.send(ours, said, (theirs.fileno(), theirs.fileno()))
-        data, descriptors = channel.receive(theirs)
+    """Send an order with a descriptor, and read it; not where there is no room for descriptors."""
+    with suppress(OSError):
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with ours, theirs:
+            channel.send(ours, said, (theirs.fileno(), theirs.fileno()))
+            data, descriptors = channel.receive(theirs)
         held = list(descriptors)
-        _, data = decode_record(data, descriptors)
-        order = wire.decode_order(data) if data.startswith(b"{") else wire.decode_start(data)
-        if isinstance(order, wire.Start):
-            wrong_start(config.way, order, descriptors)
+        if held:
+            _, data = decode_record(data, descriptors)
+            order = wire.decode_order(data) if data.startswith(b"{") else wire.decode_start(data)
+            if isinstance(order, wire.Start):
+                wrong_start(config.way, order, descriptors)
         channel.close(held)

@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import subprocess
 
 import pytest
 
@@ -221,3 +222,17 @@ def test_one_that_is_told_and_not_ordered_is_no_server(as_user):
     assert as_user.wait(wire.Running).server == 7
     assert [row["server"] for row in as_user.silent()] == [7]
     assert wait_until(lambda: len(as_user.left()) == 1)
+
+
+def test_without_descriptors_for_another_the_spawner_goes_on(as_user):
+    as_user.launch(command=["sleep", "1000", "%PORT"])
+    spare(as_user, 1)
+    limit = ["prlimit", "--pid", str(as_user.spawner)]
+    subprocess.run([*limit, "--nofile=3:"], check=True)
+    as_user.run(1)
+    as_user.wait(wire.Running)
+    # It was to fork the next one, and to rehearse what it does with that.
+    assert not wait_until(lambda: os.path.exists(wire.notify_path(as_user.hello.runtime_dir, 2)), 1)
+    assert as_user.silent()
+    subprocess.run([*limit, "--nofile=1024:"], check=True)
+    spare(as_user, 2)
