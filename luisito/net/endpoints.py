@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from typing import Any, Final, NamedTuple
 
 from twisted.internet.defer import maybeDeferred
@@ -12,6 +13,15 @@ from twisted.internet.protocol import Factory
 from luisito.errors import SettingsError
 
 BACKLOG: Final = 4096
+_MENDS: Final = {
+    errno.EADDRINUSE: "see who listens there (ss -ltnpx) and end that, or write another",
+    errno.EACCES: (
+        "a port below 1024 takes root or CAP_NET_BIND_SERVICE,"
+        " a unix socket a folder that whoever starts Luisito may write to"
+    ),
+    errno.EADDRNOTAVAIL: "write an address that this machine has (ip address shows them)",
+    errno.ENOENT: "make the folder of the socket",
+}
 
 
 def ask(reactor: Any, description: str) -> Any:  # noqa: ANN401 - whatever the reactor makes
@@ -41,6 +51,8 @@ def ask(reactor: Any, description: str) -> Any:  # noqa: ANN401 - whatever the r
     if isinstance(reason, CannotListenError):
         reason = reason.socketError
     why = str(reason) or "this kind of endpoint is not supported"
+    if isinstance(reason, OSError) and (mend := _MENDS.get(reason.errno or 0)):
+        why = f"{why}; {mend}"
     raise SettingsError(f"LISTEN: cannot listen on {description!r}: {why}")
 
 

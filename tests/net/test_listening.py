@@ -305,3 +305,30 @@ def test_invariant_9_an_error_of_ours_at_the_first_bytes_ends_one_connection_onl
     assert not fars[1].over
     listener.stopListening()
     acceptor.streams[1].abort()
+
+
+@pytest.mark.parametrize(
+    ("description", "words"),
+    [
+        ("tcp:<taken>:interface=127.0.0.1", "Address already in use; see who listens there"),
+        ("tcp:0:interface=192.0.2.1", "Cannot assign requested address; write an address that"),
+        ("unix:<folder>/none/socket", "No such file or directory; make the folder of the socket"),
+    ],
+)
+def test_what_cannot_be_listened_on_is_told_with_its_mend(tmp_path, start, description, words):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        place = description.replace("<taken>", port).replace("<folder>", str(tmp_path))
+        with pytest.raises(SettingsError, match=words):
+            start(place)
+
+
+def test_a_folder_that_takes_a_right_is_told_with_its_mend(start):
+    ours = os.geteuid()
+    if ours == 0:
+        os.seteuid(65534)
+    try:
+        with pytest.raises(SettingsError, match="denied; .* a folder that whoever starts Luisito"):
+            start("unix:/socket-of-a-test")
+    finally:
+        os.seteuid(ours)
