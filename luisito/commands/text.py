@@ -11,7 +11,7 @@ from luisito.core.text import visible
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_LONGEST: Final = 200  # characters of an error
+_LONGEST: Final = 400  # characters of an error, which ends with the mend
 _UNITS: Final = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 
@@ -69,4 +69,5 @@ def moment(at: float) -> str:
 def in_short(words: str) -> str:
     """An error in one line: of a server's output, the last one that says something."""
     first, *output = [line.strip() for line in words.split("\n") if line.strip()] or [""]
-    return visible(" ".join([first, *output[-1:]]))[:_LONGEST]
+    text = visible(" ".join([first, *output[-1:]]))
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."

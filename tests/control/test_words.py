@@ -5,7 +5,7 @@ import pwd
 
 import pytest
 
-from luisito.commands.text import duration, table, user
+from luisito.commands.text import duration, in_short, table, user
 
 
 @pytest.mark.parametrize(
@@ -45,3 +45,13 @@ def test_user():
     assert user(os.getuid()) == pwd.getpwuid(os.getuid()).pw_name
     assert user(4_000_000) == "4000000"
     assert user(None) == "-"
+
+
+def test_a_long_error_keeps_its_mend_and_one_that_is_too_long_shows_that_it_was_cut():
+    mend = "mend the name, the folder or the virtual environment"
+    words = f"the command exited with code 2; its last output:\n{'x' * 150}\n{'y' * 150}; {mend}"
+    assert in_short(words).endswith(f"y; {mend}")
+    cut = in_short("z" * 401)
+    assert len(cut) == 400
+    assert cut.endswith("z...")
+    assert in_short("z" * 400) == "z" * 400
