@@ -328,7 +328,7 @@ def test_a_folder_that_takes_a_right_is_told_with_its_mend(start):
     if ours == 0:
         os.seteuid(65534)
     try:
-        with pytest.raises(SettingsError, match="denied; .* a folder that whoever starts Luisito"):
+        with pytest.raises(SettingsError, match=r"denied; .* a folder that whoever starts Luisito"):
             start("unix:/socket-of-a-test")
     finally:
         os.seteuid(ours)
