@@ -68,3 +68,7 @@ def test_what_is_told(serve):
     kind, text = scraped(server, "application/openmetrics-text; version=1.0.0, text/plain; q=0.5")
     assert kind.startswith("application/openmetrics-text; version=1.0.0")
     assert samples(openmetrics(text))["luisito_requests_total", "2xx", "a.localhost"] == 2
+    assert (
+        scraped(server, b"text/plain; charset=\xff")[0]
+        == "text/plain; version=0.0.4; charset=utf-8"
+    )

@@ -66,6 +66,7 @@ class Metrics:
         if _written is None:
             refuse(request, 501, MISSING)
             return
-        kind, pieces = _written(Found(self._sources), request.getHeader("accept") or "")
+        accepts = (request.getHeader(b"accept") or b"").decode("latin-1")
+        kind, pieces = _written(Found(self._sources), accepts)
         begin(request, 200, kind)
         self._listing.go_on(request, pieces)
