@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 MAX_EVENTS: Final = 100_000
 MAX_SITES: Final = 10_000
 MAX_BYTES: Final = 64 * 1024 * 1024
-MAX_TOLD: Final = 2_000_000
+MAX_TOLD: Final = 1_000_000
 """Characters of the words of events that are told at once; of more, the older ones are left out."""
 FORM: Final = 1
 """Its user_version: what stands below."""
