@@ -277,13 +277,18 @@ def test_addresses_of_ipv6_are_told_as_the_network_that_a_client_has(rig):
 
 
 @pytest.mark.root
+@pytest.mark.usefixtures("quick")
 def test_strangers_do_not_keep_operators_out(rig, monkeypatch):
+    """Nor who has the token: of those who have not asked for anything yet, one goes for him."""
     monkeypatch.setattr(guests, "OF_STRANGERS", 2)
     made = rig()
     for uid in (OTHER, OTHER + 1):
         made.connect_as(uid)
     made.until(lambda: len(made.front._door._connections.protocols) == 2)
-    assert made.ask(sock=made.connect_as(OTHER + 2))[0] == 503
+    for uid in (OTHER + 2, OTHER + 3):
+        Follower(made, made.connect_as(uid), authorization=BEARER).wait("event: hello")
+    assert len(made.front._door._connections.protocols) == 2
+    assert made.ask(sock=made.connect_as(OTHER + 4))[0] == 503
     assert made.who() == ME
 
 
@@ -293,9 +298,12 @@ def test_strangers_do_not_keep_operators_out(rig, monkeypatch):
 class Follower:
     """Reads a stream."""
 
-    def __init__(self, made, sock=None):
+    def __init__(self, made, sock=None, authorization=None):
         self.made, self.sock, self.read = made, sock or made.connect(), b""
-        self.sock.sendall(b"GET /events/stream HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        head = "GET /events/stream HTTP/1.1\r\nHost: localhost\r\n"
+        if authorization is not None:
+            head += f"Authorization: {authorization}\r\n"
+        self.sock.sendall(f"{head}\r\n".encode())
         self.sock.setblocking(False)
 
     def come(self):
@@ -390,6 +398,15 @@ def test_who_reads_nothing_is_cut_off(rig, monkeypatch):
     made.until(lambda: made.front.streams._streams)
     made.until(lambda: not made.front.streams._streams)
     assert not follower.read
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_stream_ends_so_that_its_client_is_judged_anew(rig, monkeypatch):
+    monkeypatch.setattr(stream, "_LONGEST", 0.2)
+    made = rig()
+    follower = Follower(made)
+    follower.wait("event: hello")
+    made.until(lambda: not made.front.streams._streams)
 
 
 @pytest.mark.usefixtures("quick")

@@ -45,13 +45,21 @@ class GuestRequest(ControlRequest):
         assert isinstance(connection, Guest)  # noqa: S101 - see Guests.protocol
         return connection
 
+    def process(self) -> None:
+        """See Request: it is complete."""
+        self.guest.idle = False
+        super().process()
+
 
 class Guest(Connection):
     """One connection.
 
     Attributes:
         address: of the other end; "" for a unix socket.
+        idle: it has asked for nothing as yet, and may go for others.
     """
+
+    idle = True
 
     def makeConnection(self, transport: Server) -> None:
         """See IProtocol."""
@@ -100,14 +108,26 @@ class Guests(Connections):
         return STRANGER if uid is None else uid
 
     def welcomes(self, sock: socket.socket) -> bool:
-        """See Connections; operators find room beside others."""
+        """See Connections; operators find room beside others.
+
+        Of those others one who has asked for nothing yet goes for the next one, who may have the
+        token: nobody knows before he asks.
+        """
         uid = self.whose(sock)
         who = _called(uid, _address(sock))
         others = [one for one in self.protocols if isinstance(one, Guest)]
         if sum(one.who == who for one in others) >= PER_ADDRESS:
             return False
         is_operator = self._roles.is_operator
-        return is_operator(uid) or sum(not is_operator(one.uid) for one in others) < OF_STRANGERS
+        strangers = [one for one in others if not is_operator(one.uid)]
+        if is_operator(uid) or len(strangers) < OF_STRANGERS:
+            return True
+        longest = next((one for one in strangers if one.idle), None)
+        if longest is None:
+            return False
+        longest.idle = False  # it is here until the reactor's next turn
+        longest.abort()
+        return True
 
 
 def _end(address: tuple[str, int]) -> tuple[str, int]:

@@ -28,6 +28,7 @@ _STATUS: Final = 5  # ticks from one look at the whole to the next
 _ALL: Final = 25  # ticks from one look at all sites, those asleep too, to the next
 _ALIVE: Final = 40  # ticks without a word, after which a comment is sent
 _PAUSE: Final = 30.0  # seconds for which a client may read nothing
+_LONGEST: Final = 3600.0  # seconds of a stream; whoever begins another is judged anew
 MOST: Final = 64
 """Streams at a time."""
 OF_MEMBERS: Final = 32
@@ -77,12 +78,14 @@ class Stream:
 
     Attributes:
         uid: whose rights it has.
+        began: when, on the clock.
         paused: the client reads more slowly than it is told; since when, or None.
         missed: something was not told because of that.
     """
 
     def __init__(self, request: GuestRequest, uid: int, clock: Callable[[], float]) -> None:
         self._request, self.uid, self._clock = request, uid, clock
+        self.began = clock()
         self.paused: float | None = None
         self.missed = False
         self.silent = 0
@@ -259,7 +262,8 @@ class Streams:
     def _cut_off(self) -> None:
         now = self._board.seconds()
         for stream in list(self._streams):
-            if stream.paused is not None and now - stream.paused > _PAUSE:
+            reads_nothing = stream.paused is not None and now - stream.paused > _PAUSE
+            if reads_nothing or now - stream.began > _LONGEST:
                 stream.end()
 
 
