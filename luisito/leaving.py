@@ -51,6 +51,8 @@ class Leaving:
         self._reactor, self._settings = reactor, settings
         self._parts, self._tenure = parts, tenure
         self._left: Deferred[None] = Deferred()
+        self._waits: Deferred[None] | None = None  # of drain: what it waits for
+        self._lost = False
 
     @inlineCallbacks
     def drain(
@@ -75,10 +77,12 @@ class Leaving:
             return 0
         parts.control.draining()
         parts.gateway.close_idle()
-        here = told(taken)
+        here = self._waits = told(taken)
         end = clock.callLater(settings.drain_timeout, self._end, here)
         yield here
-        empty = parts.pool.shutdown()
+        empty = self._waits = parts.pool.shutdown()
+        if self._lost:
+            self.spawner_lost()
         if not end.active():
             parts.pool.terminate_all()
         hard = clock.callLater(
@@ -94,6 +98,12 @@ class Leaving:
         yield gatherResults([self._keep(), parts.hooks.settle()])
         yield self._tenure.end(0)
         return 0
+
+    def spawner_lost(self) -> None:
+        """Has `drain` wait for servers no more, as they have gone with it."""
+        self._lost = True
+        if self._waits is not None and not self._waits.called:
+            self._waits.callback(None)
 
     def _keep(self) -> Deferred[Any]:
         """Writes what is to be kept, at a time: a disk that takes long does so once."""

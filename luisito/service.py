@@ -390,4 +390,7 @@ class LuisitoService(Service):
             return
         self._fail()
         self._log.critical("Stopping: {reason}; all servers have gone with it", reason=reason)
-        self.stopService().addBoth(lambda _: self._stop_reactor())
+        if self._stopping is None:
+            self.stopService().addBoth(lambda _: self._stop_reactor())
+        else:  # whoever has said so ends the reactor
+            self._leaving.spawner_lost()

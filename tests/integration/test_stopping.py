@@ -148,6 +148,24 @@ def test_30b_the_spawner_is_killed(serve, as_whom, which):
     server.unchecked |= {"files"}
 
 
+def test_30b_the_spawner_is_killed_while_all_ends(serve):
+    """FAULTS 30b: what is in flight on servers that have gone is not waited for."""
+    server = serve({"DRAIN_TIMEOUT": 600, "STATE_DIR": "state"})
+    server.warm("a.localhost")
+    server.expect("Stopping: ")
+    server.allow("50[23] for GET /sleep/20", r"a\.localhost: the command was killed by SIGKILL")
+    with server.client() as busy:
+        busy.ask("/sleep/20")
+        processes.until(lambda: len(server.seen("head")) == 2, 5, "the request")
+        server.send_signal(signal.SIGTERM)
+        server.wait_for_log("finishing what is in flight")
+        os.kill(spawner_processes(server)[0], signal.SIGKILL)
+        assert server.wait(10) not in (0, None)
+        processes.until(lambda: not server.left(), 2, "the end of all")
+    assert "Traceback" not in server.log()
+    server.unchecked |= {"files"}
+
+
 def test_30b_luisito_and_the_spawner_are_killed(serve, as_whom):
     """FAULTS 30b: both at once."""
     server = serve(ordinary=as_whom, origin={"*": {"orphans": 2, "ignore_term": True}})
