@@ -174,9 +174,11 @@ def _join(group: str, pid: int, orders: int) -> None:
 def _move(places: Sequence[tuple[str, int]]) -> None:
     """Move processes and what they have started into cgroups."""
     for group, pid in places:
-        for each in (pid, *tree.descendants(pid)):
+        left = [pid]
+        for each in left:  # grows while it is walked
             with suppress(OSError):  # it has ended
                 cgroupfs.write(f"{group}/cgroup.procs", str(each))
+            left += tree.children(each)  # not before: what it forks from now on is there already
 
 
 def _tell(orders: int) -> None:

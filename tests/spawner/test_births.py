@@ -4,13 +4,16 @@ import os
 import select
 import signal
 import socket
+import subprocess
+import sys
 import time
 from types import SimpleNamespace
 
 import pytest
 
 from luisito.core.cgroup import Limits
-from luisito.spawner.births import Births
+from luisito.spawner import tree
+from luisito.spawner.births import Births, _move
 from luisito.spawner.cgroup import Cgroups
 from luisito.spawner.helpers import Helpers
 from tests.harness import cgroups
@@ -154,6 +157,39 @@ def test_one_that_nothing_bounds_begins_before_it_is_moved(places, folder):
     assert births.settled(server.uid, now + 2)
     assert made.pids(1) == [server.pid]
     assert births.deadline() is None
+
+
+FORKS = """
+import os, signal, sys
+sys.stdin.read(1)
+child = os.fork()
+if child:
+    print(child, flush=True)
+signal.pause()
+"""
+
+
+def test_what_is_forked_while_it_is_moved_is_moved_too(tmp_path):
+    """Else it would end with the interpreter, in whose cgroup it were."""
+    path = tmp_path / "cgroup.procs"
+    os.mkfifo(path)  # where a write waits until we let it go on
+    command = [sys.executable, "-c", FORKS]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as server:
+        helper = os.fork()
+        if helper == 0:
+            _move([(str(tmp_path), server.pid)])
+            os._exit(0)
+        assert wait_until(lambda: b") S " in tree.read(f"/proc/{helper}/stat"))
+        server.stdin.write(b".")
+        server.stdin.flush()
+        child = int(server.stdout.readline())
+        moved = os.open(path, os.O_RDWR)
+        os.waitpid(helper, 0)
+        pids = os.read(moved, 100)
+        os.close(moved)
+        os.kill(child, signal.SIGKILL)
+        server.kill()
+    assert pids == f"{server.pid}{child}".encode()
 
 
 @pytest.mark.root
