@@ -411,6 +411,7 @@ def test_who_follows_a_log_misses_nothing_when_it_is_rotated(logging):
     server = logging({"LOG_MAX_SIZE": 64 * 1024})
     server.warm("a.localhost")
     server.wait_for_log("Control socket: ")
+    wait_for(server, " ready after ")
     count = 2000  # lines in three or four files, of which all are kept
     argv = [sys.executable, "-m", "luisito.cli", "logs", "a.localhost", "-f", "-n", "1"]
     argv += ["--runtime-dir", str(server.runtime)]
