@@ -7,6 +7,7 @@ import glob
 import json
 import os
 import sys
+import time
 from typing import TYPE_CHECKING, Any, Final
 
 from luisito.commands.settings_file import settings_file
@@ -28,6 +29,7 @@ exit status: 0 done; 1 refused, or an unknown site; 2 wrong usage or settings; 3
 """
 _REFUSED: Final = 1
 _NOT_RUNNING: Final = 3
+_SILENCE: Final = 5.0  # seconds without an answer, in which one Luisito hands over to the next
 _MAX_PATH: Final = 107  # bytes: sun_path of unix(7), without the NUL
 
 
@@ -98,6 +100,7 @@ class Luisito:
     def __init__(self, options: argparse.Namespace) -> None:
         self._note = ""
         self._named = True
+        self._heard: float | None = None  # when a look was answered last
         self._folders = self._places(options)
 
     def ask(self, method: str, target: str) -> tuple[int, Any]:
@@ -132,6 +135,25 @@ class Luisito:
         if status != 200:
             raise ControlError(why(value))
         found: dict[str, Any] = value
+        return found
+
+    def look(self, target: str) -> dict[str, Any] | None:
+        """The same for who looks again and again; None where nobody answers for a moment.
+
+        Raises:
+            ControlError: nothing has been told for too long.
+        """
+        from luisito.control.client import ControlError
+
+        if self._heard is None:
+            self._heard = time.monotonic()
+        try:
+            found = self.get(target)
+        except ControlError:
+            if time.monotonic() > self._heard + _SILENCE:
+                raise
+            return None
+        self._heard = time.monotonic()
         return found
 
     def _nobody(self) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from luisito.commands.asking import add_command, tell
 from luisito.commands.common import add_json
-from luisito.commands.text import duration, in_short
+from luisito.commands.text import duration, in_short, named
 from luisito.commands.why import add_number, event_line, notes
 from luisito.core.text import visible
 
@@ -43,10 +43,9 @@ def _text(found: dict[str, Any]) -> str:
 
 
 def _failed(row: dict[str, Any]) -> str:
-    name = row["site"] if row["worker"] is None else f"{row['site']} ({row['worker']})"
     retry = row["retry_seconds"]
     when = ""
     if retry is not None:
         when = f"tried again in {duration(retry)}" if retry else "tried again at the next request"
     words = "; ".join(filter(None, [in_short(row["error"] or ""), when]))
-    return f"  {visible(name)}: {words}"
+    return f"  {visible(named(row))}: {words}"

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 _PAUSE: Final = 0.1  # seconds between two looks
 _QUIET: Final = 1.0  # seconds after which somebody at a terminal is told what is waited for
 _WIDE: Final = 1000  # columns
-_SILENCE: Final = 5.0  # seconds without an answer, in which one Luisito hands over to the next
 READY: Final = ("awake", "hibernating")
 
 
@@ -89,21 +88,12 @@ def follow(
     Raises:
         ControlError: by `outcome`, or as nobody answers any more.
     """
-    from luisito.control.client import ControlError
-
-    began = heard = time.monotonic()
+    began = time.monotonic()
     with Progress() as progress:
         while True:
-            try:
-                found = luisito.get(target(site))
-            except ControlError:  # the one has closed the socket's connections, the other opens it
-                if time.monotonic() > heard + _SILENCE:
-                    raise
-            else:
-                heard = time.monotonic()
-                words = outcome(found)
-                if words is not None:
-                    return found, words
+            found = luisito.look(target(site))
+            if found is not None and (words := outcome(found)) is not None:
+                return found, words
             passed = time.monotonic() - began
             if passed > _QUIET:
                 progress.say(f"{site}: {waits}, for {duration(passed)}")

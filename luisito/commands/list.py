@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from luisito.commands.asking import Luisito, add_command
 from luisito.commands.common import add_json
-from luisito.commands.text import duration, in_short, table, user
+from luisito.commands.text import duration, in_short, named, table, user
 from luisito.core.text import mebibytes
 
 if TYPE_CHECKING:
@@ -105,13 +105,13 @@ def _rest(servers: list[Row], sites: list[Row]) -> str:
 def _text(rows: list[Row], *, sites: bool) -> str:
     head = (*_COLUMNS, "LAST EXIT" if sites else "WAY")
     last = _exit if sites else _way
-    errors = [f"{_named(row)}: {in_short(row['error'])}" for row in rows if row["error"]]
+    errors = [f"{named(row)}: {in_short(row['error'])}" for row in rows if row["error"]]
     return "\n".join([table(head, [[*_cells(row), last(row)] for row in rows], _NUMBERS), *errors])
 
 
 def _cells(row: Row) -> list[str]:
     return [
-        _named(row),
+        named(row),
         row["state"],
         row["keep"],
         _or_dash(row["pid"]),
@@ -133,13 +133,6 @@ def _exit(row: Row) -> str:
     if row["last_exit"] is None:
         return "-"
     return f"{in_short(row['last_exit'])}, {duration(row['last_exit_seconds'])} ago"
-
-
-def _named(row: Row) -> str:
-    """What a row is of: a site, its server, or a worker of it."""
-    worker: str | None = row.get("worker")
-    name: str = row["site"]
-    return name if worker is None else f"{name} ({worker})"
 
 
 def _memory(size: int | None) -> str:

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 _LINES: Final = 20
 _EVERY: Final = 0.5  # seconds
 _MUCH: Final = 64 << 10  # bytes: half of what is told at a time, so that there may be more already
-_SILENCE: Final = 5.0  # seconds without an answer, in which one Luisito hands over to the next
 
 
 def add(subparsers: Subparsers) -> None:
@@ -61,21 +60,16 @@ def _follow(
     options: argparse.Namespace, luisito: Luisito, resource: str, found: dict[str, Any]
 ) -> None:
     """Asks again and again for what is new."""
-    from luisito.control.client import ControlError
-
-    heard, new = time.monotonic(), 0
+    new = 0  # bytes
     while True:
         if new < _MUCH:
             time.sleep(_EVERY)
         offset, file = found["offset"], found["file"]
-        try:
-            found = luisito.get(f"{resource}?after={offset}&file={file or ''}")
-        except ControlError:
-            if time.monotonic() > heard + _SILENCE:
-                raise
+        told = luisito.look(f"{resource}?after={offset}&file={file or ''}")
+        if told is None:
             new = 0
             continue
-        heard = time.monotonic()
+        found = told
         new = found["offset"] - (offset if found["file"] == file else 0)
         if found["lines"]:
             _show(options, found)

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 _PATIENCE: Final = 75.0  # seconds; a successor is given up after 60
 _PAUSE: Final = 0.1  # seconds between two looks
-_SILENCE: Final = 5.0  # seconds without an answer, in which one hands over to the other
 
 
 def add(subparsers: Subparsers) -> None:
@@ -71,16 +70,12 @@ def _all(options: argparse.Namespace, luisito: Luisito) -> int:
     if status != 202:
         raise ControlError(why(value))
     before = value["pid"]
-    began = heard = time.monotonic()
+    began = time.monotonic()
     while time.monotonic() < began + _PATIENCE:
         time.sleep(_PAUSE)
-        try:
-            now = luisito.get("/status")
-        except ControlError:  # the one has closed the socket's connections, the other opens it
-            if time.monotonic() > heard + _SILENCE:
-                raise
+        now = luisito.look("/status")
+        if now is None:
             continue
-        heard = time.monotonic()
         if now["pid"] != before:
             words = f"pid {now['pid']} serves in the place of pid {before}"
             told = {"pid": now["pid"], "before": before}

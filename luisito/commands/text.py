@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pwd
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from luisito.core.text import visible
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 _LONGEST: Final = 400  # characters of an error, which ends with the mend
 _UNITS: Final = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
@@ -32,6 +32,13 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], right: frozenset[s
         ).rstrip()
         for line in lines
     )
+
+
+def named(row: Mapping[str, Any]) -> str:
+    """What a row is of: a site or its server, or a worker of it."""
+    worker: str | None = row.get("worker")
+    name: str = row["site"]
+    return name if worker is None else f"{name} ({worker})"
 
 
 def duration(seconds: float | None) -> str:

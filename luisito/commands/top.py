@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from luisito.commands.asking import Luisito, add_command
 from luisito.commands.common import add_json
-from luisito.commands.text import duration, table
+from luisito.commands.text import duration, named, table
 from luisito.core.text import mebibytes, visible
 from luisito.errors import LuisitoError, SettingsError
 
@@ -171,9 +171,9 @@ class Frames:
 
 
 def _cells(row: Row) -> list[str]:
-    worker, memory = row["worker"], row.get("memory_bytes")
+    memory = row.get("memory_bytes")
     return [
-        row["site"] if worker is None else f"{row['site']} ({worker})",
+        named(row),
         row["state"],
         "-" if row["pid"] is None else str(row["pid"]),
         duration(row["up_seconds"]),

@@ -234,6 +234,24 @@ def test_a_foreign_listener_is_spoken_to_only_where_it_is_named(here, named):
         assert ("neither root nor you" in said) == refused
 
 
+def test_who_looks_again_and_again_bears_a_silence_of_some_seconds(here, monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr("luisito.commands.asking.time.monotonic", lambda: now[0])
+    luisito = Luisito(argparse.Namespace(runtime_dir=str(here), settings=None))
+    for now[0] in (103.0, 105.0, 108.0):
+        assert luisito.look("/status") is None
+    monkeypatch.setattr(luisito, "get", lambda target: {"of": target})
+    now[0] = 110.0
+    assert luisito.look("/status") == {"of": "/status"}
+    monkeypatch.undo()
+    monkeypatch.setattr("luisito.commands.asking.time.monotonic", lambda: now[0])
+    for now[0] in (112.0, 115.0):
+        assert luisito.look("/status") is None
+    now[0] = 115.1
+    with pytest.raises(NotRunningError):
+        luisito.look("/status")
+
+
 @pytest.mark.parametrize(("method", "times"), [("GET", 2), ("POST", 1)])
 def test_what_only_asks_is_asked_again_where_it_is_cut_off(here, method, times):
     """As one Luisito hands over to the next."""
