@@ -295,6 +295,10 @@ class Parts:
             self._watching.close()
             self.site_files.close()
 
+    def keep(self) -> Deferred[None]:
+        """Writes what a successor reads; called back when that is done, or takes long."""
+        return self.warmth.keep().addCallback(lambda _: self.pins.settle(self._board))
+
     def settle(self) -> Deferred[None]:
         """Called back when all output of servers that was read is in its files."""
         return succeed(None) if self.site_logs is None else self.site_logs.settle()

@@ -347,7 +347,7 @@ class LuisitoService(Service):
 
     def keep(self) -> Deferred[None]:
         """See tenure.Holder."""
-        return self._parts.warmth.keep()
+        return self._parts.keep()
 
     def make_way(self, pair: socket.socket) -> None:
         """See tenure.Holder."""

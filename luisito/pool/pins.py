@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from twisted.internet.defer import Deferred, inlineCallbacks
+from twisted.internet.defer import TimeoutError as TookLong
 from twisted.logger import Logger
 
 from luisito.core.pins import MOST, read, written
@@ -14,9 +15,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
     from typing import Any
 
+    from twisted.internet.interfaces import IReactorTime
+    from twisted.python.failure import Failure
+
     from luisito.pool.kept import KeptSites
 
 _NAME: Final = "pins.json"
+_LAST_WAIT: Final = 2.0  # seconds for the disk
 
 
 class Pins:
@@ -37,6 +42,7 @@ class Pins:
         self._kept = kept
         self._file = None if folder is None else StateFile(folder, _NAME, call)
         self.sites: frozenset[str] = frozenset()
+        self._written = self.sites  # or tried to be
 
     def __contains__(self, site: str) -> bool:
         """Whether a site is pinned."""
@@ -54,6 +60,7 @@ class Pins:
         try:
             data = self._file.read()
             self._set(read(data) if data else ())
+            self._written = self.sites
         except (OSError, ValueError) as error:
             self._log.warn(
                 "{path}: cannot be read: {error}; which sites were pinned is forgotten",
@@ -84,6 +91,15 @@ class Pins:
         self._set(self.sites - {site})
         return self._write()
 
+    def settle(self, clock: IReactorTime) -> Deferred[None]:
+        """Called back when all that was told is written, as far as it can be, or takes long."""
+        return self._write_all().addTimeout(_LAST_WAIT, clock).addErrback(_takes_long)
+
+    @inlineCallbacks
+    def _write_all(self) -> Generator[Deferred[Any], Any, None]:
+        while self._file is not None and self._written != self.sites:
+            yield self._write()
+
     def _set(self, sites: Iterable[str]) -> None:
         self.sites = frozenset(sites)
         self._kept.pin(self.sites)
@@ -95,8 +111,14 @@ class Pins:
             return "STATE_DIR is not set: until Luisito reads its settings again"
         while file.busy:
             yield file.idle()
-        why = yield file.write(written(self.sites))
+        sites = self.sites
+        why = yield file.write(written(sites))
+        self._written = sites
         if why:
             self._log.warn("{path}: cannot be written: {why}", path=file.path, why=why)
             return f"{file.path} cannot be written: {why}"
         return ""
+
+
+def _takes_long(failure: Failure) -> None:
+    failure.trap(TookLong)

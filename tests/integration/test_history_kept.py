@@ -120,7 +120,7 @@ def test_commands_say_why_what_failed_and_how_sites_fare(serve):
     assert (rows[BAD]["failures"], rows[BAD]["by_class"][5]) == (1, 1)
     assert told(server, f"/sites/{A}/stats")[1]["stats"]["requests"] == 1
     assert luisito(server, "stats").stdout.splitlines()[1].startswith("SITE")
-    assert "1 answers, half of them" in luisito(server, "stats", A).stdout
+    assert "1 answer, half of them" in luisito(server, "stats", A).stdout
 
 
 @pytest.mark.root

@@ -54,6 +54,24 @@ def test_they_outlive_the_process(tmp_path):
     assert again.kept["b"].value == "pinned"
 
 
+def test_whoever_makes_way_has_all_written_first(tmp_path):
+    """Also what comes meanwhile; but a disk that hangs is not waited for."""
+    world, clock = World(tmp_path, max_servers=9), Clock()
+    assert world.pins.settle(clock).called
+    world.pins.pin("a")
+    settled = world.pins.settle(clock)
+    world.pins.pin("b")
+    world.told(settled)
+    assert World(tmp_path).pins.sites == {"a", "b"}
+    world.pins.pin("c")
+    world.jobs.get(timeout=20)  # it is not told
+    settled = world.pins.settle(clock)
+    clock.advance(1.9)
+    assert not settled.called
+    clock.advance(0.1)
+    assert settled.called
+
+
 def test_there_must_be_room(tmp_path):
     world = World(tmp_path, max_servers=2)
     world.told(world.pins.pin("a"))
