@@ -12,6 +12,7 @@ import uvicorn
 from . import kinds
 from .forwarded import client, scheme
 from .learning import AFTER, Learning
+from .leaving import leave_within
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,10 +31,11 @@ class _Server(uvicorn.Server):
         self,
         config: uvicorn.Config,
         ready: Callable[[], None],
-        most: int,
+        options: Options,
     ) -> None:
         super().__init__(config)
-        self._ready, self._most, self._learning = ready, most, Learning()
+        self._ready, self._learning = ready, Learning()
+        self._most, self._grace = options.max_requests, options.grace
         self._count, self._second = 0, 0
         self._asked = asyncio.Event()
 
@@ -63,6 +65,7 @@ class _Server(uvicorn.Server):
         """Have it end; a second time, at once."""
         self.force_exit = self.should_exit
         self.should_exit = True
+        leave_within(0 if self.force_exit else self._grace)
         self._asked.set()
 
     def begun(self) -> None:
@@ -126,7 +129,7 @@ def serve(
         server_header=False,
         timeout_graceful_shutdown=options.grace,
     )
-    server = _Server(config, ready, options.max_requests)
+    server = _Server(config, ready, options)
     try:
         server.run(sockets=[listener.sock])
     except SystemExit as ended:  # its start has failed, and that was told

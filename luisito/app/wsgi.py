@@ -16,6 +16,7 @@ from waitress.task import ThreadedTaskDispatcher, WSGITask
 
 from .forwarded import client, scheme
 from .learning import AFTER, Learning
+from .leaving import leave_within
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -107,6 +108,7 @@ class Ending:
 
     Args:
         most: requests after which it ends; 0 is never.
+        grace: seconds in which it may.
 
     Attributes:
         answered: so many requests; two threads may count as one.
@@ -115,8 +117,8 @@ class Ending:
         wake: has the loop look.
     """
 
-    def __init__(self, most: int) -> None:
-        self._most, self.answered = most, 0
+    def __init__(self, most: int, grace: float) -> None:
+        self._most, self._grace, self.answered = most, grace, 0
         self.asked = self.again = False
         self.wake: Callable[[], None] = lambda: None
 
@@ -124,6 +126,7 @@ class Ending:
         """Have it end; a second time, at once."""
         self.again = self.asked
         self.asked = True
+        leave_within(0 if self.again else self._grace)
         self.wake()
 
     def count(self) -> None:
@@ -153,7 +156,7 @@ def serve(
         The exit status.
     """
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # it tells of each that waits
-    ending = Ending(options.max_requests)
+    ending = Ending(options.max_requests, options.grace)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, ending.ask)
     sockets: dict[int, Any] = {}

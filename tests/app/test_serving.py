@@ -287,3 +287,58 @@ def test_the_end_is_bounded(tmp_path, serve, text, app):
         status, said = served.ended()
     assert status == 0
     assert re.search(r"had not finished after 0 s|timeout graceful shutdown exceeded", said), said
+
+
+# What does not end by itself: a thread, a call that nobody can cancel, the lifespan at either end.
+ENDLESS = {
+    "thread": "import threading, time\n"
+    "threading.Thread(target=time.sleep, args=(1000,), name='mailer').start()\n" + WSGI,
+    "call": "import asyncio, threading, time\n"
+    "async def app(scope, receive, send):\n"
+    "    if scope['type'] == 'http':\n"
+    "        open('began', 'x').close()\n"
+    "        await asyncio.to_thread(time.sleep, 1000)\n",
+    "shutdown": "import asyncio\n"
+    "async def app(scope, receive, send):\n"
+    "    if scope['type'] == 'lifespan':\n"
+    "        await receive()\n"
+    "        await send({'type': 'lifespan.startup.complete'})\n"
+    "        await receive()\n"
+    "        await asyncio.sleep(1000)\n",
+    "startup": "import asyncio\n"
+    "async def app(scope, receive, send):\n"
+    "    if scope['type'] == 'lifespan':\n"
+    "        await receive()\n"
+    "        open('began', 'x').close()\n"
+    "        await asyncio.sleep(1000)\n",
+}
+
+
+@pytest.mark.parametrize("what", ENDLESS)
+def test_the_end_of_what_does_not_end_is_bounded(tmp_path, serve, what):
+    (tmp_path / "shop.py").write_text(ENDLESS[what])
+    served = serve("shop:app", "--grace", "0")
+    if what != "startup":
+        served.ready()
+    with Client(served.path) as client:
+        client.ask("/")
+        if what in ("call", "startup"):
+            processes.until((tmp_path / "began").exists, 20, "what does not end")
+        served.process.send_signal(signal.SIGTERM)
+        status, said = served.ended()
+    assert status == 0
+    assert "luisito app: the app had not ended after 0 s" in said
+    if what == "thread":
+        assert said.endswith("; threads that go on: mailer\n")
+
+
+def test_who_is_told_twice_ends_at_once(tmp_path, serve):
+    (tmp_path / "shop.py").write_text(ENDLESS["thread"])
+    served = serve("shop:app", "--grace", "1000").ready()
+    with Client(served.path) as idle:
+        idle.ask("/")
+        assert idle.response().body == b"ok"
+        served.process.send_signal(signal.SIGTERM)
+        assert idle.sock.recv(1) == b""  # it has heard
+    served.process.send_signal(signal.SIGTERM)
+    assert served.ended()[0] == 0
