@@ -99,6 +99,9 @@ def _run(argv: Sequence[str] | None) -> int:
         # what the locale has no letters for is no error, as on stderr
         sys.stdout.reconfigure(errors="backslashreplace")
     parser = _parser()
+    if not (sys.argv[1:] if argv is None else argv):
+        parser.print_help(sys.stderr)
+        return 2
     options, unknown = parser.parse_known_args(argv)
     if unknown:
         parser.error(f"unrecognized arguments: {' '.join(unknown)}{options.unknown}")

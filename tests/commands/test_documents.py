@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from luisito.cli import _parser
+from luisito.cli import _parser, main
 from tests.harness.server import ROOT
 
 DOCUMENT = (ROOT / "docs/commands.md").read_text()
@@ -21,6 +21,13 @@ SECTIONS = {
 def commands():
     (action,) = (a for a in _parser()._actions if isinstance(a, argparse._SubParsersAction))
     return action.choices
+
+
+def test_without_a_command_all_are_listed(capsys):
+    assert main([]) == 2
+    said = capsys.readouterr()
+    assert not said.out
+    assert all(f"\n    {name} " in said.err for name in SECTIONS)
 
 
 def test_all_commands_are_documented():
