@@ -78,7 +78,8 @@ def _run(app: object, kind: str, listener: Listener, options: Options) -> int:
     def ready() -> None:
         notify.ready()
         if not listener.handed:
-            at = f"{options.app or options.django} ({kind}) at {listener}"
+            what = options.app or os.path.abspath(options.django)
+            at = f"{what} ({kind}) at {listener}"
             print(f"luisito app: serves {at}; Ctrl-C ends it", file=sys.stderr)
 
     return serve(app, kind, listener, options, ready)

@@ -181,7 +181,7 @@ def test_a_project_of_startproject_by_hand(tmp_path, serve):
     served = serve("--django", ".", "--port", "0", handed=False).ready()
     said = served.process.stderr.readline()
     host, port = re.search(
-        r"serves \. \(WSGI\) at http://(.*):(\d+)/; Ctrl-C ends it", said
+        rf"serves {re.escape(str(tmp_path))} \(WSGI\) at http://(.*):(\d+)/; Ctrl-C ends it", said
     ).groups()
     with Client((host, int(port))) as client:
         client.ask("/", "127.0.0.1")
