@@ -217,5 +217,10 @@ def why(value: object) -> str:
     """What an answer tells of a refusal, and the site that may have been meant."""
     if not isinstance(value, dict) or "error" not in value:
         return repr(value)
-    nearest = value.get("nearest")
-    return f"{value['error']}{f'; the nearest is {nearest}' if nearest else ''}"
+    words = str(value["error"])
+    if "nearest" not in value:
+        return words
+    nearest = value["nearest"]
+    return (
+        f"{words}; {f'the nearest is {nearest}' if nearest else 'list --all shows those that are'}"
+    )

@@ -33,4 +33,5 @@ def refuse(request: ControlRequest, status: int, why: str, **more: object) -> No
 
 def deny(request: ControlRequest) -> None:
     """Answers whoever may not: the same whatever it was, so that nobody learns what there is."""
-    refuse(request, 403, "only an operator may, or the user that the site's server runs as")
+    who = "only an operator may, or the user that the site's server runs as"
+    refuse(request, 403, f"{who}; ask as root, or as the user who started Luisito")

@@ -333,7 +333,10 @@ def test_stop_of_a_site_without_a_folder(serve):
 
     server = serve(settings if os.getuid() == 0 else {**settings, "RUN_AS": None}, prepare=prepare)
     assert stop(server, "a.example") == (0, "a.example: asleep already")
-    assert stop(server, "b.example") == (1, "luisito: b.example is not a site here")
+    assert stop(server, "b.example") == (
+        1,
+        "luisito: b.example is not a site here; list --all shows those that are",
+    )
 
 
 # -- roles
@@ -727,3 +730,4 @@ def test_restart_is_for_operators(tenants):
     done = luisito(tenants, "restart", user="games")
     assert (done.returncode, done.stdout) == (1, "")
     assert "only an operator may" in done.stderr
+    assert "ask as root" in done.stderr
