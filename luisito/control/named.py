@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from twisted.internet.defer import Deferred
 
 from luisito.control.answers import deny, refuse
+from luisito.control.overview import LEAVING
 from luisito.core.host import normalize
 from luisito.core.mounts import key_of
 from luisito.core.nearest import Nearest
@@ -78,7 +79,11 @@ class Named:
             host: any host of the site, with the path of a mount behind it.
         """
         site = self.key(request, host)
-        if site is None or self._overview.of(request.uid, site):
+        if site is None:
+            return None
+        # One that is on its way out may be of a user whose the site is no more.
+        held = self._overview.of(request.uid, site)
+        if any(server.state not in LEAVING for server in held):
             return site
         is_operator = self._roles.is_operator(request.uid)
         if not is_operator and not self._roles.sees(request.uid, await self._owners.find(site)):

@@ -37,6 +37,8 @@ WORDS: Final[Mapping[State, str]] = {
     State.FAILED: "failed",
 }
 """The states as people are told them; a site without any of them is asleep."""
+LEAVING: Final = (State.DRAINING, State.STOPPING)
+"""Of servers that get no new request."""
 
 
 class Overview:

@@ -94,7 +94,8 @@ class SiteView:
             if self._roles.sees(uid, self._owners.of(site)):
                 yield self._row(site, self._his(uid, servers), failures, wrong)
             elif seen := [server for server in servers if self._overview.sees(uid, server)]:
-                yield self._row(site, seen, failures, wrong)
+                # why it failed, or what is wrong with its file, is for whose it is
+                yield self._row(site, seen, {}, {})
 
     def row(self, uid: int, site: str) -> Row:
         """What a user is told of a site that he may see."""

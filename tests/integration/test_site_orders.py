@@ -206,6 +206,36 @@ def test_79_a_user_orders_his_own_sites_asleep_or_not(tenants):
     assert as_games(server, "/sites/games.example/reload", "POST")[0] == 200
 
 
+@pytest.mark.root
+def test_79_whose_the_site_was_has_no_say_any_more(tenants):
+    """FAULTS 79: he has a server that ends when its last request is done, and no more than that."""
+    server, site = tenants.server, "games.example"
+    with server.client(timeout=60) as busy:
+        busy.ask("/sleep/20", host=site)
+        processes.until(lambda: server.seen("head", site), 20, "the request")
+        assert as_games(server, f"/sites/{site}/log")[0] == 200
+        tenants.write(site, 'user = "backup"\n')
+        backup = pwd.getpwnam("backup").pw_uid
+        until(server, site, "awake", uid=backup, rolling=False)
+        denied = [
+            as_games(server, f"/sites/{site}"),
+            as_games(server, f"/sites/{site}/log"),
+            as_games(server, f"/sites/{site}/config"),
+            as_games(server, f"/sites/{site}/restart", "POST"),
+            as_games(server, f"/sites/{site}/stop", "POST"),
+        ]
+        assert {status for status, _ in denied} == {403}
+        (row,) = [
+            one for one in as_games(server, "/sites")[1]["sites"] if one["site"] == site
+        ]  # which he still sees
+        assert (row["state"], row["in_flight"]) == ("draining", 1)
+        (own,) = as_games(server, "/servers")[1]["servers"]
+        assert own["state"] == "draining"
+        assert as_games(server, f"/servers/{site}/stop", "POST")[0] == 202  # it does already
+        assert until(server, site, "awake")["uid"] == backup
+        busy.reset()
+
+
 def test_a_site_file_is_read_again_and_what_came_of_it_is_told(serve):
     """And what counts for the site, with where it was said."""
     base = 'env.SECRET = "s3cret"\nidle_timeout = 600\n'

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from luisito.control.answers import answer, deny, refuse
-from luisito.control.overview import ASLEEP, WORDS
+from luisito.control.overview import ASLEEP, LEAVING, WORDS
 from luisito.control.routes import Route
 from luisito.core.lifecycle import State
 from luisito.errors import LuisitoError
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from luisito.control.roles import Roles
     from luisito.pool import Pool
     from luisito.proxy.gateway import Gateway
-
-_LEAVING: Final = (State.DRAINING, State.STOPPING)
 
 
 class Servers:
@@ -68,7 +66,7 @@ class Servers:
         servers = map(self._pool.policy.server, self._pool.policy.keys(site))
         if any(server in seen for server in servers):
             self._acts.stop(site, uid)
-        leaving = [overview.row(server) for server in seen if server.state in _LEAVING]
+        leaving = [overview.row(server) for server in seen if server.state in LEAVING]
         if leaving:
             state = WORDS[State.DRAINING]
             answer(request, 202, {"site": site, "state": state, "servers": leaving})
