@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import io
 import os
 import signal
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from luisito import __version__
@@ -57,6 +59,8 @@ _COMMANDS: Final = (
     import_sites,
     advise,
 )
+# Of a write, as to a file on a disk that is full or broken.
+_NOT_WRITTEN: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -92,6 +96,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 128 + signal.SIGPIPE
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
+    except OSError as error:
+        if error.errno not in _NOT_WRITTEN:
+            raise
+        with suppress(OSError):
+            told = f"what it prints cannot be written: {error.strerror}; make room"
+            print(f"luisito: {told}", file=sys.stderr)  # noqa: T201 - a command's error
+        _discard_output()
+        return 2
 
 
 def _run(argv: Sequence[str] | None) -> int:

@@ -119,3 +119,18 @@ def test_letters_that_the_locale_has_not_are_no_error(tmp_path):
     done = subprocess.run(argv, env=environ, capture_output=True, check=False, timeout=60)
     assert (done.returncode, done.stderr) == (0, b"")
     assert rb" true '\u20ac'" in done.stdout
+
+
+@pytest.mark.parametrize("argv", [["--help"], ["completion", "bash"]])
+def test_a_full_disk_is_told_in_a_line(argv):
+    argv = [sys.executable, "-m", "luisito.cli", *argv]
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            argv, env=ENVIRON, stdout=full, stderr=subprocess.PIPE, check=False, timeout=60
+        )
+        assert (done.returncode, done.stderr) == (
+            2,
+            b"luisito: what it prints cannot be written: No space left on device; make room\n",
+        )
+        done = subprocess.run(argv, env=ENVIRON, stdout=full, stderr=full, check=False, timeout=60)
+        assert done.returncode == 2
