@@ -63,7 +63,9 @@ def take_environment(environ: dict[str, str]) -> None:
 
 
 def thaw() -> None:
-    """Collect garbage again; what is there by now stays out of it, so that it stays shared."""
-    if not gc.isenabled():
-        gc.freeze()
-        gc.enable()
+    """Collect garbage again, which no interpreter that forks does.
+
+    What is there by now stays out of it, so that it stays shared.
+    """
+    gc.freeze()
+    gc.enable()

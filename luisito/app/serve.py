@@ -7,6 +7,7 @@ import sys
 
 from . import django, kinds, listening, loading, notify, ours
 from .errors import UnusableError
+from .learning import Loaded
 from .options import USAGE, parse
 from .renewal import thaw
 
@@ -73,7 +74,8 @@ def _run(app: object, kind: str, listener: Listener, options: Options) -> int:
     else:
         ours.server("uvicorn", options.servers)
         from .asgi import serve
-    thaw()
+    if Loaded.before:  # else an app may have said itself that it wants none collected
+        thaw()
 
     def ready() -> None:
         notify.ready()

@@ -241,6 +241,15 @@ def test_whatever_stands_among_the_modules_is_left_alone(tmp_path, serve):
     assert not (tmp_path / "loaded").exists()
 
 
+def test_an_app_that_wants_no_garbage_collected(tmp_path, serve):
+    (tmp_path / "shop.py").write_text(
+        "import gc\ngc.disable()\n"
+        "def app(environ, start_response):\n"
+        "    start_response('200 OK', [])\n    return [str(gc.isenabled()).encode()]\n"
+    )
+    assert serve("shop:app").ready().get().body == b"False"
+
+
 BARE = (sys.executable, "-S")  # which has neither Django nor what serves
 WSGI = "def app(environ, start_response):\n    start_response('200 OK', [])\n    return [b'ok']\n"
 
