@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from luisito.spawner import cgroupfs, tree
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
     from luisito.spawner.cgroup import Cgroups
     from luisito.spawner.helpers import Helpers
@@ -116,17 +116,23 @@ class Births:
             return f"pid {pid} is no child of its own"
         return pid
 
-    def go(self, server: Server, pid: int) -> None:
+    def go(self, server: Server, pid: int, forked_by: Iterable[int] = ()) -> None:
         """Let a process begin, and have it put where its server belongs.
 
-        Where its cgroup bounds nothing, it need not wait until it is there, nor share the
-        processor with whoever moves it.
+        Where no cgroup bounds anything, it need not wait until it is there, nor share the processor
+        with whoever moves it.
+
+        Args:
+            server: whose it is.
+            pid: of it.
+            forked_by: the interpreters that may have forked it, by their numbers: what bounds them
+                is to bound no other site's server.
         """
         now = self._last[server.uid] = time.monotonic()
         group = None if self._cgroups is None else self._cgroups.folder_of(server.id)
         if self._cgroups is None or group is None:
             _tell(server.orders)
-        elif self._cgroups.bounds(server.id):
+        elif any(map(self._cgroups.bounds, (server.id, *forked_by))):
             # It looks pids up as our children do.
             inner, orders = tree.innermost(pid), server.orders
             self._helpers.run(lambda: _join(group, inner, orders), failed=lambda _message: None)

@@ -373,7 +373,10 @@ class Servers:
             self._births.forget(server)
             kill(come, signal.SIGKILL)
         else:
-            self._births.go(server, come)
+            alike = server.uid, server.environment
+            forks = (one for one in self._by_id.values() if one.forks)
+            by = [one.id for one in forks if (one.uid, one.environment) == alike]
+            self._births.go(server, come, by)
             self._runs(server)
 
     def _unborn(self, server: Server) -> None:

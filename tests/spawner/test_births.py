@@ -115,13 +115,13 @@ def places(born, folder):
         os.write(end, b".")
         signal.pause()
 
-    def make(kind):
+    def make(kind, *forked_by):
         made = kind(folder, Limits(), exclusive=True, lock=-1)
         made.make(1)
         births = Births(select.poll(), helpers, made, lambda: ())
         pids.append(child(server, theirs, b"here", work))
         server.pid, server.code = births.come(server), None
-        births.go(server, server.pid)
+        births.go(server, server.pid, forked_by)
         assert os.read(done, 1) == b"."  # it works
         return births, made, server
 
@@ -138,6 +138,21 @@ def places(born, folder):
 @pytest.mark.cgroups
 def test_one_begins_where_it_is_bounded(places):
     births, made, server = places(Bounded)
+    assert made.pids(1) == [server.pid]
+    assert births.deadline() is None
+
+
+class Host(Cgroups):
+    """As where the site has limits whose worker the interpreter is."""
+
+    def bounds(self, server):
+        return server == 9
+
+
+@pytest.mark.root
+@pytest.mark.cgroups
+def test_one_does_not_begin_where_another_site_is_bounded(places):
+    births, made, server = places(Host, 8, 9)
     assert made.pids(1) == [server.pid]
     assert births.deadline() is None
 
