@@ -46,6 +46,9 @@ _TIMEOUT = 120.0
 _HIBERNATES = {"HIBERNATE_AFTER": 5, "HIBERNATE": "merge"}
 # Seconds until all has gone that is to go, or has come that is to come.
 _PATIENCE = 60.0
+# Seconds after a start in which an interpreter expects another; what a child takes beside, in MB.
+_FIRST = 60.0
+_LIGHT = 4.0
 _THREADS = 4
 # What a preloaded interpreter is called (luisito.app.preload), and the child that it has ahead.
 _TITLE, _AHEAD = b"luisito preload", b"luisito preload-ahead"
@@ -336,6 +339,27 @@ def interpreters(served: Served) -> list[int]:
 def share(served: Served) -> list[int]:
     """What runs for all sites: the interpreters, and what they have forked ahead."""
     return [pid for pid in descendants(served.pid) if _arguments(pid)[0] in (_TITLE, _AHEAD)]
+
+
+def await_light(served: Served) -> None:
+    """Wait until what interpreters have forked ahead has no memory for a start that may come.
+
+    They have that in the first minute after a start (luisito.app.ahead).
+    """
+    deadline = time.monotonic() + _PATIENCE + _FIRST
+    while any(dirty(pid) > _LIGHT for pid in share(served) if _arguments(pid)[0] == _AHEAD):
+        if time.monotonic() > deadline:
+            raise BenchError("what is forked ahead keeps its memory")
+        time.sleep(0.2)
+
+
+def dirty(pid: int) -> float:
+    """What a process shares with no other, in MB; 0 where it has ended."""
+    try:
+        text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    except OSError:
+        return 0.0
+    return int(text.partition("Private_Dirty:")[2].split()[0]) * 1024 / 1e6
 
 
 def _link(pid: int, name: str) -> str:

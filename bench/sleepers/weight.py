@@ -24,6 +24,7 @@ from bench.sleepers.ways import (
     HIBERNATING,
     PRELOADED,
     WAITRESS,
+    await_light,
     awake,
     counts,
     hibernate,
@@ -67,6 +68,8 @@ def rows(
             for site in those:
                 took += [wakes.wake(site)[0] for _ in range(requests)]
                 wakes.ask(site, COLLECT)
+            if way.shares:
+                await_light(wakes)
             with _merged(wakes, those) if way.hibernates else contextlib.nullcontext():
                 time.sleep(_QUIET)
                 own[way.name] = sum(_weight(wakes, site) for site in those) / count

@@ -109,17 +109,20 @@ class Processes:
 
     def _spawn(self, server: Server, tries: int = 1) -> None:
         start = Start(self._ways, self._next_number(), server, tries)
-        if tries == 1:
-            self._journal.wakes(start, self._policy.cause(server))
+        failed = ""
         try:
             start.prepare()
         except LuisitoError as error:
-            self._journal.failed(start, str(error))
-            self._reactor.callLater(0, self._failed, server, str(error))
-            return
-        self._starts[start.number] = self._of[server] = start
-        server.data = start.backend
-        self._spawner.start(start.number, server.site, start.port, start.listener_fd)
+            failed = str(error)
+        else:
+            self._starts[start.number] = self._of[server] = start
+            server.data = start.backend
+            self._spawner.start(start.number, server.site, start.port, start.listener_fd)
+        if tries == 1:  # said when it is on its way, since somebody waits
+            self._journal.wakes(start, self._policy.cause(server))
+        if failed:
+            self._journal.failed(start, failed)
+            self._reactor.callLater(0, self._failed, server, failed)
 
     def _failed(self, server: Server, detail: str) -> None:
         self._carry_out(self._policy.failed(server, self._clock(), detail, overloaded=True))
