@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 from . import pages, verdicts
+from .codes import Codes
 from .forking import threads
 from .immortal import Immortal
 from .learning import learned
@@ -45,6 +46,8 @@ class Nursery:
         self._verdicts = verdicts.read(folder)
         self._kept: list[object] = []
         self._immortal = Immortal()
+        self._codes = Codes()
+        self._codes.offer()
         self._batch: list[str] = []
         self._probe: Probe | None = None
         self._tried: set[str] = set()
@@ -93,6 +96,9 @@ class Nursery:
         return False
 
     def _load(self, name: str) -> None:
+        if name in self._verdicts.dirty:
+            self._codes.read(name)
+            return
         if name not in _ALWAYS:
             self._batch.append(name)
         end = note_environment()
@@ -111,7 +117,7 @@ class Nursery:
 
     def _settle(self) -> None:
         """Have all that is there shared by the servers to come."""
-        self._immortal.make(sys.modules.values())
+        self._immortal.make([*sys.modules.values(), *self._codes])
         self._kept.append(pages.share())
         if threads() == 1:
             self._batch = []
@@ -131,6 +137,7 @@ class Nursery:
         self._tried.update(new)
         known = self._verdicts
         self._pending += [name for name in new if name in known.clean and name not in sys.modules]
+        self._pending += [name for name in new if name in known.dirty]
         unknown = [
             name
             for name in new
@@ -158,6 +165,7 @@ class Nursery:
         if not clean and not dirty:
             say("modules could not be tried: their trial has ended, or took too long")
         self._pending += [name for name in clean if name not in sys.modules]
+        self._pending += [name for name in dirty if name in self._tried]
         self.ready = self.ready or not self._pending
         say(f"loads {len(clean)} modules; {len(dirty)} are left to the sites")
         for name in self._more:

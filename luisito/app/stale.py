@@ -25,9 +25,9 @@ class Files:
         paths.add(os.path.join(sys.prefix, "pyvenv.cfg"))
         for folder, names in self._packages.items():  # what says where there are more
             paths.update(f"{folder}/{name}" for name in names if name.endswith(".pth"))
-        self._files = {path: _stamp(path) for path in paths if path and isinstance(path, str)}
+        self._files = {path: stamp(path) for path in paths if path and isinstance(path, str)}
         folders = {*map(os.path.dirname, self._files), *self._packages}
-        self._folders = {path: _stamp(path) for path in folders}
+        self._folders = {path: stamp(path) for path in folders}
         self._next = time.monotonic()
         self._all = self._next + _ALL
 
@@ -37,14 +37,14 @@ class Files:
         if now < self._next:
             return ""
         self._next = now + _EACH
-        found = {path: _stamp(path) for path in self._folders}
+        found = {path: stamp(path) for path in self._folders}
         if found == self._folders and now < self._all:
             return ""
         self._folders, self._all = found, now + _ALL
         for path, names in self._packages.items():
             if contents(path) != names:
                 return path
-        changed = (path for path, stamp in self._files.items() if _stamp(path) != stamp)
+        changed = (path for path, before in self._files.items() if stamp(path) != before)
         return next(changed, "")
 
 
@@ -61,7 +61,8 @@ def contents(folder: str) -> list[str]:
         return []
 
 
-def _stamp(path: str) -> tuple[int, int, int] | None:
+def stamp(path: str) -> tuple[int, int, int] | None:
+    """Give what is another one once a file has changed; None where there is none."""
     try:
         status = os.stat(path)
     except OSError:

@@ -242,6 +242,19 @@ def test_what_a_module_does_when_it_is_imported_is_found_out(own) -> None:
     assert "bad_file opens /etc/hostname: it is left to the sites" in interpreter.end()
 
 
+def test_code_of_modules_that_are_left_to_servers_is_read_by_none_of_them(own) -> None:
+    opened = (
+        "(L := [], __import__('sys').addaudithook(lambda e, a: e == 'open' and L.append(a[0])),"
+        " __import__('bad_path'), L)[-1]"
+    )
+    interpreter = own("bad_path", "shared")
+    end = time.monotonic() + PATIENCE
+    while (found := interpreter.order({"PATH": "/"}).go().ask(opened)) != "[]":
+        assert time.monotonic() < end, found
+        time.sleep(0.05)
+    assert "bad_path" not in interpreter.modules()
+
+
 def test_it_begins_again_without_a_module_that_leaves_a_thread(own) -> None:
     interpreter = own("shared", "sly")
     end = time.monotonic() + PATIENCE
