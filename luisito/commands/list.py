@@ -120,7 +120,7 @@ def _cells(row: Row) -> list[str]:
         duration(row["idle_seconds"]),
         _or_dash(row["in_flight"]),
         _or_dash(row["requests"]),
-        _memory(row.get("memory_bytes")),
+        _memory(row["memory_bytes"]),
         duration(row["start_seconds"]),
     ]
 

@@ -171,7 +171,7 @@ class Frames:
 
 
 def _cells(row: Row) -> list[str]:
-    memory = row.get("memory_bytes")
+    memory = row["memory_bytes"]
     return [
         named(row),
         row["state"],

@@ -274,8 +274,9 @@ class Overview:
             "up_seconds": None if process is None else round(now - worker.since, 3),
             **dict.fromkeys(("start_seconds", "idle_seconds")),
             "in_flight": 0,
+            "busy_seconds": None,
             "requests": 0,
-            **dict.fromkeys(("way", "port")),
+            **dict.fromkeys(("memory_bytes", "way", "port")),
             "retry_seconds": round(max(0.0, worker.until - now), 3) if failed else None,
             "error": worker.detail if failed else None,
         }

@@ -6,6 +6,7 @@ import signal
 
 import pytest
 
+from luisito.commands.top import SORTS
 from luisito.control.client import ask
 from tests.harness import processes
 from tests.integration.test_control import luisito
@@ -37,6 +38,8 @@ def test_a_worker_lives_while_the_server_of_its_site_does(sites):
     up(served, "a.example", "celery")
     table = luisito(served.server, "list").stdout
     assert "a.example (celery)  awake  site" in table
+    for column in SORTS:
+        assert "a.example (celery)  awake" in luisito(served.server, "top", "--sort", column).stdout
     assert "workers      0 waking, 1 awake" in luisito(served.server, "status").stdout
     assert served.site("b.example") == "b.example"  # it counts in no MAX_SERVERS
     processes.until(lambda: rows(served.server).keys() == {("b.example", None)}, 20, "its end")
