@@ -82,6 +82,10 @@ class _Account:
     last_failure: str | None = None
     buckets: dict[tuple[int, int], int] = attrs.field(factory=dict)
 
+    def copy(self) -> _Account:
+        counts, buckets = self.counts.copy(), self.buckets.copy()
+        return _Account(counts, self.uid, self.last_exit, self.last_failure, buckets)
+
     def add(self, what: str, count: float = 1) -> None:
         self.counts[what] = self.counts.get(what, 0) + count
 
@@ -197,6 +201,12 @@ class Accounts:
 
     # -- what is to be written
 
+    def of_sites(self) -> Accounts:
+        """Return the same without events, for who asks in another thread."""
+        same = Accounts(self._since, self._most)
+        same._accounts = {name: account.copy() for name, account in self._accounts.items()}
+        return same
+
     def take(self, at: float) -> Batch:
         """Return what is new, so many sites and events of it that it takes but milliseconds.
 
@@ -204,11 +214,11 @@ class Accounts:
             at: seconds since the epoch, now.
         """
         names = list(islice(self._accounts, _AT_ONCE))
-        accounts = {name: self._accounts.pop(name) for name in names}
         events, self._events = self._events[:_AT_ONCE], self._events[_AT_ONCE:]
         sites: list[list[Any]] = []
         buckets: list[tuple[str, int, int, int]] = []
-        for name, account in accounts.items():
+        for name in names:
+            account = self._accounts.pop(name)
             counts = [account.counts.get(what, 0) for what in ADDED]
             last = account.last_exit, account.last_failure
             sites.append([name, at, account.uid, *counts, *last])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
-from sqlite3 import OperationalError
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import Deferred, inlineCallbacks, succeed
@@ -13,9 +12,10 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from luisito.core.accounts import Accounts
-from luisito.process.database import Database
+from luisito.process.database import LATER, Database
 from luisito.process.desk import Desk
-from luisito.process.sqlitefile import ASIDE, NAME, UnusableError
+from luisito.process.sqlitefile import ASIDE, NAME
+from luisito.process.unsaved import Unsaved
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
@@ -29,9 +29,6 @@ if TYPE_CHECKING:
     from luisito.pool.pool import Pool
 
     Wait: TypeAlias = Generator[Deferred[Any], Any, Any]
-
-LATER: Final = (OSError, OperationalError, UnusableError)
-"""What is tried again when it has gone wrong."""
 
 _EVERY: Final = 5.0  # seconds from one writing to the next
 _LIVED: Final = 60.0  # seconds after which it is also written how long servers have lived
@@ -79,6 +76,7 @@ class History:
         self.desk = Desk(self._database, call)
         self.began = time.time()
         self.trouble = ""
+        self._written_at = self.began
         self._accounts = Accounts(clock.seconds())
         self._lived_at = clock.seconds()
         self._sending: Batch | None = None
@@ -158,6 +156,12 @@ class History:
         sending = () if self._sending is None else self._sending.waiting
         return [*sending, *self._accounts.waiting]
 
+    def unsaved(self) -> Unsaved | None:
+        """What could not be written as yet of sites; exact in the turn in which `flush` is over."""
+        if not self.trouble:
+            return None
+        return Unsaved(self._sending, self._accounts.of_sites(), self._written_at)
+
     def flush(self) -> Deferred[None]:
         """Called back when all that was until now is written, or cannot be."""
         told: Deferred[None] = Deferred(self._forget)
@@ -221,6 +225,7 @@ class History:
         if self._told_at is not None:
             self._log.info("{path}: is written again", path=self.path)
         self._failures, self._told_at, self.trouble = 0, None, ""
+        self._written_at = time.time()
         return True
 
     def _tell(self) -> None:

@@ -12,8 +12,8 @@ from twisted.internet.defer import inlineCallbacks
 from luisito.core.accounts import COLD, WARM, cut
 from luisito.core.figures import figures
 from luisito.errors import NotFoundOut
-from luisito.pool.history import LATER
-from luisito.process.database import EVENT, SITE
+from luisito.process.database import EVENT, LATER, SITE
+from luisito.process.unsaved import sites_with
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -87,7 +87,8 @@ class Recall:
 
         Args:
             site: only of this one; None for all.
-            uid: only of those whose last server ran as this user; None for all.
+            uid: only of those whose last server ran as this user, as far as the file tells of
+                them; None for all, with what could not be written as yet.
 
         Returns:
             (in the Deferred) An iterator.
@@ -96,7 +97,11 @@ class Recall:
             NotFoundOut: (in the Deferred) it cannot be read.
         """
         yield self._until_now()
-        rows, buckets = yield self._ask(lambda database: database.sites(site, uid))
+        if uid is None:
+            new = self._history.unsaved()
+            rows, buckets = yield self._ask(lambda database: sites_with(new, database, site))
+        else:
+            rows, buckets = yield self._ask(lambda database: database.sites(site, uid))
         return _figures(rows, buckets, time.time())
 
     def _until_now(self) -> Deferred[Any]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import os
 from contextlib import closing, contextmanager, suppress
-from sqlite3 import Error
+from sqlite3 import Error, OperationalError
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
 from luisito.core.accounts import ADDED
 from luisito.core.events import Event
-from luisito.process.sqlitefile import SqliteFile
+from luisito.process.sqlitefile import SqliteFile, UnusableError
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -27,6 +27,9 @@ MAX_TOLD: Final = 1_000_000
 """Characters of the words of events that are told at once; of more, the older ones are left out."""
 FORM: Final = 1
 """Its user_version: what stands below."""
+
+LATER: Final = (OSError, OperationalError, UnusableError)
+"""What is tried again when it has gone wrong."""
 
 _APPLICATION: Final = 0x4C756973  # "Luis": its application_id
 _MAX_WAL: Final = 4 * 1024 * 1024  # bytes that history.sqlite-wal keeps

@@ -36,6 +36,24 @@ def rows(accounts):
     return sites, {(name, *key): n for name, *key, n in json.loads(batch.buckets)}
 
 
+def test_who_asks_in_another_thread_is_told_of_sites_as_they_are_now():
+    accounts = Accounts(100.0)
+    accounts.event(event(Kind.READY, "a", seconds=0.5, uid=7), 100.0)
+    accounts.event(event(Kind.FAILED, "b", words="it cannot"), 100.0)
+    accounts.requests("a", Counted((0, 0, 3, 0, 0, 0), {5: 3}))
+    same = accounts.of_sites()
+    accounts.event(event(Kind.READY, "a", seconds=1.0), 100.0)
+    accounts.requests("a", Counted((0, 0, 4, 0, 0, 0), {5: 4}))
+    assert not same.waiting
+    sites, buckets = rows(same)
+    assert not same
+    assert sites["a"] == {"readies": 1, "started": 0.5, "uid": 7, "requests": 3, "c2xx": 3}
+    assert sites["b"] == {"failures": 1, "last_failure": "it cannot"}
+    assert buckets == {("a", WARM, 5): 3}
+    sites, buckets = rows(accounts)
+    assert (sites["a"]["readies"], buckets) == (2, {("a", WARM, 5): 4})
+
+
 def test_each_event_counts_for_its_site():
     accounts = Accounts(100.0)
     assert not accounts

@@ -282,13 +282,40 @@ def test_what_cannot_be_written_is_said_once_a_minute_and_kept(tmp_path, said):
     assert "No such file or directory" in warned[0]
     assert len(world.events("a")) == 30  # of those that wait
     assert "No such file" in world.recall.told()["unwritten"]
+    assert world.stats()["a"]["requests"] == 30  # since this process serves
     with pytest.raises(NotFoundOut, match="cannot be read: "):
-        world.stats()
+        world.stats(uid=7)
     folder.mkdir()
     assert world.stats()["a"]["requests"] == 30
     assert len(kept(folder)) == 30
     assert said()[-1] == f"{folder}/history.sqlite: is written again"
     assert world.recall.told()["unwritten"] is None
+
+
+def test_statistics_are_told_with_what_cannot_be_written_as_yet(tmp_path):
+    world = World(tmp_path).begin()
+    world.tell(Kind.EXITED, "a", "pid 5 has gone", seconds=4.0, uid=7)
+    world.requests["a"] = 3
+    before = world.stats()["a"]
+    other = sqlite3.connect(tmp_path / "history.sqlite", isolation_level=None)
+    with contextlib.closing(other):
+        other.execute("BEGIN IMMEDIATE")
+        world.tell(Kind.FAILED, "a", "cannot start")
+        world.tell(Kind.WAKE, "b", "started")
+        world.requests["a"] = 5
+        found = world.stats()
+        assert "locked" in world.recall.told()["unwritten"]
+        assert list(found) == ["a", "b"]
+        a, b = found["a"], found["b"]
+        assert (a["requests"], a["warm"], b["starts"]) == (5, 5, 1)
+        assert (a["last_exit"], a["last_failure"]) == ("pid 5 has gone", "cannot start")
+        assert (a["first_at"], a["pool_seconds"]) == (before["first_at"], 4.0)
+        assert a["last_at"] >= b["first_at"] >= before["first_at"]
+        assert list(world.stats("b")) == ["b"]
+    after = world.stats()
+    assert [after[site]["requests"] for site in "ab"] == [5, 0]
+    assert after["a"]["warm"] == 5
+    assert kept(tmp_path, "SELECT name, requests FROM site") == [("a", 5), ("b", 0)]
 
 
 def test_one_that_is_no_database_is_set_aside_and_said_once(tmp_path, said):
