@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     Wait: TypeAlias = Generator[Deferred[Any], Any, Any]
 
 _EVERY: Final = 5.0  # seconds from one writing to the next
+_MANY: Final = 1000  # events that are written at once
 _LIVED: Final = 60.0  # seconds after which it is also written how long servers have lived
 _TELL: Final = 60.0  # seconds from one word of trouble to the next
 _SITES: Final = 100  # that are looked at in one turn of the reactor
@@ -147,6 +148,8 @@ class History:
 
     def _heard(self, event: Event) -> None:
         self._accounts.event(event, self._clock.seconds())
+        if len(self._accounts.waiting) >= _MANY and self._begun and not self.trouble:
+            self._flush()
 
     @property
     def unwritten(self) -> list[Event]:

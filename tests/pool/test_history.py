@@ -146,6 +146,18 @@ def test_the_thread_takes_no_signals_and_the_file_is_ours(tmp_path):
     assert blocked & (1 << 14)
 
 
+def test_many_events_are_written_before_their_time(tmp_path):
+    """Thousands of them come within five seconds, and none is dropped."""
+    world = World(tmp_path).begin()
+    for number in range(3):
+        for _ in range(2500):
+            world.tell(Kind.WAKE, "a", "started")
+        for _ in range(10):
+            world.has_done()
+        assert len(kept(tmp_path)) == 2500 * (number + 1)
+    assert world.jobs.empty()
+
+
 def test_whoever_asks_is_told_of_all_until_now(tmp_path):
     world = World(tmp_path).begin()
     world.tell(Kind.WAKE, "a", "started", uid=7)
