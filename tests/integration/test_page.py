@@ -1,5 +1,7 @@
 """The page of ADMIN_LISTEN in a browser, of whole servers."""
 
+import signal
+
 import pytest
 
 from tests.harness.browser import Browser
@@ -113,6 +115,29 @@ def test_from_the_login_to_a_stop(look):
     assert len(listed(server)) == 2
     browser.run("document.getElementById('log-out').click()")
     browser.until("document.activeElement.id === 'token'")
+
+
+def test_what_could_not_be_asked_for_is_asked_for_again(look):
+    """As while too many are connected, though the stream goes on."""
+    server, browser, url = look({"ADMIN_TOKEN": None})
+    server.warm(label("a"))
+    browser.go(url)
+    browser.until(f"{STATE.format(label('a'))} === 'awake'")
+    browser.run("""(() => {
+      const real = fetch;
+      window.asked = 0;
+      window.fetch = (path, more) => {
+        const fails = path === "/sites" && ++window.asked === 1;
+        return fails ? Promise.resolve(new Response("{}", { status: 503 })) : real(path, more);
+      };
+    })()""")
+    server.send_signal(signal.SIGHUP)  # its stream begins anew
+    browser.until("window.asked === 2")
+    browser.run("location.hash = '#/site/%'")  # which nobody can read as it is meant
+    browser.until("!document.getElementById('unknown').hidden")
+    browser.run("1")  # all that was said until now is heard
+    meant = ("/events/stream", "400 (Bad Request)")
+    browser.said[:] = [one for one in browser.said if not any(word in one for word in meant)]
 
 
 def test_it_is_for_all_widths_and_all_people(look):

@@ -8,6 +8,7 @@ import { Store } from "./store.js";
 import { byId, placeOf, put } from "./words.js";
 
 const HIDDEN = 30000; // ms after which a page that nobody sees asks for nothing
+const AGAIN = 2000; // ms until what could not be asked for is asked for again
 const main = byId("main");
 const store = new Store();
 const stream = new Stream(heard, changed);
@@ -16,6 +17,7 @@ let me = null;
 let page = null;
 let hiding = null;
 let saying = null;
+let loading = null;
 
 function say(words) {
   put(byId("said"), words);
@@ -32,15 +34,17 @@ function changed(how) {
 }
 
 async function load() {
+  clearTimeout(loading);
   try {
     await store.load(ask("/sites").then((told) => told.sites));
-    const told = await may("/events?limit=50");
-    if (told?.events) {
-      store.events = told.events.sort((a, b) => b.at - a.at);
-      store.tell("events", []);
-    }
   } catch {
-    // the stream begins again, and then this does
+    if (stream.wanted) loading = setTimeout(load, AGAIN); // the stream may go on all the same
+    return;
+  }
+  const told = await may("/events?limit=50").catch(() => null);
+  if (told?.events) {
+    store.events = told.events.sort((a, b) => b.at - a.at);
+    store.tell("events", []);
   }
 }
 
@@ -98,7 +102,7 @@ async function begin() {
   } catch (error) {
     me = null;
     if (error.said === undefined) {
-      setTimeout(begin, 2000);
+      setTimeout(begin, AGAIN);
       return;
     }
     showLogin({ words: error.message, login: Boolean(error.said?.login) });
