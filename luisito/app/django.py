@@ -159,11 +159,13 @@ def _app(folder: str, module: str, settings: Any) -> tuple[Any, str]:  # noqa: A
         name, _, attribute = written.rpartition(".")
         made = import_module(name, written)
         try:
-            return judged(getattr(made, attribute), written)
+            app = getattr(made, attribute)
         except AttributeError:
+            key = "WSGI_APPLICATION" if written == wsgi else "ASGI_APPLICATION"
             raise UnusableError(
-                f"{written!r}: module {name} has no {attribute}; mend WSGI_APPLICATION in {module}"
+                f"{written!r}: module {name} has no {attribute}; mend {key} in {module}"
             ) from None
+        return judged(app, written)
     from django.core.wsgi import get_wsgi_application
 
     return get_wsgi_application(), kinds.WSGI
@@ -173,9 +175,10 @@ def _asgi(folder: str, module: str, settings: Any) -> str:  # noqa: ANN401 - as 
     said = getattr(settings, "ASGI_APPLICATION", None)
     if said:
         return str(said)
-    above = module.rpartition(".")[0]
-    path = f"{folder}/{above.replace('.', '/')}/asgi.py"
-    return f"{above}.asgi.application" if above and os.path.isfile(path) else ""
+    while module := module.rpartition(".")[0]:  # of shop.settings.live, shop has it
+        if os.path.isfile(f"{folder}/{module.replace('.', '/')}/asgi.py"):
+            return f"{module}.asgi.application"
+    return ""
 
 
 def _there(written: str) -> bool:

@@ -192,16 +192,41 @@ def test_a_project_of_startproject_by_hand(tmp_path, serve):
     assert served.ended() == (0, "")
 
 
-def test_a_project_that_has_asgi_only(tmp_path, serve):
+@pytest.mark.parametrize("settings", ["settings", "settings.live"])
+def test_a_project_that_has_asgi_only(tmp_path, serve, settings):
     command = [sys.executable, "-m", "django", "startproject", "shop", "."]
     subprocess.run(command, cwd=tmp_path, check=True)
     (tmp_path / "shop" / "wsgi.py").unlink()
+    if settings == "settings.live":
+        (tmp_path / "shop" / "settings").mkdir()
+        (tmp_path / "shop" / "settings.py").rename(tmp_path / "shop" / "settings" / "live.py")
     path = tmp_path / "shop" / "asgi.py"
     path.write_text(path.read_text() + "print('ASGI', file=__import__('sys').stderr)\n")
-    served = serve("--django", str(tmp_path)).ready()
+    environ = {"DJANGO_SETTINGS_MODULE": f"shop.{settings}"}
+    served = serve("--django", str(tmp_path), **environ).ready()
     assert served.get(host="127.0.0.1").status == 200
     served.process.send_signal(signal.SIGTERM)
     assert served.ended() == (0, "ASGI\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "status", "said"),
+    [
+        (
+            "app = 1",
+            2,
+            "module shop.wsgi has no application; mend WSGI_APPLICATION in shop.settings",
+        ),
+        ("def application(): None.x", 1, "'NoneType' object has no attribute 'x'"),
+    ],
+)
+def test_what_a_project_lacks_and_what_its_code_does(tmp_path, serve, text, status, said):
+    command = [sys.executable, "-m", "django", "startproject", "shop", "."]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    (tmp_path / "shop" / "wsgi.py").write_text(text)
+    found = serve("--django", str(tmp_path)).ended()
+    assert found[0] == status
+    assert said in found[1]
 
 
 ODD = """
