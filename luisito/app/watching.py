@@ -5,6 +5,7 @@ from __future__ import annotations
 import _thread
 import builtins
 import locale
+import logging
 import os
 import random
 import re
@@ -257,6 +258,9 @@ class Watch:
             [id(one) for one in (sys.stdout, sys.stderr, sys.excepthook, sys.displayhook)],
             [id(one) for one in (socket.socket, threading.Thread, builtins.open, builtins.print,
                                  builtins.__import__)],
+            [logging.root.level, logging.root.manager.disable, *map(id, logging.root.handlers)],
+            list(sys.path),
+            str(socket.getdefaulttimeout()),
         ]  # fmt: skip
 
     def _note(self, why: str) -> None:
@@ -272,5 +276,6 @@ class Watch:
 
 _STATE = (
     "a descriptor", "a thread", "a handler of signals", "a locale", "a stream or hook",
-    "a changed class or function",
+    "a changed class or function", "another way of logging", "another sys.path",
+    "another timeout of sockets",
 )  # fmt: skip
