@@ -110,10 +110,17 @@ class Nursery:
             for variable, value in end().items():
                 self.seen.setdefault(variable, value)
 
-    def forsake(self) -> None:
-        """Have those that were loaded last left to the sites, by this one's successors."""
+    def forsake(self) -> bool:
+        """Have those that were loaded last left to the sites, by this one's successors.
+
+        Returns:
+            Whether there are such.
+        """
+        if not self._batch:
+            return False
         self._verdicts.join((), dict.fromkeys(self._batch, "leaves a thread behind, with others"))
         verdicts.write(self._folder, self._verdicts)
+        return True
 
     def _settle(self) -> None:
         """Have all that is there shared by the servers to come."""

@@ -105,6 +105,8 @@ class _Interpreter:
 
     def run(self) -> int:
         """Do so until a signal comes, or what was loaded has changed."""
+        if threads() > 1:
+            return self._refuse_all()
         probing = -1
         while True:
             if self._nursery.ready and not self._listens:
@@ -129,11 +131,22 @@ class _Interpreter:
                 self._ahead.drop()
                 self._files = Files()
                 if threads() > 1:
+                    if not self._nursery.forsake():
+                        return self._refuse_all()
                     say("a module has left a thread behind: begins again without it")
-                    self._nursery.forsake()
                     _begin_again(self._words)
             elif self._listens and (connection := self._ahead.fork()) is not None:
                 return self._serve(connection)
+
+    def _refuse_all(self) -> int:
+        """Fork nobody, as there is a thread of nothing that we have loaded; see `run`."""
+        say(
+            "forks nobody: sitecustomize or a .pth file has started a thread; write preload = false"
+        )
+        self._listener.listen(_QUEUE)
+        while (done := self._take()) is None:
+            pass
+        return done
 
     def _timeout(self) -> float | None:
         """Tell how long to wait for an order, in milliseconds; None for ever."""

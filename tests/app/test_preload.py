@@ -276,6 +276,29 @@ def test_it_begins_again_without_a_module_that_leaves_a_thread(own) -> None:
     assert "begins again without it" in interpreter.end()
 
 
+def test_one_that_has_a_thread_from_the_first_forks_nobody(python: str, own) -> None:
+    (path,) = Path(python).parent.parent.glob("lib/python3*/site-packages")
+    starts = path / "thread.pth"
+    starts.write_text(
+        "import threading, time;"
+        "threading.Thread(target=time.sleep, args=(1000,), daemon=True).start()\n"
+    )
+    try:
+        interpreter = own("shared")
+        refused = {interpreter.order().answer["refused"] for _ in range(2)}
+        # It ends, for one that has none, once that has gone.
+        starts.unlink()
+        end = time.monotonic() + PATIENCE
+        while "stale" not in interpreter.order().answer["refused"]:
+            assert time.monotonic() < end
+            time.sleep(0.1)
+    finally:
+        starts.unlink(missing_ok=True)
+    assert refused == {"it has threads"}
+    assert interpreter.process.wait(PATIENCE) == 0
+    assert interpreter.process.communicate()[0].count("forks nobody: sitecustomize") == 1
+
+
 def test_the_next_one_knows_what_was_found(own) -> None:
     first = own("shared", "bad_pid")
     first.found()
