@@ -136,6 +136,8 @@ class Door:
                 sock.send(TOO_MANY)
         except OSError:
             pass  # it has gone, or there is no descriptor for the copy: it finds its end
+        except Exception:  # noqa: BLE001 - the reactor would throw the door out, with all to come
+            self._log.failure("Unhandled error on a new connection")
 
     def _pause(self, error: OSError) -> None:
         self._log.warn(

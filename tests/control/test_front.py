@@ -292,6 +292,21 @@ def test_strangers_do_not_keep_operators_out(rig, monkeypatch):
     assert made.who() == ME
 
 
+def test_a_fault_with_one_connection_is_none_with_others(rig, monkeypatch):
+    made = rig()
+    seen = []
+
+    def broken(_guests, _uid):
+        seen.append(1)
+        raise ValueError("broken")
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(guests.Guests, "welcomes", broken)
+        made.connect()
+        made.until(lambda: seen)
+    assert made.who() == ME
+
+
 # -- streams
 
 
