@@ -234,4 +234,5 @@ def cut(event: Event) -> Event:
 
 
 def _first_line(words: str) -> str:
-    return visible(words.partition("\n")[0])[:LONGEST]
+    """Without the output that stands behind it."""
+    return visible(words.partition("\n")[0].removesuffix("; its last output:"))[:LONGEST]

@@ -62,7 +62,7 @@ def test_each_event_counts_for_its_site():
     accounts.event(event(Kind.EVICTED, seconds=0.5, other="b"), 109.0)
     accounts.event(event(Kind.EXITED, seconds=9.5, words="pid 5 exited\nwith this"), 109.5)
     accounts.event(event(Kind.REFUSED, "b", count=12), 110.0)
-    accounts.event(event(Kind.FAILED, "b", words="it cannot\nTraceback"), 110.0)
+    accounts.event(event(Kind.FAILED, "b", words="it cannot; its last output:\nTraceback"), 110.0)
     accounts.event(event(Kind.STOPPED, "b"), 110.0)
     accounts.event(event(Kind.KILLED, "b"), 110.0)
     assert accounts
