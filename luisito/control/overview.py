@@ -236,12 +236,18 @@ class Overview:
         return list(self._rows(uid, (), sorted(of_site, key=attrgetter("name")), ()))
 
     def failed(self) -> Iterator[Row]:
-        """The workers and the sites that are failed, as in `servers` for an operator."""
+        """The workers and the sites that are failed, as in `servers` for an operator.
+
+        With them those sites whose file is wrong and never was right.
+        """
         workers = sorted(self._pool.crew, key=attrgetter("site", "name"))
         for worker in workers:
             if self._state_of(worker) is State.FAILED:
                 yield self._row_of(worker, State.FAILED)
         yield from self._rows(0, (), (), self._failed())
+        files = self._site_files
+        for site, (_, why) in {} if files is None else files.never_right.items():
+            yield self._row_of_failed(site, why, None)
 
     def _count_workers(self) -> dict[str, int]:
         counts = dict.fromkeys((WORDS[state] for state in _OF_WORKERS), 0)
@@ -298,21 +304,25 @@ class Overview:
             if state is not None and self._roles.sees(uid, runs_as):
                 yield self._row_of(worker, state)
         for failure in failed:
-            yield {
-                "site": failure.site,
-                "worker": None,
-                "state": WORDS[State.FAILED],
-                "keep": self._keep(failure.site),
-                **dict.fromkeys(("id", "pid", "uid", "up_seconds", "start_seconds")),
-                "idle_seconds": None,
-                "in_flight": 0,
-                "busy_seconds": None,
-                "requests": 0,
-                "memory_bytes": None,
-                **dict.fromkeys(("way", "port")),
-                "retry_seconds": round(max(0.0, failure.until - self._clock()), 3),
-                "error": failure.detail,
-            }
+            retry = round(max(0.0, failure.until - self._clock()), 3)
+            yield self._row_of_failed(failure.site, failure.detail, retry)
+
+    def _row_of_failed(self, site: str, why: str, retry: float | None) -> Row:
+        return {
+            "site": site,
+            "worker": None,
+            "state": WORDS[State.FAILED],
+            "keep": self._keep(site),
+            **dict.fromkeys(("id", "pid", "uid", "up_seconds", "start_seconds")),
+            "idle_seconds": None,
+            "in_flight": 0,
+            "busy_seconds": None,
+            "requests": 0,
+            "memory_bytes": None,
+            **dict.fromkeys(("way", "port")),
+            "retry_seconds": retry,
+            "error": why,
+        }
 
     def _failed(self) -> list[Failure]:
         policy = self._pool.policy

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from typing import TYPE_CHECKING
 
@@ -129,14 +128,7 @@ class SiteView:
         return {first_of(failure.site): failure for failure in self._pool.policy.failures()}
 
     def _wrong(self) -> dict[str, tuple[str, str]]:
-        """The files that are wrong and have no good version: path and error by site."""
-        if self._files is None:
-            return {}
-        named = {
-            os.path.basename(path).removesuffix(".toml"): (path, why)
-            for path, why in self._files.broken.items()
-        }
-        return {name: one for name, one in named.items() if name not in self._files.records}
+        return {} if self._files is None else self._files.never_right
 
     def _row(
         self,

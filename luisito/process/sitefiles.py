@@ -88,6 +88,15 @@ class SiteFiles:
         self._waiting: list[Deferred[None]] = []  # and for the one that is under way
         self._call: IDelayedCall | None = None
 
+    @property
+    def never_right(self) -> dict[str, tuple[str, str]]:
+        """The files that are wrong and have no good version, by site: path, and what is wrong."""
+        named = {
+            os.path.basename(path).removesuffix(".toml"): (path, why)
+            for path, why in self.broken.items()
+        }
+        return {name: one for name, one in named.items() if name not in self.records}
+
     def first(self) -> Deferred[None]:
         """Looks for the first time.
 

@@ -272,6 +272,8 @@ def test_a_site_file_is_read_again_and_what_came_of_it_is_told(serve):
     assert (status, "b.example.toml:2: keep = 3" in found["error"]) == (409, True)
     row = rows(server)["b.example"]
     assert (row["state"], "keep = 3" in row["error"]) == ("failed", True)
+    (failed,) = told(server, "/errors")[1]["failed"]
+    assert failed == {**failed, "site": "b.example", "error": row["error"], "retry_seconds": None}
     served.write("a.example", "maintenance = true\n")
     assert order(server, "a.example", "reload")[0] == 200
     for verb in ("start", "restart"):
