@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     App = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
 _FIRST = 1.0  # seconds in which a connection that has said nothing yet may say it, at the end
+_NEVER = 1 << 31  # seconds
 _LOOK = 0.05  # seconds between looks at who has finished, at the end
 
 
@@ -41,6 +42,15 @@ class _Adjustments(Adjustments):  # type: ignore[misc]  # waitress has no types
 
 class _Task(WSGITask):  # type: ignore[misc]  # waitress has no types
     """A request; at the end its response says that the connection closes."""
+
+    def execute(self) -> None:
+        try:
+            super().execute()
+        except Exception:
+            raise
+        except BaseException as error:
+            # sys.exit(), or what was cancelled: waitress would leave the connection without an end
+            raise RuntimeError(f"the app has raised {type(error).__name__}") from error
 
     def build_response_header(self) -> bytes:
         if self.channel.ending.asked:
@@ -170,7 +180,8 @@ def serve(
         sockinfo=(sock.family, sock.type, sock.proto, sock.getsockname()),
         adj=_Adjustments(
             sockets=[sock],
-            # Luisito has limits of its own.
+            # Luisito has limits of its own, and may have to wait for a client that has paused.
+            channel_timeout=_NEVER if listener.handed else Adjustments.channel_timeout,
             connection_limit=10_000,
             max_request_body_size=1 << 62,
             max_request_header_size=1 << 20,

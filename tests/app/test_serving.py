@@ -162,6 +162,44 @@ def finishes_and_ends(served):
             assert served.ended() == (0, "")
 
 
+def test_an_app_that_exits_answers_500(tmp_path, serve):
+    (tmp_path / "shop.py").write_text(
+        "import sys\ndef app(environ, start_response):\n    sys.exit(3)\n"
+    )
+    served = serve("shop:app").ready()
+    assert [served.get().status, served.get().status] == [500, 500]
+    served.process.send_signal(signal.SIGTERM)
+    status, said = served.ended()
+    assert status == 0
+    assert "the app has raised SystemExit" in said
+
+
+PAUSED = """
+import gc, time, tempfile
+from waitress.server import UnixWSGIServer
+
+def app(environ, start_response):
+    start_response("200 OK", [])
+    if environ["PATH_INFO"] == "/later":
+        (server,) = [one for one in gc.get_objects() if isinstance(one, UnixWSGIServer)]
+        server.maintenance(time.time() + 10_000)
+        return [b"ok"]
+    file = tempfile.TemporaryFile()
+    file.truncate(8 << 20)
+    return environ["wsgi.file_wrapper"](file)
+"""
+
+
+def test_a_client_that_pauses_gets_all(tmp_path, serve):
+    (tmp_path / "shop.py").write_text(PAUSED)
+    served = serve("shop:app").ready()
+    with Client(served.path) as paused:
+        paused.ask("/")
+        assert paused.sock.recv(1, socket.MSG_PEEK)
+        assert served.get("/later").body == b"ok"
+        assert len(paused.response().body) == 8 << 20
+
+
 def test_ends_after_so_many_requests_and_loses_none(tmp_path, serve):
     (tmp_path / "shop.py").write_text(FLASK)
     served = serve("shop", "--max-requests", "3", "--threads", "1").ready()
