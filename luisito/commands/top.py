@@ -41,7 +41,7 @@ _KEYS: Final = {
     "s": "site", "c": "rate", "f": "in-flight", "r": "requests", "m": "memory", "i": "idle",
     "u": "up",
 }  # fmt: skip
-_HELP: Final = "q ends; sorted by: s site, c rate, f in flight, r requests, m memory, i idle, u up"
+_HELP: Final = "q ends; sort: s site, c rate, f in flight, r requests, m memory, i idle, u up"
 _LONGEST: Final = 3600.0  # seconds
 
 
@@ -221,8 +221,8 @@ def _show(screen: curses.window, frames: Frames, frame: Frame, sort: str, every:
         # a key or another size is no reason to ask: rates of a moment would say nothing
         screen.timeout(max(0, round((due - time.monotonic()) * 1000)))
         key = screen.getch()
-        if key in (ord("q"), ord("Q")):
-            return
+        if key in (ord("q"), ord("Q")) or (key == curses.ERR and not sys.stdin.isatty()):
+            return  # or the terminal has gone, and SIGHUP is ignored
         if 0 < key < 128:
             sort = _KEYS.get(chr(key).lower(), sort)
         if time.monotonic() < due:

@@ -8,6 +8,7 @@ import fcntl
 import json
 import os
 import pty
+import signal
 import struct
 import sys
 import termios
@@ -102,15 +103,17 @@ def test_without_a_terminal_it_ends(serve):
 class Terminal:
     """A terminal of so many lines, with `luisito top` on it."""
 
-    def __init__(self, server, *options, lines=24, term="xterm"):
+    def __init__(self, server, *options, lines=24, term="xterm", nohup=False):
         server.wait_for_log("Control socket: ")
         environ = {
             "PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "TERM": term,
             "LUISITO_RUNTIME_DIR": str(server.runtime),
         }  # fmt: skip
         self.shown = b""
-        self._pid, self._file = pty.fork()
-        if not self._pid:
+        self.pid, self._file = pty.fork()
+        if not self.pid:
+            if nohup:
+                signal.signal(signal.SIGHUP, signal.SIG_IGN)
             self._resize(0, lines)
             argv = [sys.executable, "-m", "luisito.cli", "top", *options]
             os.execve(sys.executable, argv, environ)
@@ -136,10 +139,12 @@ class Terminal:
     def end(self):
         """Presses q; returns the exit status."""
         os.write(self._file, b"q")
-        return os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
 
     def close(self):
-        os.close(self._file)
+        if self._file >= 0:
+            os.close(self._file)
+        self._file = -1
 
 
 @pytest.fixture
@@ -175,6 +180,10 @@ def test_a_terminal_that_cannot_be_drawn_on_is_told(serve, terminal, term):
     assert top.end() == 2
 
 
+def test_the_keys_have_room_on_a_usual_terminal():
+    assert len(top._HELP) < 80
+
+
 def test_a_small_terminal_shows_that_there_is_more(serve, terminal):
     server = serve({"MAX_SERVERS": 3})
     server.warm("a.localhost", "b.localhost", "c.localhost")
@@ -188,6 +197,19 @@ def test_a_small_terminal_shows_that_there_is_more(serve, terminal):
     top.shows(b"c.localhost")
     assert b"more below" not in top.shown
     assert top.end() == 0
+
+
+def test_it_ends_with_its_terminal(serve, terminal):
+    server = serve({"MAX_SERVERS": 2})
+    top = terminal(server, nohup=True)
+    top.shows(b"REQ/S")
+    top.close()
+    try:
+        processes.until(lambda: os.waitpid(top.pid, os.WNOHANG)[0], 20, "its end")
+    except AssertionError:
+        os.kill(top.pid, signal.SIGKILL)
+        os.waitpid(top.pid, 0)
+        raise
 
 
 def test_a_key_or_another_size_is_no_reason_to_ask(serve, terminal):
