@@ -166,12 +166,13 @@ def clients(settings: Settings, found: Kernel) -> Problem | None:
     most, servers = settings.max_clients, settings.max_servers + settings.overlap
     if most is None or found.files is None:
         return None
-    needed = files_for(most, servers)
+    page = settings.admin_listen is not None
+    needed = files_for(most, servers, page=page)
     if needed <= found.files:
         return None
     what = (
         f"so many clients need {needed} open files, and the limit is {found.files} here"
         " (ulimit -Hn, LimitNOFILE=)"
     )
-    fewer = f"MAX_CLIENTS = {most_clients(found.files, servers)}"
+    fewer = f"MAX_CLIENTS = {most_clients(found.files, servers, page=page)}"
     return Problem("MAX_CLIENTS", what, Mend("write", fewer))

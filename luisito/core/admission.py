@@ -13,23 +13,27 @@ two of a pipe, through which long bodies go."""
 OF_A_SERVER: Final = 8
 """Descriptors that an app server takes, at most: its sockets, its output and the file for that."""
 OF_OURS: Final = 200
-"""Descriptors that neither clients nor servers take: the control socket's connections (80), pipes
+"""Descriptors that neither clients nor servers take: the control socket's connections (112), pipes
 that are kept for reuse (32), logs, listeners, what Python itself opens."""
+OF_THE_PAGE: Final = 200
+"""Descriptors that ADMIN_LISTEN takes, where it is set: its connections (192)."""
 
 
-def most_clients(files: int, servers: int) -> int:
+def most_clients(files: int, servers: int, *, page: bool) -> int:
     """How many clients a limit on open files has room for; at least 1.
 
     Args:
         files: the limit (RLIMIT_NOFILE).
         servers: how many app servers there may be at a time.
+        page: ADMIN_LISTEN is set.
     """
-    return max(1, (files - OF_OURS - OF_A_SERVER * servers) // OF_A_CLIENT)
+    return max(1, (files - files_for(0, servers, page=page)) // OF_A_CLIENT)
 
 
-def files_for(clients: int, servers: int) -> int:
+def files_for(clients: int, servers: int, *, page: bool) -> int:
     """The limit on open files that so many clients need."""
-    return clients * OF_A_CLIENT + OF_OURS + OF_A_SERVER * servers
+    ours = OF_OURS + OF_THE_PAGE * page
+    return clients * OF_A_CLIENT + ours + OF_A_SERVER * servers
 
 
 def place_of(peer: bytes) -> bytes:

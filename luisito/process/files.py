@@ -26,15 +26,16 @@ def with_limits(settings: Settings) -> Settings:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     most, servers = settings.max_clients, settings.max_servers + settings.overlap
+    page = settings.admin_listen is not None
     if hard != resource.RLIM_INFINITY:
-        room = most_clients(hard, servers)
+        room = most_clients(hard, servers, page=page)
         if most is not None and most > room:
             _log.warn(
                 "MAX_CLIENTS = {most} needs {needed} open files, and {hard} are allowed: there will"
                 " be no more than {room} client connections. Raise the limit (LimitNOFILE= or"
                 " ulimit -Hn), or write MAX_CLIENTS = {room}",
                 most=most,
-                needed=files_for(most, servers),
+                needed=files_for(most, servers, page=page),
                 hard=hard,
                 room=room,
             )

@@ -2,7 +2,10 @@
 
 import pytest
 
+from luisito.control.connections import OF_MEMBERS, PER_USER
+from luisito.control.front.guests import OF_STRANGERS, PER_ADDRESS
 from luisito.control.roles import STRANGER, TOKEN, Roles, called
+from luisito.core.admission import files_for
 
 NOBODY = 65534
 
@@ -70,3 +73,12 @@ def test_who_has_the_token_is_no_user():
 )
 def test_users_that_many_things_run_as(who, shared):
     assert Roles(**who).shared == shared
+
+
+def test_there_are_descriptors_for_all_who_may_be_connected():
+    """Clients take theirs beside them; 50 are for all else that is open."""
+    roles = Roles(started_by=1000, serves_as=105, servers_as=None)
+    users = len(roles._operators - {TOKEN})
+    pipes, files = 32, files_for(0, 0, page=False)
+    assert OF_MEMBERS + users * PER_USER + pipes + 50 <= files
+    assert OF_STRANGERS + users * PER_ADDRESS <= files_for(0, 0, page=True) - files

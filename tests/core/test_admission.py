@@ -67,8 +67,8 @@ def test_nothing_is_kept_of_those_that_have_left(places):
     assert (admission.open, admission._at) == (0, {})
 
 
-@given(st.integers(1, 10**6), st.integers(0, 1000))
-def test_a_limit_on_files_has_room_for_so_many_and_no_more(files, servers):
-    most = most_clients(files, servers)
-    assert most == 1 or files_for(most, servers) <= files
-    assert files_for(most + 1, servers) > files
+@given(st.integers(1, 10**6), st.integers(0, 1000), st.booleans())
+def test_a_limit_on_files_has_room_for_so_many_and_no_more(files, servers, page):
+    most = most_clients(files, servers, page=page)
+    assert most == 1 or files_for(most, servers, page=page) <= files
+    assert files_for(most + 1, servers, page=page) > files
