@@ -133,7 +133,7 @@ def serve(
     try:
         server.run(sockets=[listener.sock])
     except SystemExit as ended:  # its start has failed, and that was told
-        return int(ended.code or 0)
+        return 1 if ended.code else 0
     return 0 if server.started else 1
 
 

@@ -347,6 +347,17 @@ def test_why_it_cannot_serve(tmp_path, serve, words, python, status, said):
     assert re.fullmatch(said, found[1]), found[1]
 
 
+def test_a_lifespan_that_fails(tmp_path, serve):
+    (tmp_path / "shop.py").write_text(
+        "async def app(scope, receive, send):\n"
+        "    await receive()\n"
+        "    await send({'type': 'lifespan.startup.failed', 'message': 'no database'})\n"
+    )
+    status, said = serve("shop:app").ended()
+    assert status == 1
+    assert said.startswith("no database\n")
+
+
 @pytest.mark.parametrize(("text", "app"), [(FLASK, "shop:app"), (FASTAPI, "shop:make")])
 def test_the_end_is_bounded(tmp_path, serve, text, app):
     """What has not finished in the grace time is given up, and that is said."""
