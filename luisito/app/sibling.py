@@ -77,6 +77,8 @@ def born(connection: socket.socket, preloaded: Preloaded) -> list[str] | None:
     preloaded.title.set(f"luisito app {order['site']}", f"LUISITO_SERVER={order['server']}")
     argv: list[str] = order["argv"]
     sys.argv[1:] = ["serve", *argv]
+    if hasattr(sys, "orig_argv"):  # since Python 3.10
+        sys.orig_argv[2:] = ["serve", *argv]
     renewal.renew()
     with socket.socket(fileno=_WORD) as word:
         word.send(b"here")

@@ -60,13 +60,15 @@ class Environment(_Environ):
     seen: ClassVar[dict[str, str | None]] = {}
     note: ClassVar[Callable[[str], None]] = lambda _why: None
 
-    def __getitem__(self, key: str) -> str:
+    def __getitem__(self, key: Any) -> str:  # noqa: ANN401 - text or bytes
         """See os.environ."""
         try:
             value: str | None = super().__getitem__(key)
         except KeyError:
             value = None
-        if isinstance(key, str) and not key.startswith(_INTERPRETERS):
+        if not isinstance(key, str):  # of os.environb, which is watched in trials alone
+            Environment.note("reads the environment as bytes")
+        elif not key.startswith(_INTERPRETERS):
             Environment.seen[key] = value
             if key in _USUAL:
                 Environment.note(f"reads {key}")

@@ -34,6 +34,7 @@ MODULES = {
     "bad_change": "import os\nos.environ['A'] = 'b'",
     "bad_copy": "import os\ndict(os.environ)",
     "bad_bytes": "import os\nos.environb.get(b'HOME')\nlist(os.environb)",
+    "bad_byte": "import os\nos.environb.get(b'FLAVOUR')",
     "bad_path": "import os\nos.environ['PATH']",
     "bad_umask": "import os\nos.umask(0o22)",
     "bad_folder": "import os\nos.getcwd()",
@@ -111,6 +112,7 @@ def test_a_server_has_a_place_of_its_own(interpreter: Interpreter, tmp_path: Pat
     assert ast.literal_eval(ask("dict(__import__('os').environ)")) == environ
     assert ask("__import__('os').getcwd()") == repr(str(tmp_path))
     assert ask("__import__('sys').argv") == repr([str(BOOT), "serve", "asked:app", "--fd", "3"])
+    assert ask("__import__('sys').orig_argv[1:]") == ask("__import__('sys').argv")
     assert ask("__import__('os').getsid(0)") == str(server.pid)
     assert ask("'shared' in __import__('sys').modules") == "True"
     shown = Path(f"/proc/{server.pid}/cmdline").read_bytes().rstrip(b"\0")
@@ -227,6 +229,7 @@ def test_what_a_module_does_when_it_is_imported_is_found_out(own) -> None:
         "bad_handler": "a handler of signals",
         "bad_change": "changes the environment",
         "bad_copy": "reads the whole environment",
+        "bad_byte": "reads the environment as bytes",
         "bad_path": "reads PATH",
         "bad_umask": "umask",
         "bad_folder": "asks where it works",
