@@ -159,7 +159,8 @@ class Luisito:
     def _nobody(self) -> str:
         from luisito.core.wire import control_path
 
-        words = f"no Luisito answers at {' or '.join(map(control_path, self._folders))}:"
+        where = " or ".join(map(control_path, self._folders)) or "the usual places"
+        words = f"no Luisito answers at {where}:"
         words += " is it running? Give --runtime-dir DIR where its RUNTIME_DIR is another"
         words += ' (its log says "Control socket: ...")'
         others = [
@@ -185,7 +186,11 @@ class Luisito:
 
         # in the folder for temporary files anybody may have taken the name
         places = likely_places(os.geteuid(), os.environ)
-        return [one for one in places if not os.path.lexists(one) or _is_safe(os.lstat(one))]
+        safe = [one for one in places if not os.path.lexists(one) or _is_safe(os.lstat(one))]
+        if not safe:
+            self._note += f"; not looked for in {' and '.join(places)}, where others than root or"
+            self._note += " you may write"
+        return safe
 
     def _of_settings(self, options: argparse.Namespace) -> str | None:
         from luisito.settings import load

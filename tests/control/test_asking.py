@@ -63,6 +63,19 @@ def test_without_a_name_it_is_at_one_of_the_usual_places(here):
     assert places(settings=write(here / "settings.py", 'CMD_TPL = "serve"\n')) == usual
 
 
+def test_a_place_that_is_left_out_is_told(here, monkeypatch):
+    place = here / "luisito"
+    place.mkdir()
+    place.chmod(0o777)
+    monkeypatch.setattr("luisito.spawner.place.likely_places", lambda *_: [str(place)])
+    asks = Luisito(argparse.Namespace(runtime_dir=None, settings=None))
+    with pytest.raises(NotRunningError) as raised:
+        asks.get("/status")
+    words = str(raised.value)
+    assert words.startswith("no Luisito answers at the usual places: is it running?")
+    assert words.endswith(f"; not looked for in {place}, where others than root or you may write")
+
+
 def test_settings_that_cannot_be_used_are_told_of(here):
     with pytest.raises(SettingsError, match="is not there"):
         places(settings="/no/such/file")
