@@ -154,7 +154,7 @@ def _hides(folder: str, names: Container[str]) -> str | None:
         first, dot, rest = name.partition(".")
         if first not in names:
             continue
-        if rest == "py" or rest.endswith("so"):
+        if rest in ("py", "pyc") or rest.endswith("so"):
             return name
         if not dot and os.path.isfile(f"{folder}/{name}/__init__.py"):
             return name

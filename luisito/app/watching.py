@@ -16,7 +16,7 @@ import threading
 from importlib.machinery import ExtensionFileLoader, SourceFileLoader, SourcelessFileLoader
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from .prefixes import folders
+from .prefixes import folders, known
 from .renewal import RENEWED
 from .stale import contents, packages
 
@@ -118,10 +118,14 @@ def note_environment() -> Callable[[], dict[str, str | None]]:
 def read_at_start() -> dict[str, str | None]:
     """Give the variables that site(3) may have read for its environment, before there was a watch.
 
-    They are those that are named in lines of .pth files that import, and in sitecustomize.
+    They are those that are named in lines of .pth files that import, in what these have imported,
+    and in sitecustomize.
     """
     lines: list[str] = []
+    installed = []
     for folder in packages():
+        if os.path.basename(folder) in ("site-packages", "dist-packages"):
+            installed.append(f"{folder}/")
         lines += [
             line
             for name in contents(folder)
@@ -129,8 +133,12 @@ def read_at_start() -> dict[str, str | None]:
             for line in _lines(f"{folder}/{name}")
             if line.startswith(("import ", "import\t"))
         ]
-    for name in ("sitecustomize", "usercustomize"):
-        lines += _lines(getattr(sys.modules.get(name), "__file__", None) or os.devnull)
+    for name, module in list(sys.modules.items()):
+        path = known(module).get("__file__")
+        if not isinstance(path, str) or name.startswith("luisito_app"):
+            continue
+        if path.startswith(tuple(installed)) or name in ("sitecustomize", "usercustomize"):
+            lines += _lines(path)
     asking = (line for line in lines if "environ" in line or "getenv" in line)
     names = {name for line in asking for name in _NAMED.findall(line)}
     return {name: os.environ.get(name) for name in names if not name.startswith(_INTERPRETERS)}

@@ -73,6 +73,8 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> str:
         (packages / name).parent.mkdir(exist_ok=True)
         (packages / f"{name}.py").write_text(text)
     (packages / "starts.pth").write_text("import os; os.environ.get('STARTED')\n")
+    (packages / "starts_more.pth").write_text("import started\n")
+    (packages / "started.py").write_text("import os\nos.environ.get('STARTED_TOO')\n")
     return str(folder / "bin" / "python")
 
 
@@ -195,10 +197,11 @@ def test_a_variable_that_was_read_must_be_the_same(interpreter: Interpreter) -> 
     refused = interpreter.order({"FLAVOUR": "vanilla"}).answer["refused"]
     assert "FLAVOUR" in refused
     assert "vanilla" not in refused
-    assert "STARTED" in interpreter.order({"STARTED": "1"}).answer["refused"]
+    for name in ("STARTED", "STARTED_TOO"):
+        assert f"variable {name} " in interpreter.order({name: "1"}).answer["refused"]
 
 
-@pytest.mark.parametrize("name", ["shared.py", "shared/__init__.py", "json.so"])
+@pytest.mark.parametrize("name", ["shared.py", "shared/__init__.py", "json.so", "json.pyc"])
 def test_what_hides_a_module_is_left_to_a_plain_start(
     interpreter: Interpreter, tmp_path: Path, name: str
 ) -> None:
