@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from typing import TYPE_CHECKING, Final, NamedTuple
 from xml.parsers import expat
 
@@ -99,7 +100,8 @@ def _yaml(source: Source) -> list[Option]:
         import yaml
     except ModuleNotFoundError:
         raise ImportFailed(
-            f"{source.path}: to read YAML takes PyYAML; run pip install 'luisito[import]'"
+            f"{source.path}: to read YAML takes PyYAML;"
+            f" run {sys.executable} -m pip install 'luisito[import]'"
         ) from None
     try:
         # nodes, as they are written: no tag makes anything of them, and a name may come twice

@@ -193,6 +193,31 @@ def _damaged(path):
         file.write(b"\xff" * 65536)
 
 
+def _whole(path):
+    """One that is ours, which is damaged a little next."""
+    database = Database(str(path.parent))
+    database.add(batch(("old", Kind.WAKE), requests={"old": (3,)}))
+    database.close()
+    return path.read_bytes()
+
+
+def _odd_letter(path):
+    """In the schema: SQLite says so in words that are no UTF-8."""
+    path.write_bytes(
+        _whole(path).replace(b"CREATE INDEX event_kind", b"CREATE \xf5NDEX event_kind")
+    )
+
+
+def _other_column(path):
+    path.write_bytes(_whole(path).replace(b"evictions NUMERIC", b"evictionz NUMERIC"))
+
+
+def _lost_index(path):
+    """An index that names a site that its table has not."""
+    data = _whole(path)
+    path.write_bytes(data.replace(b"old", b"odd", 1))
+
+
 def _link(path):
     (path.parent / "aim").write_bytes(b"mine")
     path.symlink_to("aim")
@@ -210,6 +235,9 @@ def _second_name(path):
         (_later_form, f"its form is {FORM + 1}"),
         (_of_another, "another program's"),
         (_damaged, ""),
+        (_odd_letter, "its schema is damaged"),
+        (_other_column, "its tables are others"),
+        (_lost_index, "index"),
         (_link, "no plain file"),
         (_second_name, "no plain file"),
         (lambda path: path.mkdir(), "no plain file"),
@@ -260,7 +288,8 @@ def test_one_that_another_process_uses_is_not_set_aside(tmp_path):
 
 def test_damage_that_shows_later_is_set_aside_then(tmp_path):
     database = Database(str(tmp_path))
-    for _ in range(8):  # more than SQLite's cache
+    database.add(batch(*[("old", Kind.FAILED, {"words": "x" * 1000})] * 100))
+    for _ in range(40):  # more than SQLite's cache
         database.add(batch(*[("a", Kind.FAILED, {"words": "x" * 1000})] * 500))
     database.close()  # so that all of it is in the file
     database.look()
@@ -269,12 +298,33 @@ def test_damage_that_shows_later_is_set_aside_then(tmp_path):
         file.seek(4096)
         file.write(b"\xff" * (size - 4096))
     with pytest.raises(UnusableError):
-        events(database, "a", limit=100_000)
+        events(database, "old")
     database.add(batch(("a", Kind.WAKE)))
     assert len(events(database)) == 1
     assert len(database.asides) == 1
     database.close()
     assert check(tmp_path / "history.sqlite")
+
+
+def test_damage_of_what_is_told_costs_nothing_else(tmp_path):
+    """A letter, and a number that is none."""
+    path = tmp_path / "history.sqlite"
+    _whole(path)
+    connection = sqlite3.connect(path)
+    with contextlib.closing(connection):
+        connection.execute("UPDATE event SET words = CAST(x'61ff62' AS TEXT), memory = x'ff'")
+        connection.execute("UPDATE site SET requests = x'ff', last_exit = CAST(x'ff' AS TEXT)")
+        connection.execute("UPDATE bucket SET place = CAST('7' AS BLOB)")
+        connection.commit()
+    database = Database(str(tmp_path))
+    (event,) = events(database)
+    assert (event["words"], event["memory"]) == ("a\ufffdb", 0)
+    (row,) = rows(database)
+    assert (row["requests"], row["last_exit"], row["c2xx"]) == (0, "\ufffd", 3)
+    assert database.sites(None, None)[1] == [("old", WARM, "7:3")]
+    database.add(batch(("a", Kind.WAKE)))
+    assert not database.asides
+    database.close()
 
 
 def test_one_that_was_removed_is_made_again(tmp_path):

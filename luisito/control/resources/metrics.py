@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 from luisito.control.answers import begin, refuse
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
     from luisito.proxy.gateway import Gateway
 
 MISSING = (
-    "metrics need prometheus_client, which is not installed here: pip install 'luisito[metrics]',"
-    " or Debian's python3-prometheus-client, then restart Luisito"
+    "metrics need prometheus_client, which is not installed here:"
+    f" run {sys.executable} -m pip install 'luisito[metrics]', then restart Luisito"
 )
 
 
