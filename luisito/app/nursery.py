@@ -13,6 +13,7 @@ from .forking import threads
 from .immortal import Immortal
 from .learning import learned
 from .probing import Probe
+from .sought import Sought
 from .watching import note_environment, read_at_start
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class Nursery:
     Attributes:
         ready: it has loaded what it can.
         seen: variables that modules have read while they were imported, and what those were.
-        names: the first parts of the names of all modules.
+        names: the first parts of the names of all modules, and of those that they have not found.
         descriptor: where a probe will tell what it has found; -1 while there is none.
     """
 
@@ -48,6 +49,7 @@ class Nursery:
         self._immortal = Immortal()
         self._codes = Codes()
         self._codes.offer()
+        self._sought = Sought()
         self._batch: list[str] = []
         self._probe: Probe | None = None
         self._tried: set[str] = set()
@@ -103,7 +105,8 @@ class Nursery:
             self._batch.append(name)
         end = note_environment()
         try:
-            __import__(name)
+            with self._sought:
+                __import__(name)
         except Exception as error:  # noqa: BLE001 - it may still do for the sites
             say(f"{name} {type(error).__name__}: {error}")
         finally:
@@ -128,7 +131,8 @@ class Nursery:
         self._kept.append(pages.share())
         if threads() == 1:
             self._batch = []
-        self.names = frozenset(name.partition(".")[0] for name in sys.modules) - {"__main__"}
+        names = {name.partition(".")[0] for name in (*sys.modules, *self._sought.names)}
+        self.names = frozenset(names - {"__main__"})
 
     def _look(self) -> None:
         """Look whether more was learned; find out about what is new."""

@@ -32,7 +32,7 @@ class Preloaded(NamedTuple):
     Attributes:
         title: of the process.
         seen: variables that modules have read while they were imported, and what those were.
-        names: the first parts of the names of all modules that it has.
+        names: the first parts of the names of all modules that it has, or has not found.
         home: its HOME, which may have packages; None where they are not looked for.
     """
 
@@ -135,7 +135,9 @@ def refuse(order: Mapping[str, Any], preloaded: Preloaded) -> None:
     for folder in _folders(order["argv"]):
         found = _hides(folder, preloaded.names)
         if found is not None:
-            raise RefusedError(f"{found} in the site's folder has the name of a module that it has")
+            raise RefusedError(
+                f"{found} in the site's folder has the name of a module that it has, or sought"
+            )
 
 
 def _folders(argv: Sequence[str]) -> Iterator[str]:

@@ -217,6 +217,21 @@ def test_what_hides_a_module_is_left_to_a_plain_start(
     assert "logging.py" in interpreter.order(argv=argv).answer["refused"]
 
 
+def test_what_a_module_would_have_found_is_left_to_a_plain_start(own, tmp_path: Path) -> None:
+    folder = tmp_path / "site"
+    folder.mkdir()
+    interpreter = own("optional", "pickle")
+    interpreter.has("optional")
+    (folder / "org.py").touch()  # which pickle looks for, as there is Jython
+    (folder / "asked.py").write_text((tmp_path / "asked.py").read_text())
+    assert interpreter.order(folder=folder).go().ask("1 + 1") == "2"
+    (folder / "there_is_none.py").touch()
+    assert "there_is_none.py" in interpreter.order(folder=folder).answer["refused"]
+    # Nothing of that is left in a server.
+    finders = "[type(one).__name__ for one in __import__('sys').meta_path]"
+    assert "Sought" not in interpreter.order().go().ask(finders)
+
+
 def test_what_a_module_does_when_it_is_imported_is_found_out(own) -> None:
     # Our own are tried like others.
     names = [name.replace("/", ".") for name in MODULES if not name.endswith("__init__")]
