@@ -256,7 +256,8 @@ def test_without_the_library_the_answer_names_the_mend(monkeypatch):
         (route,) = made.routes()
         route.handler(request)
         assert request.status == 501
-        assert "pip install 'luisito[metrics]'" in json.loads(request.body[:-1])["error"]
+        mend = f"run {sys.executable} -m pip install 'luisito[metrics]', then"
+        assert mend in json.loads(request.body[:-1])["error"]
     finally:
         monkeypatch.undo()
         importlib.reload(resource)

@@ -1,6 +1,7 @@
 """What nobody should name as a source: one line each, no traceback, and nothing is run."""
 
 import os
+import sys
 from itertools import pairwise
 
 import pytest
@@ -131,6 +132,13 @@ def test_yaml_tags_make_nothing(bring, tmp_path):
     (tmp_path / "tag.example.yaml").write_text(text)
     bring("tag.example.yaml")
     assert not witness.exists()
+
+
+def test_without_the_library_yaml_is_told_with_the_mend(bring, tmp_path, monkeypatch):
+    (tmp_path / "a.example.yaml").write_text("uwsgi:\n  module: a\n")
+    monkeypatch.setitem(sys.modules, "yaml", None)
+    mend = f"run {sys.executable} -m pip install 'luisito[import]'"
+    assert f"to read YAML takes PyYAML; {mend}" in bring("a.example.yaml").err
 
 
 def test_nothing_that_is_read_is_run(bring, tmp_path):
