@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from . import renewal
 from .forking import close_above, die_with_parent
 from .learning import Loaded
+from .prefixes import known
+from .stale import packages
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator, Mapping, Sequence
@@ -132,7 +134,7 @@ def refuse(order: Mapping[str, Any], preloaded: Preloaded) -> None:
     for name, value in preloaded.seen.items():
         if environ.get(name) != value:
             raise RefusedError(f"the variable {name} differs from what its modules have seen")
-    for folder in _folders(order["argv"]):
+    for folder in (*_folders(order["argv"]), *_first()):
         found = _hides(folder, preloaded.names)
         if found is not None:
             raise RefusedError(
@@ -150,11 +152,21 @@ def _folders(argv: Sequence[str]) -> Iterator[str]:
                 yield from (f"{value}/{name}" for name in _names(value))
 
 
+def _first() -> Iterator[str]:
+    """The folders on the path before those of the environment, as PYTHONPATH has them."""
+    installed = packages()
+    for folder in sys.path:
+        if folder in installed:
+            break
+        yield folder
+
+
 def _hides(folder: str, names: Container[str]) -> str | None:
     """Find what would be imported from a folder in the place of one of these modules."""
     for name in _names(folder):
         first, dot, rest = name.partition(".")
-        if first not in names:
+        has = known(sys.modules.get(first)).get("__file__")
+        if first not in names or str(has).startswith(f"{folder}/{first}"):
             continue
         if rest in ("py", "pyc") or rest.endswith("so"):
             return name

@@ -217,6 +217,17 @@ def test_what_hides_a_module_is_left_to_a_plain_start(
     assert "logging.py" in interpreter.order(argv=argv).answer["refused"]
 
 
+def test_what_hides_a_module_by_pythonpath(own, tmp_path: Path) -> None:
+    folder = tmp_path / "first"
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text("import begins")
+    (folder / "begins.py").touch()
+    interpreter = own("shared", environ={"PYTHONPATH": str(folder)})
+    interpreter.has("shared")
+    (folder / "shared.py").write_text("VALUE = 2")
+    assert "shared.py" in interpreter.order().answer["refused"]
+
+
 def test_what_a_module_would_have_found_is_left_to_a_plain_start(own, tmp_path: Path) -> None:
     folder = tmp_path / "site"
     folder.mkdir()
