@@ -94,10 +94,7 @@ def follow(
             found = luisito.look(target(site))
             if found is not None and (words := outcome(found)) is not None:
                 return found, words
-            passed = time.monotonic() - began
-            if passed > _QUIET:
-                progress.say(f"{site}: {waits}, for {duration(passed)}")
-            time.sleep(_PAUSE)
+            progress.wait(f"{site}: {waits}", time.monotonic() - began)
 
 
 def started(found: Row, *, but: frozenset[int] = frozenset()) -> str | None:
@@ -151,6 +148,12 @@ class Progress:
             line = visible(words)[: _width(sys.stderr) - 1]
             self._write(line.ljust(self._shown))
             self._shown = len(line)
+
+    def wait(self, words: str, passed: float) -> None:
+        """Waits a moment for something; shows what, if so many seconds have passed already."""
+        if passed > _QUIET:
+            self.say(f"{words}, for {duration(passed)}")
+        time.sleep(_PAUSE)
 
     def __enter__(self) -> Self:
         return self

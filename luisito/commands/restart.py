@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from luisito.commands import Subparsers
 
 _PATIENCE: Final = 75.0  # seconds; a successor is given up after 60
-_PAUSE: Final = 0.1  # seconds between two looks
 
 
 def add(subparsers: Subparsers) -> None:
@@ -70,17 +69,30 @@ def _all(options: argparse.Namespace, luisito: Luisito) -> int:
     if status != 202:
         raise ControlError(why(value))
     before = value["pid"]
+    now = _successor(luisito, before)
+    words = f"pid {now} serves in the place of pid {before}"
+    told = {"pid": now, "before": before}
+    print(json.dumps(told) if options.json else words)  # noqa: T201 - what was asked for
+    return 0
+
+
+def _successor(luisito: Luisito, before: int) -> int:
+    """Waits until another process serves; its pid.
+
+    Raises:
+        ControlError: it cannot, or nothing has come of it for long.
+    """
+    from luisito.control.client import ControlError
+
     began = time.monotonic()
-    while time.monotonic() < began + _PATIENCE:
-        time.sleep(_PAUSE)
-        now = luisito.look("/status")
-        if now is None:
-            continue
-        if now["pid"] != before:
-            words = f"pid {now['pid']} serves in the place of pid {before}"
-            told = {"pid": now["pid"], "before": before}
-            print(json.dumps(told) if options.json else words)  # noqa: T201 - what was asked for
-            return 0
-        if now["not_restarted"] is not None:
-            raise ControlError(f"{now['not_restarted']}; all goes on as it was")
+    with Progress() as progress:
+        while (passed := time.monotonic() - began) < _PATIENCE:
+            progress.wait("another process starts", passed)
+            now = luisito.look("/status")
+            if now is None:
+                continue
+            if now["pid"] != before:
+                return int(now["pid"])
+            if now["not_restarted"] is not None:
+                raise ControlError(f"{now['not_restarted']}; all goes on as it was")
     raise ControlError(f"pid {before} still serves after {_PATIENCE:g} s: its log says why")

@@ -5,6 +5,7 @@ import contextlib
 import hashlib
 import json
 import os
+import pty
 import pwd
 import signal
 import socket
@@ -723,6 +724,24 @@ def test_restart_says_why_there_was_none(serve):
     assert luisito(server, "restart").returncode == 0
     assert status_of(server)["not_restarted"] is None
     assert server.request().status == 200
+
+
+def test_restart_shows_on_a_terminal_what_it_waits_for(serve):
+    server = serve()
+    path = server.folder / "settings.py"
+    path.write_text("import time\ntime.sleep(2)\n" + path.read_text())
+    server.wait_for_log("Control socket: ")
+    ours, theirs = pty.openpty()
+    argv = [sys.executable, "-m", "luisito.cli", "restart", "--runtime-dir", str(server.runtime)]
+    done = subprocess.run(
+        argv, cwd=ROOT, stdout=subprocess.PIPE, stderr=theirs, timeout=60, check=True
+    )
+    os.close(theirs)
+    assert b" serves in the place of " in done.stdout
+    shown = os.read(ours, 10_000)
+    os.close(ours)
+    assert shown.startswith(b"\ranother process starts, for ")
+    assert shown.endswith(b"\r")
 
 
 @pytest.mark.root
