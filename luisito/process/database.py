@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 from contextlib import closing, contextmanager, suppress
-from sqlite3 import Error, OperationalError
+from functools import cache
+from sqlite3 import Error, OperationalError, connect
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
@@ -87,6 +88,16 @@ SELECT {", ".join(_column(place) for place in range(len(_EVENT)))}, ? FROM json_
 """
 
 
+_TEXTS: Final = ("site", "kind", "words", "worker", "other", "name", "last_exit", "last_failure")
+
+
+def _told(column: str) -> str:
+    """A column as it is told: whatever a damaged file has there, it is a text or a number."""
+    return f"CAST({column} AS {'TEXT' if column in _TEXTS else 'NUMERIC'})"
+
+
+_EVENT_TOLD: Final = ", ".join(map(_told, EVENT)).replace("CAST(", "CAST(event.")
+_SITE_TOLD: Final = ", ".join(map(_told, SITE))
 _SITES_OF: Final = "SELECT name FROM site WHERE uid = ?"
 # the event before the first one of a user's that is not older than another's
 _BEFORE: Final = """
@@ -176,7 +187,7 @@ class Database:
                     where.append(f"event.{column} = ?")
                     values.append(value)
             query = (
-                f"SELECT {', '.join(f'event.{one}' for one in EVENT)} FROM {table}"
+                f"SELECT {_EVENT_TOLD} FROM {table}"
                 f" WHERE {' AND '.join(where)} ORDER BY event.id DESC LIMIT ?"
             )
             rows, left = list[tuple[Any, ...]](), MAX_TOLD
@@ -206,9 +217,10 @@ class Database:
             if value is not None:
                 where += f" AND {column} = ?"
                 values.append(value)
-        rows = f"SELECT {', '.join(SITE)} FROM site WHERE {where} ORDER BY name"
+        rows = f"SELECT {_SITE_TOLD} FROM site WHERE {where} ORDER BY name"
         buckets = (
-            "SELECT name, warmth, group_concat(place || ':' || count) FROM bucket JOIN site"
+            "SELECT name, warmth, group_concat(CAST(place AS INTEGER) || ':' ||"
+            " CAST(count AS INTEGER)) FROM bucket JOIN site"
             f" ON site.id = bucket.site WHERE {where} GROUP BY name, warmth ORDER BY name, warmth"
         )
         with self._file.use() as connection:
@@ -238,10 +250,24 @@ def _make_ready(connection: Connection) -> str:
         return "it is another program's"
     if form != FORM:
         return f"its form is {form}, and this Luisito's is {FORM}"
+    if _schema(connection) != _schema_made():
+        return "its tables are others"
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute(f"PRAGMA journal_size_limit = {_MAX_WAL}")
-    found: str = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    found: str = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
     return "" if found == "ok" else found.replace("\n", " ")
+
+
+def _schema(connection: Connection) -> list[tuple[str, str]]:
+    found = connection.execute("SELECT name, sql FROM sqlite_master ORDER BY name")
+    return [(name, " ".join((sql or "").split())) for name, sql in found]
+
+
+@cache
+def _schema_made() -> list[tuple[str, str]]:
+    with closing(connect(":memory:")) as connection:
+        _make(connection)
+        return _schema(connection)
 
 
 def _make(connection: Connection) -> None:

@@ -7,6 +7,7 @@ import os
 import sqlite3
 import stat
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
@@ -64,12 +65,13 @@ class SqliteFile:
         connection = self._open()
         try:
             yield connection
-        except sqlite3.DatabaseError as error:
-            if self._folder is None or not _is_broken(error):
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+            why = _broken(error)
+            if self._folder is None or not why:
                 raise
-            self._set_aside(str(error))
+            self._set_aside(why)
             self.close()
-            raise UnusableError(str(error)) from None
+            raise UnusableError(why) from None
 
     def close(self) -> None:
         """Closes it; what is asked for later opens it again."""
@@ -128,11 +130,11 @@ class SqliteFile:
         connection = _connect(f"file:{quote(self._path)}?mode=rw")
         try:
             why = self._make_ready(connection)
-        except sqlite3.DatabaseError as error:
-            if not _is_broken(error):
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+            why = _broken(error)
+            if not why:
                 connection.close()
                 raise
-            why = str(error)
         if why:
             connection.close()
         else:
@@ -159,7 +161,10 @@ class SqliteFile:
 
 
 def _connect(path: str) -> sqlite3.Connection:
-    return sqlite3.connect(path, uri=True, timeout=_BUSY, isolation_level=None)
+    connection = sqlite3.connect(path, uri=True, timeout=_BUSY, isolation_level=None)
+    # A letter that is damaged is no reason to lose all others.
+    connection.text_factory = partial(str, encoding="utf-8", errors="replace")
+    return connection
 
 
 def _unfit(path: str) -> str:
@@ -175,5 +180,9 @@ def _unfit(path: str) -> str:
     return ""
 
 
-def _is_broken(error: sqlite3.Error) -> bool:
-    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF in _BROKEN
+def _broken(error: sqlite3.Error | UnicodeDecodeError) -> str:
+    """What is wrong with the file, where that is what it says; else ""."""
+    if isinstance(error, UnicodeDecodeError):  # SQLite's words name what is damaged
+        return "its schema is damaged"
+    code = int(getattr(error, "sqlite_errorcode", 0))
+    return str(error) if code & 0xFF in _BROKEN else ""
