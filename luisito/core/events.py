@@ -80,6 +80,16 @@ class Event:
         return attrs.asdict(self) | {"kind": self.kind.value}
 
 
+def for_owner(words: str, other: str | None) -> str:
+    """What a site's user is told, who need not know whose site another one is.
+
+    Args:
+        words: of an event.
+        other: the site that one goes for; None for none.
+    """
+    return words.replace(other, "another site") if other else words
+
+
 class Recent:
     """The last events there were."""
 

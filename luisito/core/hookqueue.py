@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import attrs
 
-from luisito.core.events import Kind
+from luisito.core.events import Kind, for_owner
 from luisito.core.hooks import LONGEST
 from luisito.core.siteindex import PRELOAD
 
@@ -98,10 +98,8 @@ def jobs(
 
 
 def _discreet(event: Event) -> Event:
-    """The same for a tenant, who need not know whose site another one is."""
-    if event.other is None:
-        return event
-    return attrs.evolve(event, other=None, words=event.words.replace(event.other, "another site"))
+    """The same for a tenant."""
+    return attrs.evolve(event, other=None, words=for_owner(event.words, event.other))
 
 
 class Queue:

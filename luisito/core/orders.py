@@ -135,10 +135,12 @@ class AskToStop:
     Attributes:
         server: has `pre_stop` among its limits.
         reason: why it is to go.
+        wanted_by: as in Terminate.
     """
 
     server: Server
     reason: str
+    wanted_by: str | None = attrs.field(default=None, eq=False)
 
 
 @attrs.frozen

@@ -261,7 +261,7 @@ class Room:
         self._fleet.rouse(server.site, now, orders)  # or it could not answer
         self._asking.ask(server, for_room=wanted_by is not None)
         self._fleet.asked(server, now)
-        orders.append(AskToStop(server, reason))
+        orders.append(AskToStop(server, reason, wanted_by))
 
     def terminate(
         self,

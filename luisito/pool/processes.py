@@ -144,7 +144,7 @@ class Processes:
         if start is None:
             return
         if not_yet:
-            self._journal.not_yet(start, order.reason)
+            self._journal.not_yet(start, order)
         self._carry_out(self._policy.may_stop(server, self._clock(), not_yet=not_yet))
         self._note_said(server)
 

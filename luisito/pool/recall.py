@@ -10,6 +10,7 @@ from twisted.internet.defer import TimeoutError as TookLong
 from twisted.internet.defer import inlineCallbacks
 
 from luisito.core.accounts import COLD, WARM, cut
+from luisito.core.events import for_owner
 from luisito.core.figures import figures
 from luisito.errors import NotFoundOut
 from luisito.process.database import EVENT, LATER, SITE
@@ -129,10 +130,7 @@ def _is_of(event: Told, site: str | None, kind: str | None) -> bool:
 
 
 def _for_owner(event: Told) -> Told:
-    other = event["other"]
-    if other is None:
-        return event
-    return {**event, "other": None, "words": event["words"].replace(other, "another site")}
+    return {**event, "other": None, "words": for_owner(event["words"], event["other"])}
 
 
 def _figures(

@@ -9,7 +9,7 @@ from twisted.logger import Logger, LogLevel
 
 from luisito.core.background import went
 from luisito.core.ending import SOON, ending, killing, not_stopped, stopping, suspicion
-from luisito.core.events import Kind
+from luisito.core.events import Kind, for_owner
 from luisito.core.lifecycle import State
 from luisito.core.members import first_of
 from luisito.core.text import mebibytes, visible
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from constantly import NamedConstant  # type: ignore[import-untyped]
 
     from luisito.core import wire
-    from luisito.core.orders import Terminate
+    from luisito.core.orders import AskToStop, Terminate
     from luisito.process.chronicle import Chronicle
     from luisito.process.start import Start
 
@@ -84,11 +84,12 @@ class Journal:
         if order.overdue:
             self._say(start, f"{words}; {waited_for}", LogLevel.warn)
         else:
-            self._say(start, words)
+            self._say(start, words, wanted_by=wanted_by)
 
-    def not_yet(self, start: Start, reason: str) -> None:
+    def not_yet(self, start: Start, order: AskToStop) -> None:
         """It has asked for time before it is stopped."""
-        self._say(start, f"pid {start.pid} asks to be stopped later (pre_stop); {reason}")
+        words = f"pid {start.pid} asks to be stopped later (pre_stop); {order.reason}"
+        self._say(start, words, wanted_by=order.wanted_by)
 
     def hibernates(self, start: Start) -> None:
         """It is frozen."""
@@ -195,10 +196,17 @@ class Journal:
         site, pid = first_of(start.server.site), start.pid or None
         self._chronicle.tell(kind, site, words, pid=pid, uid=start.uid, **facts)
 
-    def _say(self, start: Start, words: str, level: NamedConstant = LogLevel.info) -> None:
+    def _say(
+        self,
+        start: Start,
+        words: str,
+        level: NamedConstant = LogLevel.info,
+        *,
+        wanted_by: str | None = None,
+    ) -> None:
         self._say_here(start, visible(words), level)
         if start.log is not None:
-            start.log.say(words)
+            start.log.say(for_owner(words, wanted_by))
 
     def _end(self, start: Start, words: str, level: NamedConstant = LogLevel.info) -> None:
         self._say_here(start, visible(words), level)

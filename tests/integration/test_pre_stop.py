@@ -37,7 +37,7 @@ class Asked(Sites):
 @pytest.mark.parametrize("way", ["fd", "port", "socket"])
 def test_45_who_says_not_yet_is_no_victim(serve, way):
     """FAULTS 45: the next one goes; and who says yes goes at once."""
-    served = Asked(serve, settings={"MAX_SERVERS": 2}, way=way)
+    served = Asked(serve, settings={"MAX_SERVERS": 2, "OUTPUT_LOG_DIR": "<folder>/logs"}, way=way)
     (pid,) = served.server.warm("a.example").values()
     served.server.warm("b.example")
     assert served.status("c.example") == 200
@@ -46,6 +46,11 @@ def test_45_who_says_not_yet_is_no_victim(serve, way):
     assert served.server.warm("a.example") == {"a.example": pid}
     (asked,) = served.asked()
     assert "\r\nHost: a.example\r\n" in asked["head"]
+    # what the site's user reads does not name the other site
+    for site in ("a.example", "b.example"):
+        log = (served.server.folder / "logs" / f"{site}.log").read_text()
+        assert "room was needed for another site" in log
+        assert "c.example" not in log
 
 
 @pytest.mark.parametrize("path", ["/may_stop", "/sleep/60", "/close_silently", "/garbage"])

@@ -12,6 +12,7 @@ from zope.interface import implementer
 
 from luisito.control.front.watch import Rows
 from luisito.control.turns import in_turns
+from luisito.core.events import for_owner
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
@@ -280,9 +281,5 @@ def _told(event: Told) -> Mapping[str, Any]:
 
 
 def _told_to_owner(event: Told) -> Mapping[str, Any]:
-    """Without the name of another site, for which one had to go."""
     told = event.as_dict()
-    other = told.get("other")
-    if other is None:
-        return told
-    return {**told, "other": None, "words": told["words"].replace(other, "another site")}
+    return {**told, "other": None, "words": for_owner(told["words"], told["other"])}
