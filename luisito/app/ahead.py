@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _LATER = 0.1
 _AGAIN = 5.0  # seconds until a fork that failed is tried again
 _WARM = 60.0  # seconds without an order, after which a child with less memory takes its place
+_BEGINS = 2.0  # seconds in which a server comes to write to what it needs
 _MOST = 16 << 20  # bytes that it takes before it is asked for
 _TITLE = "luisito preload-ahead"
 
@@ -40,11 +41,15 @@ class Ahead:
         self._forker, self._title = forker, title
         self._ours: socket.socket | None = None
         self._at = 0.0
-        self._last = -1  # the pagemap of the one before, which is a server now
+        # What the next children have of their own: what a server came to write to that had nothing
+        # ahead, since nobody can tell of another what it was given in vain.
+        self._pieces: array.array[int] = array.array("Q")
+        self._begun = -1  # the pagemap of such a server that begins
+        self._until = 0.0  # when it has begun
 
     def timeout(self) -> float | None:
         """Give the milliseconds after which `fork` has something to do; None where nothing has."""
-        if self._ours is not None and self._last < 0:
+        if self._ours is not None and not self._pieces:
             return None
         return max(0.0, self._at - time.monotonic()) * 1000
 
@@ -58,7 +63,7 @@ class Ahead:
             return None
         if self._ours is not None:
             self.drop()
-            self._forget()
+        self._learn()
         self._at = time.monotonic() + _AGAIN
         try:
             ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -91,7 +96,7 @@ class Ahead:
                 return False  # somebody has killed it
         if pagemap is not None:
             self._forget()
-            self._last = pagemap
+            self._begun, self._until = pagemap, time.monotonic() + _BEGINS
         return True
 
     def drop(self) -> None:
@@ -100,11 +105,23 @@ class Ahead:
             self._ours.close()
             self._ours = None
             self._at = time.monotonic() + _LATER
+        self._pieces = array.array("Q")
+        self._forget()
+
+    def _learn(self) -> None:
+        if self._begun < 0:
+            return
+        try:
+            self._pieces = warming.own(self._begun, _MOST) or self._pieces
+        except OSError:
+            pass  # it has gone, or the kernel does not tell
+        if time.monotonic() >= self._until:
+            self._forget()
 
     def _forget(self) -> None:
-        if self._last >= 0:
-            os.close(self._last)
-            self._last = -1
+        if self._begun >= 0:
+            os.close(self._begun)
+            self._begun = -1
 
     def _wait(self, theirs: socket.socket) -> socket.socket:
         """Wait for a connection; do before what any server does, so that its memory is ours."""
@@ -114,12 +131,12 @@ class Ahead:
         asked = select.poll()
         asked.register(theirs, select.POLLIN)
         try:
-            if WARMS in os.environ:
+            if self._pieces:
+                warming.have(self._pieces, lambda: bool(asked.poll(0)))
+            elif WARMS in os.environ:
                 pagemap = warming.pagemap()
                 _send(theirs, pagemap)
                 os.close(pagemap)
-            if self._last >= 0:
-                warming.warm(self._last, _MOST, lambda: bool(asked.poll(0)))
         except OSError:
             pass  # it begins as it is
         self._title.set(_TITLE, f"LUISITO_SERVER={os.environ.get('LUISITO_SERVER', '')}")

@@ -14,7 +14,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _POPULATE_WRITE = 23  # MADV_POPULATE_WRITE of madvise(2), since Linux 5.14
@@ -34,29 +34,46 @@ def pagemap() -> int:
     return os.open("/proc/self/pagemap", os.O_RDONLY | os.O_CLOEXEC)
 
 
-def warm(other: int, most: int, until: Callable[[], bool]) -> None:
-    """Have those that another process, forked like us, has of its own.
+def own(other: int, most: int) -> array.array[int]:
+    """Find what another process, which we have forked, has of its own.
 
     Args:
-        other: its `pagemap`; it may have ended, which leaves nothing to do.
-        most: bytes that this may take.
-        until: tells that there is no time any more.
+        other: its `pagemap`; it may have ended, which leaves nothing to find.
+        most: bytes of it in all.
+
+    Returns:
+        The address and the size of each piece, in turns.
 
     Raises:
         OSError: the kernel does not tell.
     """
+    found = array.array("Q")
     left = most // _PAGE
     for start, end in _writable():
         size = (end - start) // _PAGE * _ENTRY
         entries = array.array("Q", os.pread(other, size, start // _PAGE * _ENTRY))
         page = start
-        for own, run in groupby(entry >> 56 == _OWN for entry in entries):
+        for is_own, run in groupby(entry >> 56 == _OWN for entry in entries):
             count = sum(1 for _ in run)
-            if own:
-                if count > left or until() or _populate(page, count * _PAGE):
-                    return
+            if is_own:
+                if count > left:
+                    return found
                 left -= count
+                found.extend((page, count * _PAGE))
             page += count * _PAGE
+    return found
+
+
+def have(pieces: Sequence[int], until: Callable[[], bool]) -> None:
+    """Have pieces of memory of our own.
+
+    Args:
+        pieces: as `own` gives them.
+        until: tells that there is no time any more.
+    """
+    for index in range(0, len(pieces), 2):
+        if until() or _populate(pieces[index], pieces[index + 1]):
+            return
 
 
 def _populate(start: int, size: int) -> int:

@@ -55,7 +55,8 @@ def faults(memory: mmap.mmap, other: int, *how) -> int:
     if pid == 0:
         try:
             if how:
-                warming.warm(pagemap, *how)
+                most, until = how
+                warming.have(warming.own(pagemap, most), until)
             before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
             write(memory, 2 * PAGE)
             after = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -107,7 +108,7 @@ COOLS = """
 import os, select, socket, sys, time
 sys.path.insert(0, sys.argv[1])
 from luisito.app import ahead, forking
-ahead._LATER = 0.0
+ahead._LATER = ahead._BEGINS = 0.0
 class Title:
     def set(self, title, mark): pass
 os.environ[ahead.WARMS] = "1"
@@ -127,9 +128,23 @@ assert 0 < one.timeout() <= 60_000
 warm = one._ours
 fork()
 assert one._ours is warm  # it is not time yet
+pieces = list(one._pieces)
+assert pieces
+assert one.hand(theirs)
+fork()
+assert one._ours is not warm
+warm = one._ours
+assert list(one._pieces) == pieces  # none of what the last one was given in vain
 one._at = 0.0
 fork()
 assert one._ours is not warm
+assert one.timeout() is None
+select.select([one._ours], [], [])
+assert one.hand(theirs)
+fork()
+assert one.timeout() is not None
+one.drop()  # more was loaded
+fork()
 assert one.timeout() is None
 print("cooled")
 """
