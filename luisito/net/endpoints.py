@@ -24,6 +24,18 @@ _MENDS: Final = {
 }
 
 
+class EndpointError(SettingsError):
+    """An endpoint cannot be listened on; the message names the mend.
+
+    Attributes:
+        why: the reason alone.
+    """
+
+    def __init__(self, message: str, why: str) -> None:
+        super().__init__(message)
+        self.why = why
+
+
 def ask(reactor: Any, description: str) -> Any:  # noqa: ANN401 - whatever the reactor makes
     """Have a reactor listen where an endpoint string says; return what it made.
 
@@ -32,14 +44,15 @@ def ask(reactor: Any, description: str) -> Any:  # noqa: ANN401 - whatever the r
         description: the endpoint string.
 
     Raises:
-        SettingsError: the string is not understood, or the reactor could not.
+        EndpointError: the string is not understood, or the reactor could not.
     """
     try:
         endpoint = serverFromString(reactor, description)
     except Exception as error:  # noqa: BLE001 - endpoint parsers raise whatever they like
-        raise SettingsError(
+        raise EndpointError(
             f"LISTEN: {description!r} is not an endpoint ({error});"
-            " write for example 'tcp:8080:interface=127.0.0.1' or 'unix:/run/luisito.sock'"
+            " write for example 'tcp:8080:interface=127.0.0.1' or 'unix:/run/luisito.sock'",
+            str(error),
         ) from None
     made: list[Any] = []
     errors: list[BaseException] = []
@@ -50,10 +63,12 @@ def ask(reactor: Any, description: str) -> Any:  # noqa: ANN401 - whatever the r
     reason = errors[0] if errors else ""
     if isinstance(reason, CannotListenError):
         reason = reason.socketError
-    why = str(reason) or "this kind of endpoint is not supported"
-    if isinstance(reason, OSError) and (mend := _MENDS.get(reason.errno or 0)):
-        why = f"{why}; {mend}"
-    raise SettingsError(f"LISTEN: cannot listen on {description!r}: {why}")
+    words = why = str(reason) or "this kind of endpoint is not supported"
+    if isinstance(reason, OSError):
+        why = reason.strerror or why
+        mend = _MENDS.get(reason.errno or 0)
+        words = f"{words}; {mend}" if mend else words
+    raise EndpointError(f"LISTEN: cannot listen on {description!r}: {words}", why)
 
 
 class Place(NamedTuple):

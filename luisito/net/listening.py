@@ -293,7 +293,7 @@ def listen(
             from now on. None to bind one.
 
     Raises:
-        SettingsError: the string is not understood, or it cannot be listened on.
+        EndpointError: the string is not understood, or it cannot be listened on.
     """
 
     def make(sock: socket.socket) -> Listener:

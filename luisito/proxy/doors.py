@@ -12,7 +12,7 @@ from twisted.logger import Logger
 
 from luisito.core.wire import own_name, own_of
 from luisito.errors import SettingsError
-from luisito.net.endpoints import place
+from luisito.net.endpoints import EndpointError, place
 from luisito.net.listening import listen
 from luisito.settings.sites.listen import place as where
 from luisito.settings.sites.look import endpoints
@@ -144,9 +144,8 @@ class Doors:
             return
         try:
             self._listen(key)
-        except SettingsError as error:
-            why = str(error).rpartition("] ")[2].rpartition(": ")[2]
-            self._failed[key] = self._mend(key, why)
+        except EndpointError as error:
+            self._failed[key] = self._mend(key, error.why)
             if not self._started:
                 self._in_vain.add(key)
 
