@@ -84,12 +84,12 @@ class Traffic(threading.Thread):
             self._connect()
             getattr(self, f"_{what}")()
         except BrokenOff as error:
-            self._failed("a connection that broke off", error, began)
+            self._failed(what, "a connection that broke off", error, began)
         except TimeoutError as error:
             self._close()
             self._verdict.violation(f"{self._site} {what}: no answer in {_TIMEOUT:g} s: {error!r}")
         except OSError as error:
-            self._failed(f"{type(error).__name__}", error, began)
+            self._failed(what, type(error).__name__, error, began)
         except BadResponse as error:
             self._close()
             self._verdict.violation(f"{self._site} {what}: no strict HTTP: {error}")
@@ -112,12 +112,15 @@ class Traffic(threading.Thread):
             self._connection.close()
             self._connection = None
 
-    def _failed(self, words, error, began):
+    def _failed(self, what, words, error, began):
         self._close()
         now = time.monotonic()
         network = self._verdict.excused("network", "", began, now)
         if not network and not self._verdict.excused("app", self._site, began, now):
-            self._verdict.violation(f"{self._site}: {words} with no reason: {error!r}")
+            when = self._verdict.when(began, now)
+            self._verdict.violation(
+                f"{self._site} {what}: {words} with no reason: {error!r}; {when}"
+            )
         cause = "network process" if network else "app"
         self._verdict.outcome(f"cut off, as the {cause} was killed")
 

@@ -37,7 +37,7 @@ def test_two_lines_for_a_request_and_none_are_violations(tmp_path, verdict):
     accounts.access(written(tmp_path / "access.log", [line("1.1"), line("1.1")]), verdict)
     twice, none = (words.partition(": ")[2] for words in verdict.violations)
     assert twice == "2 access lines for the request 1.1"
-    assert none.startswith("no access line for the request 1.2, asked at 0.0 s, whole at 0.0 s (no")
+    assert none.startswith("no access line for the request 1.2, asked at 0.0 s, over at 0.0 s (no")
 
 
 def test_a_line_may_be_lost_with_a_network_process_that_was_killed(tmp_path, verdict):

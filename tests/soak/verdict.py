@@ -60,7 +60,7 @@ class Verdict:
         """The words for the times (monotonic) of a request, and for the faults around it."""
         asked, whole = began - self._began, at - self._began
         near = [f"{words} at {mark:.1f}" for mark, words in self.marks if abs(mark - asked) < 60]
-        return f"asked at {asked:.1f} s, whole at {whole:.1f} s ({', '.join(near) or 'no fault'})"
+        return f"asked at {asked:.1f} s, over at {whole:.1f} s ({', '.join(near) or 'no fault'})"
 
     def outcome(self, words):
         """A client got something."""
