@@ -11,6 +11,18 @@ class SettingsError(LuisitoError):
     """A setting has a wrong value: the message names the setting, the value and the mend."""
 
 
+class EndpointError(SettingsError):
+    """An endpoint cannot be listened on.
+
+    Attributes:
+        why: the reason alone.
+    """
+
+    def __init__(self, message: str, why: str) -> None:
+        super().__init__(message)
+        self.why = why
+
+
 class SiteFileError(LuisitoError):
     """A site file cannot be used: one line that names file, line, key, value and the mend."""
 

@@ -10,7 +10,7 @@ from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import Factory
 
-from luisito.errors import SettingsError
+from luisito.errors import EndpointError
 
 BACKLOG: Final = 4096
 _MENDS: Final = {
@@ -22,18 +22,6 @@ _MENDS: Final = {
     errno.EADDRNOTAVAIL: "write an address that this machine has (ip address shows them)",
     errno.ENOENT: "make the folder of the socket",
 }
-
-
-class EndpointError(SettingsError):
-    """An endpoint cannot be listened on; the message names the mend.
-
-    Attributes:
-        why: the reason alone.
-    """
-
-    def __init__(self, message: str, why: str) -> None:
-        super().__init__(message)
-        self.why = why
 
 
 def ask(reactor: Any, description: str) -> Any:  # noqa: ANN401 - whatever the reactor makes

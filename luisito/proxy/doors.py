@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from twisted.logger import Logger
 
 from luisito.core.wire import own_name, own_of
-from luisito.errors import SettingsError
-from luisito.net.endpoints import EndpointError, place
+from luisito.errors import EndpointError, SettingsError
+from luisito.net.endpoints import place
 from luisito.net.listening import listen
 from luisito.settings.sites.listen import place as where
 from luisito.settings.sites.look import endpoints

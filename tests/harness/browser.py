@@ -27,6 +27,7 @@ class Browser:
 
     Attributes:
         said: what the page's console has said of trouble, violations of its policy too.
+        meant: words of what it may say.
     """
 
     def __init__(self):
@@ -37,7 +38,8 @@ class Browser:
             stdout=quiet, stderr=quiet, start_new_session=True,
         )  # fmt: skip
         self._link = contextlib.ExitStack()
-        self._number, self._session, self.said = 0, None, []
+        self._number, self._session = 0, None
+        self.said, self.meant = [], []
         try:
             link = connect(self._address(), max_size=None, open_timeout=_PATIENCE)
             self._socket = self._link.enter_context(link)

@@ -114,7 +114,7 @@ def test_a_daemon_that_cannot_start_says_why(serve, as_whom):
     server.unchecked |= {"conservation", "access lines", "exit"}
     server.expect("Cannot start: LISTEN")
     assert server.wait() == 1
-    assert re.search("An error has occurred: .*SettingsError: LISTEN", server.log())
+    assert re.search("An error has occurred: .*EndpointError: LISTEN", server.log())
     server.wait_for_log("Cannot start: LISTEN")
     assert "Traceback" not in server.log()
     # the daemon says why before it removes it
