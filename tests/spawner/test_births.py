@@ -136,6 +136,7 @@ def places(born, folder):
 
 @pytest.mark.root
 @pytest.mark.cgroups
+@pytest.mark.root
 def test_one_begins_where_it_is_bounded(places):
     births, made, server = places(Bounded)
     assert made.pids(1) == [server.pid]
@@ -151,6 +152,7 @@ class Host(Cgroups):
 
 @pytest.mark.root
 @pytest.mark.cgroups
+@pytest.mark.root
 def test_one_does_not_begin_where_another_site_is_bounded(places):
     births, made, server = places(Host, 8, 9)
     assert made.pids(1) == [server.pid]
@@ -159,6 +161,7 @@ def test_one_does_not_begin_where_another_site_is_bounded(places):
 
 @pytest.mark.root
 @pytest.mark.cgroups
+@pytest.mark.root
 def test_one_that_nothing_bounds_begins_before_it_is_moved(places, folder):
     births, made, server = places(Cgroups)
     now = time.monotonic()
@@ -209,6 +212,7 @@ def test_what_is_forked_while_it_is_moved_is_moved_too(tmp_path):
 
 @pytest.mark.root
 @pytest.mark.cgroups
+@pytest.mark.root
 def test_one_that_has_ended_is_not_moved(born, folder):
     _, server, theirs = born
     made = Cgroups(folder, Limits(), exclusive=True, lock=-1)
