@@ -9,6 +9,17 @@ import threading
 import time
 
 _MOMENT = 1.0  # seconds beyond that, in which it may end by itself
+_LISTENS = 0.2  # seconds until a signal is heard
+
+
+def join() -> None:
+    """Wait for threads that go on, as Python does at its end.
+
+    It does so without a limit there: a signal that comes just before would not be heard any more.
+    """
+    for one in threading.enumerate():
+        while one is not threading.main_thread() and not one.daemon and one.is_alive():
+            one.join(_LISTENS)
 
 
 def leave_within(seconds: float) -> None:

@@ -8,6 +8,7 @@ import sys
 from . import django, kinds, listening, loading, notify, ours
 from .errors import UnusableError
 from .learning import Loaded
+from .leaving import join
 from .options import USAGE, parse
 from .renewal import thaw
 
@@ -84,7 +85,9 @@ def _run(app: object, kind: str, listener: Listener, options: Options) -> int:
             at = f"{what} ({kind}) at {listener}"
             print(f"luisito app: serves {at}; Ctrl-C ends it", file=sys.stderr)
 
-    return serve(app, kind, listener, options, ready)
+    status = serve(app, kind, listener, options, ready)
+    join()
+    return status
 
 
 def _tell_failure() -> None:
