@@ -171,12 +171,13 @@ class Nursery:
         if found is None:
             return
         self._probe = None
-        self._verdicts.join(*found)
         clean, dirty = found
+        new = self._tried & (dirty.keys() - self._verdicts.dirty.keys())  # the others were read
+        self._verdicts.join(clean, dirty)
         if not clean and not dirty:
             say("modules could not be tried: their trial has ended, or took too long")
         self._pending += [name for name in clean if name not in sys.modules]
-        self._pending += [name for name in dirty if name in self._tried]
+        self._pending += [name for name in dirty if name in new]
         self.ready = self.ready or not self._pending
         say(f"loads {len(clean)} modules; {len(dirty)} are left to the sites")
         for name in self._more:
