@@ -17,9 +17,15 @@ def join() -> None:
 
     It does so without a limit there: a signal that comes just before would not be heard any more.
     """
-    for one in threading.enumerate():
-        while one is not threading.main_thread() and not one.daemon and one.is_alive():
+    for one in _going_on():
+        while one.is_alive():
             one.join(_LISTENS)
+
+
+def _going_on() -> list[threading.Thread]:
+    """The threads that Python waits for at its end."""
+    main = threading.main_thread()
+    return [one for one in threading.enumerate() if one is not main and not one.daemon]
 
 
 def leave_within(seconds: float) -> None:
@@ -30,8 +36,7 @@ def leave_within(seconds: float) -> None:
 
     def end() -> None:
         time.sleep(seconds + _MOMENT)
-        others = (one for one in threading.enumerate() if one is not threading.main_thread())
-        running = ", ".join(one.name for one in others if not one.daemon)
+        running = ", ".join(one.name for one in _going_on())
         more = f"; threads that go on: {running}" if running else ""
         sys.stderr.write(f"luisito app: the app had not ended after {seconds:g} s{more}\n")
         os._exit(0)
