@@ -64,13 +64,19 @@ def test_a_piece_in_each_turn(rig):
     assert most == 1
 
 
-def test_who_reads_nothing_has_nothing_composed(rig):
-    made, api = rig(PIECE)
+def held_up(made, api):
+    """Asks for the list, and reads nothing of it for many turns."""
     sock = made.connect()
     sock.sendall(ASK)
     made.until(lambda: api.composed)
     for _ in range(3 * PIECES):
         made.reactor.iterate(0)
+    return sock
+
+
+def test_who_reads_nothing_has_nothing_composed(rig):
+    made, api = rig(PIECE)
+    sock = held_up(made, api)
     assert api.composed < PIECES / 2
     sock.setblocking(False)
     received = bytearray()
@@ -89,12 +95,7 @@ def test_who_reads_nothing_has_nothing_composed(rig):
 
 def test_who_goes_while_it_is_held_up_ends_it(rig):
     made, api = rig(PIECE)
-    sock = made.connect()
-    sock.sendall(ASK)
-    made.until(lambda: api.composed)
-    for _ in range(3 * PIECES):
-        made.reactor.iterate(0)
-    sock.close()
+    held_up(made, api).close()
     made.until(lambda: not made.front._door._connections.protocols)
     assert api.composed < PIECES / 2
     assert not api.listing._turns._tasks
