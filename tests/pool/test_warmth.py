@@ -135,13 +135,19 @@ def test_what_could_not_be_written_is_written_when_it_can_be(tmp_path):
     assert sites(tmp_path) == ["a"]
 
 
-def test_two_who_want_all_to_be_written_are_both_told_when_it_is(tmp_path):
-    """A successor waits for it, and then all is to end."""
-    made = World(tmp_path)
+def writing(folder):
+    """One that writes a use, and has another that is to be written."""
+    made = World(folder)
     made.warmth.begin(fresh=True)
     made.use("a")
     made.clock.advance(60)
     made.use("b")
+    return made
+
+
+def test_two_who_want_all_to_be_written_are_both_told_when_it_is(tmp_path):
+    """A successor waits for it, and then all is to end."""
+    made = writing(tmp_path)
     both = [made.warmth.keep(), made.warmth.keep()]
     made.wrote()
     made.use("c")
@@ -187,11 +193,7 @@ def test_a_disk_that_hangs_holds_up_neither_the_next_minute_nor_the_end(tmp_path
 
 
 def test_the_end_waits_for_what_is_being_written(tmp_path):
-    made = World(tmp_path)
-    made.warmth.begin(fresh=True)
-    made.use("a")
-    made.clock.advance(60)
-    made.use("b")
+    made = writing(tmp_path)
     made.warmth.stop()
     ended = made.warmth.keep()
     made.wrote()
