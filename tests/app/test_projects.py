@@ -43,7 +43,13 @@ def test_none_and_several(folder):
     ("manage", "settings"),
     [
         (MANAGE, "shop.settings"),
+        (MANAGE.replace('"', "'"), "shop.settings"),
         ('os.environ["DJANGO_SETTINGS_MODULE"] = "shop.live"', "shop.live"),
+        ('os.environ.setdefault("DJANGO_SETTINGS_MODULE",\n  "shop.live")', "shop.live"),
+        ('# os.environ.setdefault("DJANGO_SETTINGS_MODULE", "shop.live")', "shop.settings"),
+        ('# "DJANGO_SETTINGS_MODULE"\n' + MANAGE.replace("settings", "live"), "shop.live"),
+        ('os.environ.setdefault("DJANGO_SETTINGS_MODULE", "shop." "live")', "shop.live"),
+        ('os.environ.setdefault("DJANGO_SETTINGS_MODULE", "shop\\x2elive")', "shop.live"),
         ("nothing = 1", "shop.settings"),
         ("print 'of Python 2'", "shop.settings"),
     ],
@@ -53,6 +59,12 @@ def test_settings(folder, monkeypatch, manage, settings):
     assert django.settings_module(str(folder)) == settings
     monkeypatch.setenv(django.VARIABLE, "other")
     assert django.settings_module(str(folder)) == "other"
+
+
+def test_the_line_that_django_admin_writes_needs_no_syntax_tree(folder):
+    no_python = 'this is = no Python\n    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "a.b")\n'
+    project(folder, manage=no_python)
+    assert django.settings_module(str(folder)) == "a.b"
 
 
 def test_settings_that_nothing_names(folder):
