@@ -126,7 +126,6 @@ class Ahead:
     def _wait(self, theirs: socket.socket) -> socket.socket:
         """Wait for a connection; do before what any server does, so that its memory is ours."""
         die_with_parent()
-        renewal.restore_signals()
         renewal.renew()
         asked = select.poll()
         asked.register(theirs, select.POLLIN)

@@ -13,6 +13,7 @@ from .forking import threads
 from .immortal import Immortal
 from .learning import learned
 from .probing import Probe
+from .renewal import handled
 from .sought import Sought
 from .watching import note_environment, read_at_start
 
@@ -39,6 +40,7 @@ class Nursery:
         ready: it has loaded what it can.
         seen: variables that modules have read while they were imported, and what those were.
         names: the first parts of the names of all modules, and of those that they have not found.
+        handled: the signals that modules handle.
         descriptor: where a probe will tell what it has found; -1 while there is none.
     """
 
@@ -59,6 +61,7 @@ class Nursery:
         self.ready = False
         self.seen = read_at_start()
         self.names: frozenset[str] = frozenset()
+        self.handled: frozenset[int] = frozenset()
         self._settle()
 
     @property
@@ -133,6 +136,7 @@ class Nursery:
             self._batch = []
         names = {name.partition(".")[0] for name in (*sys.modules, *self._sought.names)}
         self.names = frozenset(names - {"__main__"})
+        self.handled = handled()
 
     def _look(self) -> None:
         """Look whether more was learned; find out about what is new."""

@@ -180,8 +180,9 @@ class _Interpreter:
 
     def _serve(self, connection: socket.socket) -> int:
         """Be a server; return its exit status."""
+        have = self._nursery
         preloaded = sibling.Preloaded(
-            self._title, self._nursery.seen, self._nursery.names, sibling.home()
+            self._title, have.seen, have.names, sibling.home(), have.handled
         )
         argv = sibling.born(connection, preloaded)
         if argv is None:

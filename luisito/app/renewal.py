@@ -12,6 +12,10 @@ import sys
 import threading
 import time
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 RENEWED = frozenset(
     {"multiprocessing.process", "random", "numpy.random", "numpy.random.mtrand",
      "numpy.random._generator", "numpy.random.bit_generator"}
@@ -47,11 +51,21 @@ def renew() -> None:
     time.tzset()
 
 
-def restore_signals() -> None:
-    """Have signals as a new program has them."""
-    for number in signal.valid_signals():
-        if signal.getsignal(number) not in (signal.SIG_DFL, signal.SIG_IGN, None):
-            signal.signal(number, signal.SIG_DFL)
+def handled() -> frozenset[int]:
+    """Tell which signals something here handles: what a module has set, when it was imported."""
+    nothing = (signal.SIG_DFL, signal.SIG_IGN, None)
+    numbers = signal.valid_signals()
+    return frozenset(one for one in numbers if signal.getsignal(one) not in nothing)
+
+
+def restore_signals(handled: Iterable[int]) -> None:
+    """Have signals as a new program has them.
+
+    Args:
+        handled: where something handles them. To look here for it would take 100 kB of our own.
+    """
+    for number in handled:
+        signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 

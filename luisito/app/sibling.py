@@ -18,7 +18,7 @@ from .prefixes import known
 from .stale import packages
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator, Mapping, Sequence
+    from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 
     from .forking import Title
 
@@ -36,12 +36,14 @@ class Preloaded(NamedTuple):
         seen: variables that modules have read while they were imported, and what those were.
         names: the first parts of the names of all modules that it has, or has not found.
         home: its HOME, which may have packages; None where they are not looked for.
+        handled: the signals that a module handles.
     """
 
     title: Title
     seen: Mapping[str, str | None]
     names: frozenset[str]
     home: str | None
+    handled: Iterable[int]
 
 
 class RefusedError(Exception):
@@ -72,7 +74,7 @@ def born(connection: socket.socket, preloaded: Preloaded) -> list[str] | None:
     answer(connection, {"pid": os.getpid()})
     connection.close()
     _take_place(descriptors)
-    renewal.restore_signals()
+    renewal.restore_signals(preloaded.handled)
     renewal.take_environment(order["environ"])
     if "LISTEN_PID" in os.environ:
         os.environ["LISTEN_PID"] = str(os.getpid())
