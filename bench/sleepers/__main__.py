@@ -91,7 +91,7 @@ def _cold(
 def _memory(
     ways: Sequence[Way], options: argparse.Namespace
 ) -> Iterator[Callable[[Path], list[Row]]]:
-    for kind in (DJANGO, FLASK):
+    for kind in options.kinds:
         for count in options.sites:
             yield partial(
                 weight.rows,
@@ -139,6 +139,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--no-versions", action="store_true", help="leave the versions out")
     parser.add_argument(
         "--sites", type=int, nargs="+", default=[1, 10, 50], help="of each kind (1 10 50)"
+    )
+    kinds = (DJANGO, FLASK)
+    parser.add_argument(
+        "--kinds", nargs="+", choices=kinds, default=kinds, help="that are weighed (both)"
     )
     parser.add_argument("--requests", type=int, default=50, help="to each before it idles (50)")
     parser.add_argument("--json", metavar="FILE", help="write the samples there too")

@@ -87,7 +87,7 @@ def served(way: Way, folder: Path, those: Sequence[Site], idle: int) -> Iterator
             for site in those:
                 wakes.wake(site)
             if way.shares and not number:
-                await_interpreters(wakes, those)
+                await_interpreters(wakes, those[:1])
             for site in those if idle <= IDLE else ():
                 sleep(wakes, site)
         yield wakes
@@ -110,11 +110,15 @@ def await_interpreters(wakes: Served, those: Sequence[Site], count: int = 1) -> 
         now = wakes.account.seconds() or 0.0
         # They have loaded all when next to nothing is done any more.
         quiet = quiet + 1 if now - spent < _NOTHING else 0
-        if len(interpreters(wakes)) >= count and quiet >= _LOOKS:
+        there = len(interpreters(wakes))
+        if there >= count and quiet >= _LOOKS:
             return
-        spent = now
         if time.monotonic() > deadline:
-            raise BenchError(f"there are not {count} preloaded interpreters")
+            raise BenchError(
+                f"there are {there} preloaded interpreters, where {count} are awaited; the last"
+                f" look took {now - spent:.2f} s of CPU"
+            )
+        spent = now
 
 
 def fallbacks(wakes: Served) -> int:
