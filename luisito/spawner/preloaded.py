@@ -5,11 +5,11 @@ All of this is done by the child of a start that has become the site's user alre
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import socket
 import struct
+from _blake2 import blake2b  # by hashlib all that the spawner forks would have OpenSSL mapped, too
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
@@ -112,7 +112,7 @@ def environment(
         "environ": sorted(pair for pair in environ.items() if pair[0].startswith(_EARLY)),
         "folder": os.getcwd() if _has_relative_path(environ) else None,
     }
-    return hashlib.sha256(json.dumps(shared).encode()).hexdigest()[:16]
+    return blake2b(json.dumps(shared).encode(), digest_size=8).hexdigest()
 
 
 def _has_relative_path(environ: Mapping[str, str]) -> bool:
