@@ -12,8 +12,8 @@ from luisito.checks.report import Mend, Problem
 from luisito.checks.sites import Judged, judge
 from luisito.core.directory import BROKEN, Directory
 from luisito.core.keeping import Keep, allot, complaint
+from luisito.core.keys import site_of
 from luisito.core.members import each
-from luisito.core.mounts import site_of
 from luisito.core.routing import NO_SITE, Routes
 from luisito.errors import SettingsError
 from luisito.settings.sites.look import look

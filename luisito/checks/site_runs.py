@@ -16,7 +16,7 @@ from luisito.checks.program import program
 from luisito.checks.report import Mend, Problem
 from luisito.checks.written import Written
 from luisito.core import wire
-from luisito.core.mounts import site_of
+from luisito.core.keys import site_of
 from luisito.core.permissions import EXECUTE, READ
 from luisito.errors import LuisitoError, SettingsError, TemplateError
 from luisito.settings.sites.claims import LISTEN

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from luisito.checks.report import Problem
-from luisito.core.mounts import site_of
+from luisito.core.keys import site_of
 from luisito.core.text import visible
 from luisito.errors import SiteFileError
 from luisito.settings.sites.draft import DEEPEST

@@ -10,7 +10,7 @@ from twisted.logger import Logger
 from luisito.control.roles import called
 from luisito.control.waking import Woken
 from luisito.core.keeping import Keep
-from luisito.core.mounts import site_of
+from luisito.core.keys import site_of
 from luisito.errors import LuisitoError
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 from luisito.control.answers import deny, refuse
 from luisito.control.overview import LEAVING
 from luisito.core.host import normalize
-from luisito.core.mounts import key_of
+from luisito.core.keys import key_of
 from luisito.core.nearest import Nearest
 from luisito.errors import BadHost, LuisitoError
 

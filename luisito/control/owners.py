@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from luisito.core.mounts import site_of
+from luisito.core.keys import site_of
 from luisito.errors import LuisitoError
 
 if TYPE_CHECKING:

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import attrs
 
 from luisito.core.health import ACCEPT
+from luisito.core.keys import site_of
 from luisito.core.maintenance import STATUS, Closed, closed
 from luisito.core.members import each
-from luisito.core.mounts import Mount, Mounts, site_of
+from luisito.core.mounts import Mount, Mounts
 from luisito.core.routing import CANNOT_TELL, NO_SITE, Pattern, Patterns, above_of
 from luisito.core.sticky import Sticky
 from luisito.core.wakerules import rules_of

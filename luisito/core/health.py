@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from luisito.core.mounts import site_of
+from luisito.core.keys import site_of
 
 ACCEPT: Final = "accept"
 NOTIFY: Final = "notify"

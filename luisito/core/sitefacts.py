@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from luisito.core.adoption import CHANGED
+from luisito.core.keys import site_of
 from luisito.core.leasing import Leasing
 from luisito.core.lifecycle import State
 from luisito.core.members import first_of
-from luisito.core.mounts import site_of
 from luisito.core.orders import NOTHING, Order, Refusal, SiteLimits
 
 if TYPE_CHECKING:

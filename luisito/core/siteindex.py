@@ -9,7 +9,7 @@ import struct
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from luisito.core.cgroup import Limits
-from luisito.core.mounts import site_of
+from luisito.core.keys import site_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -10,8 +10,8 @@ from twisted.internet.defer import succeed
 
 from luisito.core import access
 from luisito.core.directory import REDIRECT
+from luisito.core.keys import site_of
 from luisito.core.memo import Memo
-from luisito.core.mounts import site_of
 from luisito.core.orders import NOTHING
 from luisito.core.request import request_fields, request_line
 from luisito.core.response import LinesMemo

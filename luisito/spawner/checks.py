@@ -6,8 +6,8 @@ import socket
 from typing import TYPE_CHECKING
 
 from luisito.core.host import normalize
+from luisito.core.keys import is_path, site_of
 from luisito.core.members import first_of, is_number
-from luisito.core.mounts import is_path, site_of
 from luisito.core.siteindex import NO_WAY
 from luisito.errors import BadHost
 

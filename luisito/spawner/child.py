@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from luisito.core import wire
-from luisito.core.mounts import site_of
+from luisito.core.keys import site_of
 from luisito.errors import LuisitoError
 from luisito.spawner import (
     cgroupfs,

@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 from luisito.core import sitelog, wire
-from luisito.core.mounts import file_of
+from luisito.core.keys import file_of
 from luisito.errors import LuisitoError
 from luisito.spawner.users import StartRefusedError, open_folder
 

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from luisito.core import mainpid, wire
-from luisito.core.mounts import site_of
+from luisito.core.keys import site_of
 from luisito.core.siteindex import NO_WAY
 from luisito.core.template import WAYS
 from luisito.spawner import tree

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 from hypothesis import given
 from hypothesis import strategies as st
 
+from luisito.core.keys import key_of, site_of
 from luisito.core.members import Members, each, first_of, is_further, is_number, keys_of
-from luisito.core.mounts import key_of, site_of
 from tests.core.directories import record
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from luisito.core.mounts import Mount, Mounts, file_of, is_path, key_of, prefix_line, site_of
+from luisito.core.mounts import Mount, Mounts, prefix_line
 from luisito.errors import BadMessage
 
 PATHS = ("/api", "/api/v1", "/b")
@@ -147,24 +147,6 @@ def test_never_in_the_middle_of_a_segment(prefix, more):
     target = (prefix + more).encode()
     whole = target.rstrip(b"/") == prefix.encode() or target.startswith(prefix.encode() + b"/")
     assert (found(target, kept(prefix)) is not None) == whole
-
-
-@pytest.mark.parametrize(
-    ("path", "right"),
-    [
-        ("/api", True), ("/a/b.c", True), ("/.well-known/x", True), ("/-_", True), ("", False),
-        ("/", False), ("api", False), ("/api/", False), ("/a//b", False), ("/..", False),
-        ("/./a", False), ("/a%20", False), ("/é", False), ("/a\n", False), ("/a~b", False),
-    ],
-)  # fmt: skip
-def test_paths_that_a_mount_may_have(path, right):
-    assert is_path(path) is right
-
-
-def test_keys():
-    assert key_of("a.x", "/api/v1") == "a.x/api/v1"
-    assert [site_of(key) for key in ("a.x", "a.x/api/v1", "[::1]/api")] == ["a.x", "a.x", "[::1]"]
-    assert file_of("a.x/api/v1") == "a.x~api~v1"
 
 
 @pytest.mark.parametrize(

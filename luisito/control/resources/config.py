@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from luisito.control.answers import answer, refuse
 from luisito.control.routes import Route
 from luisito.core.keeping import Keep
-from luisito.core.mounts import site_of
+from luisito.core.keys import site_of
 from luisito.errors import LuisitoError
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from luisito.control.answers import answer, refuse
 from luisito.control.routes import Route
-from luisito.core.mounts import file_of
+from luisito.core.keys import file_of
 from luisito.core.sitelog import told
 from luisito.errors import LuisitoError
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import attrs
 
-from luisito.core.mounts import site_of
+from luisito.core.keys import site_of
 from luisito.core.wakerules import Rule
 from luisito.core.webhook import Target
 from luisito.settings import from_mapping

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from luisito.core.mounts import site_of
+from luisito.core.keys import site_of
 from luisito.errors import SiteFileError
 from luisito.settings.sites import parts
 from luisito.settings.sites.claims import LISTEN, clashes

@@ -14,8 +14,8 @@ from luisito.core import health
 from luisito.core.health import is_path as is_asked
 from luisito.core.host import normalize
 from luisito.core.keeping import Keep
+from luisito.core.keys import is_path
 from luisito.core.members import MOST
-from luisito.core.mounts import is_path
 from luisito.core.routing import Pattern
 from luisito.core.sticky import NAME
 from luisito.errors import BadHost

@@ -8,8 +8,8 @@ import attrs
 
 from luisito.core import health
 from luisito.core.hooks import EVENTS
+from luisito.core.keys import PATH, key_of
 from luisito.core.members import MOST as MOST_MEMBERS
-from luisito.core.mounts import PATH, key_of
 from luisito.core.rlimits import LARGEST, UNITS
 from luisito.core.siteindex import BY_SETTINGS, PRELOAD
 from luisito.core.sticky import NAME as STICKY_NAME
