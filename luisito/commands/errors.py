@@ -1,4 +1,4 @@
-"""`luisito errors`: which sites are failed, why, until when; and what failed last."""
+"""`luisito errors`: which sites are failed, or go on as before, and why; and what failed last."""
 
 from __future__ import annotations
 
@@ -31,11 +31,13 @@ def run(options: argparse.Namespace) -> int:
 
 def _text(found: dict[str, Any]) -> str:
     now = [_failed(row) for row in found["failed"]]
+    kept = [f"  {visible(row['site'])}: {in_short(row['error'])}" for row in found["as_before"]]
     before = [event_line(event, of_site=True) for event in found["events"]]
     return "\n".join(
         [
             *notes(found),
             *(["failed now:", *now] if now else ["nothing is failed now"]),
+            *(["", "served as before, since what is new is wrong:", *kept] if kept else []),
             "",
             *(["failed last:", *before] if before else ["nothing has failed before"]),
         ]

@@ -249,6 +249,16 @@ class Overview:
         for site, (_, why) in {} if files is None else files.never_right.items():
             yield self._row_of_failed(site, why, None)
 
+    def as_before(self) -> Iterator[Row]:
+        """The sites that are served as they were, and what of their files or servers is wrong."""
+        files = self._site_files
+        for path, why in {} if files is None else files.broken.items():
+            site = path.rpartition("/")[2].removesuffix(".toml")
+            if files is not None and site in files.records:
+                yield {"site": site, "error": why}
+        for one in self._not_replaced():
+            yield {**one}
+
     def _count_workers(self) -> dict[str, int]:
         counts = dict.fromkeys((WORDS[state] for state in _OF_WORKERS), 0)
         for worker in self._pool.crew:

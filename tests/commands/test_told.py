@@ -102,7 +102,13 @@ def test_it_is_said_where_nothing_is_kept(answers, capsys):
     assert main(["stats"]) == 0
     told = capsys.readouterr().out
     assert told.startswith("(/var/lib/luisito/history.sqlite cannot be written: disk full)\n")
-    answers["/errors?limit=20"] = {**KEPT, "path": None, "failed": [], "events": []}
+    answers["/errors?limit=20"] = {
+        **KEPT,
+        "path": None,
+        "failed": [],
+        "as_before": [],
+        "events": [],
+    }
     assert main(["errors"]) == 0
     assert "STATE_DIR is not set)" in capsys.readouterr().out.splitlines()[0]
 
@@ -112,18 +118,23 @@ def test_errors_tell_what_is_failed_and_what_failed(answers, capsys):
         {"site": "a.example", "worker": None, "error": "it exited\nwith this", "retry_seconds": 12},
         {"site": "b.example", "worker": "celery", "error": "gone", "retry_seconds": 0.0},
     ]
-    answers["/errors?limit=20"] = {**KEPT, "failed": failed, "events": [event("failed")]}
+    before = [{"site": "c.example", "error": "c.example.toml:1: keep = 3: it must be\nother"}]
+    found = {"failed": failed, "as_before": before, "events": [event("failed")]}
+    answers["/errors?limit=20"] = {**KEPT, **found}
     assert main(["errors"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[:5] == [
+    assert lines[:8] == [
         "failed now:",
         "  a.example: it exited with this; tried again in 12 s",
         "  b.example (celery): gone; tried again at the next request",
         "",
+        "served as before, since what is new is wrong:",
+        "  c.example: c.example.toml:1: keep = 3: it must be other",
+        "",
         "failed last:",
     ]
-    assert lines[5].endswith("failed   a.example: words")
-    answers["/errors?limit=20"] = {**KEPT, "failed": [], "events": []}
+    assert lines[8].endswith("failed   a.example: words")
+    answers["/errors?limit=20"] = {**KEPT, "failed": [], "as_before": [], "events": []}
     assert main(["errors"]) == 0
     told = capsys.readouterr().out.splitlines()
     assert told == ["nothing is failed now", "", "nothing has failed before"]

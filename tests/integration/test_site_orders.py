@@ -266,6 +266,8 @@ def test_a_site_file_is_read_again_and_what_came_of_it_is_told(serve):
     assert status == 409
     assert "keep = 3" in found["error"]
     assert found["error"].endswith("(a.example is served as its file was before)")
+    (before,) = told(server, "/errors")[1]["as_before"]
+    assert (before["site"], "keep = 3" in before["error"]) == ("a.example", True)
     served.write("b.example", "keep = 3\n")
     processes.until(lambda: "b.example" in rows(server), 20, "the look at b.example")
     status, found = told(server, "/sites/b.example/config")
@@ -276,6 +278,7 @@ def test_a_site_file_is_read_again_and_what_came_of_it_is_told(serve):
     assert failed == {**failed, "site": "b.example", "error": row["error"], "retry_seconds": None}
     served.write("a.example", "maintenance = true\n")
     assert order(server, "a.example", "reload")[0] == 200
+    assert told(server, "/errors")[1]["as_before"] == []
     for verb in ("start", "restart"):
         status, found = order(server, "a.example", verb)
         assert (status, "down for maintenance" in found["error"]) == (409, True)

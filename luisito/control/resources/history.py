@@ -36,7 +36,7 @@ class History:
 
     Args:
         roles: who may see what.
-        overview: what is failed now.
+        overview: what is failed now, or goes on as before.
         owners: whose sites are that failed.
         recall: tells of the past.
         named: which site is meant.
@@ -89,11 +89,16 @@ class History:
         except (BadQueryError, NotFoundOut) as error:
             _refuse(request, error)
         else:
-            self._send(request, failed=self._failed(request.uid), events=iter(found))
+            self._send(
+                request,
+                failed=self._seen(request.uid, self._overview.failed()),
+                as_before=self._seen(request.uid, self._overview.as_before()),
+                events=iter(found),
+            )
 
-    def _failed(self, uid: int) -> Iterator[Row]:
+    def _seen(self, uid: int, rows: Iterator[Row]) -> Iterator[Row]:
         roles, owners = self._roles, self._owners
-        for row in self._overview.failed():
+        for row in rows:
             if roles.sees(uid, owners.of(str(row["site"]))):
                 yield row
 
