@@ -47,11 +47,11 @@ _BEFORE = 2
 
 
 def starts(folder: Path, python: Path, ways: Sequence[Way], rounds: int) -> list[Row]:
-    """A row for Django and one for Flask: all ways in turns, in another order each time."""
-    kinds = {
-        kind: sites.make(folder / kind.lower(), kind, [f"{kind.lower()}.localhost"], python)[0]
-        for kind in (DJANGO, FLASK)
-    }
+    """A row for Django and one for Flask: all ways in turns, in another order each time.
+
+    Each has a virtualenv of its own, as such sites have, and so a preloaded interpreter of its own.
+    """
+    kinds = {kind: _site(folder / kind.lower(), kind, python) for kind in (DJANGO, FLASK)}
     taken: dict[str, dict[str, list[float]]] = {kind: {} for kind in kinds}
     spent: dict[str, dict[str, list[float]]] = {kind: {} for kind in kinds}
     with contextlib.ExitStack() as stack:
@@ -79,6 +79,14 @@ def starts(folder: Path, python: Path, ways: Sequence[Way], rounds: int) -> list
     return rows
 
 
+def _site(folder: Path, kind: str, python: Path) -> Site:
+    """A site whose virtualenv is that of an interpreter, by another name."""
+    folder.mkdir()
+    environment = folder / "venv"
+    environment.symlink_to(python.parent.parent)
+    return sites.make(folder, kind, [f"{kind.lower()}.localhost"], environment / "bin/python")[0]
+
+
 @contextlib.contextmanager
 def served(way: Way, folder: Path, those: Sequence[Site], idle: int) -> Iterator[Served]:
     """Sites that have been awake before, and whose interpreter is there if they share one."""
@@ -87,7 +95,8 @@ def served(way: Way, folder: Path, those: Sequence[Site], idle: int) -> Iterator
             for site in those:
                 wakes.wake(site)
             if way.shares and not number:
-                await_interpreters(wakes, those[:1])
+                one_each = list({site.virtualenv: site for site in those}.values())
+                await_interpreters(wakes, one_each, len(one_each))
             for site in those if idle <= IDLE else ():
                 sleep(wakes, site)
         yield wakes
