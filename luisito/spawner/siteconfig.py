@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
@@ -21,6 +22,7 @@ from luisito.spawner.users import (
     open_folder,
     resolve,
 )
+from luisito.spawner.whynot import why_not
 
 if TYPE_CHECKING:
     from luisito.spawner.sites import Record
@@ -171,10 +173,21 @@ class SiteConfig(Config):
         if self._finds_virtualenv and self._folder is not None:
             found = [f"{self._folder}/{name}" for name in _VIRTUALENVS]
             self.virtualenv = next(filter(_has_python, found), None)
-        if self.virtualenv is not None and not os.path.isdir(f"{self.virtualenv}/bin"):
+        if self.virtualenv is None:
+            return
+        if not os.path.isdir(f"{self.virtualenv}/bin"):
             raise StartRefusedError(
                 f"virtualenv {self.virtualenv!r}: has no folder bin that its user may enter;"
                 f" run python3 -m venv {self.virtualenv}, or mend virtualenv in its site file"
+            )
+        python = f"{self.virtualenv}/bin/python3"
+        if _has_python(self.virtualenv) and not os.access(python, os.X_OK):
+            # The next one on PATH would be taken, which has none of its packages.
+            error = PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+            why = why_not(python, "", error, "virtualenv in its site file")
+            raise StartRefusedError(
+                f"virtualenv {self.virtualenv!r}: {why}; or make it anew by"
+                f" /usr/bin/python3 -m venv --clear {self.virtualenv}, and install what was in it"
             )
 
 
@@ -197,7 +210,14 @@ def _bounded(key: str, inside: str, path: str) -> bytes:
 
 
 def _has_python(virtualenv: str) -> bool:
-    return os.access(f"{virtualenv}/bin/python3", os.X_OK)
+    """Whether an interpreter is meant to be there, may we execute it or not."""
+    try:
+        os.lstat(f"{virtualenv}/bin/python3")
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def _mode(path: str) -> int:

@@ -132,6 +132,10 @@ def test_what_files_say_is_tried(sites):
     owner = None if machine.user is None else machine.user.pw_name
     home = machine.make("srv", owner=owner)
     machine.make("srv/bad.env", "this is no line\n", mode=0o644, owner=owner)
+    machine.make("srv/apps", owner=owner)
+    for name in ("made", "apps/.venv"):
+        (home / name / "bin").mkdir(parents=True)
+        (home / name / "bin/python3").symlink_to("/home/gone/python3")
     good = f'folder = "{home}"\n{COMMAND}'
     files = {
         "a": f'folder = "{home}"\ncommand = ["none-such", "%PORT"]\n',
@@ -150,12 +154,14 @@ def test_what_files_say_is_tried(sites):
         "m": f"{good}sticky = true\nprocesses = 2\n",
         "n": f'{good}[hooks]\nready = "https://a.example/"\nexit = ["{home}/gone"]\n'
         '[[mount]]\npath = "/api"\nhooks.start = "none-such-hook %HOST"\n',
+        "o": f'{good}virtualenv = "made"\n',
+        "p": f'app = "shop:app"\nfolder = "{home}/apps"\n',
     }
     for name, text in files.items():
         machine.make(f"sites/{name}.toml", text, mode=0o644)
     found = machine.check()
     said = of_files(machine, found)
-    assert found["tried"] == "14 files"
+    assert found["tried"] == "16 files"
     expected = [
         'a.toml:2: command = ["none-such", "%PORT"]: no such program: ',
         'b.toml:3: virtualenv = "none": has no folder bin that its user may enter',
@@ -170,6 +176,8 @@ def test_what_files_say_is_tried(sites):
         "l.toml:3: sticky = true: does nothing without processes",
         f'n.toml:5: hooks.exit = ["{home}/gone"]: no such program: ',
         'n.toml:8: mount[0].hooks.start = "none-such-hook %HOST": no such program: ',
+        f"o.toml:3: virtualenv = \"made\": no such program: '{home}/made/bin/python3'",
+        f"p.toml:1: app = \"shop:app\": virtualenv '{home}/apps/.venv': no such program: ",
     ]
     assert len(said) == len(expected), said
     for line, beginning in zip(said, expected, strict=True):

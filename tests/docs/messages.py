@@ -45,6 +45,7 @@ LEFT_OUT = {"luisito/app/preload.py"}
 # What looks like one: values, and a text of one branch with the end of another's.
 NONE = {
     "stop_command in its site file",
+    "virtualenv in its site file",
     "hooks.… in its site file",
     '{time} {site} "{method} {target}" {status} {total}',
     "its name is no host: …; rename it to the host of the site, and .toml; rename it to …",

@@ -2,6 +2,7 @@
 
 import json
 import pwd
+import re
 
 import pytest
 
@@ -111,6 +112,20 @@ def test_a_group():
     for group in ("root", 0):
         with pytest.raises(StartRefusedError, match="do not run with root's"):
             identity(site(user="backup", group=group))
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_virtualenv_whose_interpreter_has_gone_is_not_passed_over(tmp_path, named):
+    folder = tmp_path / ".venv"
+    (folder / "bin").mkdir(parents=True)
+    said = {"virtualenv": str(folder)} if named else {"finds_virtualenv": True}
+    made = site(folder=str(tmp_path), **said)
+    made.check_virtualenv()  # of something else than Python
+    assert made.virtualenv == (str(folder) if named else None)
+    (folder / "bin/python3").symlink_to("/usr/bin/python3.0")
+    gone = f"virtualenv '{folder}': no such program: '{folder}/bin/python3'; install it or mend"
+    with pytest.raises(StartRefusedError, match=f"{re.escape(gone)} .*-m venv --clear {folder},"):
+        made.check_virtualenv()
 
 
 def test_what_is_rendered():
