@@ -99,11 +99,11 @@ def take_over(
     waiting = [one for each in predecessors for one in each.waiting()]
     failures = [one for each in predecessors for one in each.failures]
     took = [one for each in predecessors for one in each.took]
+    pool.crew.preloads.adopt(rows)  # before the end of any of them can be told
     yield pool.adopt(servers, last, waiting, failures, took)
     if servers:
         _log.info("Took over {count} app servers", count=len(servers))
     workers = [row for row in rows if row["worker"] is not None]
-    pool.crew.preloads.adopt(rows)
     yield pool.crew.adopt(workers)
     if workers:
         _log.info("Took over {count} workers", count=len(workers))

@@ -89,7 +89,7 @@ class Preloads:
         self._alarm.arm()
 
     def adopt(self, rows: Iterable[Mapping[str, Scalar]]) -> None:
-        """Takes over what the spawner lists, before the crew does."""
+        """Takes over what the spawner lists, before the pool and the crew do."""
         for row in rows:
             site, uid = str(row["site"]), row["uid"]
             environment = row.get("environment")

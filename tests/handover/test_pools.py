@@ -470,6 +470,32 @@ def test_a_server_that_ends_between_the_list_and_its_adoption(world):
     one.until(lambda: first.done)
 
 
+def test_no_interpreter_stays_for_a_server_that_ended_before_its_adoption(world):
+    one = world()
+    first = one.net()
+    first.wake("a.test")
+    dead = first.pid("a.test")
+    theirs = one.make_way(first)
+    second = one.net()
+    ask, listed = one.spawner.adopt, one.spawner.servers
+
+    def shared(rows):
+        return [{**row, "environment": "shared"} for row in rows]
+
+    def adopt(number):
+        os.kill(dead, signal.SIGKILL)
+        one.spawner.servers = listed
+        one.until(lambda: listing(one) == [])
+        return ask(number)
+
+    one.spawner.adopt, one.spawner.servers = adopt, lambda: listed().addCallback(shared)
+    done = one.take(second, theirs)
+    one.until(lambda: done)
+    one.until(lambda: second.policy.servers == {})
+    assert second.pool.crew.preloads._preloading._by_server == {}
+    one.until(lambda: first.done)
+
+
 @pytest.mark.parametrize("reaped", [False, True])
 def test_a_server_that_has_gone_before_it_is_adopted_and_of_which_nobody_has_told(world, reaped):
     """Its process has just ended, and what it has left is still to be killed; or that is done."""
