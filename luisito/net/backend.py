@@ -46,11 +46,13 @@ class Backend:
         retired: its server is on its way out; nothing is kept for it any more.
         claimed: a connection that has done its work is not to be idle: somebody waits for it, or
             the server is on its way out.
+        gone: tells whether its process has ended, of which nobody has told yet, but which can be
+            connected to all the same, as somebody else has its listening socket.
     """
 
     __slots__ = (
-        "_admits", "_check", "_family", "address", "claimed", "first", "idle", "line", "open",
-        "retired", "uid",
+        "_admits", "_check", "_family", "address", "claimed", "first", "gone", "idle", "line",
+        "open", "retired", "uid",
     )  # fmt: skip
 
     def __init__(
@@ -79,6 +81,7 @@ class Backend:
         self.idle: list[Connection] = []
         self.line: Seekers | None = None
         self.retired = self.claimed = False
+        self.gone: Callable[[], bool] = lambda: False
 
     def connect(self) -> tuple[socket.socket, bool]:
         """A non-blocking socket that is connected or, where the second value says so, connecting.

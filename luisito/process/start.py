@@ -18,6 +18,7 @@ from luisito.process.listener import ListeningSocket
 from luisito.process.probe import Probe
 from luisito.process.reach import reach
 from luisito.readiness.diag import DiagError
+from luisito.spawner import tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -172,7 +173,14 @@ class Start:
 
     def _reach(self, address: str | tuple[str, int]) -> Backend:
         # what was handed over, nobody else has
-        return reach(self._ways.diag, address, None if self.way == "fd" else self.uid)
+        if self.way != "fd":
+            return reach(self._ways.diag, address, self.uid)
+        backend = reach(self._ways.diag, address, None)
+        backend.gone = self._has_ended
+        return backend
+
+    def _has_ended(self) -> bool:
+        return self.ready and self.pid > 0 and tree.has_ended(self.pid)
 
     @property
     def listener_fd(self) -> int | None:

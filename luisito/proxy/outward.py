@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from luisito.proxy.upstream import Upstream
 
 _REFUSED_TRIES: Final = 16
+_UNANSWERED: Final = "the app server ended the connection without an answer"
 # The shortest time, in seconds, after which app servers in use end an idle connection.
 _SURELY_OPEN: Final = 1.0
 
@@ -272,6 +273,9 @@ class Outward:
             if backend.line is not None or len(backend.open) >= most:
                 self._wait_in_line(backend, now)
                 return
+            if backend.gone():  # what is sent there is lost; the pool hears of it in a moment
+                self._lease_again(_UNANSWERED)
+                return
             try:
                 upstream = gateway.connect(backend, self)
             except OSError as error:
@@ -345,13 +349,13 @@ class Outward:
             self.upload.flowing = False
             self.upload.hold(self.gateway.clock())
         if self.replay is None or (wrote and (self._retried or not self._replayable())):
-            self.bad_gateway("the app server ended the connection without an answer")
+            self.bad_gateway(_UNANSWERED)
             return
         self.gateway.counters.retries += 1
         if wrote:
             self._retried = True
         # not straight to the same server: it may have died, of which the pool hears in a moment
-        self._lease_again("the app server ended the connection without an answer")
+        self._lease_again(_UNANSWERED)
 
     def _lease_again(self, reason: str) -> None:
         """The server may be on its way out: asks the pool again, which will know in a moment."""

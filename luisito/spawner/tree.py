@@ -46,6 +46,12 @@ def status(pid: int) -> Status | None:
     return Status(fields[0] in (b"Z", b"X"), int(fields[1]), int(fields[3]))
 
 
+def has_ended(pid: int) -> bool:
+    """Tell whether a process has ended; False where /proc hides other users' (hidepid)."""
+    found = status(pid)
+    return found.zombie if found is not None else bool(read("/proc/1/stat"))
+
+
 def owner(pid: int) -> int | None:
     """Tell a process's real uid; None when it has gone."""
     # Not the owner of its folder in /proc, which is root where a process is not dumpable.

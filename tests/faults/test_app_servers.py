@@ -58,6 +58,7 @@ def test_14_answers_without_a_body(serve):
 def test_15_truncated_bodies(serve, target):
     """FAULTS 15, invariant 3: the client sees an abort."""
     server = serve()
+    server.warm("a.localhost")  # else the end of /die may be told before it is known to be ready
     with server.client() as connection:
         connection.ask(target)
         with pytest.raises(BrokenOff):

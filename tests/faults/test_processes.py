@@ -72,6 +72,7 @@ def test_24_the_operator_is_told_why(serve):
 
 def test_25_dies_in_the_middle_of_an_answer(serve, as_whom):
     server = serve(ordinary=as_whom)
+    server.warm("a.localhost")  # else its end may be told before it is known to be ready
     with server.client() as connection:
         connection.ask("/die")
         with pytest.raises(BrokenOff) as broken:
@@ -90,6 +91,30 @@ def test_25_dies_while_idle(serve):
     results = server.load(client.gets(["a.localhost"] * 20), 4)
     assert client.statuses(results) == {200: 20}
     assert len(server.seen("boot")) == 6
+
+
+@pytest.mark.parametrize("busy", [True, False])
+def test_25_its_end_is_told_late(serve, busy):
+    """Nothing is sent to whom it would be lost, as it can still be connected to."""
+    server = serve()
+    server.warm("a.localhost")
+    pid, spawner = server.pid(), server.spawner()
+    with server.client() as connection:
+        if busy:
+            connection.ask("/sleep/0.5")
+            processes.until(lambda: len(server.seen("head")) == 2, 5, "the request")
+        for each in spawner:  # which has the listening socket, too
+            os.kill(each, signal.SIGSTOP)
+        os.kill(pid, signal.SIGKILL)
+        processes.until(lambda: processes.stat(pid)[0] == "Z", 5, "its end")
+        time.sleep(0.1)
+        if not busy:
+            connection.ask("/echo", method="POST", body=b"once")
+        time.sleep(0.1)
+        for each in spawner:
+            os.kill(each, signal.SIGCONT)
+        assert connection.response().status == 200
+    server.wait_for_log("killed by SIGKILL")
 
 
 def test_25_dies_before_it_answers_a_post(serve):
