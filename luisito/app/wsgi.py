@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 import time
+from collections import deque
 
 from waitress import wasyncore
 from waitress.adjustments import Adjustments
@@ -52,6 +53,11 @@ class _Task(WSGITask):  # type: ignore[misc]  # waitress has no types
             # sys.exit(), or what was cancelled: waitress would leave the connection without an end
             raise RuntimeError(f"the app has raised {type(error).__name__}") from error
 
+    def finish(self) -> None:
+        super().finish()
+        if len(self.channel.requests) == 1:  # else it may wait until the client has read enough
+            self.channel.server.task_dispatcher.answered()
+
     def build_response_header(self) -> bytes:
         if self.channel.ending.asked:
             self.set_close_on_finish()
@@ -73,6 +79,7 @@ class _Channel(HTTPChannel):  # type: ignore[misc]  # as above
 
     def service(self) -> None:
         super().service()
+        self.server.task_dispatcher.answered()
         self.ending.count()
 
     @property
@@ -81,6 +88,22 @@ class _Channel(HTTPChannel):  # type: ignore[misc]  # as above
         begun = self.requests or self.request is not None or self.total_outbufs_len
         silent = self.spoken or time.time() - self.creation_time > _FIRST
         return silent and not begun
+
+
+class _Queue(deque[object]):
+    """Requests that wait for a thread.
+
+    Attributes:
+        takers: the threads that have taken one, and have not answered it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.takers: set[int] = set()
+
+    def popleft(self) -> object:
+        self.takers.add(threading.get_ident())
+        return super().popleft()
 
 
 class _Dispatcher(ThreadedTaskDispatcher):  # type: ignore[misc]  # as above
@@ -94,13 +117,21 @@ class _Dispatcher(ThreadedTaskDispatcher):  # type: ignore[misc]  # as above
         super().__init__()
         self._most = most
         self._adding = threading.Lock()
+        self.queue = _Queue()
+
+    def answered(self) -> None:
+        """Hear that this thread has answered, and can take the next one: its client may be quick.
+
+        It is idle for waitress only when it waits.
+        """
+        self.queue.takers.discard(threading.get_ident())
 
     def add_task(self, task: Any) -> None:  # noqa: ANN401 - a channel
         """See waitress."""
         with self._adding:
             with self.lock:
                 count = len(self.threads)
-                idle = count - self.active_count
+                idle = count - len(self.queue.takers)
                 more = count < self._most and len(self.queue) >= idle
                 before = set(self.threads)
             if more:
