@@ -46,13 +46,11 @@ class Backend:
         retired: its server is on its way out; nothing is kept for it any more.
         claimed: a connection that has done its work is not to be idle: somebody waits for it, or
             the server is on its way out.
-        gone: tells whether its process has ended, of which nobody has told yet, but which can be
-            connected to all the same, as somebody else has its listening socket.
     """
 
     __slots__ = (
-        "_admits", "_check", "_family", "address", "claimed", "first", "gone", "idle", "line",
-        "open", "retired", "uid",
+        "_admits", "_check", "_family", "address", "claimed", "first", "idle", "line", "open",
+        "retired", "uid",
     )  # fmt: skip
 
     def __init__(
@@ -66,7 +64,7 @@ class Backend:
 
         Args:
             address: the path of a unix socket, or (loopback address, port).
-            check: asked before each new connection whether still the same user listens there.
+            check: asked before each new connection whether the server still listens there.
             admits: asked of each new connection to a unix socket, likewise.
             uid: that user; None where nobody else can listen there.
         """
@@ -81,7 +79,6 @@ class Backend:
         self.idle: list[Connection] = []
         self.line: Seekers | None = None
         self.retired = self.claimed = False
-        self.gone: Callable[[], bool] = lambda: False
 
     def connect(self) -> tuple[socket.socket, bool]:
         """A non-blocking socket that is connected or, where the second value says so, connecting.
@@ -93,7 +90,7 @@ class Backend:
             first, self.first = self.first, None
             return first, False
         if self._check is not None and not self._check():
-            raise ConnectionRefusedError(errno.ECONNREFUSED, "another process listens there")
+            raise ConnectionRefusedError(errno.ECONNREFUSED, "its server does not listen there")
         sock = socket.socket(self._family)
         sock.setblocking(False)
         if self._family != socket.AF_UNIX:

@@ -12,6 +12,7 @@ from luisito.core.busy import NOTHING_SAID
 from luisito.core.health import ACCEPT, NOTIFY
 from luisito.core.members import first_of
 from luisito.errors import LuisitoError
+from luisito.net.backend import Backend
 from luisito.net.output import Output
 from luisito.process.health import Health
 from luisito.process.listener import ListeningSocket
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
     from luisito.core.directory import Destination
     from luisito.core.lifecycle import Server
-    from luisito.net.backend import Backend
     from luisito.net.switchboard import Switchboard
     from luisito.process.ports import Ports
     from luisito.process.sitelogs import SiteLogs
@@ -172,15 +172,13 @@ class Start:
         self.backend = self._reach(listener.address)
 
     def _reach(self, address: str | tuple[str, int]) -> Backend:
-        # what was handed over, nobody else has
         if self.way != "fd":
             return reach(self._ways.diag, address, self.uid)
-        backend = reach(self._ways.diag, address, None)
-        backend.gone = self._has_ended
-        return backend
+        return Backend(address, check=self._lives)  # what was handed over, nobody else has
 
-    def _has_ended(self) -> bool:
-        return self.ready and self.pid > 0 and tree.has_ended(self.pid)
+    def _lives(self) -> bool:
+        """Whether what is sent to it is not lost: the spawner has its listening socket, too."""
+        return not (self.ready and self.pid > 0 and tree.has_ended(self.pid))
 
     @property
     def listener_fd(self) -> int | None:

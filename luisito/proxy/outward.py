@@ -273,9 +273,6 @@ class Outward:
             if backend.line is not None or len(backend.open) >= most:
                 self._wait_in_line(backend, now)
                 return
-            if backend.gone():  # what is sent there is lost; the pool hears of it in a moment
-                self._lease_again(_UNANSWERED)
-                return
             try:
                 upstream = gateway.connect(backend, self)
             except OSError as error:
