@@ -447,6 +447,25 @@ def listing(world):
     return rows[0]
 
 
+def handing_over(world):
+    """Who has made way, with a server awake: that one's pid, the ends of pairs, who follows."""
+    first = world.net()
+    first.wake("a.test")
+    return first, first.pid("a.test"), world.make_way(first), world.net()
+
+
+def end_before_adoption(world, pid):
+    """Has a server end between the list and its adoption."""
+    ask = world.spawner.adopt
+
+    def adopt(number):
+        os.kill(pid, signal.SIGKILL)
+        world.until(lambda: listing(world) == [])
+        return ask(number)
+
+    world.spawner.adopt = adopt
+
+
 def test_a_server_that_ends_between_the_list_and_its_adoption(world):
     one = world()
     first = one.net()
@@ -454,14 +473,7 @@ def test_a_server_that_ends_between_the_list_and_its_adoption(world):
     dead = first.pid("a.test")
     theirs = one.make_way(first)
     second = one.net()
-    ask = one.spawner.adopt
-
-    def adopt(number):
-        os.kill(dead, signal.SIGKILL)
-        one.until(lambda: listing(one) == [])
-        return ask(number)
-
-    one.spawner.adopt = adopt
+    end_before_adoption(one, dead)
     done = one.take(second, theirs)
     one.until(lambda: done)
     assert done == [None]
@@ -472,23 +484,14 @@ def test_a_server_that_ends_between_the_list_and_its_adoption(world):
 
 def test_no_interpreter_stays_for_a_server_that_ended_before_its_adoption(world):
     one = world()
-    first = one.net()
-    first.wake("a.test")
-    dead = first.pid("a.test")
-    theirs = one.make_way(first)
-    second = one.net()
-    ask, listed = one.spawner.adopt, one.spawner.servers
+    first, dead, theirs, second = handing_over(one)
+    end_before_adoption(one, dead)
+    listed = one.spawner.servers
 
     def shared(rows):
         return [{**row, "environment": "shared"} for row in rows]
 
-    def adopt(number):
-        os.kill(dead, signal.SIGKILL)
-        one.spawner.servers = listed
-        one.until(lambda: listing(one) == [])
-        return ask(number)
-
-    one.spawner.adopt, one.spawner.servers = adopt, lambda: listed().addCallback(shared)
+    one.spawner.servers = lambda: listed().addCallback(shared)
     done = one.take(second, theirs)
     one.until(lambda: done)
     one.until(lambda: second.policy.servers == {})
@@ -500,11 +503,7 @@ def test_no_interpreter_stays_for_a_server_that_ended_before_its_adoption(world)
 def test_a_server_that_has_gone_before_it_is_adopted_and_of_which_nobody_has_told(world, reaped):
     """Its process has just ended, and what it has left is still to be killed; or that is done."""
     one = world()
-    first = one.net()
-    first.wake("a.test")
-    dead = first.pid("a.test")
-    theirs = one.make_way(first)
-    second = one.net()
+    first, dead, theirs, second = handing_over(one)
     adopted = one.hold_adoptions(keep=None if reaped else 2)
     done = one.take(second, theirs)
     one.until(lambda: adopted)
