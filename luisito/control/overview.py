@@ -164,7 +164,7 @@ class Overview:
         kept = self._kept_sites
         return f"{kept.problem}; {kept.mend}" if kept is not None and kept.problem else None
 
-    def _not_replaced(self) -> list[dict[str, str]]:
+    def _not_replaced(self) -> list[Row]:
         """The sites whose new server did not start, while the old one serves."""
         return [
             {"site": site, "error": detail.partition("; its last output")[0]}
@@ -252,12 +252,9 @@ class Overview:
     def as_before(self) -> Iterator[Row]:
         """The sites that are served as they were, and what of their files or servers is wrong."""
         files = self._site_files
-        for path, why in {} if files is None else files.broken.items():
-            site = path.rpartition("/")[2].removesuffix(".toml")
-            if files is not None and site in files.records:
-                yield {"site": site, "error": why}
-        for one in self._not_replaced():
-            yield {**one}
+        for site, (_, why) in {} if files is None else files.as_before.items():
+            yield {"site": site, "error": why}
+        yield from self._not_replaced()
 
     def _count_workers(self) -> dict[str, int]:
         counts = dict.fromkeys((WORDS[state] for state in _OF_WORKERS), 0)

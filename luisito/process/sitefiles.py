@@ -38,6 +38,11 @@ class Change(NamedTuple):
     now: Record | None
 
 
+def _site_of(path: str) -> str:
+    """Which site a file is of."""
+    return os.path.basename(path).removesuffix(".toml")
+
+
 def _each(change: Change) -> Iterator[Change]:
     """A change of a site, of its mounts, and of each server where one of them has several."""
     before, now = (
@@ -91,11 +96,16 @@ class SiteFiles:
     @property
     def never_right(self) -> dict[str, tuple[str, str]]:
         """The files that are wrong and have no good version, by site: path, and what is wrong."""
-        named = {
-            os.path.basename(path).removesuffix(".toml"): (path, why)
-            for path, why in self.broken.items()
-        }
-        return {name: one for name, one in named.items() if name not in self.records}
+        return self._wrong(served=False)
+
+    @property
+    def as_before(self) -> dict[str, tuple[str, str]]:
+        """The like of those of which the last good version goes on."""
+        return self._wrong(served=True)
+
+    def _wrong(self, *, served: bool) -> dict[str, tuple[str, str]]:
+        named = {_site_of(path): (path, why) for path, why in self.broken.items()}
+        return {name: one for name, one in named.items() if (name in self.records) == served}
 
     def first(self) -> Deferred[None]:
         """Looks for the first time.
@@ -189,7 +199,7 @@ class SiteFiles:
 
     def _taken(self, broken: Sequence[list[str]]) -> None:
         before, self.broken = self.broken, dict(broken)
-        names = {path: os.path.basename(path).removesuffix(".toml") for path in self.broken}
+        names = {path: _site_of(path) for path in self.broken}
         self._directory.withhold(name for name in names.values() if name not in self.records)
         for path, message in self.broken.items():
             if before.get(path) != message:
