@@ -216,7 +216,7 @@ def _has_python(virtualenv: str) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError:
-        return True
+        pass  # it is there, behind a folder that we may not enter
     return True
 
 
