@@ -1,12 +1,15 @@
 """The soak's own judgement: what it must object to, and what a fault excuses."""
 
 import json
+import os
+import socket
 import time
 
 import pytest
 
 from tests.soak import accounts, picture
 from tests.soak.verdict import Verdict
+from tests.soak.watch import connections
 
 
 @pytest.fixture
@@ -91,6 +94,15 @@ def test_what_grows_after_the_warm_up_is_a_violation(verdict):
     accounts.flat(rows, verdict, {"rss": 2, "fds": 2})
     assert len(verdict.violations) == 1
     assert "fds grows" in verdict.violations[0]
+
+
+def test_descriptors_are_told_apart():
+    """By how busy the machine is there are more connections or fewer; of the rest there are not."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        _, before, neither = connections(os.getpid(), port)
+        with socket.create_connection(("127.0.0.1", port)), server.accept()[0]:
+            assert connections(os.getpid(), port) == (1, before + 1, neither)
 
 
 def test_a_killed_app_excuses_its_own_site_only(verdict):

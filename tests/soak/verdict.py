@@ -7,7 +7,7 @@ import time
 # How long before a request a fault may lie that still excuses its failure, in seconds: a site is
 # backed off from for a while, a network process takes with it only what it had.
 _REACH = {"app": 40.0, "network": 0.5}
-_SHOWN = 20  # violations that are printed
+SHOWN = 20  # violations that are printed
 
 
 class Verdict:
@@ -76,5 +76,5 @@ class Verdict:
         """Something happened that must not."""
         with self._lock:
             self.violations.append(f"at {self.seconds():.1f} s: {words}")
-            if len(self.violations) <= _SHOWN:
+            if len(self.violations) <= SHOWN:
                 print(f"VIOLATION {self.violations[-1]}", flush=True)

@@ -1,5 +1,6 @@
 """Looks at the processes of a soak, time after time: memory, descriptors, servers, zombies."""
 
+import contextlib
 import re
 import threading
 import time
@@ -10,6 +11,7 @@ from tests.soak.world import MAX_SERVERS, OVERLAP
 _EVERY = 2.0  # seconds
 _ZOMBIE = 3.0  # seconds that a process may be dead before somebody reaps it
 _MiB = 1 << 20
+_LISTENS = "0A"  # a state in /proc/net/tcp
 
 _INTERPRETER = re.compile(r"luisito preload|boot\.py preload")
 
@@ -22,8 +24,9 @@ class Watch(threading.Thread):
         verdict: who is told of too many servers and of zombies.
 
     Attributes:
-        rows: one dict for each sample: seconds, requests (so far), servers, and for the network
-            process and the spawner rss (MiB) and descriptors.
+        rows: one dict for each sample: seconds, requests (so far), servers, for the network
+            process and the spawner rss (MiB) and descriptors, and of those of the network process
+            how many are connections: network_clients, network_upstream; and network_held, the rest.
     """
 
     def __init__(self, world, verdict):
@@ -74,6 +77,9 @@ class Watch(threading.Thread):
             # the largest: forked children of the spawner have a moment of their own
             row[f"{name}_rss"] = max(map(_rss, pids), default=0.0)
             row[f"{name}_fds"] = max((len(processes.descriptors(pid)) for pid in pids), default=0)
+        counts = [connections(pid, self._world.address[1]) for pid in groups["network"]]
+        for at, name in enumerate(("clients", "upstream", "held")):
+            row[f"network_{name}"] = max((count[at] for count in counts), default=0)
         return row
 
     def _count_zombies(self, ours):
@@ -84,6 +90,19 @@ class Watch(threading.Thread):
             if now - since > _ZOMBIE:
                 self._verdict.violation(f"pid {pid} stays a zombie")
                 self._dead[pid] = float("inf")
+
+
+def connections(pid, port):
+    """How many descriptors are connections at a port, how many other ones, how many are none."""
+    ports = {}  # our end's, by inode
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/net/tcp", encoding="ascii") as file:
+        for line in file.readlines()[1:]:
+            _, address, _, state, *rest = line.split()
+            if state != _LISTENS:
+                ports[f"socket:[{rest[5]}]"] = int(address.partition(":")[2], 16)
+    found = [ports.get(what) for what in processes.descriptors(pid).values()]
+    clients, neither = found.count(port), found.count(None)
+    return clients, len(found) - clients - neither, neither
 
 
 def _rss(pid):
