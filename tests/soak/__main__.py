@@ -75,6 +75,8 @@ def _run(options, world, verdict):
     if options.svg is not None:
         options.svg.write_text(picture.draw(rows, verdict.marks))
     _tell(verdict, rows, statuses, ends, {**counts, "requests that origins saw": seen})
+    for words, moment in list(zip(verdict.violations, verdict.moments, strict=True))[:SHOWN]:
+        print("", f"VIOLATION {words}", *accounts.around(world.log, words, moment), sep="\n")
     return 1 if verdict.violations else 0
 
 
@@ -121,8 +123,6 @@ def _tell(verdict, rows, statuses, ends, counts):
         words = f"{values[0]:.0f} first, {middle:.0f} median, {max(values):.0f} most"
         print(f"| {name.replace('_', ' ')} | {words}, {values[-1]:.0f} last |")
     print(f"| violations | {len(verdict.violations)} |")
-    for words in verdict.violations[:SHOWN]:  # once more, beside the counts
-        print(f"VIOLATION {words}")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """What the logs of a soak must agree to, once all has ended."""
 
 import collections
+import datetime as dt
 import json
 import re
 
@@ -8,6 +9,8 @@ import re
 _UNWRITTEN = 2.0  # seconds
 _TROUBLE = re.compile(r"Traceback|Unhandled|ResourceWarning|Exception ignored|[#\[]critical\]")
 _ONCE = {"POST"}
+# Of the log, what is shown of a site: so many seconds before and after, and so many lines at most.
+_BEFORE, _AFTER, _MOST_LINES = 60, 3, 40
 
 
 def access(path, verdict):
@@ -71,6 +74,34 @@ def log(path, verdict):
             for name, pattern in kinds.items():
                 counts[name] += bool(pattern.search(line))
     return counts
+
+
+def around(path, words, moment):
+    """What the log says of the site that a violation names, in the time before it and just after.
+
+    Args:
+        path: of the log.
+        words: of the violation.
+        moment: when it was seen, in seconds since the epoch.
+
+    Returns:
+        The lines, the last ones where there are many; [] where no site is named.
+    """
+    found = re.search(r"\bs\d+\.soak\.localhost", words)
+    if found is None:
+        return []
+    with open(path, encoding="utf-8", errors="replace") as file:
+        lines = [line.rstrip() for line in file if found[0] in line]
+    near = [line for line in lines if -_BEFORE <= _time_of(line) - moment <= _AFTER]
+    return near[-_MOST_LINES:]
+
+
+def _time_of(line):
+    """Seconds since the epoch; 0 where a line has no time."""
+    try:
+        return dt.datetime.strptime(line.partition(" ")[0], "%Y-%m-%dT%H:%M:%S%z").timestamp()
+    except ValueError:
+        return 0.0
 
 
 def flat(rows, verdict, allowed):

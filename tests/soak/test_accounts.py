@@ -1,5 +1,6 @@
 """The soak's own judgement: what it must object to, and what a fault excuses."""
 
+import datetime as dt
 import json
 import os
 import socket
@@ -87,6 +88,21 @@ def test_a_traceback_in_the_log_is_a_violation(tmp_path, verdict):
         "which could not": 0, "as it was stale": 0, "frozen": 1,
     }  # fmt: skip
     assert len(verdict.violations) == 1
+
+
+def test_what_the_log_says_of_a_site_that_a_violation_names(tmp_path):
+    log = tmp_path / "luisito.log"
+    log.write_text(
+        "2026-01-01T00:00:10+0000 [-] s011.soak.localhost: too long ago\n"
+        "2026-01-01T00:01:15+0000 [-] s011.soak.localhost: of it\n"
+        "2026-01-01T00:01:15+0000 [-] s012.soak.localhost: another\n"
+        "no time s011.soak.localhost\n"
+        "2026-01-01T00:02:00+0000 [-] s011.soak.localhost: too late\n"
+    )
+    moment = dt.datetime(2026, 1, 1, 0, 1, 20, tzinfo=dt.UTC).timestamp()
+    (line,) = accounts.around(log, "at 80.0 s: s011.soak.localhost: 502", moment)
+    assert line.endswith(": of it")
+    assert accounts.around(log, "at 80.0 s: 23 servers live", moment) == []
 
 
 def test_what_grows_after_the_warm_up_is_a_violation(verdict):

@@ -17,6 +17,7 @@ class Verdict:
         outcomes: {words: how often} of what clients got.
         faults: {words: how often} of what was done on purpose.
         violations: the words of what must not have happened, with the time since the start.
+        moments: when each was seen, in seconds since the epoch.
         answered: {nonce: (when it was asked for, when its answer had come whole)}.
         posts: how many POSTs were sent.
     """
@@ -27,7 +28,7 @@ class Verdict:
         self._done = collections.defaultdict(list)
         self.outcomes = collections.Counter()
         self.faults = collections.Counter()
-        self.violations = []
+        self.violations, self.moments = [], []
         self.marks = []
         self.answered = {}
 
@@ -76,5 +77,6 @@ class Verdict:
         """Something happened that must not."""
         with self._lock:
             self.violations.append(f"at {self.seconds():.1f} s: {words}")
+            self.moments.append(time.time())
             if len(self.violations) <= SHOWN:
                 print(f"VIOLATION {self.violations[-1]}", flush=True)
