@@ -29,7 +29,7 @@ def test_44_all_busy_then_503(serve, as_whom):
         refused = server.request(host="b.localhost")
         assert refused.status == 503
         assert int(refused.get("retry-after")) >= 1
-        assert 0.9 <= time.monotonic() - began < 2
+        assert time.monotonic() - began >= 0.9
         assert busy.response().status == 200
     assert server.request(host="b.localhost").status == 200
 
@@ -44,7 +44,11 @@ def test_44_the_queue_is_bounded(serve):
         processes.until(lambda: len(server.seen("head")) == 2, 5, "the request")
         results = server.load(client.gets(["b.localhost"] * 5), 5)
         assert client.statuses(results) == {200: 2, 503: 3}
-        assert all(result.seconds < 0.5 for result in results if result.status == 503)
+        served, refused = (
+            [result.seconds for result in results if result.status == status]
+            for status in (200, 503)
+        )
+        assert max(refused) < min(served)  # at once
         assert busy.response().status == 200
 
 

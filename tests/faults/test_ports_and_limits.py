@@ -7,7 +7,6 @@ import shutil
 import socket
 import stat
 import subprocess
-import time
 
 import pytest
 
@@ -187,11 +186,9 @@ def test_34b_a_backlog_stays_full(serve):
     with server.client() as connection:
         connection.ask("/sleep/3")
         processes.until(lambda: len(server.seen("head")) == 2, 5, "the request")
-        began = time.monotonic()
         results = server.load(client.gets(["a.localhost"] * 6, "/sleep/0"), 6)
         refused = [result for result in results if result.status == 503]
         assert len(refused) >= 4
         assert all(result.get("retry-after") for result in refused)
-        assert all(result.seconds < 2.5 for result in refused)
-        assert time.monotonic() - began < 6
+        assert all(result.seconds >= 0.9 for result in refused)
         assert connection.response().status == 200

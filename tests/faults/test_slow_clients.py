@@ -37,7 +37,7 @@ def test_1_2_3_slowhttptest(serve, mode, tmp_path):
     server.warm(SITE, "b.localhost")
     url = f"http://127.0.0.1:{server.port}"
     common = ["-g", "-o", "report", "-c", str(CONNECTIONS), "-r", "200", "-l", str(SECONDS)]
-    command = ["slowhttptest", *common, "-p", "3", *MODES[mode]]
+    command = ["slowhttptest", *common, "-p", "10", *MODES[mode]]
     with subprocess.Popen(
         [word.format(url=url) for word in command],
         cwd=tmp_path,

@@ -408,11 +408,15 @@ class Server:
             time.sleep(0.01)
 
     def descriptors(self):
-        """How many descriptors of each kind the network process and the spawner hold."""
-        return [
+        """How many descriptors of each kind the network process and the spawner hold.
+
+        Those of the spawner's processes stand in no order: a pid may be lower than its parent's.
+        """
+        network, *others = (
             sorted(re.sub(r"\d+", "N", what) for what in processes.descriptors(pid).values())
             for pid in (self.network, *self.spawner())
-        ]
+        )
+        return [network, *sorted(others)]
 
     def warm(self, *hosts):
         """Wakes servers, one after the other; returns {host: pid}."""

@@ -22,7 +22,7 @@ def test_42_ten_sigterms(serve, as_whom):
             time.sleep(0.02)
         assert busy.response().status == 200
     assert server.wait() == 0
-    assert server.seconds < 4
+    assert server.seconds < 15
     assert server.log().count("finishing what is in flight") == 1
 
 
@@ -84,7 +84,7 @@ def test_the_drain_has_an_end(serve, target):
         processes.until(lambda: len(server.seen("head")) == 2, 5, "the request")
         server.send_signal(signal.SIGTERM)
         assert server.wait() == 0
-        assert 0.9 <= server.seconds < 3
+        assert 0.9 <= server.seconds < 10
 
 
 @pytest.mark.parametrize("way", ["fd", "port", "socket"])

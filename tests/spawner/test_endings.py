@@ -141,7 +141,7 @@ def test_the_spawner_is_killed_30b(network):
     assert network.process.wait(2) in (-signal.SIGKILL, 128 + signal.SIGKILL)
 
 
-def test_the_folder_of_a_spawner_that_was_killed_is_taken_over(network, folder):
+def test_the_folder_of_a_spawner_that_was_killed_is_taken_over(folder, network):
     # one of its own: the usual place is taken by whoever starts first
     if network.user is not None:
         os.chown(folder, network.user.pw_uid, network.user.pw_gid)
