@@ -31,17 +31,26 @@ def run(options: argparse.Namespace) -> int:
 
 def _text(found: dict[str, Any]) -> str:
     now = [_failed(row) for row in found["failed"]]
-    kept = [f"  {visible(row['site'])}: {in_short(row['error'])}" for row in found["as_before"]]
+    kept, by_host = map(_wrong, (found["as_before"], found["by_host_only"]))
     before = [event_line(event, of_site=True) for event in found["events"]]
     return "\n".join(
         [
             *notes(found),
             *(["failed now:", *now] if now else ["nothing is failed now"]),
             *(["", "served as before, since what is new is wrong:", *kept] if kept else []),
+            *(
+                ["", "served by Host only, since `listen` does not count:", *by_host]
+                if by_host
+                else []
+            ),
             "",
             *(["failed last:", *before] if before else ["nothing has failed before"]),
         ]
     )
+
+
+def _wrong(rows: list[dict[str, Any]]) -> list[str]:
+    return [f"  {visible(row['site'])}: {in_short(row['error'])}" for row in rows]
 
 
 def _failed(row: dict[str, Any]) -> str:

@@ -133,10 +133,10 @@ class Acts:
         now = files.records.get(name)
         if files.failed:
             raise CannotError(f"{files.failed}; all sites stay as they were")
-        for path, why in files.broken.items():
-            if path.endswith(f"/{name}.toml"):
-                then = "is not served" if now is None else "is served as its file was before"
-                raise CannotError(f"{why} ({name} {then})")
+        why = files.wrong_of(name)
+        if why is not None:
+            then = "is not served" if now is None else "is served as its file was before"
+            raise CannotError(f"{why} ({name} {then})")
         if now is None:
             return "it has no site file" if before is None else "its site file has gone"
         if before is now:

@@ -151,8 +151,7 @@ class Overview:
             "not_kept": self._not_kept(),
             "broken": [
                 {"path": path, "error": why}
-                for wrong in (files.broken, self._doors.wrong)
-                for path, why in wrong.items()
+                for path, why in (*files.broken.items(), *self._doors.wrong.values())
             ],
             "not_replaced": self._not_replaced(),
             "waiting_pages": _by_site(self._broken_pages),
@@ -255,6 +254,11 @@ class Overview:
         for site, (_, why) in {} if files is None else files.as_before.items():
             yield {"site": site, "error": why}
         yield from self._not_replaced()
+
+    def by_host_only(self) -> Iterator[Row]:
+        """The sites that have no endpoint of their own although their files name one, and why."""
+        for site, (_, why) in self._doors.wrong.items():
+            yield {"site": site, "error": why}
 
     def _count_workers(self) -> dict[str, int]:
         counts = dict.fromkeys((WORDS[state] for state in _OF_WORKERS), 0)

@@ -103,9 +103,18 @@ class SiteFiles:
         """The like of those of which the last good version goes on."""
         return self._wrong(served=True)
 
+    def wrong_of(self, site: str) -> str | None:
+        """What is wrong with the file of a site; None where nothing is, or it has none."""
+        found = self._named().get(site)
+        return None if found is None else found[1]
+
     def _wrong(self, *, served: bool) -> dict[str, tuple[str, str]]:
-        named = {_site_of(path): (path, why) for path, why in self.broken.items()}
-        return {name: one for name, one in named.items() if (name in self.records) == served}
+        return {
+            name: one for name, one in self._named().items() if (name in self.records) == served
+        }
+
+    def _named(self) -> dict[str, tuple[str, str]]:
+        return {_site_of(path): (path, why) for path, why in self.broken.items()}
 
     def first(self) -> Deferred[None]:
         """Looks for the first time.

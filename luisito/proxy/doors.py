@@ -96,7 +96,7 @@ class Doors:
         keeper: who keeps the sockets that are opened after the start; likewise.
 
     Attributes:
-        wrong: what of `listen` does not count, by the paths of the files.
+        wrong: sites of whose `listen` something does not count: their files' paths, and what.
     """
 
     _log = Logger()
@@ -109,7 +109,7 @@ class Doors:
         self._failed: dict[_Key, str] = {}
         self._in_vain: set[_Key] = set()  # with all rights
         self._started = False
-        self.wrong: dict[str, str] = {}
+        self.wrong: dict[str, tuple[str, str]] = {}
 
     def open(self, settings: Settings, kept: dict[str, int]) -> None:
         """Opens all, with the rights that we still have; what is kept for us goes on.
@@ -227,12 +227,12 @@ class Doors:
 
     def _tell(self, said: Mapping[_Key, str]) -> None:
         before, self.wrong = self.wrong, {}
-        for key, why in self._failed.items():
-            path = said[key]
-            self.wrong.setdefault(path, f'{path}: listen = "{key[1]}": {why}')
-        for path, message in self.wrong.items():
-            if before.get(path) != message:
-                self._log.warn("{message}; the site is served by Host", message=message)
+        for (site, endpoint), why in self._failed.items():
+            path = said[site, endpoint]
+            self.wrong.setdefault(site, (path, f'{path}: listen = "{endpoint}": {why}'))
+        for site, one in self.wrong.items():
+            if before.get(site) != one:
+                self._log.warn("{message}; the site is served by Host", message=one[1])
 
     def _hand_over(self, new: Iterable[_Key], said: Container[_Key]) -> None:
         """Gives what one site has given up to the one that has it now, which takes no rights."""

@@ -107,6 +107,7 @@ def test_it_is_said_where_nothing_is_kept(answers, capsys):
         "path": None,
         "failed": [],
         "as_before": [],
+        "by_host_only": [],
         "events": [],
     }
     assert main(["errors"]) == 0
@@ -119,11 +120,13 @@ def test_errors_tell_what_is_failed_and_what_failed(answers, capsys):
         {"site": "b.example", "worker": "celery", "error": "gone", "retry_seconds": 0.0},
     ]
     before = [{"site": "c.example", "error": "c.example.toml:1: keep = 3: it must be\nother"}]
-    found = {"failed": failed, "as_before": before, "events": [event("failed")]}
+    by_host = [{"site": "d.example", "error": "d.example.toml: listen: taken"}]
+    found = {"failed": failed, "as_before": before, "by_host_only": by_host}
+    found["events"] = [event("failed")]
     answers["/errors?limit=20"] = {**KEPT, **found}
     assert main(["errors"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[:8] == [
+    assert lines[:11] == [
         "failed now:",
         "  a.example: it exited with this; tried again in 12 s",
         "  b.example (celery): gone; tried again at the next request",
@@ -131,10 +134,19 @@ def test_errors_tell_what_is_failed_and_what_failed(answers, capsys):
         "served as before, since what is new is wrong:",
         "  c.example: c.example.toml:1: keep = 3: it must be other",
         "",
+        "served by Host only, since `listen` does not count:",
+        "  d.example: d.example.toml: listen: taken",
+        "",
         "failed last:",
     ]
-    assert lines[8].endswith("failed   a.example: words")
-    answers["/errors?limit=20"] = {**KEPT, "failed": [], "as_before": [], "events": []}
+    assert lines[11].endswith("failed   a.example: words")
+    answers["/errors?limit=20"] = {
+        **KEPT,
+        "failed": [],
+        "as_before": [],
+        "by_host_only": [],
+        "events": [],
+    }
     assert main(["errors"]) == 0
     told = capsys.readouterr().out.splitlines()
     assert told == ["nothing is failed now", "", "nothing has failed before"]

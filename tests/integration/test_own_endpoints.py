@@ -135,6 +135,7 @@ def test_it_comes_and_goes_with_its_file(serve):
     (said,) = served.until_told(1)
     assert f"Address already in use (a.example listens on tcp:{first}); write another" in said
     assert said in luisito(server, "status").stdout
+    assert f"does not count:\n  b.example: {said}\n" in luisito(server, "errors").stdout
     for port in (first, second):
         with served.own(("127.0.0.1", port)) as connection:
             assert asked(connection, "b.example")[0] == "a.example"

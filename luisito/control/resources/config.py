@@ -76,5 +76,4 @@ class Config:
         files = self._files
         if files is None:
             return False
-        name = f"/{site_of(site)}.toml"
-        return site in files.by_key or any(path.endswith(name) for path in files.broken)
+        return site in files.by_key or files.wrong_of(site_of(site)) is not None

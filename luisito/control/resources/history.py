@@ -93,6 +93,7 @@ class History:
                 request,
                 failed=self._seen(request.uid, self._overview.failed()),
                 as_before=self._seen(request.uid, self._overview.as_before()),
+                by_host_only=self._seen(request.uid, self._overview.by_host_only()),
                 events=iter(found),
             )
 
