@@ -19,7 +19,7 @@ _CLIENTS = 64
 # By how much the median of the last third may be over the one of the third before. How many
 # connections to servers there are goes by how busy the machine is; each client has one at most.
 _GROWTH = {
-    "network_rss": 8.0, "spawner_rss": 2.0, "network_held": 12, "network_clients": 20,
+    "network_rss": 8.0, "spawner_rss": 2.0, "network_held": 20, "network_clients": 20,
     "network_upstream": _CLIENTS, "spawner_fds": 20,
 }  # fmt: skip
 _LEFT_OPEN = 10  # descriptors more than at the start, when no site is awake and no client is there
