@@ -477,7 +477,7 @@ class Servers:
         return self._servers < self._config.max_alive
 
     def _sweep(self, server: Server, now: float) -> None:
-        if server.forks and server.code is not None and not self._births.settled(server.uid, now):
+        if server.forks and server.code is not None and not self._all_born(server.uid, now):
             server.sweep_later(now)
             self._swept[server.id] = server
             return
@@ -498,6 +498,14 @@ class Servers:
             self._tell(server, server.code)
         server.sweep_later(now)
         self._swept[server.id] = server
+
+    def _all_born(self, uid: int | None, now: float) -> bool:
+        """Tell whether what interpreters of a user have forked is where it belongs.
+
+        A start that was handed to one may not have said so yet.
+        """
+        asking = any(one.status >= 0 and one.uid in (None, uid) for one in self.living)
+        return not asking and self._births.settled(uid, now)
 
     def _tell(self, server: Server, ended: int) -> None:
         if server.told:

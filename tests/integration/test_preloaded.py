@@ -6,6 +6,7 @@ import pwd
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -211,3 +212,55 @@ def test_one_that_lies_costs_nobody_but_its_user_a_start(sites, lie):
         assert process.stdout.readline() == b"listens\n"
         assert served.status("b.example") == 502
         process.kill()
+
+
+# Stands between whoever asks and the interpreter, and keeps its answer for a while.
+BETWEEN = """
+import os, socket, sys
+os.setgid({gid}); os.setuid({uid})
+os.rename({path!r}, {path!r} + ".real")
+listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+listener.bind({path!r})
+listener.listen()
+print("listens", flush=True)
+connection, _ = listener.accept()
+real = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+real.connect({path!r} + ".real")
+order, descriptors, _, _ = socket.recv_fds(connection, 200000, 4)
+socket.send_fds(real, [order], descriptors)
+for descriptor in descriptors:
+    os.close(descriptor)
+answer = real.recv(1000)
+print("answered", flush=True)
+sys.stdin.readline()
+connection.send(answer)
+"""
+
+
+@pytest.mark.root
+def test_what_it_has_forked_last_does_not_go_with_it(sites):
+    """Who asked for that has not said so yet, and it is in the interpreter's cgroup still."""
+    served = sites(["a.example", "b.example"])
+    served.server.expect(r"a.example \(preload\): pid \d+ was killed by SIGKILL")
+    interpreter = preloaded(served)
+    games = pwd.getpwnam("games")
+    folder = served.server.runtime / "preload" / str(games.pw_uid)
+    (path,) = [str(one) for one in folder.iterdir() if one.suffix == ".socket"]
+    between = BETWEEN.format(uid=games.pw_uid, gid=games.pw_gid, path=path)
+    with (
+        subprocess.Popen(
+            [sys.executable, "-c", between], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        ) as process,
+        served.server.client() as connection,
+    ):
+        assert process.stdout.readline() == b"listens\n"
+        connection.ask("/", "b.example")
+        assert process.stdout.readline() == b"answered\n"
+        os.kill(interpreter, signal.SIGKILL)
+        processes.until(lambda: processes.stat(interpreter) is None, 20, "its end")
+        time.sleep(0.3)  # in which all of its cgroup would be killed
+        process.stdin.write(b"\n")
+        process.stdin.flush()
+        assert connection.response().status == 200
+    assert rows(served.server)["b.example", None]["pid"]
+    assert told(served)["preloaded"] == 1
