@@ -72,8 +72,20 @@ class Births:
         self._of[server.orders] = server
         self._poller.register(server.orders, select.POLLIN)
 
-    def settled(self, uid: int | None, now: float) -> bool:
-        """Tell whether no process of a user is on its way from an interpreter to its own place."""
+    def settled(self, interpreter: Server, living: Iterable[Server], now: float) -> bool:
+        """Tell whether all that an interpreter has forked, which has ended, is in its own place.
+
+        Args:
+            interpreter: whose end has been reaped.
+            living: all servers: a start from before that end may have been handed to it, and not
+                have said so yet.
+            now: seconds of the monotonic clock.
+        """
+        uid, ended = interpreter.uid, interpreter.reaped_at
+        if any(
+            one.status >= 0 and one.uid in (None, uid) and one.started <= ended for one in living
+        ):
+            return False
         coming = [*self._of.values(), *(move.server for _, move in self._moves)]
         if any(server.uid == uid for server in coming):
             return False

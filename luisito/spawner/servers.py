@@ -477,7 +477,8 @@ class Servers:
         return self._servers < self._config.max_alive
 
     def _sweep(self, server: Server, now: float) -> None:
-        if server.forks and server.code is not None and not self._all_born(server, now):
+        ended = server.forks and server.code is not None
+        if ended and not self._births.settled(server, self.living, now):
             server.sweep_later(now)
             self._swept[server.id] = server
             return
@@ -498,16 +499,6 @@ class Servers:
             self._tell(server, server.code)
         server.sweep_later(now)
         self._swept[server.id] = server
-
-    def _all_born(self, interpreter: Server, now: float) -> bool:
-        """Tell whether what an interpreter has forked, which has ended, is where it belongs.
-
-        A start that was handed to it may not have said so yet.
-        """
-        uid = interpreter.uid
-        asked = (one for one in self.living if one.started <= interpreter.reaped_at)
-        asking = any(one.status >= 0 and one.uid in (None, uid) for one in asked)
-        return not asking and self._births.settled(uid, now)
 
     def _tell(self, server: Server, ended: int) -> None:
         if server.told:

@@ -33,6 +33,11 @@ def born():
     births.forget(server)
 
 
+def settled(births, uid, now, *living, ended=0.0):
+    """Whether all is in its own place that an interpreter of a user had forked until it ended."""
+    return births.settled(SimpleNamespace(uid=uid, reaped_at=ended), living, now)
+
+
 def child(server, theirs, word, work=lambda: None):
     """A child that says a word, waits and works; its pid."""
     pid = os.fork()
@@ -53,15 +58,32 @@ def test_one_that_comes_is_told_to_go(born):
     pid = child(server, theirs, b"here")
     theirs.close()
     assert births.come(server) == pid
-    assert not births.settled(server.uid, time.monotonic())
+    assert not settled(births, server.uid, time.monotonic())
     births.go(server, pid)
     assert os.waitpid(pid, 0)[1] == 0  # it has been told
     assert births.of(descriptor) is None
     assert server.orders == -1
     now = time.monotonic()
-    assert not births.settled(server.uid, now)
-    assert births.settled(server.uid, now + 1)
-    assert births.settled(server.uid + 1, now)
+    assert not settled(births, server.uid, now)
+    assert settled(births, server.uid, now + 1)
+    assert settled(births, server.uid + 1, now)
+
+
+def test_a_start_from_before_its_end_may_have_been_handed_to_it(born):
+    births, server, _ = born
+    now = time.monotonic()
+
+    def start(**facts):
+        return SimpleNamespace(**{"uid": server.uid, "status": 9, "started": now - 1, **facts})
+
+    for one, whether in (
+        (start(), False),
+        (start(uid=None), False),  # whose it is has not been said either
+        (start(uid=server.uid + 1), True),
+        (start(status=-1), True),  # it has said all
+        (start(started=now + 0.1), True),  # it has found nobody
+    ):
+        assert settled(births, server.uid, now + 10, one, ended=now) is whether
 
 
 def test_those_that_are_not_believed(born):
@@ -166,13 +188,13 @@ def test_one_that_nothing_bounds_begins_before_it_is_moved(places, folder):
     births, made, server = places(Cgroups)
     now = time.monotonic()
     assert made.closed(1) is None  # whoever looks for its processes is to search
-    assert not births.settled(server.uid, now + 10)
+    assert not settled(births, server.uid, now + 10)
     assert births.deadline() <= now + 0.1
     births.tick(now + 0.1)
     assert wait_until(lambda: cgroups.pids(f"{folder}/1") == [server.pid])
     assert made.closed(1) is None
     births.tick(now + 2)
-    assert births.settled(server.uid, now + 2)
+    assert settled(births, server.uid, now + 2)
     assert made.pids(1) == [server.pid]
     assert births.deadline() is None
 
