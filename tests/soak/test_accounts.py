@@ -4,11 +4,12 @@ import datetime as dt
 import json
 import os
 import socket
+import threading
 import time
 
 import pytest
 
-from tests.soak import accounts, picture
+from tests.soak import accounts, clients, picture
 from tests.soak.verdict import Verdict
 from tests.soak.watch import connections
 
@@ -119,6 +120,23 @@ def test_descriptors_are_told_apart():
         _, before, neither = connections(os.getpid(), port)
         with socket.create_connection(("127.0.0.1", port)), server.accept()[0]:
             assert connections(os.getpid(), port) == (1, before + 1, neither)
+
+
+@pytest.mark.parametrize("what", ["events", "slow_reader"])
+def test_who_reads_on_and_on_sees_that_there_is_another_answer(verdict, what):
+    """More than that does not come, and the connection stays open."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        client = clients.Traffic(server.getsockname(), verdict, 1)
+        asking = threading.Thread(target=client._do, args=(what,))
+        asking.start()
+        with server.accept()[0] as connection:
+            connection.recv(1000)
+            connection.sendall(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 2\r\n\r\nno")
+            asking.join(10)
+            assert not asking.is_alive()
+    client._close()
+    (told,) = verdict.violations
+    assert "502 with no reason" in told
 
 
 def test_a_killed_app_excuses_its_own_site_only(verdict):
