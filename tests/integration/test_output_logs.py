@@ -46,8 +46,10 @@ def logging(serve):
 
 
 def text(server, site="a.localhost"):
-    path = server.folder / "logs" / f"{site}.log"
-    return path.read_bytes() if path.exists() else b""
+    try:
+        return (server.folder / "logs" / f"{site}.log").read_bytes()
+    except FileNotFoundError:  # it is not there yet, or not there again after a rotation
+        return b""
 
 
 def wait_for(server, pattern, site="a.localhost"):
