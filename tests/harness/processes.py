@@ -157,6 +157,20 @@ def until(condition, seconds=5.0, what="it"):
     return result
 
 
+def at_once(found, look, most):
+    """Of what a look has found those that lived all at once, where it is more than there may be.
+
+    A look takes a while, in which one ends and another one starts: whatever the next look finds
+    again was there between the two.
+
+    Args:
+        found: a set, by a look.
+        look: looks again.
+        most: how many there may be.
+    """
+    return found if len(found) <= most else found & look()
+
+
 def steady(value, seconds=0.5):
     """Polls until a value has not changed for so many seconds, and returns it."""
     last, since = value(), time.monotonic()

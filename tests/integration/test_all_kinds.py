@@ -1,6 +1,7 @@
 """Sites of all kinds together: under load, edits of their files, kills, reloads and restarts."""
 
 import contextlib
+import functools
 import os
 import pwd
 import random
@@ -177,14 +178,11 @@ class Others(threading.Thread):
 
     def run(self):
         while not self._ending.wait(0.2):
-            found, most = (
-                sessions(self._server),
-                MAX_SERVERS + OVERLAP + 1,
-            )  # one for a site that rolls
-            if len(found) > most:
-                found &= sessions(self._server)  # a look takes a while: these lived all at once
-                if len(found) > most:
-                    self._verdict.violation(f"{len(found)} servers at once")
+            most = MAX_SERVERS + OVERLAP + 1  # one more for a site that rolls
+            look = functools.partial(sessions, self._server)
+            count = len(processes.at_once(look(), look, most))
+            if count > most:
+                self._verdict.violation(f"{count} servers at once")
             for host, target, fields, wanted in (
                 ("static.example", "/", (), {200}),
                 ("old.example", "/x", (), {308}),

@@ -1,5 +1,6 @@
 """Preloaded interpreters in whole servers: sites that are forked, and what becomes of them."""
 
+import contextlib
 import json
 import os
 import pwd
@@ -179,20 +180,36 @@ LIES = {
     # It comes with another word.
     "a word": ("word.send(b'mine')", "it has ended at once"),
 }
-LIAR = """
+# Listens where the interpreter did, which is at REAL from then on.
+INSTEAD = """
 import array, os, socket, sys, time
 os.setgid({gid}); os.setuid({uid})
-os.unlink({path!r})
+REAL = {path!r} + ".real"
+os.rename({path!r}, REAL)
 listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 listener.bind({path!r})
 listener.listen()
 print("listens", flush=True)
 connection, _ = listener.accept()
+"""
+LIAR = """
 _, ancillary, _, _ = connection.recvmsg(200000, 1000)
 word = socket.socket(fileno=array.array("i", ancillary[0][2])[3])
-connection.send(b'{{"pid": 1}}')
-{lie}
+connection.send(b'{"pid": 1}')
 """
+
+
+@contextlib.contextmanager
+def instead(served, program):
+    """Runs a program of the interpreter's user in its place; gives its process."""
+    games = pwd.getpwnam("games")
+    folder = served.server.runtime / "preload" / str(games.pw_uid)
+    (path,) = [str(one) for one in folder.iterdir() if one.suffix == ".socket"]
+    program = INSTEAD.format(uid=games.pw_uid, gid=games.pw_gid, path=path) + program
+    command, pipe = [sys.executable, "-c", program], subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe) as process:
+        assert process.stdout.readline() == b"listens\n"
+        yield process
 
 
 @pytest.mark.root
@@ -201,31 +218,18 @@ def test_one_that_lies_costs_nobody_but_its_user_a_start(sites, lie):
     served = sites(["a.example", "b.example"])
     said(served, "a.example")
     up(served, "a.example", "preload")
-    games = pwd.getpwnam("games")
-    folder = served.server.runtime / "preload" / str(games.pw_uid)
-    (path,) = [str(one) for one in folder.iterdir() if one.suffix == ".socket"]
     text, why = LIES[lie]
-    liar = LIAR.format(uid=games.pw_uid, gid=games.pw_gid, path=path, lie=text)
     served.server.expect(rf"b.example: cannot start: the process that .* has forked: .*{why}")
     served.server.allow(r"b.example: 502 for GET")
-    with subprocess.Popen([sys.executable, "-c", liar], stdout=subprocess.PIPE) as process:
-        assert process.stdout.readline() == b"listens\n"
+    with instead(served, LIAR + text) as process:
         assert served.status("b.example") == 502
         process.kill()
 
 
 # Stands between whoever asks and the interpreter, and keeps its answer for a while.
 BETWEEN = """
-import os, socket, sys
-os.setgid({gid}); os.setuid({uid})
-os.rename({path!r}, {path!r} + ".real")
-listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-listener.bind({path!r})
-listener.listen()
-print("listens", flush=True)
-connection, _ = listener.accept()
 real = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-real.connect({path!r} + ".real")
+real.connect(REAL)
 order, descriptors, _, _ = socket.recv_fds(connection, 200000, 4)
 socket.send_fds(real, [order], descriptors)
 for descriptor in descriptors:
@@ -243,17 +247,7 @@ def test_what_it_has_forked_last_does_not_go_with_it(sites):
     served = sites(["a.example", "b.example"])
     served.server.expect(r"a.example \(preload\): pid \d+ was killed by SIGKILL")
     interpreter = preloaded(served)
-    games = pwd.getpwnam("games")
-    folder = served.server.runtime / "preload" / str(games.pw_uid)
-    (path,) = [str(one) for one in folder.iterdir() if one.suffix == ".socket"]
-    between = BETWEEN.format(uid=games.pw_uid, gid=games.pw_gid, path=path)
-    with (
-        subprocess.Popen(
-            [sys.executable, "-c", between], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        ) as process,
-        served.server.client() as connection,
-    ):
-        assert process.stdout.readline() == b"listens\n"
+    with instead(served, BETWEEN) as process, served.server.client() as connection:
         connection.ask("/", "b.example")
         assert process.stdout.readline() == b"answered\n"
         os.kill(interpreter, signal.SIGKILL)

@@ -50,11 +50,10 @@ class Watch(threading.Thread):
         ours = self._world.ours()
         self._count_zombies(ours)
         servers, interpreters, groups = _kinds(ours)
-        if len(servers) > MAX_SERVERS + OVERLAP:
-            # A look takes a while: those that are seen in the next one, too, lived all at once.
-            servers &= _kinds(self._world.ours())[0]
-            if len(servers) > MAX_SERVERS + OVERLAP:
-                self._verdict.violation(f"{len(servers)} servers live")
+        most = MAX_SERVERS + OVERLAP
+        servers = processes.at_once(servers, lambda: _kinds(self._world.ours())[0], most)
+        if len(servers) > most:
+            self._verdict.violation(f"{len(servers)} servers live")
         row = {
             "seconds": self._verdict.seconds(),
             "requests": len(self._verdict.answered),
@@ -65,8 +64,10 @@ class Watch(threading.Thread):
         for name, pids in groups.items():
             # the largest: forked children of the spawner have a moment of their own
             row[f"{name}_rss"] = max(map(_rss, pids), default=0.0)
-            row[f"{name}_fds"] = max((len(processes.descriptors(pid)) for pid in pids), default=0)
+        spawner = (len(processes.descriptors(pid)) for pid in groups["spawner"])
+        row["spawner_fds"] = max(spawner, default=0)
         counts = [connections(pid, self._world.address[1]) for pid in groups["network"]]
+        row["network_fds"] = max(map(sum, counts), default=0)
         for at, name in enumerate(("clients", "upstream", "held")):
             row[f"network_{name}"] = max((count[at] for count in counts), default=0)
         return row
