@@ -115,11 +115,20 @@ class Browser:
         assert "exceptionDetails" not in found, (script, found["exceptionDetails"])
         return found["result"].get("value")
 
+    def _run_if_there(self, script):
+        """As `run`; None where another page took the place of the one that it ran in."""
+        try:
+            return self.run(script)
+        except AssertionError as error:
+            if "Inspected target navigated or closed" not in str(error):
+                raise
+            return None
+
     def until(self, script, seconds=_PATIENCE):
         """Waits until an expression is true, and returns it; one that raises is not true yet."""
         end = time.monotonic() + seconds
         guarded = f"(() => {{ try {{ return {script} }} catch (e) {{ return null }} }})()"
-        while not (found := self.run(guarded)):
+        while not (found := self._run_if_there(guarded)):
             assert time.monotonic() < end, (script, self.run("document.body.innerText"), self.said)
             time.sleep(0.03)
         return found
