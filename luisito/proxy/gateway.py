@@ -292,7 +292,7 @@ class Gateway:
             return None
         if site_of(site) != site:
             return Refused(NO_SITE, f"{site} is no mount of {site_of(site)}")
-        to = self.directory.explain(site).destination
+        to = self.directory.judge(site)
         if to.status in (0, REDIRECT) and to.site != site:
             return Refused(NO_SITE, f"{site} is {to.site} here: see {to.path}")
         return Refused(to.status, to.why) if to.status else None

@@ -48,6 +48,9 @@ def test_hosts_go_to(host, site, status):
     assert (found.site, found.status) == (site, status)
     assert made.known.get(host) is (None if status else found)
     assert made.find(host) is found or status == NO_SITE
+    assert (made.judge(host) is found) == (not status or status == REDIRECT)
+    made.known.clear()
+    assert (made.judge(host).site, made.judge(host).status) == (site, status)
 
 
 def test_what_decided_it():
@@ -113,7 +116,8 @@ def test_a_function_is_asked_once_and_when_a_server_is_needed():
     assert made.find("b.test") is made.known["b.test"]
     assert asked == []
     assert made.explain("b.test").destination.status == NO_SITE
-    assert asked == ["b.test"]
+    assert made.judge("b.test").status == NO_SITE
+    assert asked == ["b.test", "b.test"]
     # but where a file has all that is no site's, it has to be known at once
     assert of(REST, routes=Routes(ask)).find("b.test").site == "rest.x"
     assert Directory(Routes(ask), USUAL).find("b.test").site == "b.test"
