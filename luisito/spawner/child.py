@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import json
 import os
 import signal
 import socket
@@ -12,7 +10,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from luisito.core import wire
 from luisito.core.keys import site_of
-from luisito.errors import LuisitoError
 from luisito.spawner import (
     cgroupfs,
     channel,
@@ -26,22 +23,16 @@ from luisito.spawner import (
 )  # fmt: skip
 from luisito.spawner.checks import BAD_START, wrong_start
 from luisito.spawner.config import LISTENER
+from luisito.spawner.failing import failure, not_executed, report
 from luisito.spawner.render import render
 from luisito.spawner.siteconfig import SiteConfig
 from luisito.spawner.startfile import refuse_hard_link
-from luisito.spawner.whynot import why_not
 
 if TYPE_CHECKING:
     from luisito.spawner.config import Config
     from luisito.spawner.rlimits import Limits
     from luisito.spawner.runtime import Runtime
     from luisito.spawner.users import Identity
-
-_OVERLOADED = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
-
-
-class _TooManyError(LuisitoError):
-    """The user of a server has no room for another process."""
 
 
 class Pipes(NamedTuple):
@@ -131,12 +122,7 @@ def run(
                 user = _settle(config, runtime, *named, notify, parent, asked, limits)
         _become_server(config, runtime, order, user, pipes, parent, limits)
     except BaseException as error:  # noqa: BLE001 - whatever it is, this process must end here
-        overloaded = isinstance(error, _TooManyError) or (
-            isinstance(error, OSError) and error.errno in _OVERLOADED
-        )
-        message = str(error) if isinstance(error, LuisitoError) else _describe(error)
-        report = {"message": message[: wire.MAX_TEXT // 4], "overloaded": overloaded}
-        os.write(pipes.status, json.dumps(report).encode("ascii") + b"\n")
+        report(pipes.status, failure(error))
     finally:
         os._exit(127)
 
@@ -148,10 +134,6 @@ def _check(config: Config, order: wire.Start, server: int, descriptors: list[int
         wrong = f"server {order.server} was ordered from the spare for {server}"
     if wrong is not None:
         raise users.StartRefusedError(BAD_START + wrong)
-
-
-def _describe(error: BaseException) -> str:
-    return f"before the command could run: {type(error).__name__}: {error}"
 
 
 def _die_with_parent(parent: int) -> None:
@@ -259,16 +241,7 @@ def _become_server(
     try:
         os.execvpe(argv[0], argv, environ)
     except OSError as error:
-        if error.errno == errno.EAGAIN:  # execve(2): since the change of user
-            raise _TooManyError(
-                f"user {user.name!r} has as many processes as it may have (nproc in RLIMITS, or"
-                " ulimit -u of Luisito); raise that, or end some"
-            ) from None
-        if error.errno in _OVERLOADED:
-            raise
-        raise users.StartRefusedError(
-            why_not(argv[0], environ["PATH"], error, config.said_by)
-        ) from None
+        raise not_executed(error, argv, environ, user, config) from None
 
 
 def _share_interpreter(
@@ -310,8 +283,9 @@ def _share_interpreter(
         except preloaded.NotPreloadedError as error:
             why = str(error)
         os.close(folder)
-    report = {"environment": name, "preloaded": handed, "why": why[: wire.MAX_TEXT // 4]}
-    os.write(pipes.status, json.dumps(report).encode("ascii") + b"\n")
+    report(
+        pipes.status, {"environment": name, "preloaded": handed, "why": why[: wire.MAX_TEXT // 4]}
+    )
     if handed:
         os.close(pipes.status)  # what we take to end nobody need wait for
         os._exit(0)
