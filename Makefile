@@ -93,14 +93,15 @@ dist: .venv/.has-dist ## build the source distribution, and a wheel from it, in 
 
 clean: ## remove .venv and all that was built, cached or recorded
 	rm -rf .venv .venv.partial build dist *.egg-info .coverage* .mypy_cache .ruff_cache .import_linter_cache \
-		.hypothesis .fuzz _trial_temp* soak.svg soak.log twisted/plugins/dropin.cache examples/*.localhost/var
+		.hypothesis .fuzz _trial_temp* soak.svg soak.log twisted/plugins/dropin.cache examples/*.localhost/var \
+		luisito/spawner/starter
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # .venv/.has-EXTRA: .venv is there, with what setup.cfg lists under EXTRA. It is made in .venv.partial and
 # renamed when whole, so that an interrupted run leaves nothing that looks finished.
 INSTALL := -m pip install --quiet --disable-pip-version-check --editable
 
-.venv/.has-%: setup.cfg
+.venv/.has-%: setup.cfg setup.py luisito/spawner/starter.c
 	@set -eu; \
 	if [ -x $(BIN)/python ]; then \
 		echo 'Bringing .venv up to date ...'; \

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from luisito.spawner import starter
 from tests.harness import client, processes
 from tests.harness.server import free_port
 
@@ -80,6 +81,8 @@ def test_it_runs_where_it_was_installed(built, tmp_path):
         capture_output=True, text=True, check=True, cwd=tmp_path,
     )  # fmt: skip
     assert where.stdout.startswith(str(site))
+    program = os.path.relpath(starter.PROGRAM, ROOT)
+    assert os.access(site / program, os.X_OK) == starter.is_built()  # by the same compiler, if any
     plugins = subprocess.run(
         [bin_ / "python", "-m", "twisted", "--help"],
         capture_output=True, text=True, check=True, cwd=tmp_path,

@@ -61,6 +61,11 @@ class Template:
         return cls((text,))
 
     @property
+    def texts(self) -> tuple[str, ...]:
+        """Its parts, as they are written."""
+        return self._parts
+
+    @property
     def program(self) -> str:
         """The first part, as it is written."""
         return self._parts[0]

@@ -22,6 +22,7 @@ from luisito.spawner import (
     logs,
     patience,
     privileges,
+    starter,
     users,
 )
 from luisito.spawner.chooser import Chooser
@@ -165,6 +166,8 @@ class Loop:
             )
         else:
             words = delegation.extend(self._runtime.path, config.limits)
+        if config.alike and not starter.is_built():
+            words += f"; {starter.NOT_BUILT}"
         wanting = config.sites_dir is not None or config.hibernate == "reclaim"
         if self._cgroups is not None and wanting:
             self._cgroups.lacking = delegation.offer(self._runtime.path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from luisito.core import mainpid, wire
@@ -46,6 +47,33 @@ def render(config: Config, runtime_dir: str, order: wire.Start, user: Identity) 
     values = command_values(config, runtime_dir, order, user.uid, user.gid)
     argv = config.command.render(values)
     return Rendered(argv, _environ(config, runtime_dir, order, user, values))
+
+
+# What stands in a blank for what only an order tells; starter.c knows them, too.
+SITE, PORT, PID, NAME = "\x01", "\x02", "\x03", "\x04"
+_FILLED = re.compile(f"[{SITE}{PORT}{PID}{NAME}]")
+
+
+def render_blank(config: Config, runtime_dir: str, server: int, user: Identity) -> Rendered | None:
+    """As `render`, before it is known for which site: SITE, PORT, PID and NAME are to be filled in.
+
+    Returns:
+        None where what was written has such characters itself.
+
+    Raises:
+        TemplateError: see there.
+    """
+    written = [*config.command.texts, *config.inherited.values(), user.home, user.name, config.cwd]
+    for template in config.env.values():
+        written += template.texts
+    if any(map(_FILLED.search, (*written, *config.env))):
+        return None
+    order = wire.Start(server, SITE, None)
+    values = command_values(config, runtime_dir, order, user.uid, user.gid)
+    if config.way == "port":
+        values["PORT"] = PORT
+    environ = _environ(config, runtime_dir, order, user, values, PID, NAME)
+    return Rendered(config.command.render(values), environ)
 
 
 def render_stop(
@@ -110,7 +138,13 @@ def command_values(
 
 
 def _environ(
-    config: Config, runtime_dir: str, order: wire.Start, user: Identity, values: dict[str, str]
+    config: Config,
+    runtime_dir: str,
+    order: wire.Start,
+    user: Identity,
+    values: dict[str, str],
+    pid: str | None = None,
+    name: str | None = None,
 ) -> dict[str, str]:
     environ = {
         **config.inherited,
@@ -123,12 +157,13 @@ def _environ(
     if config.way != NO_WAY:  # nobody listens to a worker
         environ["NOTIFY_SOCKET"] = wire.notify_path(runtime_dir, order.server)
     if config.way == "port":
-        environ["PORT"] = str(order.port)
+        environ["PORT"] = values["PORT"]
     elif config.way == "fd" and "FD" not in config.command.words:
         # sd_listen_fds(3); names are separated by colons, which an IPv6 host has. Not for a command
         # that is told the descriptor: gunicorn takes it twice then, and fails.
-        name = order.site.replace(":", "-")
-        environ |= {"LISTEN_FDS": "1", "LISTEN_PID": str(os.getpid()), "LISTEN_FDNAMES": name}
+        name = name or order.site.replace(":", "-")
+        pid = pid or str(os.getpid())
+        environ |= {"LISTEN_FDS": "1", "LISTEN_PID": pid, "LISTEN_FDNAMES": name}
     environ |= {name: template.render(values)[0] for name, template in config.env.items()}
     if config.virtualenv is not None:
         environ["VIRTUAL_ENV"] = config.virtualenv

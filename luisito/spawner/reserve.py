@@ -5,13 +5,15 @@ from __future__ import annotations
 import resource
 import signal
 import time
+from contextlib import suppress
 from math import inf
 from typing import TYPE_CHECKING
 
 from luisito.core import wire
 from luisito.spawner import rehearsal, tree
 from luisito.spawner.containment import Containment, kill
-from luisito.spawner.spare import Spare, fork_spare
+from luisito.spawner.spare import Spare, fork_spare, have_ready
+from luisito.spawner.starter import Starter
 
 if TYPE_CHECKING:
     from luisito.spawner.cgroup import Cgroups
@@ -28,6 +30,7 @@ _AFTER = 0.1
 # whether one is forked or several.
 _IN_A_BURST = 4
 _FORK_AGAIN = 1.0  # seconds until a fork that failed is tried again
+_STARTERS = 3  # of which none has had a child ready: none can here
 
 
 class Reserve:
@@ -41,7 +44,8 @@ class Reserve:
 
     __slots__ = (
         "_at", "_burst", "_cgroups", "_chooser", "_config", "_containment", "_limits", "_most",
-        "_next", "_outbox", "_runtime", "_spares", "_taken", "_unfit",
+        "_next", "_outbox", "_runtime", "_spares", "_starter", "_starters",
+        "_taken", "_unfit",
     )  # fmt: skip
 
     _config: Config
@@ -58,6 +62,8 @@ class Reserve:
         self._burst = False
         self._unfit: dict[int, int] = {}  # by pid: those on their way out, and whom they were for
         self._next = 1  # the number of the next server: whoever orders them counts
+        self._starter: Starter | None = None
+        self._starters = 0  # that have been started since one has had a child ready
 
     def serve(self, config: Config, limits: Limits, outbox: Outbox, chooser: Chooser | None) -> int:
         """Fork for another one from now on; return the highest number so far."""
@@ -69,12 +75,25 @@ class Reserve:
             self._next = max(self._spares) + 1
             self._drop()
         self._at = 0.0
+        self._starters = 0
+        if self._starter is not None:  # what our children inherit, it has from its own start
+            self._starter.close()
+            self._starter = None
+        self._start_starter()
         return self._next - 1
+
+    def _start_starter(self) -> None:
+        """Start the program that has children ready, where it was built and has not failed."""
+        if self._config.alike and self._starters < _STARTERS:
+            self._starters += 1
+            with suppress(OSError):
+                self._starter = Starter(self._containment.parent)
 
     @property
     def pids(self) -> set[int]:
-        """Of those that wait."""
-        return {spare.pid for spare in self._spares.values()}
+        """Of those that wait, and of whoever has them ready."""
+        own = set() if self._starter is None else {self._starter.pid}
+        return own.union(spare.pid for spare in self._spares.values())
 
     def take(self, server: int) -> Spare:
         """Give away the one that waits for a number, or a new one.
@@ -117,6 +136,10 @@ class Reserve:
 
     def reaped(self, pid: int) -> int | None:
         """Note the end of a process; return whom it was for, which is never to be, if it waited."""
+        if self._starter is not None and self._starter.pid == pid:
+            self._starter.close()
+            self._starter = None
+            return None
         for spare in self._spares.values():
             if spare.pid == pid:
                 del self._spares[spare.server]
@@ -131,6 +154,8 @@ class Reserve:
     def _prepare(self, now: float) -> None:
         self._at = now + _FORK_AGAIN  # where this fails; a start will try before, and tell
         number = max(self._spares, default=self._next - 1) + 1
+        if self._starter is None:
+            self._start_starter()
         try:
             self._spares[number] = spare = self._fork(number, early=True, calm=not self._burst)
         except OSError:
@@ -142,6 +167,13 @@ class Reserve:
         questions = -1 if self._chooser is None else self._chooser.questions
         group = None if self._cgroups is None else self._cgroups.make(server)
         try:
+            if self._starter is not None and self._config.alike:
+                made = have_ready(
+                    self._starter, self._config, self._runtime, self._limits, server, group
+                )
+                if made is not None:
+                    self._starters = 0
+                    return made
             return fork_spare(
                 self._config,
                 self._runtime,

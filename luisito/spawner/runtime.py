@@ -43,7 +43,7 @@ class Runtime:
         _empty(self._folder)  # a spawner that was killed could not
 
     def make(self, server: int, user: Identity, group: int, notify: socket.socket) -> None:
-        """Make a server's folder and bind its NOTIFY_SOCKET there; called in the child, as root.
+        """Make a server's folder and bind its NOTIFY_SOCKET there; called before root is given up.
 
         Until the last step the folder is ours alone, so no tenant can put a link in its place.
 
@@ -59,8 +59,11 @@ class Runtime:
                 f"folder {folder!r} is left from another server and could not be removed;"
                 " unmount what is in it and remove it"
             ) from None
-        os.umask(0o177)
-        notify.bind(path)
+        before = os.umask(0o177)
+        try:
+            notify.bind(path)
+        finally:
+            os.umask(before)
         if os.geteuid() == 0:
             os.lchown(path, user.uid, user.gid)
             os.chown(folder, user.uid, group)

@@ -61,6 +61,8 @@ class Server:
         weighed_at: when that was, in seconds of the monotonic clock.
         stopping: it was told to stop.
         said: what it has said of itself last, as far as we were told.
+        stuck: the step that a child of the starter could not take, and the error's number; None
+            where it could, or why it could not is known.
     """
 
     __slots__ = (
@@ -93,6 +95,7 @@ class Server:
         "started",
         "status",
         "stopping",
+        "stuck",
         "sweep_at",
         "told",
         "uid",
@@ -137,6 +140,7 @@ class Server:
         self.over_memory = False
         self.memory: int | None = None
         self.weighed_at = 0.0
+        self.stuck: tuple[str, int] | None = None
         self._report = b""
         self._pause = FIRST_PAUSE
 
@@ -146,7 +150,8 @@ class Server:
             self._report += data
             return
         self.status = -1
-        for line in self._report.splitlines():
+        report, self._report = self._report, b""
+        for line in report.splitlines():
             if line.startswith(b"{"):
                 said = json.loads(line)
                 if "message" in said:
@@ -154,6 +159,9 @@ class Server:
                 else:
                     self.environment, self.why = said["environment"], said["why"]
                     self.handed = self.preloaded = said["preloaded"]
+            elif line.startswith(b"!"):
+                step, number = line[1:].decode("ascii").split(" ")
+                self.stuck = step, int(number)
             else:
                 self._reported_user(os.fsdecode(line))
 

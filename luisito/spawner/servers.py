@@ -27,6 +27,7 @@ from luisito.spawner.server import Server
 from luisito.spawner.sites import encode_record, no_site
 from luisito.spawner.stopcommand import not_stopped
 from luisito.spawner.stoppers import Stoppers
+from luisito.spawner.stuck import look_into
 from luisito.spawner.watchers import Watchers
 from luisito.spawner.weighing import Weighing
 
@@ -350,12 +351,22 @@ class Servers:
                     self._births.expect(server)
                     continue
                 self._births.forget(server)
-                if server.uid is None:
-                    continue
-                if server.failure is not None:
+                if server.stuck is not None:
+                    self._explain(server)
+                elif server.failure is not None and (server.uid, server.code) != (None, None):
                     self._sweep(server, 0.0)
-                else:
+                elif server.uid is not None and server.failure is None:
                     self._runs(server)
+
+    def _explain(self, server: Server) -> None:
+        """Find out what a child of the starter has failed by, which may take a while."""
+        try:
+            look_into(server, self._runtime, self._helpers, self._containment.parent)
+        except OSError:
+            return
+        if server.status >= 0:
+            self._by_status[server.status] = server
+            self._poller.register(server.status, 0)
 
     def _come(self, server: Server) -> None:
         """The process that an interpreter has forked for a server has come, or has ended."""
@@ -490,8 +501,9 @@ class Servers:
             kill(pid, signal.SIGKILL)
         if server.code is not None and left and server.left is None:
             server.left = left[0]
-        # One that has ended while we looked may have left others, who are seen next time.
-        if server.code is not None and not pids:
+        # One that has ended while we looked may have left others, who are seen next time; and
+        # somebody may still find out why it could not run.
+        if server.code is not None and not pids and server.status < 0:
             self._forget(server)
             self._tell(server, server.code)
             return

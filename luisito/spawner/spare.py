@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from luisito.spawner import channel, child
 from luisito.spawner.forking import fork, fork_into
+from luisito.spawner.users import StartRefusedError
 
 if TYPE_CHECKING:
     from luisito.spawner.config import Config
     from luisito.spawner.rlimits import Limits
     from luisito.spawner.runtime import Runtime
+    from luisito.spawner.starter import Starter
 
 
 class Spare(NamedTuple):
@@ -34,6 +36,58 @@ class Spare(NamedTuple):
         channel.close([self.output, self.status, self.notify, self.orders])
 
 
+class _Ends(NamedTuple):
+    """Both ends of what connects us with a child.
+
+    Attributes:
+        ours: of a child that is still to be; its number is that of the server.
+        theirs: the child's.
+    """
+
+    ours: Spare
+    theirs: child.Pipes
+
+    def handed_over(self, pid: int) -> Spare:
+        """Close the child's ends, which it has; ours, with its process id."""
+        channel.close([self.theirs.output, self.theirs.status, self.theirs.orders])
+        for descriptor in (self.ours.output, self.ours.status, self.ours.notify):
+            os.set_blocking(descriptor, False)
+        return self.ours._replace(pid=pid)
+
+    def close(self) -> None:
+        """Close all."""
+        channel.close([self.theirs.output, self.theirs.status, self.theirs.orders])
+        self.ours.close()
+
+
+def _open(server: int, questions: int) -> _Ends:
+    """Open what connects us with a child; `questions` is as for child.Pipes.
+
+    Raises:
+        OSError: no descriptors; nothing is left open.
+    """
+    opened: list[int] = []
+    try:
+        for _ in range(2):
+            opened += os.pipe2(os.O_CLOEXEC)
+        orders, orders_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        orders.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)  # see `births`
+        channel.refuse_descriptors(orders)
+        opened += (orders.detach(), orders_end.detach())
+        notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        notify.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        channel.refuse_descriptors(notify)
+        opened.append(notify.detach())
+    except OSError:
+        channel.close(opened)
+        raise
+    output, output_end, status, status_end, own, theirs, datagrams = opened
+    return _Ends(
+        Spare(0, output, status, datagrams, own, server),
+        child.Pipes(output_end, status_end, datagrams, theirs, questions),
+    )
+
+
 def fork_spare(
     config: Config,
     runtime: Runtime,
@@ -53,31 +107,51 @@ def fork_spare(
     Raises:
         OSError: no process, memory or descriptors; nothing is left open.
     """
-    opened: list[int] = []
+    ends = _open(server, questions)
     try:
-        for _ in range(2):
-            opened += os.pipe2(os.O_CLOEXEC)
-        orders, orders_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        orders.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)  # see `births`
-        channel.refuse_descriptors(orders)
-        opened += (orders.detach(), orders_end.detach())
-        notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        notify.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
-        channel.refuse_descriptors(notify)
-        opened.append(notify.detach())
         pid = None if group is None else fork_into(group)
         if pid is not None:
             group = None  # it is there
         else:
             pid = fork()
     except OSError:
-        channel.close(opened)
+        ends.close()
         raise
-    output, output_end, status, status_end, own, theirs, datagrams = opened
     if pid == 0:
-        pipes = child.Pipes(output_end, status_end, datagrams, theirs, questions)
+        pipes = ends.theirs
         child.run(config, runtime, pipes, parent, limits, server, group, early=early, calm=calm)
-    channel.close([output_end, status_end, theirs])
-    for descriptor in (output, status, datagrams):
-        os.set_blocking(descriptor, False)
-    return Spare(pid, output, status, datagrams, own, server)
+    return ends.handed_over(pid)
+
+
+def have_ready(
+    starter: Starter,
+    config: Config,
+    runtime: Runtime,
+    limits: Limits,
+    server: int,
+    group: str | None,
+) -> Spare | None:
+    """Have the starter make such a child; None where it could not, and nothing is left.
+
+    Raises:
+        OSError: no descriptors; nothing is left open.
+    """
+    user = config.user
+    assert user is not None  # noqa: S101 - see Config.alike
+    ends = _open(server, -1)
+    notify = socket.socket(fileno=ends.ours.notify)
+    made, pid = False, None
+    try:
+        runtime.make(server, user, config.network_gid, notify)
+        made = True
+        pid = starter.prepare(config, runtime.path, limits, server, user, ends.theirs, group)
+    except (OSError, StartRefusedError):
+        pass  # the child that we fork says it, if it fares no better
+    finally:
+        notify.detach()
+    if pid is not None:
+        return ends.handed_over(pid)
+    ends.close()
+    if made:
+        runtime.remove(server)
+    return None

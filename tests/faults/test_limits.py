@@ -320,7 +320,7 @@ def test_limits_in_what_systemd_has_delegated(serve, user):
     assert cgroups.read(group, "pids.max") == "50"
     assert cgroups.pids(folder) == []
     # what is to be the next server begins there, too
-    own = {server.process.pid, *server.spawner()[:2]}
+    own = {server.process.pid, *server.spawner()[:2], *server.starter()}
     moved = f"{server.cgroups}/self"
     processes.until(lambda: set(cgroups.pids(moved)) == own, 5, "the move of all")
     assert server.stop() == 0

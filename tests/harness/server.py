@@ -365,6 +365,14 @@ class Server:
             if "luisito.spawner" in processes.command(pid)
         ]
 
+    def starter(self):
+        """The pid of what has children ready (luisito.spawner.starter), in a list."""
+        return [
+            pid
+            for pid in processes.descendants(self.process.pid)
+            if processes.command(pid).startswith("luisito-starter") and os.getsid(pid) != pid
+        ]
+
     def networks(self):
         """The pids of the network processes that live, the newest at the end."""
         below = processes.descendants(os.getpid())

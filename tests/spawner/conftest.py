@@ -18,7 +18,8 @@ import pytest
 from luisito.core import wire
 from luisito.process import launch as launching
 from luisito.process.handshake import how_started
-from luisito.spawner import channel, tree
+from luisito.spawner import channel, starter, tree
+from luisito.spawner.config import Config
 from tests.harness.orders import configure
 
 # Not the one of .venv, which another user may not be able to reach.
@@ -53,18 +54,37 @@ class Network:
             monkeypatch.setattr(launching.subprocess, "Popen", popen)
 
     def launch(self, **changes):
+        awaited = changes.pop("awaited", True)
         env = {"TEST_MARK": self.mark, **changes.pop("env", {})}
         if self.user is not None:
             changes.setdefault("network_gid", self.user.pw_gid)
         recipe = changes.pop("recipe", how_started([sys.executable], "/", foreground=True))
         text = changes.pop("text", None)
-        launched = launching.launch(configure(env=env, **changes), recipe, text)
+        configured = configure(env=env, **changes)
+        launched = launching.launch(configured, recipe, text)
         self.sock, self.process, self.hello, self.killer = launched
         self.order(wire.Serve())
         assert self.fact() == (wire.Take(0, ""), [])
         self.guarded = self.hello.containment == "guardian"
         self.spawner = tree.children(self.process.pid)[0] if self.guarded else self.process.pid
+        alike = Config(configured, root=self.uid == 0).alike
+        if awaited and alike and starter.is_built() and launching._CODE != FORKING:
+            assert wait_until(lambda: self.starter is not None)
         return self
+
+    @property
+    def starter(self):
+        """The process that has children ready; None where it is not used."""
+        return next(filter(_is_starter, tree.children(self.spawner)), None)
+
+    def children(self):
+        """List the spawner's children, but for the starter."""
+        return [pid for pid in tree.children(self.spawner) if not _is_starter(pid)]
+
+    def waiting(self):
+        """List those that wait for an order; that of the last number is the last."""
+        pids = self.children()
+        return pids if self.starter is None else [pid for pid in pids if _is_of_starter(pid)]
 
     def order(self, order, *descriptors):
         channel.send(self.sock, wire.encode(order), descriptors)
@@ -159,6 +179,25 @@ class Network:
         assert self.gone(), "processes are left"
 
 
+def _is_of_starter(pid):
+    return tree.read(f"/proc/{pid}/cmdline").startswith(b"luisito-starter")
+
+
+def _is_starter(pid):
+    try:  # each that waits has a session of its own
+        return _is_of_starter(pid) and os.getsid(pid) != pid
+    except ProcessLookupError:
+        return False
+
+
+# The spawner as it is where the starter could not be built.
+FORKING = (
+    "import sys; sys.path.insert(0, {root!r}); "
+    "from luisito.spawner import starter; starter.PROGRAM = '/nonexistent'; "
+    "from luisito.spawner.main import main; main({descriptor})"
+)
+
+
 def confine():
     """Lack what root lacks in most containers, once exec has taken it."""
     for capability in (CAP_SYS_ADMIN, CAP_SYS_PTRACE):
@@ -215,6 +254,11 @@ def folder():
 
 
 def _network(monkeypatch, who):
+    if who == "forking":
+        if not starter.is_built():
+            pytest.skip("the starter was not built: no spawner has it")
+        monkeypatch.setattr(launching, "_CODE", FORKING)
+        who = "root" if os.geteuid() == 0 else "user"
     if who != "user" and os.geteuid() != 0:
         pytest.skip("needs root: the spawner is started as root")
     if who == "root" and not has(CAP_SYS_ADMIN):
@@ -225,9 +269,20 @@ def _network(monkeypatch, who):
     return Network(monkeypatch, user, confined=who == "confined")
 
 
-@pytest.fixture(params=["root", "confined", "user"])
+@pytest.fixture(params=["root", "confined", "user", "forking"])
 def network(request, monkeypatch):
-    """A real spawner of each kind: by root with a pid namespace, by root and by a user without."""
+    """A real spawner of each kind.
+
+    By root with a pid namespace, by root and by a user without; and without the starter.
+    """
+    made = _network(monkeypatch, request.param)
+    yield made
+    made.close()
+
+
+@pytest.fixture(params=["user", "forking"])
+def each_way(request, monkeypatch):
+    """A spawner that has the starter, where that was built, and one that has not."""
     made = _network(monkeypatch, request.param)
     yield made
     made.close()

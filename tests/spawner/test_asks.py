@@ -263,15 +263,15 @@ def test_a_file_system_that_hangs_does_not_stop_spawns_43(as_user, folder):
     # A helper that is stopped stands for one that waits for a dead file server.
     as_user.launch(project_path=f"{folder}/%HOST")
     os.mkdir(f"{folder}/a.example")
-    assert wait_until(lambda: len(tree.children(as_user.spawner)) == 1)
-    known = set(tree.children(as_user.spawner))
+    assert wait_until(lambda: len(as_user.children()) == 1)
+    known = set(as_user.children())
     stopped = None
     number = 0
     while stopped is None:
         number += 1
         as_user.order(wire.AskFolder(number, "a.example"))
-        wait_until(lambda: set(tree.children(as_user.spawner)) - known, 0.05)
-        for pid in set(tree.children(as_user.spawner)) - known:
+        wait_until(lambda: set(as_user.children()) - known, 0.05)
+        for pid in set(as_user.children()) - known:
             kill(pid, signal.SIGSTOP)
             if wait_until(lambda pid=pid: is_stopped(pid), 0.02):
                 stopped = pid

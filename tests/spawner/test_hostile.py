@@ -9,7 +9,7 @@ import pytest
 
 from luisito.core import wire
 from luisito.process.launch import launch
-from luisito.spawner import channel, tree
+from luisito.spawner import channel
 
 from .conftest import configure, wait_until
 
@@ -113,7 +113,7 @@ def test_orders_before_the_configuration_are_refused(monkeypatch):
 
 def test_unwanted_descriptors_do_not_pile_up(as_user):
     as_user.launch()
-    assert wait_until(lambda: len(tree.children(as_user.spawner)) == 1)
+    assert wait_until(lambda: len(as_user.children()) == 1)
     as_user.silent()  # the fork is over
     before = os.listdir(f"/proc/{as_user.spawner}/fd")
     good = as_user.listener.fileno()

@@ -263,7 +263,7 @@ def test_1000_spawns_leave_no_zombie_and_no_descriptor_29(network):
         return len(os.listdir(f"/proc/{network.spawner}/fd"))
 
     def children():
-        return tree.children(network.spawner)
+        return network.children()
 
     cycle(1)
     settled = 1 if network.guarded else 2  # the spare; init and the spare

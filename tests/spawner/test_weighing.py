@@ -115,7 +115,7 @@ def test_who_weighs_lets_everybody_else_go_first(network):
     deadline = time.monotonic() + 30
     # It lives for some milliseconds every few seconds: no sleep in between.
     while 19 not in nices and time.monotonic() < deadline:
-        for pid in tree.children(network.spawner):
+        for pid in network.children():
             fields = tree.read(f"/proc/{pid}/stat").rpartition(b")")[2].split()
             if fields:
                 nices.add(int(fields[16]))
