@@ -112,3 +112,7 @@ def test_any_host_is_one_piece_or_refused(host):
     except TemplateError:
         return
     assert rendered == ["x", "--host=" + host]
+
+
+def test_its_parts_are_as_they_were_written():
+    assert Template.parse("run %HOST '%% b'").texts == ("run", "%HOST", "%% b")

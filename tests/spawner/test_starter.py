@@ -23,7 +23,7 @@ from luisito.spawner.child import Pipes
 from luisito.spawner.config import Config
 from tests.harness.orders import configure
 
-from .conftest import PYTHON, read_all, wait_until
+from .conftest import FORKING, PYTHON, read_all, wait_until
 
 SOURCE = Path(starter.__file__).with_suffix(".c")
 STRICT = ["-std=gnu11", "-Wall", "-Wextra", "-Wpedantic", "-Werror"]
@@ -274,15 +274,34 @@ def test_one_that_does_not_answer_is_not_waited_for(as_user):
 
 @pytest.mark.parametrize("program", ["/bin/false", "/etc/passwd", "/"])
 def test_one_that_cannot_run_is_done_without(as_user, monkeypatch, program):
-    code = launching._CODE.replace(
-        "; from", f"; from luisito.spawner import starter; starter.PROGRAM = {program!r}; from", 1
-    )
-    monkeypatch.setattr(launching, "_CODE", code)
+    monkeypatch.setattr(launching, "_CODE", FORKING.replace("/nonexistent", program))
     as_user.launch(command=["sleep", "1000"], awaited=False)
     for server in (1, 2):
         as_user.run(server)
         as_user.wait(wire.Running)
     assert wait_until(lambda: as_user.starter is None)
+
+
+@pytest.mark.parametrize("lacking", ["clone3", "close_range"])
+def test_where_the_kernel_lacks_something_all_is_forked(as_user, monkeypatch, folder, lacking):
+    if shutil.which("gcc") is None:
+        pytest.skip("needs gcc")
+    first = Path(folder) / "first.h"
+    first.write_text(
+        f"#include <sys/syscall.h>\n#undef SYS_{lacking}\n#define SYS_{lacking} 9999\n"
+    )
+    program = f"{folder}/starter"
+    os.chmod(folder, 0o777)  # all that is run here is run as the user
+    subprocess.run(
+        ["gcc", "-D_GNU_SOURCE", "-w", "-include", first, "-o", program, SOURCE], check=True
+    )
+    monkeypatch.setattr(launching, "_CODE", FORKING.replace("/nonexistent", program))
+    as_user.launch(command=["sleep", "1000"], awaited=False)
+    for server in range(1, 6):
+        as_user.run(server)
+        as_user.wait(wire.Running)
+        assert wait_until(lambda: as_user.children() and as_user.starter is None)
+    assert len(as_user.silent()) == 5
 
 
 @pytest.mark.usefixtures("has_starter")
