@@ -64,6 +64,7 @@ def render_blank(config: Config, runtime_dir: str, server: int, user: Identity) 
         TemplateError: see there.
     """
     written = [*config.command.texts, *config.inherited.values(), user.home, user.name, config.cwd]
+    written.append(runtime_dir)
     for template in config.env.values():
         written += template.texts
     if any(map(_FILLED.search, (*written, *config.env))):

@@ -43,9 +43,9 @@ class Reserve:
     """
 
     __slots__ = (
-        "_at", "_burst", "_cgroups", "_chooser", "_config", "_containment", "_limits", "_most",
-        "_next", "_outbox", "_runtime", "_spares", "_starter", "_starters",
-        "_taken", "_unfit",
+        "_at", "_burst", "_cgroups", "_chooser", "_closed", "_config", "_containment", "_limits",
+        "_most", "_next", "_outbox", "_runtime", "_spares", "_starter", "_starters", "_taken",
+        "_unfit",
     )  # fmt: skip
 
     _config: Config
@@ -63,6 +63,7 @@ class Reserve:
         self._unfit: dict[int, int] = {}  # by pid: those on their way out, and whom they were for
         self._next = 1  # the number of the next server: whoever orders them counts
         self._starter: Starter | None = None
+        self._closed: set[int] = set()  # starters that are about to end
         self._starters = 0  # that have been started since one has had a child ready
 
     def serve(self, config: Config, limits: Limits, outbox: Outbox, chooser: Chooser | None) -> int:
@@ -78,6 +79,7 @@ class Reserve:
         self._starters = 0
         if self._starter is not None:  # what our children inherit, it has from its own start
             self._starter.close()
+            self._closed.add(self._starter.pid)
             self._starter = None
         self._start_starter()
         return self._next - 1
@@ -91,9 +93,11 @@ class Reserve:
 
     @property
     def pids(self) -> set[int]:
-        """Of those that wait, and of whoever has them ready."""
-        own = set() if self._starter is None else {self._starter.pid}
-        return own.union(spare.pid for spare in self._spares.values())
+        """Of those that wait, and of whoever has or had them ready."""
+        pids = self._closed.union(spare.pid for spare in self._spares.values())
+        if self._starter is not None:
+            pids.add(self._starter.pid)
+        return pids
 
     def take(self, server: int) -> Spare:
         """Give away the one that waits for a number, or a new one.
@@ -139,7 +143,7 @@ class Reserve:
         if self._starter is not None and self._starter.pid == pid:
             self._starter.close()
             self._starter = None
-            return None
+        self._closed.discard(pid)
         for spare in self._spares.values():
             if spare.pid == pid:
                 del self._spares[spare.server]
@@ -167,7 +171,7 @@ class Reserve:
         questions = -1 if self._chooser is None else self._chooser.questions
         group = None if self._cgroups is None else self._cgroups.make(server)
         try:
-            if self._starter is not None and self._config.alike:
+            if self._starter is not None and not self._starter.deaf and self._config.alike:
                 made = have_ready(
                     self._starter, self._config, self._runtime, self._limits, server, group
                 )

@@ -140,18 +140,19 @@ def have_ready(
     assert user is not None  # noqa: S101 - see Config.alike
     ends = _open(server, -1)
     notify = socket.socket(fileno=ends.ours.notify)
-    made, pid = False, None
+    made, spare = True, None
     try:
         runtime.make(server, user, config.network_gid, notify)
-        made = True
         pid = starter.prepare(config, runtime.path, limits, server, user, ends.theirs, group)
-    except (OSError, StartRefusedError):
-        pass  # the child that we fork says it, if it fares no better
+        spare = None if pid is None else ends.handed_over(pid)
+    except StartRefusedError:
+        made = False  # its place was taken, which the child that we fork says
+    except OSError:
+        pass  # likewise, if it fares no better
     finally:
         notify.detach()
-    if pid is not None:
-        return ends.handed_over(pid)
-    ends.close()
-    if made:
-        runtime.remove(server)
-    return None
+        if spare is None:
+            ends.close()
+            if made:
+                runtime.remove(server)
+    return spare

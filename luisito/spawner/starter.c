@@ -4,16 +4,17 @@
  * fork of an interpreter copies its memory page by page as either writes to it, and exec(2) takes
  * the copy down again: 2 ms of processor time a start, 0.6 of them while a client waits.
  *
- * usage: starter PARENT; descriptor 3 is one end of a SOCK_SEQPACKET pair. Each message is a child
+ * usage: starter VERSION PARENT; descriptor 3 is one end of a SOCK_SEQPACKET pair. Each message is a child
  * to have ready, as starter.py packs it; the child answers itself, so that the kernel tells its
  * process id (unix(7), SO_PASSCRED), or an error number comes. It is a child of the spawner's.
  */
 #define _GNU_SOURCE
+#define _FILE_OFFSET_BITS 64 /* limits of 4 GiB and more, on 32 bits */
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/capability.h>
-#include <linux/sched.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -26,21 +27,31 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+/* Of Linux 5.3 to 6.4; headers may be older than the kernel. */
+#ifndef SYS_clone3
+#define SYS_clone3 435
+#endif
+#ifndef SYS_close_range
+#define SYS_close_range 436
+#endif
 #ifndef PR_SET_MEMORY_MERGE
 #define PR_SET_MEMORY_MERGE 67
-#endif
-#ifndef CLONE_CLEAR_SIGHAND
-#define CLONE_CLEAR_SIGHAND 0x100000000ULL
 #endif
 #ifndef CLONE_INTO_CGROUP
 #define CLONE_INTO_CGROUP 0x200000000ULL
 #endif
 
+enum { VERSION = 1 }; /* of the messages; starter.py knows it, too, and may be of another release */
 enum { ORDERS = 3, LISTENER = 3, MOST_DESCRIPTORS = 8, MOST_GROUPS = 65536 };
 enum { LONGEST_MESSAGE = 1 << 18, LONGEST_ORDER = 1 << 10 };
 
 /* Bytes that stand in a text for what only the order tells; starter.py knows them, too. */
 enum { SITE = 1, PORT = 2, PID = 3, NAME = 4 };
+
+/* The struct clone_args of clone3(2). */
+struct arguments {
+    uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid, set_tid_size, cgroup;
+};
 
 /* The numbers that a message begins with. */
 struct head {
@@ -93,7 +104,7 @@ static void must(long done, const char *what)
         fail(what, errno);
 }
 
-/* Receive one message and at most `most` descriptors.
+/* Receive one message and at most `most` descriptors; `count` is how many came, of which more are closed.
  *
  * Returns its length, 0 when the other end has gone, -1 when it could not be received whole. */
 static ssize_t receive(int from, void *into, size_t size, int *descriptors, int most, int *count)
@@ -202,11 +213,22 @@ static const char *fill(const char *text, const struct told *told)
     return filled;
 }
 
+/* Whether a site is one of the letters of a name, or an IPv6 address in brackets. */
+static int is_site(const char *site)
+{
+    size_t length = strlen(site);
+
+    if (*site == '[')
+        return length >= 4 && length <= 48 && strspn(site + 1, "0123456789abcdef:.") == length - 2 && site[length - 1] == ']';
+    return length >= 1 && length <= 253 && strspn(site, "abcdefghijklmnopqrstuvwxyz0123456789_-.") == length
+           && *site != '-' && *site != '.';
+}
+
 /* Read "NUMBER PORT SITE" (core.wire.encode_start).
  *
  * It comes from the network process, which is not believed: the spawner, which is told the same,
  * looks at it closely (checks.py) and ends us for what it refuses. Here it is enough that a site
- * cannot become an option, a part of a path or more than one word. */
+ * cannot become an option, a part of a path, a list of them, a pattern or more than one word. */
 static int read_order(char *order, const struct message *message, struct told *told)
 {
     size_t length = strlen(message->number);
@@ -224,7 +246,7 @@ static int read_order(char *order, const struct message *message, struct told *t
             return 0;
     } else if (strcmp(port, "0"))
         return 0;
-    if (!*site || site[strspn(site, "abcdefghijklmnopqrstuvwxyz0123456789_-.:[]")] || *site == '-' || *site == '.')
+    if (!is_site(site))
         return 0;
     snprintf(told->port, sizeof told->port, "%s", port);
     snprintf(told->pid, sizeof told->pid, "%d", getpid());
@@ -337,9 +359,9 @@ int main(int count, char **arguments)
     int held[4] = {-1, -1, -1, -1}, descriptors;
     ssize_t length;
 
-    if (count != 2)
+    if (count != 3 || atoi(arguments[1]) != VERSION)
         return 2;
-    if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 || getppid() != atoi(arguments[1]))
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 || getppid() != atoi(arguments[2]))
         return 1;
     /* Before Linux 5.9, or a filter of system calls: all is forked. */
     if (syscall(SYS_close_range, ~0U, ~0U, 0) < 0)
@@ -350,13 +372,13 @@ int main(int count, char **arguments)
         ;
     while ((length = receive(ORDERS, received.bytes, sizeof received.bytes, held, 4, &descriptors)) != 0) {
         int64_t answer = -EBADMSG;
-        struct clone_args clone = {.flags = CLONE_PARENT | CLONE_CLEAR_SIGHAND};
         if (length > 0 && descriptors >= 3 && descriptors <= 4 && unpack(length, &message)) {
             if (descriptors == 4) {
-                clone.flags |= CLONE_INTO_CGROUP;
-                clone.cgroup = held[3];
+                struct arguments how = {.flags = CLONE_PARENT | CLONE_INTO_CGROUP, .cgroup = held[3]};
+                answer = syscall(SYS_clone3, &how, sizeof how);
+            } else { /* which filters that do not know clone3 let pass */
+                answer = syscall(SYS_clone, CLONE_PARENT | SIGCHLD, 0, 0, 0, 0);
             }
-            answer = syscall(SYS_clone3, &clone, sizeof clone);
             if (answer == 0) {
                 status = held[1];
                 run(&message, held[0], held[2]);

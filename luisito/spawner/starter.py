@@ -12,7 +12,7 @@ from luisito.errors import LuisitoError
 from luisito.spawner import channel
 from luisito.spawner.config import LISTENER
 from luisito.spawner.forking import fork
-from luisito.spawner.render import SITE, render_blank
+from luisito.spawner.render import SITE, Rendered, render_blank
 
 if TYPE_CHECKING:
     from luisito.spawner.child import Pipes
@@ -22,10 +22,11 @@ if TYPE_CHECKING:
 
 PROGRAM: Final = os.path.join(os.path.dirname(os.path.abspath(__file__)), "starter")
 NOT_BUILT: Final = (
-    "no starter was built, as there was no C compiler: each start takes some 1 ms longer (install"
-    " gcc and libc6-dev, and Luisito again)"
+    "no starter could be built, which takes a C compiler: each start takes 1 ms longer (install gcc"
+    " and libc6-dev, and Luisito again)"
 )
-_PATIENCE: Final = 1000  # milliseconds for an answer that takes 0.1
+_VERSION: Final = 1  # of the messages; starter.c knows it, too
+_PATIENCE: Final = 250  # milliseconds for an answer that takes 0.1
 _CREDENTIALS: Final = struct.Struct("=iII")  # the struct ucred of unix(7)
 _HEAD: Final = struct.Struct("=13q")
 _LIMIT: Final = struct.Struct("=3q")
@@ -44,16 +45,17 @@ class Starter:
 
     Attributes:
         pid: of it.
+        deaf: it has not answered in time, and is asked no more.
 
     Raises:
         OSError: there is no such program, or no process for it.
     """
 
-    __slots__ = ("_parent", "_sock", "pid")
+    __slots__ = ("_parent", "_sock", "deaf", "pid")
 
     def __init__(self, parent: int) -> None:
         os.stat(PROGRAM)  # rather than fork for nothing
-        self._parent = parent
+        self._parent, self.deaf = parent, False
         self._sock, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         channel.refuse_descriptors(self._sock)
@@ -116,6 +118,7 @@ class Starter:
         waiting = select.poll()
         waiting.register(self._sock, select.POLLIN)
         if not waiting.poll(_PATIENCE):
+            self.deaf = True
             self._sock.shutdown(socket.SHUT_RDWR)  # nothing that comes late must count
             return None
         said, ancillary, _flags, _ = self._sock.recvmsg(
@@ -134,7 +137,7 @@ def _become(theirs: socket.socket, parent: int) -> None:
         os.dup2(theirs.fileno(), LISTENER)
         os.closerange(LISTENER + 1, os.sysconf("SC_OPEN_MAX"))
         os.chdir("/")
-        os.execve(PROGRAM, ["luisito-starter", str(parent)], {})
+        os.execve(PROGRAM, ["luisito-starter", str(_VERSION), str(parent)], {})
     finally:
         os._exit(127)
 
@@ -145,10 +148,14 @@ def _pack(
     """Write what the starter is told of a child; None where that cannot be said beforehand."""
     try:
         rendered = render_blank(config, runtime_dir, server, user)
-    except LuisitoError:  # the child that we fork says it
+        return None if rendered is None else _write(config, rendered, limits, server, user, parent)
+    except (LuisitoError, ValueError):  # as text that cannot be encoded: the child we fork says it
         return None
-    if rendered is None:
-        return None
+
+
+def _write(
+    config: Config, rendered: Rendered, limits: Limits, server: int, user: Identity, parent: int
+) -> bytes:
     argv, environ = rendered
     places = [argv[0]]
     if "/" not in argv[0]:

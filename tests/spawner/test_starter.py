@@ -109,6 +109,7 @@ def test_both_sides_know_the_same():
     names = re.search(r"enum \{ (SITE = .*?) \};", source)[1]
     marks = {name: chr(int(code)) for name, code in re.findall(r"(\w+) = (\d)", names)}
     assert marks == {name: getattr(render, name) for name in ("SITE", "PORT", "PID", "NAME")}
+    assert f"VERSION = {starter._VERSION} }}" in source
     head = re.search(r"struct head \{(.*?)\};", source, re.DOTALL)[1]
     numbers = [
         name for names in re.findall(r"int64_t ([\w, ]+);", head) for name in names.split(",")
@@ -161,7 +162,9 @@ WRONG = [
     b"1  20001 a", b"1 0 a", b"1 020001 a", b"1 +20001 a", b"1 -1 a", b"1 65536 a", b"1 1023 a",
     b"1 99999999999999999999 a", b"1 20001x a", b"1 20001 -rf", b"1 20001 .a", b"1 20001 a/b",
     b"1 20001 a b", b"1 20001 a\0b", b"1 20001 A", b"1 20001 \xc3\xa9", b"1 20001 a\n", b"\0",
-    b"1 20001 \x01", b"1 20001 " + b"a" * 1100, b"1 20001 " + b"a" * 70000,
+    b"1 20001 \x01", b"1 20001 x:y[a-z]", b"1 20001 [a-z]", b"1 20001 [::1]x", b"1 20001 [::1",
+    b"1 20001 [", b"1 20001 []", b"1 20001 [[::1]]", b"1 20001 a:b", b"1 20001 " + b"a" * 254,
+    b"1 20001 " + b"a" * 1100, b"1 20001 " + b"a" * 70000,
 ]  # fmt: skip
 
 
@@ -192,10 +195,15 @@ def test_it_takes_all_that_the_spawner_takes_and_nothing_that_harms(bench, data)
     if said:
         site, port = said.split()
         assert data == f"1 {port} {site}".encode()
-        assert not site.startswith(("-", "."))
-        assert "/" not in site
+        assert re.fullmatch(r"[a-z0-9_][a-z0-9_.-]{0,252}|\[[0-9a-f:.]{2,46}\]", site)
     else:
         assert report in ("", "!order 0\n")
+
+
+def test_one_of_another_release_is_done_without(checked):
+    for arguments in ([], ["1"], [str(starter._VERSION + 1), str(os.getpid())]):
+        assert subprocess.run([checked, *arguments], check=False).returncode == 2
+    assert subprocess.run([checked, str(starter._VERSION), "1"], check=False).returncode == 1
 
 
 def test_descriptors_that_do_not_belong_there_are_refused(bench):
@@ -282,26 +290,38 @@ def test_one_that_cannot_run_is_done_without(as_user, monkeypatch, program):
     assert wait_until(lambda: as_user.starter is None)
 
 
-@pytest.mark.parametrize("lacking", ["clone3", "close_range"])
-def test_where_the_kernel_lacks_something_all_is_forked(as_user, monkeypatch, folder, lacking):
-    if shutil.which("gcc") is None:
-        pytest.skip("needs gcc")
-    first = Path(folder) / "first.h"
-    first.write_text(
-        f"#include <sys/syscall.h>\n#undef SYS_{lacking}\n#define SYS_{lacking} 9999\n"
-    )
-    program = f"{folder}/starter"
+def lacking(call, folder, monkeypatch):
+    """Have spawners use a starter for whom the kernel has no such system call."""
+    first, program = Path(folder) / "first.h", f"{folder}/starter"
+    number = f"#include <sys/syscall.h>\n#undef SYS_{call}\n#define SYS_{call} 9999\n"
+    first.write_text(number)
     os.chmod(folder, 0o777)  # all that is run here is run as the user
-    subprocess.run(
-        ["gcc", "-D_GNU_SOURCE", "-w", "-include", first, "-o", program, SOURCE], check=True
-    )
+    gcc = ["gcc", "-D_GNU_SOURCE", "-w", "-include", first, "-o", program, SOURCE]
+    subprocess.run(gcc, check=True)
     monkeypatch.setattr(launching, "_CODE", FORKING.replace("/nonexistent", program))
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="needs gcc")
+def test_where_the_kernel_cannot_close_ranges_all_is_forked(as_user, monkeypatch, folder):
+    lacking("close_range", folder, monkeypatch)
     as_user.launch(command=["sleep", "1000"], awaited=False)
     for server in range(1, 6):
         as_user.run(server)
         as_user.wait(wire.Running)
         assert wait_until(lambda: as_user.children() and as_user.starter is None)
     assert len(as_user.silent()) == 5
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="needs gcc")
+def test_where_it_cannot_clone_into_a_cgroup_all_is_forked(as_root, monkeypatch, folder):
+    lacking("clone3", folder, monkeypatch)
+    as_root.launch(command=["sleep", "1000"], awaited=False)
+    for server in range(1, 7):
+        as_root.run(server)
+        as_root.wait(wire.Running)
+        assert wait_until(lambda: os.path.exists(f"{as_root.hello.runtime_dir}/{as_root.last + 1}"))
+    assert (as_root.starter is None) == ("each has a cgroup of its own" in as_root.hello.words)
+    assert len(as_root.silent()) == 6
 
 
 @pytest.mark.usefixtures("has_starter")
@@ -340,6 +360,24 @@ def test_what_it_cannot_be_told_is_started_without_it(as_user):
     as_user.launch(command=[*PYTHON, script], env={"A": "\x01 %HOST"})
     _, output = as_user.run(1)
     assert read_all(output) == "'\\x01 a.example'\n"
+
+
+def test_what_cannot_be_encoded_is_told_when_somebody_waits(each_way):
+    each_way.launch(command=["sleep", "1000"], env={"A": "\ud800"})
+    each_way.start(1)
+    assert "UnicodeEncodeError" in each_way.wait(wire.Failed).message
+    assert each_way.silent() == []
+
+
+def test_a_folder_that_is_half_made_is_not_in_the_way_of_its_own_server(each_way, monkeypatch):
+    code = "import os; os.chmod = lambda *_: os.stat('/nonexistent'); from luisito.spawner.main"
+    monkeypatch.setattr(
+        launching, "_CODE", launching._CODE.replace("from luisito.spawner.main", code, 1)
+    )
+    each_way.launch(command=["sleep", "1000"], awaited=False)
+    each_way.start(1)
+    assert "FileNotFoundError" in each_way.wait(wire.Failed).message
+    assert each_way.silent() == []
 
 
 SLOW = (
