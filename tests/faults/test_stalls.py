@@ -121,7 +121,7 @@ def test_what_holds_the_reactor_is_told(serve, reactor):
     server.unchecked.add("stalls")
     server.expect(
         r"t0\.2\.localhost: nobody else was served for \d+ ms of CPU time or more, because of .*"
-        r" > \.\.\. > Gateway\.refusal > Directory\.explain > Routes\.explain > Routes\.allows"
+        r" > \.\.\. > Directory\.judge > Directory\.explain > Routes\.explain > Routes\.allows"
         r" > Routes\._asked > ALLOWED_HOSTS \(.*settings\.py:\d+\) \(1 such since"
     )
     for host in ("t0.2.localhost", "t0.3.localhost", "t.02.localhost", "a.localhost"):

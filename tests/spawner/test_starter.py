@@ -348,10 +348,14 @@ def test_it_keeps_nothing_of_ours_open(as_root):
     assert wait_until(
         lambda: [at.split(":")[0] for _, at in sorted(held(waiting).items())] == kinds
     )
-    status = tree.read(f"/proc/{waiting}/status").decode()
-    none = 16 * "0"
-    for line in (f"CapBnd:\t{none}", f"CapPrm:\t{none}", f"SigIgn:\t{none}", "NoNewPrivs:\t1"):
-        assert f"\n{line}\n" in status
+    status = dict(
+        line.split(":\t", 1)
+        for line in tree.read(f"/proc/{waiting}/status").decode().splitlines()
+        if ":\t" in line
+    )
+    for name in ("CapBnd", "CapPrm", "CapEff", "SigIgn", "SigBlk", "SigCgt"):
+        assert int(status[name], 16) == 0, (name, status[name])
+    assert status["NoNewPrivs"] == "1"
 
 
 @pytest.mark.usefixtures("has_starter")
