@@ -57,6 +57,9 @@ class Counted(Protocol):
         """See there."""
 
 
+_Sparse = tuple[tuple[int, int], ...]  # places and their numbers, but for those that are 0
+
+
 class Batch(NamedTuple):
     """What is to be written, in JSON.
 
@@ -90,6 +93,10 @@ class _Account:
         self.counts[what] = self.counts.get(what, 0) + count
 
 
+def _sparse(counts: Sequence[int]) -> _Sparse:
+    return tuple((place, count) for place, count in enumerate(counts) if count)
+
+
 class Accounts:
     """Adds up what is new.
 
@@ -102,7 +109,7 @@ class Accounts:
         self._most, self._since = most, now
         self._accounts: dict[str, _Account] = {}
         self._events: list[Event] = []
-        self._seen: dict[str, tuple[Sequence[int], Sequence[int], Sequence[int]]] = {}
+        self._seen: dict[str, tuple[Sequence[int], _Sparse, _Sparse]] = {}
         self.dropped = 0
         """Events that could not wait."""
 
@@ -175,21 +182,20 @@ class Accounts:
             before = (0,) * len(by_class), (), ()
         elif before[0] == by_class:
             return
-        now = by_class, counted.warm, counted.cold
-        self._seen[site] = now
+        warm, cold = _sparse(counted.warm), _sparse(counted.cold)
+        self._seen[site] = by_class, warm, cold
         account = self._account(first_of(site))
         for name, count, former in zip(CLASSES, by_class, before[0], strict=True):
             if count != former:
                 account.add(name, count - former)
                 account.add("requests", count - former)
-        for warmth in (WARM, COLD):
-            former_counts = before[1 + warmth] or (0,) * len(now[1 + warmth])
-            for place, (count, former) in enumerate(
-                zip(now[1 + warmth], former_counts, strict=True)
-            ):
-                if count != former:
+        for warmth, earlier, now in ((WARM, before[1], warm), (COLD, before[2], cold)):
+            counts = dict(earlier)
+            for place, count in now:
+                if count != counts.get(place, 0):
                     key = warmth, place
-                    account.buckets[key] = account.buckets.get(key, 0) + count - former
+                    more = count - counts.get(place, 0)
+                    account.buckets[key] = account.buckets.get(key, 0) + more
 
     def _account(self, site: str) -> _Account:
         found = self._accounts.get(site)

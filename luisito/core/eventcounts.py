@@ -32,6 +32,7 @@ class EventCounts:
     def __init__(self, most: int = MAX_SITES) -> None:
         self._most = most
         self.by_site: dict[str, Counter[Counted]] = {}
+        self._keys: dict[Counted, Counted] = {}  # of which all sites have the same
         self.starts = Times()
 
     def heard(self, event: Event) -> None:
@@ -49,7 +50,8 @@ class EventCounts:
         if counts is None:
             name = event.site if len(self.by_site) < self._most else OTHERS
             counts = self.by_site.setdefault(name, Counter())
-        counts[event.kind, SERVER if event.worker is None else WORKER, detail] += 1
+        key = event.kind, SERVER if event.worker is None else WORKER, detail
+        counts[self._keys.setdefault(key, key)] += 1
 
 
 def _ending(event: Event) -> str:
