@@ -9,6 +9,7 @@ import socket
 import subprocess
 import tempfile
 import time
+import warnings
 from pathlib import Path
 
 import pytest
@@ -63,7 +64,9 @@ class Bench:
         self.config = Config(configure(**changes), root=False)
         uid, gid = os.geteuid(), os.getegid()
         self.user = users.Identity(uid, gid, os.getgroups(), "me", "/")
-        self.starter = starter.Starter(os.getpid())
+        with warnings.catch_warnings():  # of a fork beside the threads of a test run: it execs
+            warnings.simplefilter("ignore", DeprecationWarning)
+            self.starter = starter.Starter(os.getpid())
 
     def close(self):
         self.starter.close()
