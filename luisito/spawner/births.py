@@ -9,12 +9,11 @@ from __future__ import annotations
 import os
 import select
 import socket
-import struct
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from luisito.spawner import cgroupfs, tree
+from luisito.spawner import cgroupfs, channel, tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
@@ -29,8 +28,6 @@ HERE: Final = b"here"  # says the child
 _LATER: Final = 0.08
 _SETTLES: Final = 1.0  # seconds from that until it is surely where it belongs
 _GO: Final = b"go"  # it is told
-_UCRED: Final = struct.Struct("3i")  # unix(7): pid, uid, gid
-_ANCILLARY: Final = socket.CMSG_SPACE(_UCRED.size)
 
 
 class _Move(NamedTuple):
@@ -112,15 +109,11 @@ class Births:
         """Look who has come; return its pid, or why it cannot be the server's process."""
         with socket.socket(fileno=os.dup(server.orders)) as orders:
             try:
-                data, ancillary, *_ = orders.recvmsg(len(HERE) + 1, _ANCILLARY)
+                data, pid, uid = channel.receive_signed(orders, len(HERE) + 1)
             except OSError as error:
                 return str(error.strerror)
         if data != HERE:
             return "it has ended at once"
-        pid, uid = 0, -1
-        for level, kind, value in ancillary:
-            if level == socket.SOL_SOCKET and kind == socket.SCM_CREDENTIALS:
-                pid, uid, _ = _UCRED.unpack(value)
         if uid != server.uid:
             return f"it is of uid {uid}"
         status = tree.status(pid)

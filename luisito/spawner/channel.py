@@ -6,12 +6,16 @@ import array
 import os
 import select
 import socket
+import struct
 
 from luisito.core.wire import MAX_DESCRIPTORS, MAX_MESSAGE
 from luisito.errors import WireError
 
 _SO_PASSRIGHTS = 83  # asm-generic/socket.h; Python has no name for it yet
 _ANCILLARY = socket.CMSG_SPACE(MAX_DESCRIPTORS * array.array("i").itemsize)
+
+_UCRED = struct.Struct("3i")  # unix(7): pid, uid, gid
+_SIGNATURE = socket.CMSG_SPACE(_UCRED.size)
 
 
 def refuse_descriptors(sock: socket.socket) -> bool:
@@ -78,6 +82,24 @@ def receive(sock: socket.socket) -> tuple[bytes, list[int]]:
     if flags & socket.MSG_TRUNC:
         raise WireError(f"a message over {MAX_MESSAGE} bytes was cut")
     return data, list(descriptors)
+
+
+def receive_signed(sock: socket.socket, size: int) -> tuple[bytes, int, int]:
+    """Receive one message, and who has sent it, as the kernel knows (unix(7), SO_PASSCRED).
+
+    Returns:
+        The message, cut to a size in bytes; the process id, 0 where it is not known here; the uid,
+        -1 where the kernel does not tell.
+
+    Raises:
+        OSError: there is none, or the other end has gone.
+    """
+    data, ancillary, *_ = sock.recvmsg(size, _SIGNATURE)
+    for level, kind, value in ancillary:
+        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_CREDENTIALS):
+            pid, uid, _ = map(int, _UCRED.unpack(value))
+            return data, pid, uid
+    return data, 0, -1
 
 
 def close(descriptors: list[int]) -> None:

@@ -27,7 +27,6 @@ NOT_BUILT: Final = (
 )
 _VERSION: Final = 1  # of the messages; starter.c knows it, too
 _PATIENCE: Final = 250  # milliseconds for an answer that takes 0.1
-_CREDENTIALS: Final = struct.Struct("=iII")  # the struct ucred of unix(7)
 _HEAD: Final = struct.Struct("=13q")
 _LIMIT: Final = struct.Struct("=3q")
 
@@ -121,15 +120,8 @@ class Starter:
             self.deaf = True
             self._sock.shutdown(socket.SHUT_RDWR)  # nothing that comes late must count
             return None
-        said, ancillary, _flags, _ = self._sock.recvmsg(
-            _HEAD.size, socket.CMSG_SPACE(_CREDENTIALS.size)
-        )
-        if said != b"\0":
-            return None
-        for level, kind, value in ancillary:
-            if (level, kind) == (socket.SOL_SOCKET, socket.SCM_CREDENTIALS):
-                return int(_CREDENTIALS.unpack(value)[0])
-        return None
+        said, pid, _uid = channel.receive_signed(self._sock, _HEAD.size)
+        return pid if said == b"\0" and pid > 0 else None
 
 
 def _become(theirs: socket.socket, parent: int) -> None:
