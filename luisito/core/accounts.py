@@ -192,9 +192,8 @@ class Accounts:
         for warmth, earlier, now in ((WARM, before[1], warm), (COLD, before[2], cold)):
             counts = dict(earlier)
             for place, count in now:
-                if count != counts.get(place, 0):
+                if more := count - counts.get(place, 0):
                     key = warmth, place
-                    more = count - counts.get(place, 0)
                     account.buckets[key] = account.buckets.get(key, 0) + more
 
     def _account(self, site: str) -> _Account:
