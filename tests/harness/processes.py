@@ -59,6 +59,19 @@ def command(pid):
     return "(gone)"
 
 
+def is_of_starter(pid):
+    """Whether it is the starter (luisito.spawner.starter), or a child that it has ready."""
+    return command(pid).startswith("luisito-starter")
+
+
+def is_starter(pid):
+    """Whether it is the starter itself: each that it has ready has a session of its own."""
+    try:
+        return is_of_starter(pid) and os.getsid(pid) != pid
+    except ProcessLookupError:
+        return False
+
+
 def cwd(pid):
     """Its working folder; "" where that may not be read."""
     with contextlib.suppress(OSError):

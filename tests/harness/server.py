@@ -367,11 +367,7 @@ class Server:
 
     def starter(self):
         """The pid of what has children ready (luisito.spawner.starter), in a list."""
-        return [
-            pid
-            for pid in processes.descendants(self.process.pid)
-            if processes.command(pid).startswith("luisito-starter") and os.getsid(pid) != pid
-        ]
+        return list(filter(processes.is_starter, processes.descendants(self.process.pid)))
 
     def networks(self):
         """The pids of the network processes that live, the newest at the end."""

@@ -20,6 +20,7 @@ from luisito.process import launch as launching
 from luisito.process.handshake import how_started
 from luisito.spawner import channel, starter, tree
 from luisito.spawner.config import Config
+from tests.harness import processes
 from tests.harness.orders import configure
 
 # Not the one of .venv, which another user may not be able to reach.
@@ -75,16 +76,18 @@ class Network:
     @property
     def starter(self):
         """The process that has children ready; None where it is not used."""
-        return next(filter(_is_starter, tree.children(self.spawner)), None)
+        return next(filter(processes.is_starter, tree.children(self.spawner)), None)
 
     def children(self):
         """List the spawner's children, but for the starter."""
-        return [pid for pid in tree.children(self.spawner) if not _is_starter(pid)]
+        return [pid for pid in tree.children(self.spawner) if not processes.is_starter(pid)]
 
     def waiting(self):
         """List those that wait for an order; that of the last number is the last."""
         pids = self.children()
-        return pids if self.starter is None else [pid for pid in pids if _is_of_starter(pid)]
+        return (
+            pids if self.starter is None else [pid for pid in pids if processes.is_of_starter(pid)]
+        )
 
     def order(self, order, *descriptors):
         channel.send(self.sock, wire.encode(order), descriptors)
@@ -177,17 +180,6 @@ class Network:
         self.drop_spare()
         self.listener.close()
         assert self.gone(), "processes are left"
-
-
-def _is_of_starter(pid):
-    return tree.read(f"/proc/{pid}/cmdline").startswith(b"luisito-starter")
-
-
-def _is_starter(pid):
-    try:  # each that waits has a session of its own
-        return _is_of_starter(pid) and os.getsid(pid) != pid
-    except ProcessLookupError:
-        return False
 
 
 # The spawner as it is where the starter could not be built.

@@ -22,6 +22,7 @@ from luisito.spawner import channel, render, starter, tree, users
 from luisito.spawner.checks import wrong_start
 from luisito.spawner.child import Pipes
 from luisito.spawner.config import Config
+from tests.harness import processes
 from tests.harness.orders import configure
 
 from .conftest import FORKING, PYTHON, read_all, wait_until
@@ -291,13 +292,20 @@ def test_one_that_does_not_answer_is_not_waited_for(as_user):
     assert len(as_user.silent()) == server - 6
 
 
+def run_each(network, count, until=lambda: True):
+    """Start so many servers, one after another, and see each run and something be true then."""
+    for server in range(1, count + 1):
+        network.run(server)
+        network.wait(wire.Running)
+        assert wait_until(until)
+    assert len(network.silent()) == count
+
+
 @pytest.mark.parametrize("program", ["/bin/false", "/etc/passwd", "/"])
 def test_one_that_cannot_run_is_done_without(as_user, monkeypatch, program):
     monkeypatch.setattr(launching, "_CODE", FORKING.replace("/nonexistent", program))
     as_user.launch(command=["sleep", "1000"], awaited=False)
-    for server in (1, 2):
-        as_user.run(server)
-        as_user.wait(wire.Running)
+    run_each(as_user, 2)
     assert wait_until(lambda: as_user.starter is None)
 
 
@@ -316,23 +324,16 @@ def lacking(call, folder, monkeypatch):
 def test_where_the_kernel_cannot_close_ranges_all_is_forked(as_user, monkeypatch, folder):
     lacking("close_range", folder, monkeypatch)
     as_user.launch(command=["sleep", "1000"], awaited=False)
-    for server in range(1, 6):
-        as_user.run(server)
-        as_user.wait(wire.Running)
-        assert wait_until(lambda: as_user.children() and as_user.starter is None)
-    assert len(as_user.silent()) == 5
+    run_each(as_user, 5, lambda: as_user.children() and as_user.starter is None)
 
 
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="needs gcc")
 def test_where_it_cannot_clone_into_a_cgroup_all_is_forked(as_root, monkeypatch, folder):
     lacking("clone3", folder, monkeypatch)
     as_root.launch(command=["sleep", "1000"], awaited=False)
-    for server in range(1, 7):
-        as_root.run(server)
-        as_root.wait(wire.Running)
-        assert wait_until(lambda: os.path.exists(f"{as_root.hello.runtime_dir}/{as_root.last + 1}"))
+    folder = as_root.hello.runtime_dir
+    run_each(as_root, 6, lambda: os.path.exists(f"{folder}/{as_root.last + 1}"))
     assert (as_root.starter is None) == ("each has a cgroup of its own" in as_root.hello.words)
-    assert len(as_root.silent()) == 6
 
 
 @pytest.mark.usefixtures("has_starter")
@@ -359,11 +360,7 @@ def test_it_keeps_nothing_of_ours_open(as_root):
     assert wait_until(
         lambda: [at.split(":")[0] for _, at in sorted(held(waiting).items())] == kinds
     )
-    status = dict(
-        line.split(":\t", 1)
-        for line in tree.read(f"/proc/{waiting}/status").decode().splitlines()
-        if ":\t" in line
-    )
+    status = processes.status(waiting)
     for name in ("CapBnd", "CapPrm", "CapEff", "SigBlk", "SigCgt"):
         assert int(status[name], 16) == 0, (name, status[name])
     # 32 and 33 are the C library's, and stay as whoever started the spawner had them
